@@ -1,0 +1,120 @@
+// Coroutines on an Executor.
+//
+// A coroutine started on its own (Spawn) takes its data by value, and
+// references only to what outlives the executor. It is single-threaded with
+// everything else on its executor, so it may touch shared state between two
+// co_awaits without a lock, and must expect it changed after each.
+//
+// gcc 12 miscompiles some temporaries inside a co_await expression (aggregates
+// with braces, lambdas with captures): name them first, then std::move them in.
+#ifndef MIDWATCH_BASE_CORO_H_
+#define MIDWATCH_BASE_CORO_H_
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/time/time.h"
+#include "base/executor.h"
+
+namespace midwatch {
+
+// What an asynchronous function returns: `Async<absl::StatusOr<Session>>`.
+// Failures travel as Status; no exception leaves a coroutine.
+template <typename T = void>
+using Async = boost::asio::awaitable<T>;
+
+// Starts `coroutine` on `executor`; it runs until its first suspension in a
+// later task. It ends by returning, or when the executor is stopped, which
+// destroys it where it waits.
+void Spawn(Executor& executor, Async<void> coroutine);
+
+// Waits for `start` to call its argument, once, from any thread; the
+// awaiting coroutine goes on in a task of its own on `executor`. Where the
+// argument is dropped without a call, the coroutine is destroyed.
+template <typename T>
+Async<T> AwaitCallback(
+    Executor& executor,
+    absl::AnyInvocable<void(absl::AnyInvocable<void(T)>)> start) {
+  auto initiate = [&executor](auto handler, auto begin) {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    begin([&executor, shared = std::move(shared)](T value) mutable {
+      // Through a task even on the same thread: the coroutine may not be
+      // resumed before it is suspended.
+      executor.Post([shared = std::move(shared),
+                     value = std::move(value)]() mutable {
+        (*shared)(std::move(value));
+      });
+    });
+  };
+  co_return co_await boost::asio::async_initiate<
+      const boost::asio::use_awaitable_t<>, void(T)>(
+      std::move(initiate), boost::asio::use_awaitable, std::move(start));
+}
+
+// Suspends the calling coroutine. Wakes on `executor`, which must be its own.
+Async<void> Sleep(Executor& executor, absl::Duration delay);
+
+// A queue with one reader, a coroutine. All calls are on one executor's
+// thread. Unbounded: whoever pushes keeps to a bound of its own (a credit, a
+// window), named where it is kept.
+template <typename T>
+class Mailbox {
+ public:
+  explicit Mailbox(Executor& executor) : executor_(executor) {}
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+  ~Mailbox() { executor_.Cancel(timer_); }
+
+  void Push(T value) {
+    values_.push_back(std::move(value));
+    Wake();
+  }
+
+  bool empty() const { return values_.empty(); }
+  size_t size() const { return values_.size(); }
+
+  // The oldest value, or nothing when `timeout` has passed without one.
+  Async<std::optional<T>> Pop(
+      absl::Duration timeout = absl::InfiniteDuration()) {
+    if (values_.empty()) {
+      absl::AnyInvocable<void(absl::AnyInvocable<void(bool)>)> start =
+          [this, timeout](absl::AnyInvocable<void(bool)> wake) {
+            wake_ = std::move(wake);
+            timer_ = executor_.After(timeout, [this] {
+              timer_ = 0;
+              Wake();
+            });
+          };
+      co_await AwaitCallback<bool>(executor_, std::move(start));
+      executor_.Cancel(std::exchange(timer_, 0));
+    }
+    if (values_.empty()) co_return std::nullopt;
+    std::optional<T> value(std::move(values_.front()));
+    values_.pop_front();
+    co_return value;
+  }
+
+ private:
+  void Wake() {
+    if (!wake_) return;
+    absl::AnyInvocable<void(bool)> wake = std::move(wake_);
+    wake_ = nullptr;
+    std::move(wake)(true);
+  }
+
+  Executor& executor_;
+  std::deque<T> values_;
+  absl::AnyInvocable<void(bool)> wake_;
+  Executor::TimerId timer_ = 0;
+};
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_BASE_CORO_H_

@@ -1,0 +1,160 @@
+#include "base/sqlite.h"
+
+#include <sqlite3.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace midwatch {
+namespace {
+
+absl::Status ToStatus(sqlite3* db, int code, absl::string_view what) {
+  std::string message =
+      absl::StrCat(what, ": ", db != nullptr ? sqlite3_errmsg(db)
+                                             : sqlite3_errstr(code));
+  switch (code & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return absl::UnavailableError(message);
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return absl::DataLossError(message);
+    case SQLITE_FULL:
+      return absl::ResourceExhaustedError(message);
+    case SQLITE_CANTOPEN:
+    case SQLITE_PERM:
+    case SQLITE_READONLY:
+    case SQLITE_AUTH:
+      return absl::FailedPreconditionError(message);
+    case SQLITE_CONSTRAINT:
+      return absl::AlreadyExistsError(message);
+    case SQLITE_IOERR:
+      return absl::DataLossError(message);
+    default:
+      return absl::InternalError(message);
+  }
+}
+
+}  // namespace
+
+SqliteStatement::SqliteStatement(sqlite3* db, sqlite3_stmt* stmt,
+                                 absl::Status status)
+    : db_(db), stmt_(stmt), status_(std::move(status)) {}
+
+SqliteStatement::SqliteStatement(SqliteStatement&& other) noexcept
+    : db_(other.db_),
+      stmt_(std::exchange(other.stmt_, nullptr)),
+      status_(std::move(other.status_)) {}
+
+SqliteStatement::~SqliteStatement() {
+  if (stmt_ == nullptr) return;
+  sqlite3_reset(stmt_);
+  sqlite3_clear_bindings(stmt_);
+}
+
+bool SqliteStatement::Step() {
+  if (!status_.ok()) return false;
+  int code = sqlite3_step(stmt_);
+  if (code == SQLITE_ROW) return true;
+  if (code != SQLITE_DONE) status_ = ToStatus(db_, code, sqlite3_sql(stmt_));
+  return false;
+}
+
+int64_t SqliteStatement::Int(int column) const {
+  return sqlite3_column_int64(stmt_, column);
+}
+
+double SqliteStatement::Real(int column) const {
+  return sqlite3_column_double(stmt_, column);
+}
+
+std::string SqliteStatement::Text(int column) const {
+  const void* bytes = sqlite3_column_blob(stmt_, column);
+  if (bytes == nullptr) return "";
+  return std::string(static_cast<const char*>(bytes),
+                     static_cast<size_t>(sqlite3_column_bytes(stmt_, column)));
+}
+
+bool SqliteStatement::IsNull(int column) const {
+  return sqlite3_column_type(stmt_, column) == SQLITE_NULL;
+}
+
+void SqliteStatement::Bind(int index, std::nullptr_t) {
+  sqlite3_bind_null(stmt_, index);
+}
+void SqliteStatement::Bind(int index, int64_t value) {
+  sqlite3_bind_int64(stmt_, index, value);
+}
+void SqliteStatement::Bind(int index, double value) {
+  sqlite3_bind_double(stmt_, index, value);
+}
+// Copied: a caller may pass a temporary, which is gone before the first step.
+void SqliteStatement::Bind(int index, absl::string_view text) {
+  sqlite3_bind_text64(stmt_, index, text.data() ? text.data() : "",
+                      text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+}
+void SqliteStatement::Bind(int index, const SqliteBlob& blob) {
+  sqlite3_bind_blob64(stmt_, index, blob.bytes.data() ? blob.bytes.data() : "",
+                      blob.bytes.size(), SQLITE_TRANSIENT);
+}
+
+absl::StatusOr<std::unique_ptr<Sqlite>> Sqlite::Open(
+    const std::string& path, const SqliteOptions& options) {
+  sqlite3* raw = nullptr;
+  int flags = options.read_only
+                  ? SQLITE_OPEN_READONLY
+                  : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  int code = sqlite3_open_v2(path.c_str(), &raw, flags | SQLITE_OPEN_NOMUTEX,
+                             options.vfs.empty() ? nullptr
+                                                 : options.vfs.c_str());
+  std::unique_ptr<Sqlite> db(new Sqlite(raw));
+  if (code != SQLITE_OK) {
+    return ToStatus(raw, code, absl::StrCat("cannot open ", path));
+  }
+  sqlite3_extended_result_codes(raw, 1);
+  sqlite3_busy_timeout(raw, options.busy_timeout_millis);
+  std::string pragmas =
+      absl::StrCat("PRAGMA cache_size=-", options.cache_kib,
+                   ";PRAGMA secure_delete=OFF;PRAGMA temp_store=MEMORY;");
+  if (!options.read_only) {
+    absl::StrAppend(&pragmas, "PRAGMA journal_mode=WAL;PRAGMA synchronous=",
+                    options.synchronous_full ? "FULL" : "NORMAL", ";");
+  }
+  absl::Status status = db->Script(pragmas);
+  if (!status.ok()) {
+    return absl::Status(status.code(),
+                        absl::StrCat(path, ": ", status.message()));
+  }
+  return db;
+}
+
+Sqlite::~Sqlite() {
+  for (auto& [sql, statement] : statements_) sqlite3_finalize(statement);
+  sqlite3_close(db_);
+}
+
+SqliteStatement Sqlite::Prepare(const char* sql) {
+  sqlite3_stmt*& statement = statements_[sql];
+  if (statement == nullptr) {
+    int code = sqlite3_prepare_v3(db_, sql, -1, SQLITE_PREPARE_PERSISTENT,
+                                  &statement, nullptr);
+    if (code != SQLITE_OK) {
+      return SqliteStatement(db_, nullptr, ToStatus(db_, code, sql));
+    }
+  }
+  return SqliteStatement(db_, statement, absl::OkStatus());
+}
+
+absl::Status Sqlite::Script(const std::string& sql) {
+  int code = sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr);
+  if (code != SQLITE_OK) return ToStatus(db_, code, "SQL script");
+  return absl::OkStatus();
+}
+
+int64_t Sqlite::last_insert_id() const {
+  return sqlite3_last_insert_rowid(db_);
+}
+int64_t Sqlite::changes() const { return sqlite3_changes64(db_); }
+bool Sqlite::autocommit() const { return sqlite3_get_autocommit(db_) != 0; }
+
+}  // namespace midwatch

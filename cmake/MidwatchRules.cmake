@@ -1,0 +1,63 @@
+# The only place where compiler flags live for the CMake build.
+
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+find_program(MIDWATCH_CCACHE ccache)
+if(MIDWATCH_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${MIDWATCH_CCACHE})
+endif()
+find_program(MIDWATCH_MOLD mold)
+if(MIDWATCH_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+set(MIDWATCH_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor
+    -Woverloaded-virtual -Wimplicit-fallthrough -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # gcc 12 reports members of coroutine frames and of moved-from variants as
+  # "maybe uninitialized" once it inlines; clang and the sanitizers look for
+  # the real ones.
+  list(APPEND MIDWATCH_WARNINGS -Wno-maybe-uninitialized)
+endif()
+
+# midwatch_cc_library(name SRCS ... HDRS ... DEPS ...): a static library
+# midwatch::name. Headers are included by their path from the root.
+function(midwatch_cc_library name)
+  cmake_parse_arguments(ARG "" "" "SRCS;HDRS;DEPS" ${ARGN})
+  if(ARG_SRCS)
+    add_library(midwatch_${name} STATIC ${ARG_SRCS} ${ARG_HDRS})
+    target_compile_options(midwatch_${name} PRIVATE ${MIDWATCH_WARNINGS})
+    target_include_directories(midwatch_${name} PUBLIC ${PROJECT_SOURCE_DIR})
+    target_link_libraries(midwatch_${name} PUBLIC ${ARG_DEPS})
+  else()
+    add_library(midwatch_${name} INTERFACE ${ARG_HDRS})
+    target_include_directories(midwatch_${name} INTERFACE ${PROJECT_SOURCE_DIR})
+    target_link_libraries(midwatch_${name} INTERFACE ${ARG_DEPS})
+  endif()
+  add_library(midwatch::${name} ALIAS midwatch_${name})
+endfunction()
+
+# midwatch_cc_binary(name SRCS ... DEPS ...): an executable called name.
+function(midwatch_cc_binary name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SRCS})
+  target_compile_options(${name} PRIVATE ${MIDWATCH_WARNINGS})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+endfunction()
+
+# midwatch_cc_test(name SRCS ... DEPS ...): a GoogleTest binary that ctest runs
+# whole, as one test of that name.
+function(midwatch_cc_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SRCS;DEPS" ${ARGN})
+  midwatch_cc_binary(${name} SRCS ${ARG_SRCS}
+    DEPS ${ARG_DEPS} GTest::gmock GTest::gtest GTest::gtest_main)
+  add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+endfunction()
