@@ -15,12 +15,17 @@ if(MIDWATCH_MOLD)
 endif()
 
 set(MIDWATCH_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor
-    -Woverloaded-virtual -Wimplicit-fallthrough -Werror)
+    -Woverloaded-virtual -Wimplicit-fallthrough -Werror
+    # Members left out of a designated initializer have their defaults.
+    -Wno-missing-field-initializers)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # gcc 12 reports members of coroutine frames and of moved-from variants as
   # "maybe uninitialized" once it inlines; clang and the sanitizers look for
   # the real ones.
-  list(APPEND MIDWATCH_WARNINGS -Wno-maybe-uninitialized)
+  # Likewise "mismatched-new-delete": it sees half of Asio's allocator of
+  # coroutine frames.
+  list(APPEND MIDWATCH_WARNINGS -Wno-maybe-uninitialized
+       -Wno-mismatched-new-delete)
 endif()
 
 # midwatch_cc_library(name SRCS ... HDRS ... DEPS ...): a static library

@@ -1,0 +1,201 @@
+#include "store/group_commit.h"
+
+#include <sqlite3.h>
+
+#include <cstdlib>
+#include <utility>
+
+#include "base/fault_points.h"
+#include "base/log.h"
+
+namespace midwatch {
+namespace {
+
+constexpr int64_t kPageBytes = 4096;
+constexpr int64_t kPassivePages = (16 << 20) / kPageBytes;
+constexpr int64_t kRestartPages = (64 << 20) / kPageBytes;
+
+// Runs each operation in a savepoint. Returns false where SQLite rolled the
+// whole transaction back, which fails the group.
+bool RunOps(Sqlite& db, std::vector<WriteOp>& ops,
+            std::vector<absl::Status>& results) {
+  for (WriteOp& op : ops) {
+    absl::Status status = db.Run("SAVEPOINT op");
+    if (status.ok()) {
+      status = op.run();
+      if (db.autocommit()) {
+        results.push_back(status);
+        return false;
+      }
+      if (!status.ok()) (void)db.Run("ROLLBACK TO op");
+      (void)db.Run("RELEASE op");
+    }
+    results.push_back(std::move(status));
+  }
+  return true;
+}
+
+absl::Status Commit(Sqlite& db) {
+  FaultPoint("store.commit.before");
+  absl::Status status = db.Run("COMMIT");
+  if (status.ok()) {
+    FaultPoint("store.commit.after");
+    return status;
+  }
+  if (absl::IsDataLoss(status)) {
+    // After a failed fsync nobody knows what the disk holds, and trying again
+    // would report success for pages that the kernel has dropped.
+    LogError("commit failed; stopping", {{"why", status.message()}});
+    std::abort();
+  }
+  if (!db.autocommit()) (void)db.Run("ROLLBACK");
+  return status;
+}
+
+}  // namespace
+
+void CommitGroup(Sqlite& db, std::vector<WriteOp>& ops,
+                 const std::function<void()>& after_commit) {
+  std::vector<absl::Status> results;
+  absl::Status group = db.Run("BEGIN IMMEDIATE");
+  if (group.ok()) {
+    if (RunOps(db, ops, results)) {
+      group = Commit(db);
+    } else {
+      group = absl::UnavailableError(
+          "the database rolled a group of writes back; try again");
+    }
+  }
+  if (group.ok() && after_commit) after_commit();
+  results.resize(ops.size());
+  for (size_t i = 0; i < ops.size(); ++i) {
+    absl::Status result = std::move(results[i]);
+    if (!group.ok() && result.ok()) result = group;
+    std::move(ops[i].finish)(std::move(result));
+  }
+}
+
+WalKeeper::WalKeeper(Sqlite& db)
+    : db_(db),
+      wal_pages_(std::make_unique<int64_t>(0)),
+      next_try_pages_(kPassivePages) {
+  sqlite3_wal_hook(
+      db.raw(),
+      [](void* pages, sqlite3*, const char*, int n) {
+        *static_cast<int64_t*>(pages) = n;
+        return SQLITE_OK;
+      },
+      wal_pages_.get());
+}
+
+void WalKeeper::Keep() {
+  int64_t pages = *wal_pages_;
+  if (pages < next_try_pages_) {
+    // The log was begun anew, so the next try is due at 16 MB again.
+    if (pages < kPassivePages) next_try_pages_ = kPassivePages;
+    return;
+  }
+  next_try_pages_ = pages + kPassivePages;
+  sqlite3_wal_checkpoint_v2(db_.raw(), nullptr,
+                            pages >= kRestartPages ? SQLITE_CHECKPOINT_RESTART
+                                                   : SQLITE_CHECKPOINT_PASSIVE,
+                            nullptr, nullptr);
+}
+
+namespace {
+
+class ThreadWriter final : public Writer {
+ public:
+  ThreadWriter(const std::string& name, Sqlite& db,
+               std::function<void()> after_commit)
+      : db_(db),
+        wal_(db),
+        after_commit_(std::move(after_commit)),
+        thread_(name, [this] { Serve(); }) {}
+
+  ~ThreadWriter() override {
+    {
+      MutexLock lock(mutex_);
+      stopping_ = true;
+    }
+    wake_.Signal();
+    thread_.Join();
+  }
+
+  void Submit(WriteOp op) override {
+    {
+      MutexLock lock(mutex_);
+      waiting_.push_back(std::move(op));
+    }
+    wake_.Signal();
+  }
+
+ private:
+  void Serve() {
+    while (true) {
+      std::vector<WriteOp> group;
+      {
+        MutexLock lock(mutex_);
+        while (waiting_.empty() && !stopping_) wake_.Wait(mutex_);
+        if (waiting_.empty()) return;
+        while (!waiting_.empty() && group.size() < kGroupOpsMax) {
+          group.push_back(std::move(waiting_.front()));
+          waiting_.pop_front();
+        }
+      }
+      CommitGroup(db_, group, after_commit_);
+      wal_.Keep();
+    }
+  }
+
+  Sqlite& db_;
+  WalKeeper wal_;
+  std::function<void()> after_commit_;
+  Mutex mutex_;
+  CondVar wake_;
+  std::deque<WriteOp> waiting_ ABSL_GUARDED_BY(mutex_);
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  Thread thread_;
+};
+
+class ExecutorWriter final : public Writer {
+ public:
+  ExecutorWriter(Executor& executor, Sqlite& db,
+                 std::function<void()> after_commit)
+      : executor_(executor),
+        db_(db),
+        wal_(db),
+        after_commit_(std::move(after_commit)) {}
+
+  void Submit(WriteOp op) override {
+    waiting_.push_back(std::move(op));
+    if (waiting_.size() > 1) return;
+    executor_.Post([this] {
+      std::vector<WriteOp> group = std::exchange(waiting_, {});
+      CommitGroup(db_, group, after_commit_);
+      wal_.Keep();
+    });
+  }
+
+ private:
+  Executor& executor_;
+  Sqlite& db_;
+  WalKeeper wal_;
+  std::function<void()> after_commit_;
+  std::vector<WriteOp> waiting_;
+};
+
+}  // namespace
+
+std::unique_ptr<Writer> MakeThreadWriter(const std::string& name, Sqlite& db,
+                                         std::function<void()> after_commit) {
+  return std::make_unique<ThreadWriter>(name, db, std::move(after_commit));
+}
+
+std::unique_ptr<Writer> MakeExecutorWriter(Executor& executor, Sqlite& db,
+                                           std::function<void()> after_commit) {
+  return std::make_unique<ExecutorWriter>(executor, db,
+                                          std::move(after_commit));
+}
+
+}  // namespace midwatch

@@ -1,0 +1,233 @@
+// The steps of an attempt, from the nonce of its first create to its end.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/sha256.h"
+#include "base/status_macros.h"
+#include "store/queue_writer.h"
+
+namespace midwatch {
+
+absl::StatusOr<Done> QueueWriter::Do(const BeginCreate& write) {
+  RETURN_IF_ERROR(LoadLive(write.lease).status());
+  RETURN_IF_ERROR(
+      db_.Run("INSERT INTO create_try(task, n, nonce, at) VALUES (?,?,?,?) "
+              "ON CONFLICT DO NOTHING",
+              write.lease.task, write.lease.attempt, write.nonce,
+              NowMicros()));
+  return Done{};
+}
+
+absl::StatusOr<RecordedSession> QueueWriter::Do(const RecordSession& write) {
+  ASSIGN_OR_RETURN(LiveRow live, LoadLive(write.lease));
+  // The first one recorded stays: only that one is ever sent to, so any other
+  // is idle for good and costs nothing.
+  if (!live.session.empty()) return RecordedSession{live.session};
+  RETURN_IF_ERROR(db_.Run(
+      "UPDATE live SET session = ?, phase = ? WHERE task = ?",
+      write.session_id, static_cast<int>(v1::ATTEMPT_PHASE_SENDING),
+      write.lease.task));
+  RETURN_IF_ERROR(db_.Run("UPDATE task SET session = ? WHERE id = ?",
+                          write.session_id, write.lease.task));
+  RETURN_IF_ERROR(db_.Run(
+      "DELETE FROM create_try WHERE task = ? AND n = ? AND nonce = ?",
+      write.lease.task, write.lease.attempt, write.nonce));
+  JournalEntry entry{.kind = JournalKind::kSessionRecorded,
+                     .batch = live.batch,
+                     .task = write.lease.task,
+                     .attempt = write.lease.attempt,
+                     .state = v1::TASK_STATE_RUNNING,
+                     .who = write.lease.worker,
+                     .why = write.session_id};
+  RETURN_IF_ERROR(Journal(entry).status());
+  return RecordedSession{write.session_id};
+}
+
+absl::StatusOr<Done> QueueWriter::Do(const ClearSession& write) {
+  ASSIGN_OR_RETURN(LiveRow live, LoadLive(write.lease));
+  if (live.session.empty()) return Done{};
+  if (live.session != write.session_id ||
+      live.phase != v1::ATTEMPT_PHASE_SENDING) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the attempt's session is ", live.session,
+                     live.phase == v1::ATTEMPT_PHASE_RUNNING
+                         ? ", and its first message was seen"
+                         : ""));
+  }
+  RETURN_IF_ERROR(
+      db_.Run("UPDATE live SET session = NULL, phase = ? WHERE task = ?",
+              static_cast<int>(v1::ATTEMPT_PHASE_GRANTED), write.lease.task));
+  RETURN_IF_ERROR(db_.Run("UPDATE task SET session = NULL WHERE id = ?",
+                          write.lease.task));
+  JournalEntry entry{.kind = JournalKind::kSessionCleared,
+                     .batch = live.batch,
+                     .task = write.lease.task,
+                     .attempt = write.lease.attempt,
+                     .state = v1::TASK_STATE_RUNNING,
+                     .who = write.lease.worker,
+                     .why = write.session_id};
+  RETURN_IF_ERROR(Journal(entry).status());
+  return Done{};
+}
+
+absl::StatusOr<Done> QueueWriter::Do(const MarkStarted& write) {
+  ASSIGN_OR_RETURN(LiveRow live, LoadLive(write.lease));
+  if (live.phase != v1::ATTEMPT_PHASE_SENDING) return Done{};
+  RETURN_IF_ERROR(
+      db_.Run("UPDATE live SET phase = ? WHERE task = ?",
+              static_cast<int>(v1::ATTEMPT_PHASE_RUNNING), write.lease.task));
+  JournalEntry entry{.kind = JournalKind::kStarted,
+                     .batch = live.batch,
+                     .task = write.lease.task,
+                     .attempt = write.lease.attempt,
+                     .state = live.cancelling ? v1::TASK_STATE_CANCELLING
+                                              : v1::TASK_STATE_RUNNING,
+                     .who = write.lease.worker};
+  RETURN_IF_ERROR(Journal(entry).status());
+  return Done{};
+}
+
+absl::StatusOr<v1::Say> QueueWriter::PutSay(int64_t task, int32_t attempt,
+                                            v1::SayKind kind,
+                                            const std::string& key,
+                                            const std::string& text) {
+  v1::Say say;
+  say.set_kind(kind);
+  say.set_key(key);
+  say.set_text(text);
+  int32_t last = 0;
+  {
+    SqliteStatement row = db_.Query(
+        "SELECT k, kind, key, body, said FROM say WHERE task = ? AND n = ? "
+        "ORDER BY k",
+        task, attempt);
+    while (row.Step()) {
+      last = static_cast<int32_t>(row.Int(0));
+      if (row.Text(2) != key) continue;
+      say.set_number(last);
+      say.set_kind(static_cast<v1::SayKind>(row.Int(1)));
+      say.set_text(row.Text(3));
+      say.set_said(row.Int(4) != 0);
+      return say;
+    }
+    RETURN_IF_ERROR(row.status());
+  }
+  say.set_number(last + 1);
+  RETURN_IF_ERROR(db_.Run(
+      "INSERT INTO say(task, n, k, kind, key, body) VALUES (?,?,?,?,?,?)", task,
+      attempt, say.number(), static_cast<int>(kind), key, text));
+  return say;
+}
+
+absl::StatusOr<SayAdded> QueueWriter::Do(const AddSay& write) {
+  RETURN_IF_ERROR(LoadLive(write.lease).status());
+  ASSIGN_OR_RETURN(v1::Say say, PutSay(write.lease.task, write.lease.attempt,
+                                       write.kind, write.key, write.text));
+  return SayAdded{std::move(say)};
+}
+
+absl::StatusOr<Done> QueueWriter::Do(const MarkSaid& write) {
+  ASSIGN_OR_RETURN(LiveRow live, LoadLive(write.lease));
+  RETURN_IF_ERROR(db_.Run(
+      "UPDATE say SET said = 1 WHERE task = ? AND n = ? AND k = ? AND said = 0",
+      write.lease.task, write.lease.attempt, write.number));
+  if (db_.changes() == 0) return Done{};
+  JournalEntry entry{.kind = JournalKind::kSaid,
+                     .batch = live.batch,
+                     .task = write.lease.task,
+                     .attempt = write.lease.attempt,
+                     .state = live.cancelling ? v1::TASK_STATE_CANCELLING
+                                              : v1::TASK_STATE_RUNNING,
+                     .who = write.lease.worker,
+                     .why = absl::StrCat("outbox ", write.number)};
+  RETURN_IF_ERROR(Journal(entry).status());
+  return Done{};
+}
+
+absl::Status QueueWriter::CloseAttempt(const TaskRow& task,
+                                       const LiveRow& live,
+                                       const Disposition& disposition,
+                                       const std::string& outcome_hash) {
+  RETURN_IF_ERROR(db_.Run(
+      "INSERT INTO attempt(task, n, session, epoch, outcome_hash, state, "
+      "reserved, charged, class, why, granted_at, ended_at, grant_seq) "
+      "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+      task.id, live.lease.attempt, live.session, live.lease.epoch,
+      outcome_hash, static_cast<int>(disposition.state), live.reserved,
+      disposition.charged, static_cast<int>(disposition.failure_class),
+      disposition.reason, live.granted_at, NowMicros(), live.grant_seq));
+  RETURN_IF_ERROR(db_.Run("DELETE FROM say WHERE task = ? AND n = ?", task.id,
+                          live.lease.attempt));
+  return db_.Run("DELETE FROM live WHERE task = ?", task.id);
+}
+
+absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
+  std::string hash = Sha256Hex(DeterministicBytes(write.ending));
+  absl::StatusOr<LiveRow> found = LoadLive(write.lease);
+  if (absl::IsAborted(found.status())) {
+    SqliteStatement row = db_.Query(
+        "SELECT state, epoch, outcome_hash FROM attempt "
+        "WHERE task = ? AND n = ?",
+        write.lease.task, write.lease.attempt);
+    bool same = row.Step() && row.Int(1) == write.lease.epoch &&
+                row.Text(2) == hash;
+    RETURN_IF_ERROR(row.status());
+    if (same) return Settled{static_cast<v1::TaskState>(row.Int(0))};
+    return found.status();
+  }
+  RETURN_IF_ERROR(found.status());
+  const LiveRow& live = *found;
+  ASSIGN_OR_RETURN(TaskRow task, LoadTask(write.lease.task));
+  Tally tally{.starts = task.attempts,
+              .failures = task.failures,
+              .charged = task.charged,
+              .max_cost = task.max_cost,
+              .reserved = live.reserved,
+              .cancelling = live.cancelling};
+  ASSIGN_OR_RETURN(tally.spec, LoadSpec(task.template_id));
+  Disposition next = write.decide(tally, write.ending);
+
+  RETURN_IF_ERROR(CloseAttempt(task, live, next, hash));
+  RETURN_IF_ERROR(LeaveLane(task.lane, task.batch));
+  int64_t now = NowMicros();
+  int64_t due = now + absl::ToInt64Microseconds(next.delay);
+  bool again = next.state == v1::TASK_STATE_QUEUED;
+  // A cancelled task keeps the reason that was given for it.
+  RETURN_IF_ERROR(db_.Run(
+      "UPDATE task SET state = ?, failures = failures + ?, "
+      "charged = charged + ?, reserved = 0, class = ?, "
+      "why = CASE WHEN ? AND why IS NOT NULL THEN why ELSE ? END, "
+      "ended_at = ?, not_before = ?, ending = ? WHERE id = ?",
+      static_cast<int>(next.state), next.counts_as_failure ? 1 : 0,
+      next.charged, static_cast<int>(next.failure_class),
+      live.cancelling ? 1 : 0, next.reason, SqliteNullable<int64_t>{!again, now},
+      SqliteNullable<int64_t>{again, due},
+      SqliteBlob{write.ending.SerializeAsString()}, task.id));
+  if (again) {
+    RETURN_IF_ERROR(
+        db_.Run("INSERT INTO timer(at, kind, ref) VALUES (?, ?, ?)", due,
+                kReadyTimer, task.id));
+  }
+  RETURN_IF_ERROR(CountMoney(task.batch, next.charged, -live.reserved));
+  JournalEntry entry{
+      .kind = again ? JournalKind::kRetry : JournalKind::kSettled,
+      .batch = task.batch,
+      .task = task.id,
+      .attempt = live.lease.attempt,
+      .state = next.state,
+      .who = live.lease.worker,
+      .reserve_delta = -live.reserved,
+      .charge_delta = next.charged,
+      .over_delta = std::max<int64_t>(0, next.charged - live.reserved),
+      .failure_class = next.failure_class,
+      .why = next.reason};
+  RETURN_IF_ERROR(Journal(entry).status());
+  RETURN_IF_ERROR(Count(task.batch,
+                        live.cancelling ? v1::TASK_STATE_CANCELLING
+                                        : v1::TASK_STATE_RUNNING,
+                        next.state));
+  return Settled{next.state};
+}
+
+}  // namespace midwatch

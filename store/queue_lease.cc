@@ -1,0 +1,302 @@
+// Workers, admission, and giving leases back.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "store/queue_writer.h"
+
+namespace midwatch {
+
+absl::StatusOr<Registered> QueueWriter::Do(const RegisterWorker& write) {
+  RETURN_IF_ERROR(
+      db_.Run("INSERT INTO worker(at, incarnation, info) VALUES (?, ?, ?) "
+              "ON CONFLICT(incarnation) DO NOTHING",
+              NowMicros(), write.incarnation, write.description));
+  SqliteStatement row = db_.Query("SELECT id FROM worker WHERE incarnation = ?",
+                                  write.incarnation);
+  if (row.Step()) return Registered{row.Int(0)};
+  RETURN_IF_ERROR(row.status());
+  return absl::InternalError("worker row vanished");
+}
+
+absl::StatusOr<Freed> QueueWriter::Do(const FreeLeases& write) {
+  Freed freed;
+  {
+    SqliteStatement row = db_.Query(
+        "SELECT task, attempt, epoch FROM live WHERE worker = ? ORDER BY task",
+        write.worker);
+    while (row.Step()) {
+      LeaseKey lease{write.worker, row.Int(0),
+                     static_cast<int32_t>(row.Int(1)), row.Int(2)};
+      bool held = std::find(write.held.begin(), write.held.end(), lease) !=
+                  write.held.end();
+      if (!held) freed.leases.push_back(lease);
+    }
+    RETURN_IF_ERROR(row.status());
+  }
+  for (const LeaseKey& lease : freed.leases) {
+    ASSIGN_OR_RETURN(TaskRow task, LoadTask(lease.task));
+    RETURN_IF_ERROR(
+        db_.Run("UPDATE live SET worker = NULL WHERE task = ?", lease.task));
+    JournalEntry entry{.kind = JournalKind::kFreed,
+                       .batch = task.batch,
+                       .task = lease.task,
+                       .attempt = lease.attempt,
+                       .state = task.state,
+                       .who = lease.worker};
+    RETURN_IF_ERROR(Journal(entry).status());
+  }
+  return freed;
+}
+
+absl::StatusOr<Done> QueueWriter::Do(const HandBack& write) {
+  absl::StatusOr<LiveRow> live = LoadLive(write.lease);
+  if (absl::IsAborted(live.status())) {
+    // Again, or taken away in the meantime: the lease is not the caller's,
+    // which is what it wants.
+    return Done{};
+  }
+  RETURN_IF_ERROR(live.status());
+  RETURN_IF_ERROR(db_.Run("UPDATE live SET worker = NULL WHERE task = ?",
+                          write.lease.task));
+  JournalEntry entry{.kind = JournalKind::kHandedBack,
+                     .batch = live->batch,
+                     .task = write.lease.task,
+                     .attempt = write.lease.attempt,
+                     .state = live->cancelling ? v1::TASK_STATE_CANCELLING
+                                               : v1::TASK_STATE_RUNNING,
+                     .who = write.lease.worker};
+  RETURN_IF_ERROR(Journal(entry).status());
+  return Done{};
+}
+
+absl::Status QueueWriter::ViewLanes(int64_t account_id,
+                                    const std::string& account,
+                                    int tasks_per_lane, AdmissionView& view) {
+  struct Row {
+    int64_t tenant;
+    LaneView lane;
+  };
+  std::vector<Row> rows;
+  {
+    SqliteStatement row = db_.Query(
+        "SELECT id, batch, tenant, ckey FROM lane "
+        "WHERE account = ? AND blocked = 0 AND head IS NOT NULL "
+        "ORDER BY head LIMIT ?",
+        account_id, AdmissionBounds::kLanes);
+    while (row.Step()) {
+      Row one{.tenant = row.Int(2), .lane = {}};
+      one.lane.lane = row.Int(0);
+      one.lane.account = account;
+      one.lane.batch = row.Int(1);
+      if (std::string key = row.Text(3); !key.empty()) {
+        one.lane.concurrency_key = absl::StrCat(one.tenant, "/", key);
+      }
+      rows.push_back(std::move(one));
+    }
+    RETURN_IF_ERROR(row.status());
+  }
+  for (Row& each : rows) {
+    LaneView& lane = each.lane;
+    if (!lane.concurrency_key.empty()) {
+      std::string key =
+          lane.concurrency_key.substr(lane.concurrency_key.find('/') + 1);
+      SqliteStatement row = db_.Query(
+          "SELECT sum(running) FROM lane "
+          "WHERE tenant = ? AND ckey = ? AND ckey != ''",
+          each.tenant, key);
+      lane.key_busy = row.Step() && row.Int(0) > 0;
+      RETURN_IF_ERROR(row.status());
+    }
+    SqliteStatement row = db_.Query(
+        "SELECT rank, task FROM ready WHERE lane = ? ORDER BY rank LIMIT ?",
+        lane.lane, tasks_per_lane);
+    while (row.Step()) lane.ready.push_back({row.Int(1), row.Int(0)});
+    RETURN_IF_ERROR(row.status());
+    view.lanes.push_back(std::move(lane));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<AdmissionView> QueueWriter::View(
+    const std::vector<WorkerOffer>& offers) {
+  AdmissionView view;
+  std::map<std::string, int> slots;  // by account
+  for (const WorkerOffer& offer : offers) {
+    for (const std::string& account : offer.accounts) {
+      slots[account] += offer.free_slots;
+    }
+  }
+  for (const auto& [account, free_slots] : slots) {
+    if (free_slots <= 0) continue;
+    ASSIGN_OR_RETURN(int64_t account_id, LabelId(kAccountLabel, account));
+    {
+      SqliteStatement row = db_.Query(
+          "SELECT task FROM live WHERE account = ? AND worker IS NULL "
+          "ORDER BY task LIMIT ?",
+          account_id, AdmissionBounds::kAdoptable);
+      while (row.Step()) view.adoptable.push_back({row.Int(0), account});
+      RETURN_IF_ERROR(row.status());
+    }
+    RETURN_IF_ERROR(
+        ViewLanes(account_id, account,
+                  std::min(free_slots, AdmissionBounds::kTasksPerLane), view));
+  }
+  std::map<int64_t, bool> seen;
+  for (const LaneView& lane : view.lanes) {
+    if (lane.batch == 0 || !seen.emplace(lane.batch, true).second) continue;
+    SqliteStatement row = db_.Query(
+        "SELECT running + waiting + cancelling, max_running FROM batch "
+        "WHERE id = ?",
+        lane.batch);
+    if (row.Step() && row.Int(1) > 0) {
+      view.batch_caps.push_back({lane.batch, static_cast<int>(row.Int(0)),
+                                 static_cast<int>(row.Int(1))});
+    }
+    RETURN_IF_ERROR(row.status());
+  }
+  return view;
+}
+
+absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
+  ASSIGN_OR_RETURN(AdmissionView view, View(write.offers));
+  AdmissionDecisions decisions =
+      write.decide(clock_.Now(), write.offers, view);
+  Grants result;
+  for (const auto& assign : decisions.adoptions) {
+    ASSIGN_OR_RETURN(GrantRecord grant, Adopt(assign.task, assign.worker));
+    result.grants.push_back(std::move(grant));
+  }
+  for (const auto& assign : decisions.grants) {
+    ASSIGN_OR_RETURN(GrantRecord grant, GrantNew(assign.task, assign.worker));
+    result.grants.push_back(std::move(grant));
+  }
+  for (const auto& block : decisions.blocks) {
+    RETURN_IF_ERROR(db_.Run("UPDATE lane SET blocked = blocked | ? WHERE id = ?",
+                            static_cast<int>(block.why), block.lane));
+  }
+  // Blocking may have uncovered lanes behind the view's bound.
+  result.more = !decisions.grants.empty() || !decisions.adoptions.empty() ||
+                !decisions.blocks.empty();
+  return result;
+}
+
+absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker) {
+  ASSIGN_OR_RETURN(TaskRow task, LoadTask(id));
+  if (task.state != v1::TASK_STATE_QUEUED || !task.rank.has_value()) {
+    return absl::InternalError(
+        absl::StrCat("admission granted task ", id, ", which is not ready"));
+  }
+  int64_t now = NowMicros();
+  LiveRow live;
+  live.lease = {worker, id, task.attempts + 1, 0};
+  live.batch = task.batch;
+  // What earlier attempts left: the settle that made another attempt possible
+  // has seen that it is enough to begin with.
+  live.reserved = task.max_cost - task.charged;
+  live.granted_at = now;
+  live.phase = v1::ATTEMPT_PHASE_GRANTED;
+  JournalEntry entry{.kind = JournalKind::kGranted,
+                     .batch = task.batch,
+                     .task = id,
+                     .attempt = live.lease.attempt,
+                     .state = v1::TASK_STATE_RUNNING,
+                     .who = worker,
+                     .reserve_delta = live.reserved};
+  ASSIGN_OR_RETURN(live.lease.epoch, Journal(entry));
+  live.grant_seq = live.lease.epoch;
+  RETURN_IF_ERROR(RemoveReady(task));
+  {
+    SqliteStatement row = db_.Query(
+        "UPDATE lane SET running = running + 1 WHERE id = ? RETURNING account",
+        task.lane);
+    if (row.Step()) live.account = row.Int(0);
+    while (row.Step()) {
+    }
+    RETURN_IF_ERROR(row.status());
+  }
+  RETURN_IF_ERROR(db_.Run(
+      "INSERT INTO live(task, attempt, epoch, worker, account, batch, phase, "
+      "reserved, grant_seq, granted_at) VALUES (?,?,?,?,?,?,?,?,?,?)",
+      id, live.lease.attempt, live.lease.epoch, worker, live.account,
+      live.batch, static_cast<int>(live.phase), live.reserved, live.grant_seq,
+      now));
+  RETURN_IF_ERROR(db_.Run(
+      "UPDATE task SET state = ?, attempts = attempts + 1, reserved = ?, "
+      "rank = NULL, granted_at = ifnull(granted_at, ?) WHERE id = ?",
+      static_cast<int>(v1::TASK_STATE_RUNNING), live.reserved, now, id));
+  RETURN_IF_ERROR(
+      Count(task.batch, v1::TASK_STATE_QUEUED, v1::TASK_STATE_RUNNING));
+  RETURN_IF_ERROR(CountMoney(task.batch, 0, live.reserved));
+  return DescribeGrant(live);
+}
+
+absl::StatusOr<GrantRecord> QueueWriter::Adopt(int64_t task, int64_t worker) {
+  ASSIGN_OR_RETURN(std::optional<LiveRow> live, FindLive(task));
+  if (!live.has_value() || live->lease.worker != 0) {
+    return absl::InternalError(
+        absl::StrCat("admission adopted task ", task, ", which is not free"));
+  }
+  JournalEntry entry{.kind = JournalKind::kAdopted,
+                     .batch = live->batch,
+                     .task = task,
+                     .attempt = live->lease.attempt,
+                     .state = live->cancelling ? v1::TASK_STATE_CANCELLING
+                                               : v1::TASK_STATE_RUNNING,
+                     .who = worker};
+  ASSIGN_OR_RETURN(live->lease.epoch, Journal(entry));
+  live->lease.worker = worker;
+  RETURN_IF_ERROR(
+      db_.Run("UPDATE live SET worker = ?, epoch = ? WHERE task = ?", worker,
+              live->lease.epoch, task));
+  return DescribeGrant(*live);
+}
+
+absl::StatusOr<GrantRecord> QueueWriter::DescribeGrant(const LiveRow& live) {
+  GrantRecord grant;
+  grant.lease = live.lease;
+  grant.batch = live.batch;
+  grant.session_id = live.session;
+  grant.phase = live.phase;
+  grant.reserved = live.reserved;
+  grant.granted_at = absl::FromUnixMicros(live.granted_at);
+  grant.grant_seq = live.grant_seq;
+  grant.cancelling = live.cancelling;
+  ASSIGN_OR_RETURN(TaskRow task, LoadTask(live.lease.task));
+  grant.task = {task.id, task.at / 1000};
+  ASSIGN_OR_RETURN(grant.account, LabelName(live.account));
+  ASSIGN_OR_RETURN(grant.spec, LoadSpec(task.template_id));
+  {
+    SqliteStatement row =
+        db_.Query("SELECT name, line_blob FROM task WHERE id = ?", task.id);
+    if (!row.Step() || !grant.line.ParseFromString(row.Text(1))) {
+      return absl::DataLossError(absl::StrCat("task row ", task.id));
+    }
+    grant.name = row.Text(0);
+  }
+  {
+    SqliteStatement row = db_.Query(
+        "SELECT k, kind, key, body, said FROM say WHERE task = ? AND n = ? "
+        "ORDER BY k",
+        task.id, live.lease.attempt);
+    while (row.Step()) {
+      v1::Say& say = grant.outbox.emplace_back();
+      say.set_number(static_cast<int32_t>(row.Int(0)));
+      say.set_kind(static_cast<v1::SayKind>(row.Int(1)));
+      say.set_key(row.Text(2));
+      say.set_text(row.Text(3));
+      say.set_said(row.Int(4) != 0);
+    }
+    RETURN_IF_ERROR(row.status());
+  }
+  SqliteStatement row = db_.Query(
+      "SELECT count(*) FROM create_try WHERE task = ? AND n = ?", task.id,
+      live.lease.attempt);
+  if (row.Step()) grant.create_tries = static_cast<int32_t>(row.Int(0));
+  RETURN_IF_ERROR(row.status());
+  return grant;
+}
+
+}  // namespace midwatch

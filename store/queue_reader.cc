@@ -1,0 +1,301 @@
+#include "store/queue_reader.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "store/event_log.h"
+#include "store/queue_writer.h"
+
+namespace midwatch {
+namespace {
+
+absl::Time TimeAt(const SqliteStatement& row, int column, absl::Time if_null) {
+  return row.IsNull(column) ? if_null : absl::FromUnixMicros(row.Int(column));
+}
+
+// Literals, so that each statement is prepared once.
+#define MIDWATCH_TASK_COLUMNS                                                 \
+  "SELECT t.id, t.at, t.batch, b.at, t.line, t.name, t.state, t.granted_at, " \
+  "t.ended_at, t.not_before, t.attempts, t.failures, t.charged, t.reserved, " \
+  "t.max_cost, t.class, t.why, t.retry_of, o.at, t.session, t.ending "        \
+  "FROM task t LEFT JOIN batch b ON b.id = t.batch "                          \
+  "LEFT JOIN task o ON o.id = t.retry_of "
+
+TaskRecord ReadTask(const SqliteStatement& row) {
+  TaskRecord task;
+  task.key = {row.Int(0), row.Int(1) / 1000};
+  task.at = absl::FromUnixMicros(row.Int(1));
+  if (row.Int(2) != 0) task.batch = RowKey{row.Int(2), row.Int(3) / 1000};
+  task.line = row.IsNull(4) ? -1 : row.Int(4);
+  task.name = row.Text(5);
+  task.state = static_cast<v1::TaskState>(row.Int(6));
+  task.first_granted_at = TimeAt(row, 7, absl::InfiniteFuture());
+  task.ended_at = TimeAt(row, 8, absl::InfiniteFuture());
+  task.not_before = TimeAt(row, 9, absl::InfinitePast());
+  task.attempts = static_cast<int32_t>(row.Int(10));
+  task.failures = static_cast<int32_t>(row.Int(11));
+  task.charged = row.Int(12);
+  task.reserved = row.Int(13);
+  task.max_cost = row.Int(14);
+  task.failure_class = static_cast<v1::FailureClass>(row.Int(15));
+  task.reason = row.Text(16);
+  if (!row.IsNull(17)) task.retry_of = RowKey{row.Int(17), row.Int(18) / 1000};
+  task.session_id = row.Text(19);
+  task.ending.ParseFromString(row.Text(20));
+  return task;
+}
+
+#define MIDWATCH_BATCH_COLUMNS                                             \
+  "SELECT b.id, b.at, b.name, b.state, b.blocked, b.queued, b.running, "   \
+  "b.waiting, b.cancelling, b.succeeded, b.failed, b.cancelled, "          \
+  "b.skipped, b.lines, b.charged, b.reserved, b.max_running, b.ended_at, " \
+  "b.request_id, b.content_hash, t.name, q.name, a.name FROM batch b "     \
+  "JOIN label t ON t.id = b.tenant JOIN label q ON q.id = b.queue "        \
+  "JOIN label a ON a.id = b.account "
+
+BatchRecord ReadBatch(const SqliteStatement& row) {
+  BatchRecord batch;
+  batch.key = {row.Int(0), row.Int(1) / 1000};
+  batch.at = absl::FromUnixMicros(row.Int(1));
+  batch.name = row.Text(2);
+  batch.state = static_cast<v1::BatchState>(row.Int(3));
+  static constexpr v1::TaskState kStates[] = {
+      v1::TASK_STATE_BLOCKED,   v1::TASK_STATE_QUEUED,
+      v1::TASK_STATE_RUNNING,   v1::TASK_STATE_WAITING,
+      v1::TASK_STATE_CANCELLING, v1::TASK_STATE_SUCCEEDED,
+      v1::TASK_STATE_FAILED,    v1::TASK_STATE_CANCELLED,
+      v1::TASK_STATE_SKIPPED};
+  for (int i = 0; i < 9; ++i) {
+    batch.counts[static_cast<size_t>(kStates[i])] = row.Int(4 + i);
+  }
+  batch.lines = row.Int(13);
+  batch.charged = row.Int(14);
+  batch.reserved = row.Int(15);
+  batch.max_running = static_cast<int32_t>(row.Int(16));
+  batch.ended_at = TimeAt(row, 17, absl::InfiniteFuture());
+  batch.request_id = row.Text(18);
+  batch.content_sha256 = row.Text(19);
+  batch.tenant = row.Text(20);
+  batch.queue = row.Text(21);
+  batch.account = row.Text(22);
+  return batch;
+}
+
+template <typename T>
+absl::StatusOr<std::vector<T>> ReadAll(SqliteStatement row,
+                                       T (*read)(const SqliteStatement&)) {
+  std::vector<T> result;
+  while (row.Step()) result.push_back(read(row));
+  RETURN_IF_ERROR(row.status());
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<TaskRecord> SqliteReader::GetTask(RowKey key) {
+  ASSIGN_OR_RETURN(
+      std::vector<TaskRecord> found,
+      ReadAll(queue_->Query(MIDWATCH_TASK_COLUMNS "WHERE t.id = ?", key.row),
+              ReadTask));
+  if (found.empty() || found[0].key != key) {
+    return absl::NotFoundError("no such task");
+  }
+  ASSIGN_OR_RETURN(found[0].attempt_list, ListAttempts(key.row));
+  return std::move(found[0]);
+}
+
+absl::StatusOr<std::vector<AttemptRecord>> SqliteReader::ListAttempts(
+    int64_t task) {
+  // The live one last: its number is the highest.
+  SqliteStatement row = queue_->Query(
+      "SELECT n, session, granted_at, ended_at, reserved, charged, class, why, "
+      "grant_seq FROM attempt WHERE task = ? UNION ALL "
+      "SELECT attempt, session, granted_at, NULL, reserved, 0, 0, '', "
+      "grant_seq FROM live WHERE task = ? ORDER BY 1",
+      task, task);
+  std::vector<AttemptRecord> result;
+  while (row.Step()) {
+    AttemptRecord& attempt = result.emplace_back();
+    attempt.number = static_cast<int32_t>(row.Int(0));
+    attempt.session_id = row.Text(1);
+    attempt.granted_at = absl::FromUnixMicros(row.Int(2));
+    attempt.ended_at = TimeAt(row, 3, absl::InfiniteFuture());
+    attempt.reserved = row.Int(4);
+    attempt.charged = row.Int(5);
+    attempt.failure_class = static_cast<v1::FailureClass>(row.Int(6));
+    attempt.ending = row.Text(7);
+    attempt.grant_seq = row.Int(8);
+  }
+  RETURN_IF_ERROR(row.status());
+  return result;
+}
+
+absl::StatusOr<BatchRecord> SqliteReader::GetBatch(RowKey key) {
+  ASSIGN_OR_RETURN(
+      std::vector<BatchRecord> found,
+      ReadAll(queue_->Query(MIDWATCH_BATCH_COLUMNS "WHERE b.id = ?", key.row),
+              ReadBatch));
+  if (found.empty() || found[0].key != key) {
+    return absl::NotFoundError("no such batch");
+  }
+  return std::move(found[0]);
+}
+
+absl::StatusOr<std::vector<TaskRecord>> SqliteReader::ListTasks(
+    const TaskFilter& filter, int64_t after, int limit) {
+  if (filter.states.empty()) {
+    if (!filter.batch.has_value()) {
+      return ReadAll(queue_->Query(MIDWATCH_TASK_COLUMNS
+                                   "WHERE t.id > ? ORDER BY t.id LIMIT ?",
+                                   after, limit),
+                     ReadTask);
+    }
+    // Rows of a batch rise with its lines, so its line index pages it.
+    return ReadAll(
+        queue_->Query(MIDWATCH_TASK_COLUMNS
+                      "WHERE t.batch = ? AND t.batch > 0 AND t.line > "
+                      "ifnull((SELECT line FROM task WHERE id = ?), -1) "
+                      "ORDER BY t.line LIMIT ?",
+                      *filter.batch, after, limit),
+        ReadTask);
+  }
+  std::vector<TaskRecord> result;
+  for (v1::TaskState state : filter.states) {
+    absl::StatusOr<std::vector<TaskRecord>> some =
+        filter.batch.has_value()
+            ? ReadAll(queue_->Query(MIDWATCH_TASK_COLUMNS
+                                    "WHERE t.batch = ? AND t.state = ? AND "
+                                    "t.id > ? ORDER BY t.id LIMIT ?",
+                                    *filter.batch, static_cast<int>(state),
+                                    after, limit),
+                      ReadTask)
+            : ReadAll(queue_->Query(MIDWATCH_TASK_COLUMNS
+                                    "WHERE t.state = ? AND t.id > ? "
+                                    "ORDER BY t.id LIMIT ?",
+                                    static_cast<int>(state), after, limit),
+                      ReadTask);
+    RETURN_IF_ERROR(some.status());
+    std::move(some->begin(), some->end(), std::back_inserter(result));
+  }
+  std::sort(result.begin(), result.end(),
+            [](const TaskRecord& a, const TaskRecord& b) {
+              return a.key.row < b.key.row;
+            });
+  if (result.size() > static_cast<size_t>(limit)) {
+    result.resize(static_cast<size_t>(limit));
+  }
+  return result;
+}
+
+absl::StatusOr<std::vector<BatchRecord>> SqliteReader::ListBatches(
+    const std::string& name, int64_t before, int limit) {
+  if (name.empty()) {
+    return ReadAll(queue_->Query(MIDWATCH_BATCH_COLUMNS
+                                 "WHERE b.id < ? ORDER BY b.id DESC LIMIT ?",
+                                 before, limit),
+                   ReadBatch);
+  }
+  return ReadAll(
+      queue_->Query(MIDWATCH_BATCH_COLUMNS
+                    "WHERE b.name = ? AND b.id < ? ORDER BY b.id DESC LIMIT ?",
+                    name, before, limit),
+      ReadBatch);
+}
+
+absl::StatusOr<std::vector<JournalRecord>> SqliteReader::ListJournal(
+    int64_t batch, int64_t after_seq, int limit) {
+  SqliteStatement row = queue_->Query(
+      "SELECT j.seq, j.at, j.kind, j.task, t.at, t.name, j.n, j.state, "
+      "j.reserve_d, j.charge_d, j.over_d, j.class, j.why FROM journal j "
+      "LEFT JOIN task t ON t.id = j.task "
+      "WHERE j.batch = ? AND j.seq > ? ORDER BY j.seq LIMIT ?",
+      batch, after_seq, limit);
+  std::vector<JournalRecord> result;
+  while (row.Step()) {
+    JournalRecord& entry = result.emplace_back();
+    entry.seq = row.Int(0);
+    entry.at = absl::FromUnixMicros(row.Int(1));
+    entry.kind = static_cast<JournalKind>(row.Int(2));
+    if (row.Int(3) != 0) entry.task = RowKey{row.Int(3), row.Int(4) / 1000};
+    entry.task_name = row.Text(5);
+    entry.batch = batch;
+    entry.attempt = static_cast<int32_t>(row.Int(6));
+    entry.state = static_cast<v1::TaskState>(row.Int(7));
+    entry.reserve_delta = row.Int(8);
+    entry.charge_delta = row.Int(9);
+    entry.over_delta = row.Int(10);
+    entry.failure_class = static_cast<v1::FailureClass>(row.Int(11));
+    entry.why = row.Text(12);
+  }
+  RETURN_IF_ERROR(row.status());
+  return result;
+}
+
+absl::StatusOr<int64_t> SqliteReader::LastJournalSeq() {
+  SqliteStatement row =
+      queue_->Query("SELECT seq FROM journal ORDER BY seq DESC LIMIT 1");
+  if (row.Step()) return row.Int(0);
+  RETURN_IF_ERROR(row.status());
+  return int64_t{0};
+}
+
+absl::StatusOr<std::vector<LiveRecord>> SqliteReader::ListLive() {
+  SqliteStatement row = queue_->Query(
+      "SELECT l.task, l.attempt, l.epoch, l.worker, l.batch, l.grant_seq, t.at "
+      "FROM live l JOIN task t ON t.id = l.task ORDER BY l.task");
+  std::vector<LiveRecord> result;
+  while (row.Step()) {
+    LiveRecord& live = result.emplace_back();
+    live.lease = {row.Int(3), row.Int(0), static_cast<int32_t>(row.Int(1)),
+                  row.Int(2)};
+    live.task = {row.Int(0), row.Int(6) / 1000};
+    live.batch = row.Int(4);
+    live.grant_seq = row.Int(5);
+  }
+  RETURN_IF_ERROR(row.status());
+  return result;
+}
+
+absl::StatusOr<std::vector<RowKey>> SqliteReader::ListCancellingBatches() {
+  SqliteStatement row =
+      queue_->Query("SELECT id, at FROM batch WHERE state = 3 ORDER BY id");
+  std::vector<RowKey> result;
+  while (row.Step()) result.push_back({row.Int(0), row.Int(1) / 1000});
+  RETURN_IF_ERROR(row.status());
+  return result;
+}
+
+absl::StatusOr<absl::Time> SqliteReader::NextTimer() {
+  SqliteStatement row = queue_->Query("SELECT at FROM timer ORDER BY at LIMIT 1");
+  if (row.Step()) return absl::FromUnixMicros(row.Int(0));
+  RETURN_IF_ERROR(row.status());
+  return absl::InfiniteFuture();
+}
+
+absl::StatusOr<std::vector<std::pair<std::string, std::string>>>
+SqliteReader::FindRemoteIds(const std::string& account,
+                            const std::vector<std::string>& keys) {
+  std::vector<std::pair<std::string, std::string>> result;
+  for (const std::string& key : keys) {
+    SqliteStatement row = queue_->Query(
+        "SELECT r.id FROM remote_id r JOIN label l ON l.id = r.account "
+        "WHERE l.kind = ? AND l.name = ? AND r.key = ?",
+        kAccountLabel, account, key);
+    if (row.Step()) result.emplace_back(key, row.Text(0));
+    RETURN_IF_ERROR(row.status());
+  }
+  return result;
+}
+
+absl::StatusOr<std::vector<std::string>> SqliteReader::ReadEvents(
+    int64_t grant_seq, int64_t from) {
+  return ReadStoredEvents(*events_, grant_seq, from);
+}
+
+absl::StatusOr<int64_t> SqliteReader::CountEvents(int64_t grant_seq) {
+  return CountStoredEvents(*events_, grant_seq);
+}
+
+}  // namespace midwatch

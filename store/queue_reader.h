@@ -1,0 +1,53 @@
+#ifndef MIDWATCH_STORE_QUEUE_READER_H_
+#define MIDWATCH_STORE_QUEUE_READER_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/sqlite.h"
+#include "store/store.h"
+
+namespace midwatch {
+
+// StoreReader on a read-only connection to each of the two files. No read
+// transaction lives longer than one call, so readers never hold back the
+// write-ahead log for long.
+class SqliteReader final : public StoreReader {
+ public:
+  SqliteReader(std::unique_ptr<Sqlite> queue, std::unique_ptr<Sqlite> events)
+      : queue_(std::move(queue)), events_(std::move(events)) {}
+
+  absl::StatusOr<TaskRecord> GetTask(RowKey task) override;
+  absl::StatusOr<BatchRecord> GetBatch(RowKey batch) override;
+  absl::StatusOr<std::vector<TaskRecord>> ListTasks(const TaskFilter& filter,
+                                                    int64_t after,
+                                                    int limit) override;
+  absl::StatusOr<std::vector<BatchRecord>> ListBatches(const std::string& name,
+                                                       int64_t before,
+                                                       int limit) override;
+  absl::StatusOr<std::vector<JournalRecord>> ListJournal(int64_t batch,
+                                                         int64_t after_seq,
+                                                         int limit) override;
+  absl::StatusOr<int64_t> LastJournalSeq() override;
+  absl::StatusOr<std::vector<LiveRecord>> ListLive() override;
+  absl::StatusOr<std::vector<RowKey>> ListCancellingBatches() override;
+  absl::StatusOr<absl::Time> NextTimer() override;
+  absl::StatusOr<std::vector<std::pair<std::string, std::string>>>
+  FindRemoteIds(const std::string& account,
+                const std::vector<std::string>& keys) override;
+  absl::StatusOr<std::vector<std::string>> ReadEvents(int64_t grant_seq,
+                                                      int64_t from) override;
+  absl::StatusOr<int64_t> CountEvents(int64_t grant_seq) override;
+
+ private:
+  absl::StatusOr<std::vector<AttemptRecord>> ListAttempts(int64_t task);
+
+  std::unique_ptr<Sqlite> queue_;
+  std::unique_ptr<Sqlite> events_;
+};
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_STORE_QUEUE_READER_H_

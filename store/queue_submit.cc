@@ -1,0 +1,286 @@
+// Submission: batches, their lines, and tasks alone.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/sha256.h"
+#include "base/status_macros.h"
+#include "store/queue_writer.h"
+
+namespace midwatch {
+namespace {
+
+// Requests of single tasks are remembered so long.
+constexpr int64_t kRequestDays = 7;
+
+int64_t DayOf(int64_t micros) {
+  return micros / absl::ToInt64Microseconds(absl::Hours(24));
+}
+
+std::string HashOf(const OpenBatch& batch) {
+  return Sha256Hex(absl::StrCat(
+      batch.name.size(), ":", batch.name, batch.tenant.size(), ":",
+      batch.tenant, batch.queue.size(), ":", batch.queue, batch.account.size(),
+      ":", batch.account, batch.max_running, ":", batch.content_sha256, ":",
+      DeterministicBytes(batch.spec)));
+}
+
+std::string HashOf(const SubmitTask& submit) {
+  return Sha256Hex(absl::StrCat(
+      submit.tenant.size(), ":", submit.tenant, submit.queue.size(), ":",
+      submit.queue, submit.account.size(), ":", submit.account,
+      submit.task.priority, ":", submit.task.max_cost, ":",
+      DeterministicBytes(submit.task.line), DeterministicBytes(submit.spec)));
+}
+
+}  // namespace
+
+absl::Status QueueWriter::RefuseWhenFull() const {
+  if (!disk_nearly_full_()) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      "the disk of the queue's database is nearly full, so no more work is "
+      "taken; running tasks go on. Make room and submit again");
+}
+
+absl::StatusOr<BatchProgress> QueueWriter::FindBatch(
+    const std::string& request_id) {
+  SqliteStatement row = db_.Query(
+      "SELECT id, at, state, lines FROM batch WHERE request_id = ?",
+      request_id);
+  if (!row.Step()) {
+    RETURN_IF_ERROR(row.status());
+    return absl::NotFoundError(absl::StrCat(
+        "no batch was opened with request_id '", request_id, "'"));
+  }
+  return BatchProgress{{row.Int(0), row.Int(1) / 1000},
+                       static_cast<v1::BatchState>(row.Int(2)),
+                       row.Int(3)};
+}
+
+absl::StatusOr<BatchProgress> QueueWriter::Do(const OpenBatch& write) {
+  std::string hash = HashOf(write);
+  absl::StatusOr<BatchProgress> known = FindBatch(write.request_id);
+  if (known.ok()) {
+    SqliteStatement row =
+        db_.Query("SELECT open_hash FROM batch WHERE id = ?", known->batch.row);
+    if (row.Step() && row.Text(0) == hash) return known;
+    RETURN_IF_ERROR(row.status());
+    return absl::AlreadyExistsError(
+        absl::StrCat("request_id '", write.request_id,
+                     "' came before with another batch; choose a new one"));
+  }
+  if (!absl::IsNotFound(known.status())) return known;
+  RETURN_IF_ERROR(RefuseWhenFull());
+  ASSIGN_OR_RETURN(int64_t tenant, LabelId(kTenantLabel, write.tenant));
+  ASSIGN_OR_RETURN(int64_t queue, LabelId(kQueueLabel, write.queue));
+  ASSIGN_OR_RETURN(int64_t account, LabelId(kAccountLabel, write.account));
+  RETURN_IF_ERROR(db_.Run("INSERT INTO template(spec) VALUES (?)",
+                          SqliteBlob{write.spec.SerializeAsString()}));
+  int64_t template_id = db_.last_insert_id();
+  int64_t now = NowMicros();
+  RETURN_IF_ERROR(db_.Run(
+      "INSERT INTO batch(at, tenant, queue, account, name, state, template, "
+      "max_running, request_id, content_hash, open_hash) "
+      "VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+      now, tenant, queue, account, write.name,
+      static_cast<int>(v1::BATCH_STATE_OPEN), template_id, write.max_running,
+      write.request_id, write.content_sha256, hash));
+  int64_t id = db_.last_insert_id();
+  JournalEntry entry{.kind = JournalKind::kBatchOpened, .batch = id};
+  RETURN_IF_ERROR(Journal(entry).status());
+  return BatchProgress{{id, now / 1000}, v1::BATCH_STATE_OPEN, 0};
+}
+
+absl::StatusOr<BatchProgress> QueueWriter::Do(const AddTasks& write) {
+  ASSIGN_OR_RETURN(BatchProgress batch, FindBatch(write.request_id));
+  int64_t end = write.first_line + static_cast<int64_t>(write.tasks.size());
+  if (end <= batch.lines) return batch;
+  if (write.first_line > batch.lines) {
+    return absl::OutOfRangeError(
+        absl::StrCat("lines ", batch.lines, " to ", write.first_line - 1,
+                     " are missing; send them first"));
+  }
+  if (batch.state != v1::BATCH_STATE_OPEN) {
+    return absl::FailedPreconditionError(
+        "the batch takes no more lines: it is sealed or cancelled");
+  }
+  RETURN_IF_ERROR(RefuseWhenFull());
+  Place place{.batch = batch.batch.row};
+  {
+    SqliteStatement row = db_.Query(
+        "SELECT tenant, queue, account, template FROM batch WHERE id = ?",
+        place.batch);
+    if (!row.Step()) return absl::DataLossError("batch row vanished");
+    place.tenant = row.Int(0);
+    place.queue = row.Int(1);
+    place.account = row.Int(2);
+    place.template_id = row.Int(3);
+  }
+  int64_t now = NowMicros();
+  int64_t added = end - batch.lines;
+  for (int64_t line = batch.lines; line < end; ++line) {
+    const NewTask& task =
+        write.tasks[static_cast<size_t>(line - write.first_line)];
+    absl::StatusOr<int64_t> id = InsertTask(place, task, line, now, 0);
+    if (absl::IsAlreadyExists(id.status())) {
+      return absl::AlreadyExistsError(
+          absl::StrCat("line ", line, ": the batch has a task named '",
+                       task.line.name(), "' already"));
+    }
+    RETURN_IF_ERROR(id.status());
+  }
+  RETURN_IF_ERROR(db_.Run(
+      "UPDATE batch SET lines = ?, queued = queued + ? WHERE id = ?", end,
+      added, place.batch));
+  JournalEntry entry{.kind = JournalKind::kTasksAdded,
+                     .batch = place.batch,
+                     .state = v1::TASK_STATE_QUEUED,
+                     .why = absl::StrCat("lines ", batch.lines, " to ",
+                                         end - 1)};
+  RETURN_IF_ERROR(Journal(entry).status());
+  batch.lines = end;
+  return batch;
+}
+
+absl::StatusOr<BatchProgress> QueueWriter::Do(const SealBatch& write) {
+  ASSIGN_OR_RETURN(BatchProgress batch, FindBatch(write.request_id));
+  if (batch.lines != write.lines) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the batch has ", batch.lines, " lines, not ",
+                     write.lines, "; send the missing ones first"));
+  }
+  if (batch.state != v1::BATCH_STATE_OPEN) return batch;
+  RETURN_IF_ERROR(db_.Run("UPDATE batch SET state = ? WHERE id = ?",
+                          static_cast<int>(v1::BATCH_STATE_SEALED),
+                          batch.batch.row));
+  JournalEntry entry{.kind = JournalKind::kBatchSealed,
+                     .batch = batch.batch.row};
+  RETURN_IF_ERROR(Journal(entry).status());
+  RETURN_IF_ERROR(EndBatchIfDone(batch.batch.row));
+  return FindBatch(write.request_id);
+}
+
+absl::StatusOr<std::optional<TaskKey>> QueueWriter::FindRequest(
+    const std::string& key, const std::string& hash) {
+  SqliteStatement row = db_.Query(
+      "SELECT r.hash, t.id, t.at FROM request r JOIN task t ON t.id = r.task "
+      "WHERE r.key = ?",
+      key);
+  if (!row.Step()) {
+    RETURN_IF_ERROR(row.status());
+    return std::nullopt;
+  }
+  if (row.Text(0) != hash) {
+    return absl::AlreadyExistsError(
+        absl::StrCat("request_id '", key,
+                     "' came before with another task; choose a new one"));
+  }
+  return TaskKey{{row.Int(1), row.Int(2) / 1000}};
+}
+
+absl::StatusOr<TaskKey> QueueWriter::Do(const SubmitTask& write) {
+  std::string hash = HashOf(write);
+  ASSIGN_OR_RETURN(std::optional<TaskKey> known,
+                   FindRequest(write.request_id, hash));
+  if (known.has_value()) return *known;
+  RETURN_IF_ERROR(RefuseWhenFull());
+  Place place;
+  ASSIGN_OR_RETURN(place.tenant, LabelId(kTenantLabel, write.tenant));
+  ASSIGN_OR_RETURN(place.queue, LabelId(kQueueLabel, write.queue));
+  ASSIGN_OR_RETURN(place.account, LabelId(kAccountLabel, write.account));
+  RETURN_IF_ERROR(db_.Run("INSERT INTO template(spec) VALUES (?)",
+                          SqliteBlob{write.spec.SerializeAsString()}));
+  place.template_id = db_.last_insert_id();
+  int64_t now = NowMicros();
+  ASSIGN_OR_RETURN(int64_t id, InsertTask(place, write.task, -1, now, 0));
+  RETURN_IF_ERROR(
+      db_.Run("INSERT INTO request(key, hash, task, day) VALUES (?,?,?,?)",
+              write.request_id, hash, id, DayOf(now)));
+  RETURN_IF_ERROR(db_.Run(
+      "DELETE FROM request WHERE key IN "
+      "(SELECT key FROM request WHERE day < ? LIMIT 2)",
+      DayOf(now) - kRequestDays));
+  JournalEntry entry{.kind = JournalKind::kSubmitted,
+                     .task = id,
+                     .state = v1::TASK_STATE_QUEUED};
+  RETURN_IF_ERROR(Journal(entry).status());
+  return TaskKey{{id, now / 1000}};
+}
+
+absl::StatusOr<TaskKey> QueueWriter::Do(const RetryTask& write) {
+  std::string hash = absl::StrCat("retry:", write.task.row);
+  ASSIGN_OR_RETURN(std::optional<TaskKey> known,
+                   FindRequest(write.request_id, hash));
+  if (known.has_value()) return *known;
+  ASSIGN_OR_RETURN(TaskRow old, LoadTask(write.task));
+  if (!IsFinal(old.state)) {
+    return absl::FailedPreconditionError(
+        "the task is not finished; cancel it first to try it anew");
+  }
+  RETURN_IF_ERROR(RefuseWhenFull());
+  Place place{.template_id = old.template_id};
+  NewTask task;
+  {
+    SqliteStatement row = db_.Query(
+        "SELECT l.tenant, l.queue, l.account, l.ckey, t.line_blob FROM task t "
+        "JOIN lane l ON l.id = t.lane WHERE t.id = ?",
+        old.id);
+    if (!row.Step() || !task.line.ParseFromString(row.Text(4))) {
+      return absl::DataLossError("task or lane row vanished");
+    }
+    place.tenant = row.Int(0);
+    place.queue = row.Int(1);
+    place.account = row.Int(2);
+    task.concurrency_key = row.Text(3);
+  }
+  task.priority = old.priority;
+  task.max_cost = old.max_cost;
+  int64_t now = NowMicros();
+  ASSIGN_OR_RETURN(int64_t id, InsertTask(place, task, -1, now, old.id));
+  RETURN_IF_ERROR(
+      db_.Run("INSERT INTO request(key, hash, task, day) VALUES (?,?,?,?)",
+              write.request_id, hash, id, DayOf(now)));
+  JournalEntry entry{.kind = JournalKind::kSubmitted,
+                     .task = id,
+                     .state = v1::TASK_STATE_QUEUED,
+                     .why = absl::StrCat("retry of ", old.id)};
+  RETURN_IF_ERROR(Journal(entry).status());
+  return TaskKey{{id, now / 1000}};
+}
+
+absl::StatusOr<int64_t> QueueWriter::LaneFor(const Place& place,
+                                             const std::string& ckey) {
+  {
+    SqliteStatement row = db_.Query(
+        "SELECT id FROM lane WHERE batch = ? AND tenant = ? AND queue = ? "
+        "AND ckey = ? AND account = ?",
+        place.batch, place.tenant, place.queue, ckey, place.account);
+    if (row.Step()) return row.Int(0);
+    RETURN_IF_ERROR(row.status());
+  }
+  RETURN_IF_ERROR(db_.Run(
+      "INSERT INTO lane(tenant, queue, batch, ckey, account) "
+      "VALUES (?,?,?,?,?)",
+      place.tenant, place.queue, place.batch, ckey, place.account));
+  return db_.last_insert_id();
+}
+
+absl::StatusOr<int64_t> QueueWriter::InsertTask(const Place& place,
+                                                const NewTask& task,
+                                                int64_t line, int64_t now,
+                                                int64_t retry_of) {
+  ASSIGN_OR_RETURN(int64_t lane, LaneFor(place, task.concurrency_key));
+  RETURN_IF_ERROR(db_.Run(
+      "INSERT INTO task(at, lane, batch, line, name, state, template, "
+      "line_blob, prio, max_cost, retry_of) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+      now, lane, place.batch,
+      SqliteNullable<int64_t>{line >= 0, line}, task.line.name(),
+      static_cast<int>(v1::TASK_STATE_QUEUED), place.template_id,
+      SqliteBlob{task.line.SerializeAsString()}, task.priority, task.max_cost,
+      SqliteNullable<int64_t>{retry_of != 0, retry_of}));
+  TaskRow row{.id = db_.last_insert_id(), .lane = lane,
+              .priority = task.priority};
+  RETURN_IF_ERROR(MakeReady(row, now));
+  return row.id;
+}
+
+}  // namespace midwatch

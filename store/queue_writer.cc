@@ -1,0 +1,298 @@
+#include "store/queue_writer.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace midwatch {
+
+int64_t RankOf(absl::Time ready_at, int priority, absl::Duration ageing) {
+  return absl::ToUnixMillis(ready_at + (9 - priority) * ageing);
+}
+
+std::string DeterministicBytes(const google::protobuf::Message& message) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    message.SerializeToCodedStream(&coded);
+  }
+  return bytes;
+}
+
+absl::StatusOr<WriteResult> QueueWriter::Apply(const Write& write) {
+  return std::visit(
+      [this](const auto& w) -> absl::StatusOr<WriteResult> {
+        auto result = Do(w);
+        if (!result.ok()) return result.status();
+        return WriteResult(*std::move(result));
+      },
+      write);
+}
+
+std::vector<int64_t> QueueWriter::TakeTouchedBatches() {
+  std::set<int64_t> touched = std::exchange(touched_batches_, {});
+  return std::vector<int64_t>(touched.begin(), touched.end());
+}
+
+absl::StatusOr<int64_t> QueueWriter::Journal(const JournalEntry& e) {
+  RETURN_IF_ERROR(db_.Run(
+      "INSERT INTO journal(at, kind, batch, task, n, state, who, reserve_d, "
+      "charge_d, over_d, class, why) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+      NowMicros(), static_cast<int>(e.kind), e.batch, e.task, e.attempt,
+      static_cast<int>(e.state), e.who, e.reserve_delta, e.charge_delta,
+      e.over_delta, static_cast<int>(e.failure_class),
+      SqliteNullable<std::string>{!e.why.empty(), e.why}));
+  if (e.batch != 0) touched_batches_.insert(e.batch);
+  return db_.last_insert_id();
+}
+
+absl::StatusOr<int64_t> QueueWriter::LabelId(int kind,
+                                             const std::string& name) {
+  {
+    SqliteStatement row =
+        db_.Query("SELECT id FROM label WHERE kind = ? AND name = ?", kind,
+                  name);
+    if (row.Step()) return row.Int(0);
+    RETURN_IF_ERROR(row.status());
+  }
+  RETURN_IF_ERROR(
+      db_.Run("INSERT INTO label(kind, name) VALUES (?, ?)", kind, name));
+  return db_.last_insert_id();
+}
+
+absl::StatusOr<std::string> QueueWriter::LabelName(int64_t id) {
+  SqliteStatement row = db_.Query("SELECT name FROM label WHERE id = ?", id);
+  if (row.Step()) return row.Text(0);
+  RETURN_IF_ERROR(row.status());
+  return absl::DataLossError(absl::StrCat("label ", id, " is missing"));
+}
+
+absl::StatusOr<QueueWriter::TaskRow> QueueWriter::LoadTask(int64_t id) {
+  SqliteStatement row = db_.Query(
+      "SELECT at, lane, batch, template, state, prio, attempts, failures, "
+      "max_cost, charged, rank, not_before FROM task WHERE id = ?",
+      id);
+  if (!row.Step()) {
+    RETURN_IF_ERROR(row.status());
+    return absl::NotFoundError("no such task");
+  }
+  TaskRow task;
+  task.id = id;
+  task.at = row.Int(0);
+  task.lane = row.Int(1);
+  task.batch = row.Int(2);
+  task.template_id = row.Int(3);
+  task.state = static_cast<v1::TaskState>(row.Int(4));
+  task.priority = static_cast<int32_t>(row.Int(5));
+  task.attempts = static_cast<int32_t>(row.Int(6));
+  task.failures = static_cast<int32_t>(row.Int(7));
+  task.max_cost = row.Int(8);
+  task.charged = row.Int(9);
+  if (!row.IsNull(10)) task.rank = row.Int(10);
+  if (!row.IsNull(11)) task.not_before = row.Int(11);
+  return task;
+}
+
+absl::StatusOr<QueueWriter::TaskRow> QueueWriter::LoadTask(RowKey key) {
+  ASSIGN_OR_RETURN(TaskRow task, LoadTask(key.row));
+  if (task.at / 1000 != key.unix_millis) {
+    return absl::NotFoundError("no such task");
+  }
+  return task;
+}
+
+absl::StatusOr<std::optional<QueueWriter::LiveRow>> QueueWriter::FindLive(
+    int64_t task) {
+  SqliteStatement row = db_.Query(
+      "SELECT attempt, epoch, worker, account, batch, phase, session, "
+      "reserved, grant_seq, granted_at, cancelling FROM live WHERE task = ?",
+      task);
+  if (!row.Step()) {
+    RETURN_IF_ERROR(row.status());
+    return std::nullopt;
+  }
+  LiveRow live;
+  live.lease.task = task;
+  live.lease.attempt = static_cast<int32_t>(row.Int(0));
+  live.lease.epoch = row.Int(1);
+  live.lease.worker = row.Int(2);  // 0 where NULL: free
+  live.account = row.Int(3);
+  live.batch = row.Int(4);
+  live.phase = static_cast<v1::AttemptPhase>(row.Int(5));
+  live.session = row.Text(6);
+  live.reserved = row.Int(7);
+  live.grant_seq = row.Int(8);
+  live.granted_at = row.Int(9);
+  live.cancelling = row.Int(10) != 0;
+  return live;
+}
+
+absl::StatusOr<QueueWriter::LiveRow> QueueWriter::LoadLive(
+    const LeaseKey& lease) {
+  ASSIGN_OR_RETURN(std::optional<LiveRow> live, FindLive(lease.task));
+  if (!live.has_value() || lease.worker == 0 || live->lease != lease) {
+    return absl::AbortedError("the lease is lost");
+  }
+  return *std::move(live);
+}
+
+absl::StatusOr<v1::TaskSpec> QueueWriter::LoadSpec(int64_t template_id) {
+  SqliteStatement row =
+      db_.Query("SELECT spec FROM template WHERE id = ?", template_id);
+  v1::TaskSpec spec;
+  if (row.Step() && spec.ParseFromString(row.Text(0))) return spec;
+  RETURN_IF_ERROR(row.status());
+  return absl::DataLossError(absl::StrCat("template ", template_id));
+}
+
+absl::Status QueueWriter::Count(int64_t batch, v1::TaskState from,
+                                v1::TaskState to) {
+  if (batch == 0 || from == to) return absl::OkStatus();
+  auto delta = [&](v1::TaskState state) {
+    return (to == state ? 1 : 0) - (from == state ? 1 : 0);
+  };
+  RETURN_IF_ERROR(db_.Run(
+      "UPDATE batch SET blocked = blocked + ?, queued = queued + ?, "
+      "running = running + ?, waiting = waiting + ?, "
+      "cancelling = cancelling + ?, succeeded = succeeded + ?, "
+      "failed = failed + ?, cancelled = cancelled + ?, skipped = skipped + ? "
+      "WHERE id = ?",
+      delta(v1::TASK_STATE_BLOCKED), delta(v1::TASK_STATE_QUEUED),
+      delta(v1::TASK_STATE_RUNNING), delta(v1::TASK_STATE_WAITING),
+      delta(v1::TASK_STATE_CANCELLING), delta(v1::TASK_STATE_SUCCEEDED),
+      delta(v1::TASK_STATE_FAILED), delta(v1::TASK_STATE_CANCELLED),
+      delta(v1::TASK_STATE_SKIPPED), batch));
+  return IsFinal(to) ? EndBatchIfDone(batch) : absl::OkStatus();
+}
+
+absl::Status QueueWriter::CountMoney(int64_t batch, int64_t charge_delta,
+                                     int64_t reserve_delta) {
+  if (batch == 0) return absl::OkStatus();
+  return db_.Run(
+      "UPDATE batch SET charged = charged + ?, reserved = reserved + ? "
+      "WHERE id = ?",
+      charge_delta, reserve_delta, batch);
+}
+
+absl::Status QueueWriter::EndBatchIfDone(int64_t batch) {
+  RETURN_IF_ERROR(db_.Run(
+      "UPDATE batch SET state = ?, ended_at = ? WHERE id = ? AND state IN "
+      "(?, ?) AND blocked + queued + running + waiting + cancelling = 0",
+      static_cast<int>(v1::BATCH_STATE_DONE), NowMicros(), batch,
+      static_cast<int>(v1::BATCH_STATE_SEALED),
+      static_cast<int>(v1::BATCH_STATE_CANCELLING)));
+  if (db_.changes() == 0) return absl::OkStatus();
+  JournalEntry entry{.kind = JournalKind::kBatchDone, .batch = batch};
+  return Journal(entry).status();
+}
+
+absl::Status QueueWriter::MakeReady(const TaskRow& task, int64_t at_micros) {
+  int64_t rank = RankOf(absl::FromUnixMicros(at_micros), task.priority);
+  RETURN_IF_ERROR(db_.Run("INSERT INTO ready(lane, rank, task) VALUES (?,?,?)",
+                          task.lane, rank, task.id));
+  RETURN_IF_ERROR(db_.Run(
+      "UPDATE task SET rank = ?, not_before = NULL WHERE id = ?", rank,
+      task.id));
+  return db_.Run("UPDATE lane SET head = min(ifnull(head, ?), ?) WHERE id = ?",
+                 rank, rank, task.lane);
+}
+
+absl::Status QueueWriter::RemoveReady(const TaskRow& task) {
+  if (!task.rank.has_value()) return absl::OkStatus();
+  RETURN_IF_ERROR(
+      db_.Run("DELETE FROM ready WHERE lane = ? AND rank = ? AND task = ?",
+              task.lane, *task.rank, task.id));
+  return UpdateLaneHead(task.lane);
+}
+
+absl::Status QueueWriter::UpdateLaneHead(int64_t lane) {
+  return db_.Run(
+      "UPDATE lane SET head = (SELECT rank FROM ready WHERE lane = ? "
+      "ORDER BY rank LIMIT 1) WHERE id = ?",
+      lane, lane);
+}
+
+absl::Status QueueWriter::LeaveLane(int64_t lane, int64_t batch) {
+  int64_t tenant = 0;
+  std::string key;
+  {
+    SqliteStatement row = db_.Query(
+        "UPDATE lane SET running = running - 1 WHERE id = ? "
+        "RETURNING tenant, ckey",
+        lane);
+    if (row.Step()) {
+      tenant = row.Int(0);
+      key = row.Text(1);
+    }
+    while (row.Step()) {
+    }
+    RETURN_IF_ERROR(row.status());
+  }
+  if (!key.empty()) {
+    RETURN_IF_ERROR(db_.Run(
+        "UPDATE lane SET blocked = blocked & ~? "
+        "WHERE tenant = ? AND ckey = ? AND ckey != ''",
+        static_cast<int>(LaneBlock::kKeyBusy), tenant, key));
+  }
+  if (batch == 0) return absl::OkStatus();
+  return db_.Run(
+      "UPDATE lane SET blocked = blocked & ~? "
+      "WHERE batch = ? AND batch > 0 AND blocked & ? != 0",
+      static_cast<int>(LaneBlock::kBatchCap), batch,
+      static_cast<int>(LaneBlock::kBatchCap));
+}
+
+absl::StatusOr<RemoteId> QueueWriter::Do(const RecordRemoteId& write) {
+  ASSIGN_OR_RETURN(int64_t account, LabelId(kAccountLabel, write.account));
+  RETURN_IF_ERROR(db_.Run(
+      "INSERT INTO remote_id(account, key, id) VALUES (?, ?, ?) "
+      "ON CONFLICT(account, key) DO UPDATE SET id = excluded.id WHERE id = ?",
+      account, write.key, write.id, write.replaces));
+  SqliteStatement row = db_.Query(
+      "SELECT id FROM remote_id WHERE account = ? AND key = ?", account,
+      write.key);
+  if (row.Step()) return RemoteId{row.Text(0)};
+  RETURN_IF_ERROR(row.status());
+  return absl::InternalError("remote_id vanished");
+}
+
+absl::StatusOr<TimersFired> QueueWriter::Do(const FireTimers&) {
+  // Bounds the time of one write; the rest is due at once.
+  constexpr int kTimersPerWrite = 500;
+  int64_t now = NowMicros();
+  std::vector<std::pair<int64_t, int64_t>> due;
+  TimersFired result;
+  {
+    SqliteStatement row = db_.Query(
+        "SELECT at, ref FROM timer WHERE kind = ? ORDER BY at LIMIT ?",
+        kReadyTimer, kTimersPerWrite + 1);
+    while (row.Step()) {
+      if (row.Int(0) > now ||
+          due.size() == static_cast<size_t>(kTimersPerWrite)) {
+        result.next = absl::FromUnixMicros(row.Int(0));
+        break;
+      }
+      due.emplace_back(row.Int(0), row.Int(1));
+    }
+    RETURN_IF_ERROR(row.status());
+  }
+  for (const auto& [at, ref] : due) {
+    RETURN_IF_ERROR(
+        db_.Run("DELETE FROM timer WHERE at = ? AND kind = ? AND ref = ?", at,
+                kReadyTimer, ref));
+    ASSIGN_OR_RETURN(TaskRow task, LoadTask(ref));
+    if (task.state == v1::TASK_STATE_QUEUED && !task.rank.has_value()) {
+      RETURN_IF_ERROR(MakeReady(task, at));
+    }
+  }
+  result.fired = static_cast<int>(due.size());
+  return result;
+}
+
+}  // namespace midwatch

@@ -1,0 +1,170 @@
+// Carries out writes on the queue's tables. No transactions of its own: the
+// group commit around it gives each write a savepoint.
+#ifndef MIDWATCH_STORE_QUEUE_WRITER_H_
+#define MIDWATCH_STORE_QUEUE_WRITER_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/clock.h"
+#include "base/sqlite.h"
+#include "store/records.h"
+#include "store/writes.h"
+
+namespace midwatch {
+
+// Used by one thread at a time: the writer's.
+class QueueWriter {
+ public:
+  // `disk_nearly_full` is asked before each submission.
+  QueueWriter(Sqlite& db, const Clock& clock,
+              std::function<bool()> disk_nearly_full)
+      : db_(db),
+        clock_(clock),
+        disk_nearly_full_(std::move(disk_nearly_full)) {}
+
+  absl::StatusOr<WriteResult> Apply(const Write& write);
+
+  // Batches whose journal grew since the last call, rising. May name one whose
+  // write was rolled back.
+  std::vector<int64_t> TakeTouchedBatches();
+
+ private:
+  // What is read of a task before it is changed.
+  struct TaskRow {
+    int64_t id = 0, at = 0, lane = 0, batch = 0, template_id = 0;
+    v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
+    int32_t priority = 0, attempts = 0, failures = 0;
+    int64_t max_cost = 0, charged = 0;
+    std::optional<int64_t> rank, not_before;
+  };
+  struct LiveRow {
+    LeaseKey lease;
+    int64_t account = 0, batch = 0, reserved = 0, grant_seq = 0,
+            granted_at = 0;
+    v1::AttemptPhase phase = v1::ATTEMPT_PHASE_UNSPECIFIED;
+    std::string session;
+    bool cancelling = false;
+  };
+  struct JournalEntry {
+    JournalKind kind{};
+    int64_t batch = 0, task = 0;
+    int32_t attempt = 0;
+    v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
+    int64_t who = 0;
+    int64_t reserve_delta = 0, charge_delta = 0, over_delta = 0;
+    v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
+    std::string why;
+  };
+  // Where the tasks of a submission go.
+  struct Place {
+    int64_t tenant = 0, queue = 0, account = 0, batch = 0, template_id = 0;
+  };
+
+  // queue_submit.cc
+  absl::StatusOr<BatchProgress> Do(const OpenBatch& write);
+  absl::StatusOr<BatchProgress> Do(const AddTasks& write);
+  absl::StatusOr<BatchProgress> Do(const SealBatch& write);
+  absl::StatusOr<TaskKey> Do(const SubmitTask& write);
+  absl::StatusOr<TaskKey> Do(const RetryTask& write);
+  // queue_cancel.cc
+  absl::StatusOr<CancelResult> Do(const CancelTask& write);
+  absl::StatusOr<CancelBatchResult> Do(const CancelBatch& write);
+  // queue_lease.cc
+  absl::StatusOr<Registered> Do(const RegisterWorker& write);
+  absl::StatusOr<Freed> Do(const FreeLeases& write);
+  absl::StatusOr<Grants> Do(const Admit& write);
+  absl::StatusOr<Done> Do(const HandBack& write);
+  // queue_attempt.cc
+  absl::StatusOr<Done> Do(const BeginCreate& write);
+  absl::StatusOr<RecordedSession> Do(const RecordSession& write);
+  absl::StatusOr<Done> Do(const ClearSession& write);
+  absl::StatusOr<Done> Do(const MarkStarted& write);
+  absl::StatusOr<SayAdded> Do(const AddSay& write);
+  absl::StatusOr<Done> Do(const MarkSaid& write);
+  absl::StatusOr<Settled> Do(const Settle& write);
+  // queue_writer.cc
+  absl::StatusOr<RemoteId> Do(const RecordRemoteId& write);
+  absl::StatusOr<TimersFired> Do(const FireTimers& write);
+
+  // Shared pieces. queue_writer.cc
+  int64_t NowMicros() const { return absl::ToUnixMicros(clock_.Now()); }
+  absl::StatusOr<int64_t> Journal(const JournalEntry& entry);
+  absl::StatusOr<int64_t> LabelId(int kind, const std::string& name);
+  absl::StatusOr<std::string> LabelName(int64_t id);
+  absl::StatusOr<TaskRow> LoadTask(RowKey key);
+  absl::StatusOr<TaskRow> LoadTask(int64_t id);
+  // The live row that `lease` may write to, or kAborted.
+  absl::StatusOr<LiveRow> LoadLive(const LeaseKey& lease);
+  absl::StatusOr<std::optional<LiveRow>> FindLive(int64_t task);
+  absl::StatusOr<v1::TaskSpec> LoadSpec(int64_t template_id);
+  // Moves one task between the batch's counts, and ends the batch with its
+  // last task. No effect for a task alone.
+  absl::Status Count(int64_t batch, v1::TaskState from, v1::TaskState to);
+  absl::Status CountMoney(int64_t batch, int64_t charge_delta,
+                          int64_t reserve_delta);
+  absl::Status EndBatchIfDone(int64_t batch);
+  absl::Status MakeReady(const TaskRow& task, int64_t at_micros);
+  absl::Status RemoveReady(const TaskRow& task);
+  absl::Status UpdateLaneHead(int64_t lane);
+  // One task of the lane has left: room for another, in it and in its batch.
+  absl::Status LeaveLane(int64_t lane, int64_t batch);
+
+  // queue_submit.cc
+  absl::Status RefuseWhenFull() const;
+  absl::StatusOr<BatchProgress> FindBatch(const std::string& request_id);
+  absl::StatusOr<int64_t> InsertTask(const Place& place, const NewTask& task,
+                                     int64_t line, int64_t now,
+                                     int64_t retry_of);
+  absl::StatusOr<int64_t> LaneFor(const Place& place, const std::string& ckey);
+  absl::StatusOr<std::optional<TaskKey>> FindRequest(const std::string& key,
+                                                     const std::string& hash);
+
+  // queue_cancel.cc
+  absl::Status CancelOne(const TaskRow& task, const std::string& reason,
+                         CancelResult& result);
+  // queue_lease.cc
+  absl::StatusOr<AdmissionView> View(const std::vector<WorkerOffer>& offers);
+  absl::Status ViewLanes(int64_t account_id, const std::string& account,
+                         int tasks_per_lane, AdmissionView& view);
+  absl::StatusOr<GrantRecord> GrantNew(int64_t task, int64_t worker);
+  absl::StatusOr<GrantRecord> Adopt(int64_t task, int64_t worker);
+  absl::StatusOr<GrantRecord> DescribeGrant(const LiveRow& live);
+  // queue_attempt.cc
+  absl::StatusOr<v1::Say> PutSay(int64_t task, int32_t attempt,
+                                 v1::SayKind kind, const std::string& key,
+                                 const std::string& text);
+  absl::Status CloseAttempt(const TaskRow& task, const LiveRow& live,
+                            const Disposition& disposition,
+                            const std::string& outcome_hash);
+
+  Sqlite& db_;
+  const Clock& clock_;
+  std::function<bool()> disk_nearly_full_;
+  std::set<int64_t> touched_batches_;
+};
+
+// Kinds of label.
+inline constexpr int kTenantLabel = 1;
+inline constexpr int kQueueLabel = 2;
+inline constexpr int kAccountLabel = 3;
+
+// Kinds of timer.
+inline constexpr int kReadyTimer = 1;  // ref: a task whose delay is over
+
+inline bool IsFinal(v1::TaskState state) {
+  return state >= v1::TASK_STATE_SUCCEEDED;
+}
+
+// The same bytes for equal messages, for hashes that tell whether a repeated
+// call is the same call.
+std::string DeterministicBytes(const google::protobuf::Message& message);
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_STORE_QUEUE_WRITER_H_

@@ -1,0 +1,148 @@
+// What the store holds, as its readers see it. Ids are row numbers (the outside
+// sees ULIDs made of them, base/external_id.h); money is in micro-dollars.
+#ifndef MIDWATCH_STORE_RECORDS_H_
+#define MIDWATCH_STORE_RECORDS_H_
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "midwatch/v1/batch_service.pb.h"
+#include "midwatch/v1/task.pb.h"
+#include "midwatch/v1/worker_service.pb.h"
+
+namespace midwatch {
+
+// A row with the time at which it was made, which its external id carries: a
+// number from another database, or a guess, matches no row.
+struct RowKey {
+  int64_t row = 0;
+  int64_t unix_millis = 0;
+
+  friend bool operator==(const RowKey&, const RowKey&) = default;
+};
+
+// A worker's right to write to one attempt. See v1::LeaseToken.
+struct LeaseKey {
+  int64_t worker = 0;
+  int64_t task = 0;
+  int32_t attempt = 0;
+  int64_t epoch = 0;
+
+  friend bool operator==(const LeaseKey&, const LeaseKey&) = default;
+};
+
+// How many tasks stand in each state, indexed by v1::TaskState.
+using StateCounts = std::array<int64_t, 10>;
+
+struct BatchRecord {
+  RowKey key;
+  std::string name, tenant, queue, account, request_id, content_sha256;
+  v1::BatchState state = v1::BATCH_STATE_UNSPECIFIED;
+  absl::Time at, ended_at = absl::InfiniteFuture();
+  StateCounts counts{};
+  int64_t lines = 0;
+  int64_t charged = 0, reserved = 0;
+  int32_t max_running = 0;
+};
+
+struct AttemptRecord {
+  int32_t number = 0;
+  std::string session_id;
+  absl::Time granted_at, ended_at = absl::InfiniteFuture();
+  int64_t reserved = 0, charged = 0;
+  v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
+  std::string ending;  // one line
+  int64_t grant_seq = 0;
+};
+
+struct TaskRecord {
+  RowKey key;
+  std::optional<RowKey> batch;
+  int64_t line = -1;  // in its batch
+  std::string name;
+  v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
+  absl::Time at;
+  absl::Time first_granted_at = absl::InfiniteFuture();
+  absl::Time ended_at = absl::InfiniteFuture();
+  absl::Time not_before = absl::InfinitePast();
+  int32_t attempts = 0, failures = 0;
+  int64_t charged = 0, reserved = 0, max_cost = 0;
+  v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
+  std::string reason;
+  std::optional<RowKey> retry_of;
+  std::string session_id;
+  // Of the last attempt that left something: final message and outputs.
+  v1::Ending ending;
+  std::vector<AttemptRecord> attempt_list;  // only from GetTask
+};
+
+enum class JournalKind {
+  kBatchOpened = 1,
+  kTasksAdded = 2,  // `line` .. of one chunk; no task
+  kBatchSealed = 3,
+  kSubmitted = 4,  // a task alone
+  kGranted = 5,
+  kAdopted = 6,
+  kSessionRecorded = 7,
+  kSessionCleared = 8,
+  kStarted = 9,  // the first message was seen
+  kHandedBack = 10,
+  kFreed = 11,  // the worker's term lapsed
+  kRetry = 12,  // an attempt ended, another will follow
+  kSettled = 13,
+  kCancelAsked = 14,
+  kCancelled = 15,  // without a settle: it had no session
+  kBatchCancelAsked = 16,
+  kBatchDone = 17,
+  kSaid = 18,
+};
+
+// One state change, and the money it moved. `seq` rises by one with each.
+struct JournalRecord {
+  int64_t seq = 0;
+  absl::Time at;
+  JournalKind kind{};
+  std::optional<RowKey> task;
+  std::string task_name;
+  int64_t batch = 0;
+  int32_t attempt = 0;
+  v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
+  int64_t reserve_delta = 0, charge_delta = 0, over_delta = 0;
+  v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
+  std::string why;
+};
+
+// Everything a worker needs to run an attempt, or to go on with it.
+struct GrantRecord {
+  LeaseKey lease;
+  RowKey task;
+  int64_t batch = 0;
+  std::string account, name;
+  v1::TaskSpec spec;  // parameters not filled in
+  v1::TaskLine line;
+  std::string session_id;
+  v1::AttemptPhase phase = v1::ATTEMPT_PHASE_GRANTED;
+  int64_t reserved = 0;
+  absl::Time granted_at;
+  // Names the attempt's events: the journal's number of its first grant.
+  int64_t grant_seq = 0;
+  std::vector<v1::Say> outbox;
+  bool cancelling = false;
+  int32_t create_tries = 0;
+};
+
+// A live attempt, as a scheduler that starts finds it.
+struct LiveRecord {
+  LeaseKey lease;  // worker 0: free to be adopted
+  RowKey task;
+  int64_t batch = 0;
+  int64_t grant_seq = 0;
+};
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_STORE_RECORDS_H_

@@ -1,0 +1,146 @@
+#include "store/schema.h"
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace midwatch {
+namespace {
+
+// "midw": other programs' SQLite files have another application_id or none.
+constexpr int64_t kApplicationId = 0x6d696477;
+
+// Times are microseconds since the epoch, money is micro-dollars, states and
+// kinds are the numbers of their enums. Keys are monotonic wherever rows are
+// many: random keys cost SQLite 5 to 10 times as much.
+constexpr char kQueue1[] = R"sql(
+CREATE TABLE meta(key TEXT PRIMARY KEY, value INT) WITHOUT ROWID;
+CREATE TABLE label(id INTEGER PRIMARY KEY, kind INT, name TEXT, UNIQUE(kind, name));
+CREATE TABLE template(id INTEGER PRIMARY KEY, spec BLOB);
+
+CREATE TABLE batch(
+  id INTEGER PRIMARY KEY, at INT, tenant INT, queue INT, account INT, name TEXT,
+  state INT, template INT, max_running INT, lines INT DEFAULT 0,
+  blocked INT DEFAULT 0, queued INT DEFAULT 0, running INT DEFAULT 0,
+  waiting INT DEFAULT 0, cancelling INT DEFAULT 0, succeeded INT DEFAULT 0,
+  failed INT DEFAULT 0, cancelled INT DEFAULT 0, skipped INT DEFAULT 0,
+  charged INT DEFAULT 0, reserved INT DEFAULT 0, ended_at INT,
+  request_id TEXT UNIQUE, content_hash TEXT, open_hash TEXT, cancel_why TEXT);
+CREATE INDEX batch_name ON batch(name, id);
+CREATE INDEX batch_cancelling ON batch(id) WHERE state = 3;
+
+-- batch is 0 for a task alone, which has no line.
+CREATE TABLE task(
+  id INTEGER PRIMARY KEY, at INT, lane INT, batch INT, line INT, name TEXT,
+  state INT, template INT, line_blob BLOB, prio INT, max_cost INT, rank INT,
+  attempts INT DEFAULT 0, failures INT DEFAULT 0, charged INT DEFAULT 0,
+  reserved INT DEFAULT 0, granted_at INT, ended_at INT, not_before INT,
+  class INT DEFAULT 0, why TEXT, session TEXT, ending BLOB, retry_of INT);
+CREATE UNIQUE INDEX task_line ON task(batch, line) WHERE batch > 0;
+CREATE UNIQUE INDEX task_name ON task(batch, name) WHERE batch > 0;
+CREATE INDEX task_state ON task(batch, state, id);
+
+CREATE TABLE request(key TEXT PRIMARY KEY, hash TEXT, task INT, day INT) WITHOUT ROWID;
+CREATE INDEX request_day ON request(day);
+
+CREATE TABLE lane(
+  id INTEGER PRIMARY KEY, tenant INT NOT NULL, queue INT NOT NULL,
+  batch INT NOT NULL DEFAULT 0, ckey TEXT NOT NULL DEFAULT '', account INT NOT NULL,
+  head INT, blocked INT DEFAULT 0, running INT DEFAULT 0,
+  UNIQUE(batch, tenant, queue, ckey, account));
+CREATE INDEX lane_ckey ON lane(tenant, ckey) WHERE ckey != '';
+CREATE INDEX lane_batch ON lane(batch) WHERE batch > 0;
+CREATE INDEX lane_next ON lane(account, head) WHERE blocked = 0 AND head IS NOT NULL;
+CREATE TABLE ready(lane INT, rank INT, task INT, PRIMARY KEY(lane, rank, task)) WITHOUT ROWID;
+CREATE TABLE timer(at INT, kind INT, ref INT, PRIMARY KEY(at, kind, ref)) WITHOUT ROWID;
+
+-- The hot set: one row for each attempt that is on.
+CREATE TABLE live(
+  task INTEGER PRIMARY KEY, attempt INT, epoch INT, worker INT, account INT,
+  batch INT, phase INT, session TEXT, reserved INT, grant_seq INT,
+  granted_at INT, cancelling INT DEFAULT 0);
+CREATE INDEX live_worker ON live(worker, task);
+CREATE INDEX live_free ON live(account, task) WHERE worker IS NULL;
+
+-- Closed attempts.
+CREATE TABLE attempt(
+  task INT, n INT, session TEXT, epoch INT, outcome_hash TEXT, state INT,
+  reserved INT, charged INT, class INT, why TEXT, granted_at INT, ended_at INT,
+  grant_seq INT, PRIMARY KEY(task, n)) WITHOUT ROWID;
+-- Creates that were sent and not yet explained.
+CREATE TABLE create_try(task INT, n INT, nonce TEXT, at INT,
+  PRIMARY KEY(task, n, nonce)) WITHOUT ROWID;
+-- The outbox.
+CREATE TABLE say(task INT, n INT, k INT, kind INT, key TEXT, body TEXT,
+  said INT DEFAULT 0, PRIMARY KEY(task, n, k)) WITHOUT ROWID;
+
+CREATE TABLE worker(id INTEGER PRIMARY KEY, at INT, incarnation TEXT UNIQUE, info TEXT);
+CREATE TABLE remote_id(account INT, key TEXT, id TEXT, PRIMARY KEY(account, key)) WITHOUT ROWID;
+
+-- History and ledger in one append; watchers resume from seq.
+CREATE TABLE journal(
+  seq INTEGER PRIMARY KEY, at INT, kind INT, batch INT, task INT, n INT,
+  state INT, who INT, reserve_d INT, charge_d INT, over_d INT, class INT, why TEXT);
+CREATE INDEX journal_batch ON journal(batch, seq);
+)sql";
+
+constexpr char kEvents1[] = R"sql(
+-- One row for each chunk of events of an attempt, keyed by the journal's number
+-- of the attempt's first grant; body is a zstd frame of JSON lines.
+CREATE TABLE chunk(
+  grant_seq INT, first INT, events INT, body BLOB,
+  PRIMARY KEY(grant_seq, first)) WITHOUT ROWID;
+)sql";
+
+absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
+  SqliteStatement row = db.Query(sql);
+  if (!row.Step()) {
+    return row.status().ok() ? absl::DataLossError("no value") : row.status();
+  }
+  return row.Int(0);
+}
+
+}  // namespace
+
+const SchemaSteps& QueueSchema() {
+  static const SchemaSteps* steps = new SchemaSteps{kQueue1};
+  return *steps;
+}
+
+const SchemaSteps& EventsSchema() {
+  static const SchemaSteps* steps = new SchemaSteps{kEvents1};
+  return *steps;
+}
+
+absl::Status Migrate(Sqlite& db, const SchemaSteps& steps,
+                     const std::string& path) {
+  ASSIGN_OR_RETURN(int64_t version, ReadPragma(db, "PRAGMA user_version"));
+  ASSIGN_OR_RETURN(int64_t app, ReadPragma(db, "PRAGMA application_id"));
+  ASSIGN_OR_RETURN(int64_t tables,
+                   ReadPragma(db, "SELECT count(*) FROM sqlite_master"));
+  if (tables > 0 && app != kApplicationId) {
+    return absl::DataLossError(absl::StrCat(
+        path, " is an SQLite database, but not one of Midwatch's; name another "
+              "directory"));
+  }
+  int64_t newest = static_cast<int64_t>(steps.size());
+  if (version > newest) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, " was written by a newer release (schema ", version,
+        ", this program knows ", newest, "); use that release"));
+  }
+  for (; version < newest; ++version) {
+    absl::Status status = db.Script(absl::StrCat(
+        "BEGIN IMMEDIATE;", steps[static_cast<size_t>(version)],
+        "PRAGMA user_version=", version + 1,
+        ";PRAGMA application_id=", kApplicationId, ";COMMIT;"));
+    if (!status.ok()) {
+      (void)db.Script("ROLLBACK");
+      return absl::Status(status.code(),
+                          absl::StrCat(path, ": schema step ", version + 1,
+                                       " failed: ", status.message()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace midwatch

@@ -1,0 +1,275 @@
+#include "store/sqlite_store.h"
+
+#include <sys/statvfs.h>
+
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/mutex.h"
+#include "base/sqlite.h"
+#include "base/status_macros.h"
+#include "store/dir_lock.h"
+#include "store/event_log.h"
+#include "store/group_commit.h"
+#include "store/queue_reader.h"
+#include "store/queue_writer.h"
+#include "store/schema.h"
+
+namespace midwatch {
+namespace {
+
+constexpr int64_t kFreeBytesMin = int64_t{1} << 30;
+
+bool NearlyFull(const std::string& dir) {
+  struct statvfs info;
+  if (statvfs(dir.c_str(), &info) != 0) return false;
+  int64_t block = static_cast<int64_t>(info.f_frsize);
+  int64_t free = static_cast<int64_t>(info.f_bavail) * block;
+  int64_t total = static_cast<int64_t>(info.f_blocks) * block;
+  return free < std::min(kFreeBytesMin, total / 20);
+}
+
+// Looks at the disk at most once a second: submissions come by the thousand.
+class DiskWatch {
+ public:
+  DiskWatch(const Clock& clock, std::string dir, bool enabled)
+      : clock_(clock), dir_(std::move(dir)), enabled_(enabled) {}
+
+  bool NearlyFull() {
+    if (!enabled_) return false;
+    absl::Duration now = clock_.Steady();
+    if (now >= next_look_) {
+      next_look_ = now + absl::Seconds(1);
+      full_ = midwatch::NearlyFull(dir_);
+    }
+    return full_;
+  }
+
+ private:
+  const Clock& clock_;
+  std::string dir_;
+  bool enabled_;
+  absl::Duration next_look_ = -absl::InfiniteDuration();
+  bool full_ = false;
+};
+
+class SqliteStore final : public Store {
+ public:
+  SqliteStore(Executor& executor, BlockingPool& pool, const Clock& clock,
+              const SqliteStoreOptions& options)
+      : executor_(executor),
+        pool_(pool),
+        options_(options),
+        disk_(clock, options.dir, options.watch_disk_space) {}
+
+  // Writers commit what waits and finish first; the members that they use go
+  // after them.
+  ~SqliteStore() override {
+    queue_ops_.reset();
+    events_ops_.reset();
+  }
+
+  absl::Status Open(const Clock& clock, Random& random) {
+    ASSIGN_OR_RETURN(lock_, DirLock::Take(options_.dir));
+    SqliteOptions sqlite{.vfs = options_.vfs};
+    ASSIGN_OR_RETURN(queue_db_, Sqlite::Open(QueuePath(), sqlite));
+    RETURN_IF_ERROR(Migrate(*queue_db_, QueueSchema(), QueuePath()));
+    ASSIGN_OR_RETURN(events_db_, Sqlite::Open(EventsPath(), sqlite));
+    RETURN_IF_ERROR(Migrate(*events_db_, EventsSchema(), EventsPath()));
+    RETURN_IF_ERROR(LoadCluster(random));
+    queue_.emplace(*queue_db_, clock, [this] { return disk_.NearlyFull(); });
+    auto after_commit = [this] { NotifyCommit(); };
+    if (options_.threads) {
+      queue_ops_ =
+          MakeThreadWriter("queue-writer", *queue_db_, after_commit);
+      events_ops_ =
+          MakeThreadWriter("events-writer", *events_db_, nullptr);
+    } else {
+      queue_ops_ =
+          MakeExecutorWriter(executor_, *queue_db_, after_commit);
+      events_ops_ =
+          MakeExecutorWriter(executor_, *events_db_, nullptr);
+    }
+    return absl::OkStatus();
+  }
+
+  void AppendEvents(EventChunk chunk, Callback<int64_t> done) override {
+    auto end = std::make_shared<int64_t>(0);
+    events_ops_->Submit(WriteOp{
+        .run = [this, chunk = std::move(chunk), end]() -> absl::Status {
+          ASSIGN_OR_RETURN(*end, AppendEventChunk(*events_db_, chunk));
+          return absl::OkStatus();
+        },
+        .finish =
+            [this, end, done = std::move(done)](absl::Status status) mutable {
+              PostHome([status = std::move(status), end,
+                        done = std::move(done)]() mutable {
+                if (!status.ok()) return done(std::move(status));
+                done(*end);
+              });
+            }});
+  }
+
+  void SetCommitListener(
+      std::function<void(const std::vector<int64_t>&)> listener) override {
+    commit_listener_ =
+        std::make_shared<const std::function<void(const std::vector<int64_t>&)>>(
+            std::move(listener));
+  }
+
+  uint16_t cluster() const override { return cluster_; }
+
+ protected:
+  void ApplyWrite(Write write, Callback<WriteResult> done) override {
+    auto result = std::make_shared<absl::StatusOr<WriteResult>>(
+        absl::UnknownError("not run"));
+    queue_ops_->Submit(WriteOp{
+        .run =
+            [this, write = std::move(write), result] {
+              *result = queue_->Apply(write);
+              return result->status();
+            },
+        .finish =
+            [this, result,
+             done = std::move(done)](absl::Status status) mutable {
+              if (!status.ok()) *result = std::move(status);
+              PostHome([result, done = std::move(done)]() mutable {
+                done(std::move(*result));
+              });
+            }});
+  }
+
+  void ReadWith(absl::AnyInvocable<void(StoreReader&)> work) override {
+    pool_.Run([this, work = std::move(work)]() mutable {
+      absl::StatusOr<std::unique_ptr<SqliteReader>> reader = TakeReader();
+      // Opened once before, so a failure here is a machine out of files or
+      // memory.
+      if (!reader.ok()) {
+        BrokenReader broken(reader.status());
+        work(broken);
+        return;
+      }
+      work(**reader);
+      MutexLock lock(readers_mutex_);
+      idle_readers_.push_back(*std::move(reader));
+    });
+  }
+
+  void PostHome(absl::AnyInvocable<void()> task) override {
+    executor_.Post(std::move(task));
+  }
+
+ private:
+  // Answers every read with one failure.
+  class BrokenReader final : public StoreReader {
+   public:
+    explicit BrokenReader(absl::Status status) : status_(std::move(status)) {}
+    absl::StatusOr<TaskRecord> GetTask(RowKey) override { return status_; }
+    absl::StatusOr<BatchRecord> GetBatch(RowKey) override { return status_; }
+    absl::StatusOr<std::vector<TaskRecord>> ListTasks(const TaskFilter&,
+                                                      int64_t, int) override {
+      return status_;
+    }
+    absl::StatusOr<std::vector<BatchRecord>> ListBatches(const std::string&,
+                                                         int64_t,
+                                                         int) override {
+      return status_;
+    }
+    absl::StatusOr<std::vector<JournalRecord>> ListJournal(int64_t, int64_t,
+                                                           int) override {
+      return status_;
+    }
+    absl::StatusOr<int64_t> LastJournalSeq() override { return status_; }
+    absl::StatusOr<std::vector<LiveRecord>> ListLive() override {
+      return status_;
+    }
+    absl::StatusOr<std::vector<RowKey>> ListCancellingBatches() override {
+      return status_;
+    }
+    absl::StatusOr<absl::Time> NextTimer() override { return status_; }
+    absl::StatusOr<std::vector<std::pair<std::string, std::string>>>
+    FindRemoteIds(const std::string&,
+                  const std::vector<std::string>&) override {
+      return status_;
+    }
+    absl::StatusOr<std::vector<std::string>> ReadEvents(int64_t,
+                                                        int64_t) override {
+      return status_;
+    }
+    absl::StatusOr<int64_t> CountEvents(int64_t) override { return status_; }
+
+   private:
+    absl::Status status_;
+  };
+
+  std::string QueuePath() const { return options_.dir + "/queue.db"; }
+  std::string EventsPath() const { return options_.dir + "/events.db"; }
+
+  absl::Status LoadCluster(Random& random) {
+    RETURN_IF_ERROR(queue_db_->Run(
+        "INSERT INTO meta(key, value) VALUES ('cluster', ?) "
+        "ON CONFLICT DO NOTHING",
+        static_cast<int64_t>(random.Next() & 0xffff)));
+    SqliteStatement row =
+        queue_db_->Query("SELECT value FROM meta WHERE key = 'cluster'");
+    if (row.Step()) cluster_ = static_cast<uint16_t>(row.Int(0));
+    return row.status();
+  }
+
+  absl::StatusOr<std::unique_ptr<SqliteReader>> TakeReader() {
+    {
+      MutexLock lock(readers_mutex_);
+      if (!idle_readers_.empty()) {
+        std::unique_ptr<SqliteReader> reader = std::move(idle_readers_.back());
+        idle_readers_.pop_back();
+        return reader;
+      }
+    }
+    SqliteOptions sqlite{.read_only = true, .cache_kib = 8 * 1024,
+                         .vfs = options_.vfs};
+    ASSIGN_OR_RETURN(std::unique_ptr<Sqlite> queue,
+                     Sqlite::Open(QueuePath(), sqlite));
+    ASSIGN_OR_RETURN(std::unique_ptr<Sqlite> events,
+                     Sqlite::Open(EventsPath(), sqlite));
+    return std::make_unique<SqliteReader>(std::move(queue), std::move(events));
+  }
+
+  // On the writer's thread, after a commit.
+  void NotifyCommit() {
+    std::vector<int64_t> batches = queue_->TakeTouchedBatches();
+    if (batches.empty() || commit_listener_ == nullptr) return;
+    PostHome([listener = commit_listener_, batches = std::move(batches)] {
+      (*listener)(batches);
+    });
+  }
+
+  Executor& executor_;
+  BlockingPool& pool_;
+  const SqliteStoreOptions options_;
+  DiskWatch disk_;
+  std::unique_ptr<DirLock> lock_;
+  std::unique_ptr<Sqlite> queue_db_, events_db_;
+  std::optional<QueueWriter> queue_;
+  uint16_t cluster_ = 0;
+  // Set before the first write, read by the writer's thread.
+  std::shared_ptr<const std::function<void(const std::vector<int64_t>&)>>
+      commit_listener_;
+  Mutex readers_mutex_;
+  std::vector<std::unique_ptr<SqliteReader>> idle_readers_
+      ABSL_GUARDED_BY(readers_mutex_);
+  std::unique_ptr<Writer> queue_ops_, events_ops_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(
+    Executor& executor, BlockingPool& pool, const Clock& clock, Random& random,
+    const SqliteStoreOptions& options) {
+  auto store = std::make_unique<SqliteStore>(executor, pool, clock, options);
+  RETURN_IF_ERROR(store->Open(clock, random));
+  return store;
+}
+
+}  // namespace midwatch

@@ -1,0 +1,41 @@
+#ifndef MIDWATCH_STORE_SQLITE_STORE_H_
+#define MIDWATCH_STORE_SQLITE_STORE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/blocking_pool.h"
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/random.h"
+#include "store/store.h"
+
+namespace midwatch {
+
+struct SqliteStoreOptions {
+  // Holds queue.db, events.db and midwatch.lock; made where it is missing.
+  std::string dir;
+  // Writers on threads of their own, reads on `pool`. Otherwise everything runs
+  // in tasks of the executor, one group of writes at a time: the simulator.
+  bool threads = true;
+  // A registered SQLite VFS; empty: the system's.
+  std::string vfs;
+  // Submissions are refused while less than 1 GB of the disk is free, or less
+  // than 5 % where that is smaller.
+  bool watch_disk_space = true;
+};
+
+// Opens the databases in `options.dir`, creating or migrating them as needed.
+// Callbacks run on `executor`; `executor`, `pool` and `clock` outlive the
+// store. The destructor commits what waits, and drops callbacks.
+//   kFailedPrecondition  a newer release wrote it, another process holds it, or
+//                        the directory cannot be made or written
+//   kDataLoss            a file is no database of Midwatch's, or corrupt
+absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(
+    Executor& executor, BlockingPool& pool, const Clock& clock, Random& random,
+    const SqliteStoreOptions& options);
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_STORE_SQLITE_STORE_H_

@@ -1,0 +1,151 @@
+// The durable record of every task: what waits, who holds it, how it ended.
+//
+//   task        one unit of agent work: submitted once, finished once
+//   attempt     one session's worth of trying, numbered from 1
+//   lane        where ready tasks stand: one for each (tenant, queue, batch,
+//               concurrency key, account) in use
+//   grant       to give an attempt to a worker; each raises the task's epoch
+//   lease       the right that a grant gives: to write to that attempt, for as
+//               long as the worker lives
+//   outbox      what is to be said to a session after its first message
+//   settle      to record how an attempt ended, once
+//   journal     every state change and every micro-dollar moved, in order
+//
+// A worker's every write carries its LeaseKey. A key whose lease is gone gets
+// kAborted and changes nothing: a worker that slept through its term cannot
+// overwrite the one that took over.
+//
+// Nothing in memory is the truth. Kill any process at any time, start it again,
+// and the store says what to do.
+#ifndef MIDWATCH_STORE_STORE_H_
+#define MIDWATCH_STORE_STORE_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "store/records.h"
+#include "store/writes.h"
+
+namespace midwatch {
+
+// Pages are asked for by the last row seen; a page shorter than `limit` is the
+// last one.
+struct TaskFilter {
+  std::optional<int64_t> batch;
+  std::vector<v1::TaskState> states;  // empty: all
+};
+
+// Reads of one moment, on a reader's thread. Every call blocks. Any may return
+// kDataLoss (the database is corrupt: stop).
+class StoreReader {
+ public:
+  virtual ~StoreReader() = default;
+
+  // kNotFound: no such row, or made at another time than its key says.
+  virtual absl::StatusOr<TaskRecord> GetTask(RowKey task) = 0;
+  virtual absl::StatusOr<BatchRecord> GetBatch(RowKey batch) = 0;
+
+  // By row, rising, after `after`.
+  virtual absl::StatusOr<std::vector<TaskRecord>> ListTasks(
+      const TaskFilter& filter, int64_t after, int limit) = 0;
+  // By row, falling, before `before`. `name` empty: all.
+  virtual absl::StatusOr<std::vector<BatchRecord>> ListBatches(
+      const std::string& name, int64_t before, int limit) = 0;
+  // A batch's journal after `seq`, rising.
+  virtual absl::StatusOr<std::vector<JournalRecord>> ListJournal(
+      int64_t batch, int64_t after_seq, int limit) = 0;
+  virtual absl::StatusOr<int64_t> LastJournalSeq() = 0;
+
+  // Everything that a scheduler which starts must know.
+  virtual absl::StatusOr<std::vector<LiveRecord>> ListLive() = 0;
+  virtual absl::StatusOr<std::vector<RowKey>> ListCancellingBatches() = 0;
+  virtual absl::StatusOr<absl::Time> NextTimer() = 0;
+
+  // Pairs of key and id, for those keys that have one.
+  virtual absl::StatusOr<std::vector<std::pair<std::string, std::string>>>
+  FindRemoteIds(const std::string& account,
+                const std::vector<std::string>& keys) = 0;
+
+  // An attempt's events from `from` on, about 4 MiB at most; empty at the end.
+  virtual absl::StatusOr<std::vector<std::string>> ReadEvents(
+      int64_t grant_seq, int64_t from) = 0;
+  // How many events of the attempt are stored.
+  virtual absl::StatusOr<int64_t> CountEvents(int64_t grant_seq) = 0;
+};
+
+// Events to be stored at the end of what is stored of an attempt.
+struct EventChunk {
+  int64_t grant_seq = 0;
+  int64_t first_sequence = 0;
+  std::vector<std::string> events_json;
+};
+
+// Thread-safe, except that it is destroyed after its last call. Callbacks run
+// on the executor given when it was opened, never inside the call.
+//
+// Every method may also return kUnavailable (database busy: try again) and
+// kDataLoss (database corrupt: stop). Others are listed where they can occur.
+class Store {
+ public:
+  template <typename T>
+  using Callback = absl::AnyInvocable<void(absl::StatusOr<T>)>;
+
+  virtual ~Store() = default;
+
+  // Commits `write` together with others that wait, then calls `done`. Never
+  // blocks. Writes commit in the order of the calls, and one that breaks a
+  // rule fails alone.
+  //   kResourceExhausted  the disk is nearly full (submissions only)
+  template <typename W>
+  void Apply(W write, Callback<typename W::Result> done) {
+    ApplyWrite(Write(std::move(write)),
+               [done = std::move(done)](
+                   absl::StatusOr<WriteResult> result) mutable {
+                 if (!result.ok()) return done(result.status());
+                 done(std::get<typename W::Result>(*std::move(result)));
+               });
+  }
+
+  // Runs `work` with a reader on a reader's thread, then `done` with what it
+  // returned.
+  template <typename T>
+  void Read(absl::AnyInvocable<absl::StatusOr<T>(StoreReader&)> work,
+            Callback<T> done) {
+    ReadWith([this, work = std::move(work),
+              done = std::move(done)](StoreReader& reader) mutable {
+      PostHome([result = work(reader), done = std::move(done)]() mutable {
+        done(std::move(result));
+      });
+    });
+  }
+
+  // Stores events. Those below the stored end are there already and skipped.
+  // The result is the new end.
+  //   kOutOfRange  a gap before first_sequence
+  virtual void AppendEvents(EventChunk chunk, Callback<int64_t> done) = 0;
+
+  // Called, on the same executor and before the callbacks of its writes, after
+  // each commit that added to some batch's journal: the batches, rising.
+  virtual void SetCommitListener(
+      std::function<void(const std::vector<int64_t>& batches)> listener) = 0;
+
+  // Chosen at random when the database was made.
+  virtual uint16_t cluster() const = 0;
+
+ protected:
+  virtual void ApplyWrite(Write write, Callback<WriteResult> done) = 0;
+  virtual void ReadWith(absl::AnyInvocable<void(StoreReader&)> work) = 0;
+  virtual void PostHome(absl::AnyInvocable<void()> task) = 0;
+};
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_STORE_STORE_H_

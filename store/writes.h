@@ -1,0 +1,296 @@
+// Everything that changes the store. Each write is one transaction with its
+// journal rows: it happens whole or not at all. Its Result is what the caller
+// learns once it is durable.
+//
+// "Again" says what a repeated write does, since the answer to the first may
+// have been lost.
+#ifndef MIDWATCH_STORE_WRITES_H_
+#define MIDWATCH_STORE_WRITES_H_
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "store/admission_view.h"
+#include "store/records.h"
+
+namespace midwatch {
+
+// Submission -----------------------------------------------------------------
+
+// What a task has of its own.
+struct NewTask {
+  v1::TaskLine line;
+  std::string concurrency_key;  // parameters filled in; "" for none
+  int priority = 5;
+  int64_t max_cost = 0;
+};
+
+struct BatchProgress {
+  RowKey batch;
+  v1::BatchState state = v1::BATCH_STATE_UNSPECIFIED;
+  int64_t lines = 0;
+};
+
+// Again with equal content: the batch there is.
+//   kAlreadyExists  the request_id came before with other content
+struct OpenBatch {
+  using Result = BatchProgress;
+  std::string request_id, name, tenant, queue, account, content_sha256;
+  v1::TaskSpec spec;
+  int32_t max_running = 0;
+};
+
+// Lines that are there already are skipped.
+//   kNotFound            no batch with this request_id
+//   kOutOfRange          a gap before first_line
+//   kAlreadyExists       a name that the batch has
+//   kFailedPrecondition  new lines for a batch that is sealed or cancelled
+struct AddTasks {
+  using Result = BatchProgress;
+  std::string request_id;
+  int64_t first_line = 0;
+  std::vector<NewTask> tasks;
+};
+
+// Again: OK.
+//   kNotFound            no batch with this request_id
+//   kFailedPrecondition  the batch has another number of lines
+struct SealBatch {
+  using Result = BatchProgress;
+  std::string request_id;
+  int64_t lines = 0;
+};
+
+struct TaskKey {
+  RowKey task;
+};
+
+// A task alone. Again with equal content: the task there is.
+//   kAlreadyExists  the request_id came before with other content
+struct SubmitTask {
+  using Result = TaskKey;
+  std::string request_id, tenant, queue, account;
+  v1::TaskSpec spec;
+  NewTask task;
+};
+
+// A new task like a final one, alone. Again: the same new task.
+//   kNotFound            no such task
+//   kFailedPrecondition  it is not final
+struct RetryTask {
+  using Result = TaskKey;
+  RowKey task;
+  std::string request_id;
+};
+
+// Cancelling -----------------------------------------------------------------
+
+struct CancelResult {
+  v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
+  // Holders that must hear of it: the lease is lost (the task had no session),
+  // or there is something to say.
+  struct Notice {
+    LeaseKey lease;
+    std::optional<v1::Say> say;  // unset: lost
+  };
+  std::vector<Notice> notices;
+};
+
+// Again, or for a final task: OK, nothing changes.
+//   kNotFound  no such task
+struct CancelTask {
+  using Result = CancelResult;
+  RowKey task;
+  std::string reason;
+};
+
+struct CancelBatchResult {
+  std::vector<CancelResult::Notice> notices;
+  // Not all is done yet: write the same again.
+  bool more = false;
+};
+
+// Refuses more lines and cancels tasks, a bounded number with each write.
+//   kNotFound  no such batch
+struct CancelBatch {
+  using Result = CancelBatchResult;
+  RowKey batch;
+  std::string reason;
+};
+
+// Leases ---------------------------------------------------------------------
+
+struct Registered {
+  int64_t worker = 0;
+};
+
+// Again with the same incarnation: the same worker.
+struct RegisterWorker {
+  using Result = Registered;
+  std::string incarnation, description;
+};
+
+struct Freed {
+  std::vector<LeaseKey> leases;
+};
+
+// Frees every lease of the worker that `held` does not name: those attempts
+// wait to be adopted, and their old holder is refused. Again: OK.
+struct FreeLeases {
+  using Result = Freed;
+  int64_t worker = 0;
+  std::vector<LeaseKey> held;
+};
+
+struct Grants {
+  std::vector<GrantRecord> grants;  // adoptions too
+  // Ready or adoptable work may be left that another pass could grant.
+  bool more = false;
+};
+
+// Shows `decide` a view and carries out what it decides.
+struct Admit {
+  using Result = Grants;
+  std::vector<WorkerOffer> offers;
+  AdmitFunction decide;
+};
+
+// Every write below is a lease holder's, and may return
+//   kAborted  the lease is lost; nothing was changed
+struct Done {};
+
+// Makes the nonce of a create durable before the request leaves. Again: OK.
+struct BeginCreate {
+  using Result = Done;
+  LeaseKey lease;
+  std::string nonce;
+};
+
+struct RecordedSession {
+  std::string session_id;
+};
+
+// The first session recorded for an attempt is its session; again, or after
+// another, the result names that one. Sets the phase to SENDING.
+struct RecordSession {
+  using Result = RecordedSession;
+  LeaseKey lease;
+  std::string nonce, session_id;
+};
+
+// Back to GRANTED, for a session that is archived and was never charged.
+// Again: OK.
+//   kFailedPrecondition  another session is recorded
+struct ClearSession {
+  using Result = Done;
+  LeaseKey lease;
+  std::string session_id;
+};
+
+// The first message was seen: RUNNING. Again: OK.
+struct MarkStarted {
+  using Result = Done;
+  LeaseKey lease;
+};
+
+struct SayAdded {
+  v1::Say say;
+};
+
+// An outbox entry. Again with the same key: the entry there is.
+struct AddSay {
+  using Result = SayAdded;
+  LeaseKey lease;
+  v1::SayKind kind = v1::SAY_KIND_UNSPECIFIED;
+  std::string key, text;
+};
+
+// Again: OK.
+struct MarkSaid {
+  using Result = Done;
+  LeaseKey lease;
+  int32_t number = 0;
+};
+
+// Gives the lease back with the attempt on. Again: OK.
+struct HandBack {
+  using Result = Done;
+  LeaseKey lease;
+};
+
+// What a settle is decided from.
+struct Tally {
+  int32_t starts = 0;    // attempts begun, this one included
+  int32_t failures = 0;  // by the task's own fault, before this one
+  int64_t charged = 0;   // by earlier attempts
+  int64_t max_cost = 0;
+  int64_t reserved = 0;  // for this attempt
+  bool cancelling = false;
+  v1::TaskSpec spec;
+};
+
+// What follows from an attempt's end.
+struct Disposition {
+  // SUCCEEDED, FAILED, CANCELLED, or QUEUED for another attempt.
+  v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
+  absl::Duration delay = absl::ZeroDuration();  // before it, where QUEUED
+  bool counts_as_failure = false;
+  v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
+  int64_t charged = 0;  // by this attempt
+  std::string reason;   // one line
+};
+
+struct Settled {
+  v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
+};
+
+// Ends the attempt, moves its money and releases the lease. Again with an equal
+// ending: the same answer. `decide` is pure.
+struct Settle {
+  using Result = Settled;
+  LeaseKey lease;
+  v1::Ending ending;
+  std::function<Disposition(const Tally&, const v1::Ending&)> decide;
+};
+
+// Others ---------------------------------------------------------------------
+
+struct RemoteId {
+  std::string id;
+};
+
+// The first id recorded for a key stays unless `replaces` names it.
+struct RecordRemoteId {
+  using Result = RemoteId;
+  std::string account, key, id, replaces;
+};
+
+struct TimersFired {
+  int fired = 0;
+  absl::Time next = absl::InfiniteFuture();
+};
+
+// Makes tasks ready whose delay is over.
+struct FireTimers {
+  using Result = TimersFired;
+};
+
+using Write =
+    std::variant<OpenBatch, AddTasks, SealBatch, SubmitTask, RetryTask,
+                 CancelTask, CancelBatch, RegisterWorker, FreeLeases, Admit,
+                 BeginCreate, RecordSession, ClearSession, MarkStarted, AddSay,
+                 MarkSaid, HandBack, Settle, RecordRemoteId, FireTimers>;
+
+using WriteResult =
+    std::variant<BatchProgress, TaskKey, CancelResult, CancelBatchResult,
+                 Registered, Freed, Grants, Done, RecordedSession, SayAdded,
+                 Settled, RemoteId, TimersFired>;
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_STORE_WRITES_H_
