@@ -204,6 +204,19 @@ absl::StatusOr<std::vector<BatchRecord>> SqliteReader::ListBatches(
       ReadBatch);
 }
 
+absl::StatusOr<v1::TaskSpec> SqliteReader::FindBatchSpec(
+    const std::string& request_id) {
+  SqliteStatement row = queue_->Query(
+      "SELECT t.spec FROM batch b JOIN template t ON t.id = b.template "
+      "WHERE b.request_id = ?",
+      request_id);
+  v1::TaskSpec spec;
+  if (row.Step() && spec.ParseFromString(row.Text(0))) return spec;
+  RETURN_IF_ERROR(row.status());
+  return absl::NotFoundError(absl::StrCat(
+      "no batch was opened with request_id '", request_id, "'"));
+}
+
 absl::StatusOr<std::vector<JournalRecord>> SqliteReader::ListJournal(
     int64_t batch, int64_t after_seq, int limit) {
   SqliteStatement row = queue_->Query(

@@ -27,6 +27,8 @@ class SqliteReader final : public StoreReader {
   absl::StatusOr<std::vector<BatchRecord>> ListBatches(const std::string& name,
                                                        int64_t before,
                                                        int limit) override;
+  absl::StatusOr<v1::TaskSpec> FindBatchSpec(
+      const std::string& request_id) override;
   absl::StatusOr<std::vector<JournalRecord>> ListJournal(int64_t batch,
                                                          int64_t after_seq,
                                                          int limit) override;

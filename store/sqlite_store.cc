@@ -177,6 +177,9 @@ class SqliteStore final : public Store {
                                                          int) override {
       return status_;
     }
+    absl::StatusOr<v1::TaskSpec> FindBatchSpec(const std::string&) override {
+      return status_;
+    }
     absl::StatusOr<std::vector<JournalRecord>> ListJournal(int64_t, int64_t,
                                                            int) override {
       return status_;

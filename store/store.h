@@ -59,6 +59,10 @@ class StoreReader {
   // By row, falling, before `before`. `name` empty: all.
   virtual absl::StatusOr<std::vector<BatchRecord>> ListBatches(
       const std::string& name, int64_t before, int limit) = 0;
+  // What the batch opened with this request_id asks of each of its tasks.
+  // kNotFound: none was.
+  virtual absl::StatusOr<v1::TaskSpec> FindBatchSpec(
+      const std::string& request_id) = 0;
   // A batch's journal after `seq`, rising.
   virtual absl::StatusOr<std::vector<JournalRecord>> ListJournal(
       int64_t batch, int64_t after_seq, int limit) = 0;

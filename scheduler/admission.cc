@@ -1,0 +1,134 @@
+#include "scheduler/admission.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <queue>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "absl/algorithm/container.h"
+
+namespace midwatch {
+namespace {
+
+// Free slots that are left while one pass gives them away.
+class Slots {
+ public:
+  explicit Slots(const std::vector<WorkerOffer>& offers) : offers_(offers) {}
+
+  // The worker that serves `account` with the most free slots (the lower id
+  // among equals), or 0. Takes one of its slots.
+  int64_t Take(const std::string& account) {
+    WorkerOffer* best = nullptr;
+    for (WorkerOffer& offer : offers_) {
+      if (offer.free_slots <= 0 ||
+          !absl::c_linear_search(offer.accounts, account)) {
+        continue;
+      }
+      if (best == nullptr || offer.free_slots > best->free_slots ||
+          (offer.free_slots == best->free_slots &&
+           offer.worker < best->worker)) {
+        best = &offer;
+      }
+    }
+    if (best == nullptr) return 0;
+    --best->free_slots;
+    return best->worker;
+  }
+
+ private:
+  std::vector<WorkerOffer> offers_;
+};
+
+// What bounds how many may run at once, as the pass fills it.
+class Caps {
+ public:
+  explicit Caps(const AdmissionView& view) {
+    for (const BatchCapView& cap : view.batch_caps) {
+      batch_room_[cap.batch] = cap.cap - cap.running;
+    }
+    for (const LaneView& lane : view.lanes) {
+      if (lane.key_busy) busy_keys_.insert(lane.concurrency_key);
+    }
+  }
+
+  // Why the lane's next task may not start, if so.
+  std::optional<LaneBlock> Binding(const LaneView& lane) const {
+    if (!lane.concurrency_key.empty() &&
+        busy_keys_.contains(lane.concurrency_key)) {
+      return LaneBlock::kKeyBusy;
+    }
+    auto room = batch_room_.find(lane.batch);
+    if (room != batch_room_.end() && room->second <= 0) {
+      return LaneBlock::kBatchCap;
+    }
+    return std::nullopt;
+  }
+
+  void Use(const LaneView& lane) {
+    if (!lane.concurrency_key.empty()) busy_keys_.insert(lane.concurrency_key);
+    auto room = batch_room_.find(lane.batch);
+    if (room != batch_room_.end()) --room->second;
+  }
+
+ private:
+  std::map<int64_t, int> batch_room_;
+  std::set<std::string> busy_keys_;
+};
+
+}  // namespace
+
+AdmissionDecisions DecideAdmission(absl::Time /*now*/,
+                                   const std::vector<WorkerOffer>& offers,
+                                   const AdmissionView& view) {
+  AdmissionDecisions decisions;
+  Slots slots(offers);
+  for (const AdoptableView& each : view.adoptable) {
+    if (int64_t worker = slots.Take(each.account); worker != 0) {
+      decisions.adoptions.push_back({each.task, worker});
+    }
+  }
+
+  // The lane with the lowest rank at its head is next; the lane's number makes
+  // the order of equals the same in every run.
+  struct Head {
+    int64_t rank;
+    int64_t lane;
+    const LaneView* view;
+    size_t next;
+    bool operator>(const Head& other) const {
+      return std::tie(rank, lane) > std::tie(other.rank, other.lane);
+    }
+  };
+  std::priority_queue<Head, std::vector<Head>, std::greater<>> heads;
+  for (const LaneView& lane : view.lanes) {
+    if (!lane.ready.empty()) {
+      heads.push({lane.ready[0].rank, lane.lane, &lane, 0});
+    }
+  }
+  Caps caps(view);
+  while (!heads.empty() && decisions.grants.size() <
+                               AdmissionBounds::kGrantsPerPass) {
+    Head head = heads.top();
+    heads.pop();
+    if (std::optional<LaneBlock> why = caps.Binding(*head.view)) {
+      decisions.blocks.push_back({head.lane, *why});
+      continue;
+    }
+    int64_t worker = slots.Take(head.view->account);
+    // Nobody serves this account any more; others may still be served.
+    if (worker == 0) continue;
+    decisions.grants.push_back({head.view->ready[head.next].task, worker});
+    caps.Use(*head.view);
+    if (++head.next < head.view->ready.size()) {
+      head.rank = head.view->ready[head.next].rank;
+      heads.push(head);
+    }
+  }
+  return decisions;
+}
+
+}  // namespace midwatch

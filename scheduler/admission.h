@@ -1,0 +1,23 @@
+// Who starts next: a pure function of the store's view, the workers' offers and
+// the clock, so that the scheduler, tests and the simulator run the same lines.
+#ifndef MIDWATCH_SCHEDULER_ADMISSION_H_
+#define MIDWATCH_SCHEDULER_ADMISSION_H_
+
+#include <vector>
+
+#include "absl/time/time.h"
+#include "store/admission_view.h"
+
+namespace midwatch {
+
+// Attempts that are on already come before new ones. New ones go by rank over
+// all lanes, each to the worker with the most free slots that serves its
+// account. Lanes whose cap binds are blocked, so that the next view shows what
+// stands behind them.
+AdmissionDecisions DecideAdmission(absl::Time now,
+                                   const std::vector<WorkerOffer>& offers,
+                                   const AdmissionView& view);
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_SCHEDULER_ADMISSION_H_

@@ -1,0 +1,309 @@
+// What clients ask of the scheduler.
+#include <limits>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "scheduler/from_proto.h"
+#include "scheduler/scheduler.h"
+
+namespace midwatch {
+namespace {
+
+// Page tokens are the last row of the page before, as text.
+absl::StatusOr<int64_t> ParsePageToken(const std::string& token,
+                                       int64_t if_unset) {
+  if (token.empty()) return if_unset;
+  int64_t row = 0;
+  if (!absl::SimpleAtoi(token, &row) || row < 0) {
+    return absl::InvalidArgumentError(
+        "page_token: not one that a list gave out");
+  }
+  return row;
+}
+
+}  // namespace
+
+void Scheduler::SubmitTask(const v1::SubmitTaskRequest& request,
+                           Reply<v1::SubmitTaskResponse> reply) {
+  absl::StatusOr<midwatch::SubmitTask> write = FromProto(request);
+  if (!write.ok()) return reply(write.status());
+  store_.Apply(*std::move(write),
+               [this, reply = std::move(reply)](
+                   absl::StatusOr<TaskKey> task) mutable {
+                 if (!task.ok()) return reply(task.status());
+                 leases_.WantAdmission();
+                 v1::SubmitTaskResponse response;
+                 response.set_task_id(ids_.Format(task->task));
+                 reply(std::move(response));
+               });
+}
+
+void Scheduler::GetTask(const v1::GetTaskRequest& request,
+                        Reply<v1::GetTaskResponse> reply) {
+  absl::StatusOr<RowKey> key = ids_.Parse("task_id", request.task_id());
+  if (!key.ok()) return reply(key.status());
+  store_.Read<TaskRecord>(
+      [key = *key](StoreReader& reader) { return reader.GetTask(key); },
+      [this, reply = std::move(reply)](absl::StatusOr<TaskRecord> task) mutable {
+        if (!task.ok()) return reply(task.status());
+        v1::GetTaskResponse response;
+        *response.mutable_task() = ToProto(*task, ids_, clock_.Now());
+        reply(std::move(response));
+      });
+}
+
+void Scheduler::ListTasks(const v1::ListTasksRequest& request,
+                          Reply<v1::ListTasksResponse> reply) {
+  absl::StatusOr<int> size = CheckPageSize(request.page_size(), 100);
+  if (!size.ok()) return reply(size.status());
+  absl::StatusOr<int64_t> after = ParsePageToken(request.page_token(), 0);
+  if (!after.ok()) return reply(after.status());
+  TaskFilter filter;
+  std::optional<RowKey> batch;
+  if (!request.batch_id().empty()) {
+    absl::StatusOr<RowKey> key = ids_.Parse("batch_id", request.batch_id());
+    if (!key.ok()) return reply(key.status());
+    batch = *key;
+    filter.batch = key->row;
+  }
+  for (int state : request.states()) {
+    filter.states.push_back(static_cast<v1::TaskState>(state));
+  }
+  store_.Read<std::vector<TaskRecord>>(
+      [filter, batch, after = *after, size = *size](StoreReader& reader)
+          -> absl::StatusOr<std::vector<TaskRecord>> {
+        if (batch.has_value()) {
+          RETURN_IF_ERROR(reader.GetBatch(*batch).status());
+        }
+        return reader.ListTasks(filter, after, size);
+      },
+      [this, size = *size, reply = std::move(reply)](
+          absl::StatusOr<std::vector<TaskRecord>> tasks) mutable {
+        if (!tasks.ok()) return reply(tasks.status());
+        v1::ListTasksResponse response;
+        for (const TaskRecord& task : *tasks) {
+          *response.add_tasks() = ToProto(task, ids_, clock_.Now());
+        }
+        if (tasks->size() == static_cast<size_t>(size)) {
+          response.set_next_page_token(absl::StrCat(tasks->back().key.row));
+        }
+        reply(std::move(response));
+      });
+}
+
+void Scheduler::CancelTask(const v1::CancelTaskRequest& request,
+                           Reply<v1::CancelTaskResponse> reply) {
+  absl::StatusOr<RowKey> key = ids_.Parse("task_id", request.task_id());
+  if (!key.ok()) return reply(key.status());
+  if (absl::Status status = CheckReason(request.reason()); !status.ok()) {
+    return reply(status);
+  }
+  store_.Apply(midwatch::CancelTask{*key, request.reason()},
+               [this, reply = std::move(reply)](
+                   absl::StatusOr<CancelResult> result) mutable {
+                 if (!result.ok()) return reply(result.status());
+                 leases_.Deliver(result->notices);
+                 v1::CancelTaskResponse response;
+                 response.set_state(result->state);
+                 reply(std::move(response));
+               });
+}
+
+void Scheduler::RetryTask(const v1::RetryTaskRequest& request,
+                          Reply<v1::RetryTaskResponse> reply) {
+  absl::StatusOr<RowKey> key = ids_.Parse("task_id", request.task_id());
+  if (!key.ok()) return reply(key.status());
+  if (absl::Status status = CheckRequestId(request.request_id());
+      !status.ok()) {
+    return reply(status);
+  }
+  store_.Apply(midwatch::RetryTask{*key, request.request_id()},
+               [this, reply = std::move(reply)](
+                   absl::StatusOr<TaskKey> task) mutable {
+                 if (!task.ok()) return reply(task.status());
+                 leases_.WantAdmission();
+                 v1::RetryTaskResponse response;
+                 response.set_task_id(ids_.Format(task->task));
+                 reply(std::move(response));
+               });
+}
+
+void Scheduler::ListTaskEvents(const v1::ListTaskEventsRequest& request,
+                               Reply<v1::ListTaskEventsResponse> reply) {
+  absl::StatusOr<RowKey> key = ids_.Parse("task_id", request.task_id());
+  if (!key.ok()) return reply(key.status());
+  absl::StatusOr<int> size = CheckPageSize(request.page_size(), 1000);
+  if (!size.ok()) return reply(size.status());
+  int64_t from = request.from_sequence();
+  if (from < 0) {
+    return reply(absl::InvalidArgumentError("from_sequence: negative"));
+  }
+  store_.Read<v1::ListTaskEventsResponse>(
+      [key = *key, attempt = request.attempt(), from,
+       size = *size](StoreReader& reader)
+          -> absl::StatusOr<v1::ListTaskEventsResponse> {
+        ASSIGN_OR_RETURN(TaskRecord task, reader.GetTask(key));
+        v1::ListTaskEventsResponse response;
+        int64_t end = 0;
+        // The newest attempt that has any, unless one was named.
+        for (auto each = task.attempt_list.rbegin();
+             each != task.attempt_list.rend(); ++each) {
+          if (attempt != 0 && each->number != attempt) continue;
+          response.set_attempt(each->number);
+          ASSIGN_OR_RETURN(end, reader.CountEvents(each->grant_seq));
+          if (end == 0) continue;
+          ASSIGN_OR_RETURN(std::vector<std::string> events,
+                           reader.ReadEvents(each->grant_seq, from));
+          for (std::string& event : events) {
+            if (response.events_size() == size) break;
+            v1::TaskEvent& out = *response.add_events();
+            out.set_sequence(from + response.events_size() - 1);
+            out.set_json(std::move(event));
+          }
+          break;
+        }
+        if (attempt != 0 && response.attempt() == 0) {
+          return absl::NotFoundError(
+              absl::StrCat("the task has no attempt ", attempt));
+        }
+        int64_t next = from + response.events_size();
+        if (next < end) response.set_next_sequence(next);
+        return response;
+      },
+      std::move(reply));
+}
+
+template <typename W>
+void Scheduler::ApplyBatchStep(W write,
+                               Reply<v1::SubmitBatchResponse> reply) {
+  store_.Apply(std::move(write),
+               [this, reply = std::move(reply)](
+                   absl::StatusOr<BatchProgress> batch) mutable {
+                 if (!batch.ok()) return reply(batch.status());
+                 leases_.WantAdmission();
+                 v1::SubmitBatchResponse response;
+                 response.set_batch_id(ids_.Format(batch->batch));
+                 response.set_accepted_lines(batch->lines);
+                 response.set_state(batch->state);
+                 reply(std::move(response));
+               });
+}
+
+void Scheduler::SubmitBatchStep(const v1::SubmitBatchRequest& request,
+                                Reply<v1::SubmitBatchResponse> reply) {
+  switch (request.step_case()) {
+    case v1::SubmitBatchRequest::kOpen: {
+      absl::StatusOr<OpenBatch> write =
+          FromProto(request.request_id(), request.open());
+      if (!write.ok()) return reply(write.status());
+      return ApplyBatchStep(*std::move(write), std::move(reply));
+    }
+    case v1::SubmitBatchRequest::kChunk:
+      return SubmitChunk(request, std::move(reply));
+    case v1::SubmitBatchRequest::kSeal:
+      return ApplyBatchStep(
+          SealBatch{request.request_id(), request.seal().lines()},
+          std::move(reply));
+    default:
+      return reply(absl::InvalidArgumentError(
+          "step: expected one of open, chunk, seal"));
+  }
+}
+
+void Scheduler::SubmitChunk(const v1::SubmitBatchRequest& request,
+                            Reply<v1::SubmitBatchResponse> reply) {
+  // Parameters are filled in once against the batch's spec, on a reader's
+  // thread, so that a bad line is refused here and not at night.
+  store_.Read<AddTasks>(
+      [request](StoreReader& reader) -> absl::StatusOr<AddTasks> {
+        ASSIGN_OR_RETURN(v1::TaskSpec spec,
+                         reader.FindBatchSpec(request.request_id()));
+        return FromProto(request.request_id(), request.chunk(), spec);
+      },
+      [this, reply = std::move(reply)](absl::StatusOr<AddTasks> write) mutable {
+        if (!write.ok()) return reply(write.status());
+        ApplyBatchStep(*std::move(write), std::move(reply));
+      });
+}
+
+void Scheduler::GetBatch(const v1::GetBatchRequest& request,
+                         Reply<v1::GetBatchResponse> reply) {
+  absl::StatusOr<RowKey> key = ids_.Parse("batch_id", request.batch_id());
+  if (!key.ok()) return reply(key.status());
+  store_.Read<BatchRecord>(
+      [key = *key](StoreReader& reader) { return reader.GetBatch(key); },
+      [this,
+       reply = std::move(reply)](absl::StatusOr<BatchRecord> batch) mutable {
+        if (!batch.ok()) return reply(batch.status());
+        v1::GetBatchResponse response;
+        *response.mutable_batch() = ToProto(*batch, ids_);
+        reply(std::move(response));
+      });
+}
+
+void Scheduler::ListBatches(const v1::ListBatchesRequest& request,
+                            Reply<v1::ListBatchesResponse> reply) {
+  absl::StatusOr<int> size = CheckPageSize(request.page_size(), 100);
+  if (!size.ok()) return reply(size.status());
+  absl::StatusOr<int64_t> before = ParsePageToken(
+      request.page_token(), std::numeric_limits<int64_t>::max());
+  if (!before.ok()) return reply(before.status());
+  store_.Read<std::vector<BatchRecord>>(
+      [name = request.name(), before = *before,
+       size = *size](StoreReader& reader) {
+        return reader.ListBatches(name, before, size);
+      },
+      [this, size = *size, reply = std::move(reply)](
+          absl::StatusOr<std::vector<BatchRecord>> batches) mutable {
+        if (!batches.ok()) return reply(batches.status());
+        v1::ListBatchesResponse response;
+        for (const BatchRecord& batch : *batches) {
+          *response.add_batches() = ToProto(batch, ids_);
+        }
+        if (batches->size() == static_cast<size_t>(size)) {
+          response.set_next_page_token(absl::StrCat(batches->back().key.row));
+        }
+        reply(std::move(response));
+      });
+}
+
+void Scheduler::CancelSteps(RowKey batch, std::string reason,
+                            absl::AnyInvocable<void(absl::Status)> done) {
+  store_.Apply(midwatch::CancelBatch{batch, reason},
+               [this, batch, reason, done = std::move(done)](
+                   absl::StatusOr<CancelBatchResult> result) mutable {
+                 if (!result.ok()) return done(result.status());
+                 leases_.Deliver(result->notices);
+                 if (!result->more) return done(absl::OkStatus());
+                 CancelSteps(batch, reason, std::move(done));
+               });
+}
+
+void Scheduler::CancelBatch(const v1::CancelBatchRequest& request,
+                            Reply<v1::CancelBatchResponse> reply) {
+  absl::StatusOr<RowKey> key = ids_.Parse("batch_id", request.batch_id());
+  if (!key.ok()) return reply(key.status());
+  if (absl::Status status = CheckReason(request.reason()); !status.ok()) {
+    return reply(status);
+  }
+  LogInfo("batch cancel asked", {{"batch", request.batch_id()}});
+  CancelSteps(*key, request.reason(),
+              [this, key = *key,
+               reply = std::move(reply)](absl::Status status) mutable {
+                if (!status.ok()) return reply(status);
+                store_.Read<BatchRecord>(
+                    [key](StoreReader& reader) { return reader.GetBatch(key); },
+                    [this, reply = std::move(reply)](
+                        absl::StatusOr<BatchRecord> batch) mutable {
+                      if (!batch.ok()) return reply(batch.status());
+                      v1::CancelBatchResponse response;
+                      *response.mutable_batch() = ToProto(*batch, ids_);
+                      reply(std::move(response));
+                    });
+              });
+}
+
+}  // namespace midwatch

@@ -1,0 +1,43 @@
+// Requests into writes: everything a client may get wrong is caught here, with
+// the field and what was expected, before anything is stored.
+#ifndef MIDWATCH_SCHEDULER_FROM_PROTO_H_
+#define MIDWATCH_SCHEDULER_FROM_PROTO_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "midwatch/v1/batch_service.pb.h"
+#include "midwatch/v1/task_service.pb.h"
+#include "midwatch/v1/worker_service.pb.h"
+#include "store/writes.h"
+
+namespace midwatch {
+
+inline constexpr size_t kPromptBytesMax = 12 << 20;
+inline constexpr int kChunkLinesMax = 10000;
+
+// All: kInvalidArgument, naming the field.
+absl::StatusOr<SubmitTask> FromProto(const v1::SubmitTaskRequest& request);
+absl::StatusOr<OpenBatch> FromProto(const std::string& request_id,
+                                    const v1::OpenBatch& open);
+// Parameters are checked against the batch's spec when they are filled in, so
+// each line is filled in once here.
+absl::StatusOr<AddTasks> FromProto(const std::string& request_id,
+                                   const v1::TaskChunk& chunk,
+                                   const v1::TaskSpec& spec);
+absl::StatusOr<RegisterWorker> FromProto(
+    const v1::RegisterWorkerRequest& request);
+
+absl::Status CheckRequestId(const std::string& request_id);
+// Of free text that is kept: at most 1000 bytes of UTF-8.
+absl::Status CheckReason(const std::string& reason);
+// 1 to 1000; 0 is `if_unset`.
+absl::StatusOr<int> CheckPageSize(int32_t page_size, int if_unset);
+
+// What an agent may not have yet, since nobody could answer it: custom tools,
+// tools that ask for permission, MCP toolsets that ask (their default).
+absl::Status CheckAgentDefinition(const std::string& json);
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_SCHEDULER_FROM_PROTO_H_

@@ -1,0 +1,313 @@
+#include "scheduler/lease_book.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "scheduler/admission.h"
+#include "scheduler/from_proto.h"
+
+namespace midwatch {
+
+LeaseBook::LeaseBook(Executor& executor, Store& store,
+                     LeaseBookOptions options)
+    : executor_(executor),
+      store_(store),
+      options_(options),
+      ids_(store.cluster()) {}
+
+LeaseBook::~LeaseBook() = default;
+
+void LeaseBook::Load(const std::vector<LiveRecord>& live) {
+  for (const LiveRecord& record : live) {
+    LeaseKey key = record.lease;
+    live_[key.task] = LiveLease{key, record.task, record.batch,
+                                record.grant_seq};
+    if (key.worker == 0) continue;
+    WorkerState& worker = workers_[key.worker];
+    ++worker.held;
+    // How long ago it renewed is not known, so it gets a full term: its tasks
+    // are freed late rather than twice held.
+    if (worker.term_timer == 0) BeginTerm(key.worker);
+  }
+}
+
+void LeaseBook::BeginTerm(int64_t id) {
+  WorkerState& worker = workers_[id];
+  executor_.Cancel(worker.term_timer);
+  worker.term_timer =
+      executor_.After(options_.term, [this, id] { Lapse(id); });
+}
+
+void LeaseBook::Lapse(int64_t id) {
+  LogWarning("worker lapsed", {{"worker", id}});
+  auto worker = workers_.find(id);
+  std::shared_ptr<Sink> sink = std::move(worker->second.sink);
+  workers_.erase(worker);
+  if (sink != nullptr) {
+    sink->Finish(absl::NotFoundError("the worker's term has lapsed"));
+  }
+  Free(id, {}, [](absl::Status) {});
+}
+
+void LeaseBook::Free(int64_t id, std::vector<LeaseKey> held,
+                     absl::AnyInvocable<void(absl::Status)> done) {
+  store_.Apply(
+      FreeLeases{id, held},
+      [this, id, held, done = std::move(done)](
+          absl::StatusOr<Freed> freed) mutable {
+        if (absl::IsUnavailable(freed.status())) {
+          // Nobody else frees them: a lapsed worker's tasks would wait for
+          // ever.
+          executor_.After(absl::Seconds(1),
+                          [this, id, held = std::move(held),
+                           done = std::move(done)]() mutable {
+                            Free(id, std::move(held), std::move(done));
+                          });
+          return;
+        }
+        if (!freed.ok()) return done(freed.status());
+        for (const LeaseKey& lease : freed->leases) {
+          LogInfo("lease freed", {{"task", lease.task},
+                                  {"attempt", lease.attempt},
+                                  {"worker", lease.worker}});
+          Release(lease);
+        }
+        done(absl::OkStatus());
+      });
+}
+
+void LeaseBook::RegisterWorker(const v1::RegisterWorkerRequest& request,
+                               Reply<v1::RegisterWorkerResponse> reply) {
+  absl::StatusOr<midwatch::RegisterWorker> write = FromProto(request);
+  if (!write.ok()) return reply(write.status());
+  store_.Apply(
+      *std::move(write),
+      [this, request, reply = std::move(reply)](
+          absl::StatusOr<Registered> registered) mutable {
+        if (!registered.ok()) return reply(registered.status());
+        WorkerState& worker = workers_[registered->worker];
+        worker.accounts.assign(request.accounts().begin(),
+                               request.accounts().end());
+        worker.capacity = request.capacity();
+        BeginTerm(registered->worker);
+        LogInfo("worker registered", {{"worker", registered->worker},
+                                      {"who", request.description()}});
+        v1::RegisterWorkerResponse response;
+        response.set_worker_id(registered->worker);
+        *response.mutable_term() = ToDuration(options_.term);
+        *response.mutable_renew_every() = ToDuration(options_.renew_every);
+        response.set_cluster(
+            absl::StrCat(absl::Hex(store_.cluster(), absl::kZeroPad4)));
+        reply(std::move(response));
+      });
+}
+
+void LeaseBook::RenewWorker(const v1::RenewWorkerRequest& request,
+                            Reply<v1::RenewWorkerResponse> reply) {
+  auto worker = workers_.find(request.worker_id());
+  if (worker == workers_.end() || worker->second.capacity == 0) {
+    return reply(absl::NotFoundError(
+        "no term to renew: register anew, with leases lost"));
+  }
+  BeginTerm(request.worker_id());
+  v1::RenewWorkerResponse response;
+  *response.mutable_term() = ToDuration(options_.term);
+  reply(std::move(response));
+}
+
+void LeaseBook::StreamLeases(const v1::StreamLeasesRequest& request,
+                             std::shared_ptr<Sink> sink) {
+  int64_t id = request.worker_id();
+  auto worker = workers_.find(id);
+  if (worker == workers_.end() || worker->second.capacity == 0) {
+    return sink->Finish(absl::NotFoundError("no such worker: register first"));
+  }
+  std::vector<LeaseKey> held;
+  for (const v1::LeaseToken& token : request.held()) {
+    absl::StatusOr<RowKey> task = ids_.Parse("held.task_id", token.task_id());
+    if (!task.ok()) return sink->Finish(task.status());
+    held.push_back({token.worker_id(), task->row, token.attempt(),
+                    token.epoch()});
+  }
+  if (worker->second.sink != nullptr) {
+    worker->second.sink->Finish(absl::AbortedError("another stream was opened"));
+  }
+  worker->second.sink = sink;
+  worker->second.ready = false;
+  // What it holds and the store does not grant it is lost.
+  for (size_t i = 0; i < held.size(); ++i) {
+    auto live = live_.find(held[i].task);
+    if (live != live_.end() && live->second.key == held[i]) continue;
+    v1::StreamLeasesResponse message;
+    *message.mutable_revoke() = request.held(static_cast<int>(i));
+    sink->Send(std::move(message), [] {});
+  }
+  Free(id, std::move(held), [this, id, sink](absl::Status status) {
+    auto found = workers_.find(id);
+    if (found == workers_.end() || found->second.sink != sink) return;
+    if (!status.ok()) {
+      found->second.sink = nullptr;
+      return sink->Finish(std::move(status));
+    }
+    found->second.ready = true;
+    WantAdmission();
+  });
+}
+
+void LeaseBook::LoseStream(const Sink* sink) {
+  for (auto& [id, worker] : workers_) {
+    if (worker.sink.get() != sink) continue;
+    worker.sink = nullptr;
+    worker.ready = false;
+  }
+}
+
+absl::StatusOr<LeaseBook::LiveLease> LeaseBook::Find(
+    const v1::LeaseToken& token) const {
+  absl::StatusOr<RowKey> task = ids_.Parse("token.task_id", token.task_id());
+  if (!task.ok()) return task.status();
+  LeaseKey key{token.worker_id(), task->row, token.attempt(), token.epoch()};
+  auto live = live_.find(key.task);
+  if (key.worker == 0 || live == live_.end() || live->second.key != key) {
+    return absl::AbortedError("the lease is lost");
+  }
+  return live->second;
+}
+
+void LeaseBook::SetHolder(LiveLease& live, int64_t worker, int64_t epoch) {
+  if (auto old = workers_.find(live.key.worker); old != workers_.end()) {
+    --old->second.held;
+  }
+  live.key.worker = worker;
+  live.key.epoch = epoch;
+  if (auto now = workers_.find(worker); now != workers_.end()) {
+    ++now->second.held;
+  }
+}
+
+void LeaseBook::Forget(const LeaseKey& lease) {
+  auto live = live_.find(lease.task);
+  if (live == live_.end() || live->second.key != lease) return;
+  SetHolder(live->second, 0, lease.epoch);
+  live_.erase(live);
+  WantAdmission();
+}
+
+void LeaseBook::Release(const LeaseKey& lease) {
+  auto live = live_.find(lease.task);
+  if (live == live_.end() || live->second.key != lease) return;
+  SetHolder(live->second, 0, lease.epoch);
+  WantAdmission();
+}
+
+void LeaseBook::Deliver(const std::vector<CancelResult::Notice>& notices) {
+  for (const CancelResult::Notice& notice : notices) {
+    auto live = live_.find(notice.lease.task);
+    if (live == live_.end() || live->second.key != notice.lease) continue;
+    v1::LeaseToken token = ToProto(notice.lease, live->second.task, ids_);
+    v1::StreamLeasesResponse message;
+    if (notice.say.has_value()) {
+      *message.mutable_say()->mutable_token() = std::move(token);
+      *message.mutable_say()->mutable_say() = *notice.say;
+      message.mutable_say()->set_cancelling(true);
+    } else {
+      *message.mutable_revoke() = std::move(token);
+    }
+    SendTo(notice.lease.worker, std::move(message));
+    if (!notice.say.has_value()) Forget(notice.lease);
+  }
+}
+
+void LeaseBook::SendTo(int64_t id, v1::StreamLeasesResponse message) {
+  auto worker = workers_.find(id);
+  // Without a stream the next one brings the worker up to date: what it holds
+  // wrongly is revoked, and what it does not know of is freed and granted anew,
+  // with the whole outbox.
+  if (worker == workers_.end() || worker->second.sink == nullptr) return;
+  worker->second.sink->Send(std::move(message), [] {});
+}
+
+std::vector<WorkerOffer> LeaseBook::Offers() const {
+  std::vector<WorkerOffer> offers;
+  for (const auto& [id, worker] : workers_) {
+    if (!worker.ready || worker.held >= worker.capacity) continue;
+    offers.push_back({id, worker.capacity - worker.held, worker.accounts});
+  }
+  return offers;
+}
+
+void LeaseBook::WantAdmission() {
+  if (admission_wanted_) return;
+  admission_wanted_ = true;
+  // In a task of its own: what is done at one moment is admitted in one pass.
+  if (!admission_runs_) executor_.Post([this] { RunAdmission(); });
+}
+
+void LeaseBook::RunAdmission() {
+  if (!admission_wanted_ || admission_runs_) return;
+  admission_wanted_ = false;
+  std::vector<WorkerOffer> offers = Offers();
+  if (offers.empty()) return;
+  admission_runs_ = true;
+  store_.Apply(Admit{std::move(offers), DecideAdmission},
+               [this](absl::StatusOr<Grants> grants) {
+                 admission_runs_ = false;
+                 if (!grants.ok()) {
+                   LogError("admission failed",
+                            {{"why", grants.status().message()}});
+                   executor_.After(absl::Seconds(1),
+                                   [this] { WantAdmission(); });
+                   return;
+                 }
+                 for (GrantRecord& grant : grants->grants) {
+                   Take(std::move(grant));
+                 }
+                 if (grants->more) admission_wanted_ = true;
+                 if (admission_wanted_) RunAdmission();
+               });
+}
+
+void LeaseBook::Take(GrantRecord grant) {
+  LiveLease& live = live_[grant.lease.task];
+  LeaseKey key = grant.lease;
+  live.task = grant.task;
+  live.batch = grant.batch;
+  live.grant_seq = grant.grant_seq;
+  int64_t holder = live.key.worker;
+  live.key = key;
+  live.key.worker = holder;
+  SetHolder(live, key.worker, key.epoch);
+  LogInfo("granted", {{"task", ids_.Format(grant.task)},
+                      {"attempt", key.attempt},
+                      {"worker", key.worker},
+                      {"session", grant.session_id}});
+  // Only an attempt with a session may have events already.
+  if (grant.session_id.empty()) return SendGrant(grant, 0);
+  int64_t grant_seq = grant.grant_seq;
+  store_.Read<int64_t>(
+      [grant_seq](StoreReader& reader) {
+        return reader.CountEvents(grant_seq);
+      },
+      [this, grant = std::move(grant)](absl::StatusOr<int64_t> events) {
+        // Without a count the grant cannot be described; the worker's next
+        // stream, or its lapse, frees it.
+        if (events.ok()) SendGrant(grant, *events);
+      });
+}
+
+void LeaseBook::SendGrant(const GrantRecord& grant, int64_t stored_events) {
+  absl::StatusOr<v1::Lease> lease = ToProto(grant, stored_events, ids_);
+  if (!lease.ok()) {
+    // Parameters were checked at submit, so this is a damaged row.
+    LogError("a grant cannot be described",
+             {{"task", ids_.Format(grant.task)},
+              {"why", lease.status().message()}});
+    return;
+  }
+  v1::StreamLeasesResponse message;
+  *message.mutable_grant() = *std::move(lease);
+  SendTo(grant.lease.worker, std::move(message));
+}
+
+}  // namespace midwatch

@@ -1,0 +1,115 @@
+// Who works on what: the terms of workers, their lease streams, and admission.
+//
+// The store is the truth of every lease; this book is what a scheduler may
+// keep in memory of it, since it alone grants and frees. After a restart the
+// book is read from the store, and every worker named in it gets one full term.
+#ifndef MIDWATCH_SCHEDULER_LEASE_BOOK_H_
+#define MIDWATCH_SCHEDULER_LEASE_BOOK_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/executor.h"
+#include "midwatch/v1/worker_service.pb.h"
+#include "scheduler/reply.h"
+#include "scheduler/to_proto.h"
+#include "store/store.h"
+
+namespace midwatch {
+
+struct LeaseBookOptions {
+  // How long a worker is believed alive after its last renewal, counted on the
+  // scheduler's steady clock.
+  absl::Duration term = absl::Seconds(30);
+  absl::Duration renew_every = absl::Seconds(10);
+};
+
+// Lives on the scheduler's executor.
+class LeaseBook {
+ public:
+  LeaseBook(Executor& executor, Store& store, LeaseBookOptions options);
+  ~LeaseBook();
+
+  // What the store holds, before anything else is called.
+  void Load(const std::vector<LiveRecord>& live);
+
+  // Something may have become ready, or a slot free: admit, soon.
+  void WantAdmission();
+
+  // Tells the holders of cancelled tasks.
+  void Deliver(const std::vector<CancelResult::Notice>& notices);
+
+  // WorkerService. See the proto.
+  void RegisterWorker(const v1::RegisterWorkerRequest& request,
+                      Reply<v1::RegisterWorkerResponse> reply);
+  void RenewWorker(const v1::RenewWorkerRequest& request,
+                   Reply<v1::RenewWorkerResponse> reply);
+  void StreamLeases(const v1::StreamLeasesRequest& request,
+                    std::shared_ptr<StreamSink<v1::StreamLeasesResponse>> sink);
+  // The carrier of a stream has lost it.
+  void LoseStream(const StreamSink<v1::StreamLeasesResponse>* sink);
+
+  // The lease behind a token, if it is live.
+  //   kAborted          it is not
+  //   kInvalidArgument  the token's task_id is no id
+  struct LiveLease {
+    LeaseKey key;
+    RowKey task;
+    int64_t batch = 0;
+    int64_t grant_seq = 0;
+  };
+  absl::StatusOr<LiveLease> Find(const v1::LeaseToken& token) const;
+
+  // The task's attempt is over, or no longer held: forget the lease, use the
+  // slot.
+  void Forget(const LeaseKey& lease);
+  // It is on, and free to be adopted.
+  void Release(const LeaseKey& lease);
+
+  // Holding tasks or not; for `midwatch` and tests.
+  size_t live_attempts() const { return live_.size(); }
+
+ private:
+  using Sink = StreamSink<v1::StreamLeasesResponse>;
+  struct WorkerState {
+    std::vector<std::string> accounts;
+    int capacity = 0;  // 0: not registered since the scheduler started
+    int held = 0;
+    // Set while a lease stream is open; grants go out only once the leases
+    // that its worker does not hold have been freed.
+    std::shared_ptr<Sink> sink;
+    bool ready = false;
+    Executor::TimerId term_timer = 0;
+  };
+
+  void BeginTerm(int64_t worker);
+  void Lapse(int64_t worker);
+  void Free(int64_t worker, std::vector<LeaseKey> held,
+            absl::AnyInvocable<void(absl::Status)> done);
+  std::vector<WorkerOffer> Offers() const;
+  void RunAdmission();
+  void Take(GrantRecord grant);
+  void SendGrant(const GrantRecord& grant, int64_t stored_events);
+  void SendTo(int64_t worker, v1::StreamLeasesResponse message);
+  // Sets the holder of a live lease, keeping count; 0 for nobody.
+  void SetHolder(LiveLease& live, int64_t worker, int64_t epoch);
+
+  Executor& executor_;
+  Store& store_;
+  const LeaseBookOptions options_;
+  const Ids ids_;
+  std::map<int64_t, WorkerState> workers_;
+  std::map<int64_t, LiveLease> live_;  // by task
+  bool admission_wanted_ = false;
+  bool admission_runs_ = false;
+};
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_SCHEDULER_LEASE_BOOK_H_

@@ -1,0 +1,118 @@
+#include "scheduler/retry.h"
+
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "scheduler/failure.h"
+
+namespace midwatch {
+namespace {
+
+constexpr absl::Duration kBackoffFirst = absl::Seconds(10);
+constexpr absl::Duration kBackoffMax = absl::Minutes(15);
+constexpr int kAdviceMax = 6;
+// How long an attempt waits for an account that cannot work: one try then tells
+// whether it can again.
+constexpr absl::Duration kAccountDelay = absl::Minutes(5);
+constexpr absl::Duration kSpendCapDelay = absl::Hours(1);
+
+absl::Duration RetryAfter(const v1::Failure& failure) {
+  return absl::Seconds(failure.retry_after().seconds()) +
+         absl::Nanoseconds(failure.retry_after().nanos());
+}
+
+int64_t Charge(const Tally& tally, const v1::Ending& ending) {
+  if (!ending.charged()) return 0;
+  return ending.has_list_cost_usd_micros() ? ending.list_cost_usd_micros()
+                                           : tally.reserved;
+}
+
+// "" where another attempt may begin.
+std::string WhyNoMore(const Tally& tally, v1::FailureClass failure,
+                      int64_t charged) {
+  const v1::RetryPolicy& policy = tally.spec.retry();
+  int32_t max_failures =
+      policy.max_failures() > 0 ? policy.max_failures() : kMaxFailuresDefault;
+  int32_t max_starts =
+      policy.max_starts() > 0 ? policy.max_starts() : kMaxStartsDefault;
+  if (failure == v1::FAILURE_CLASS_SPEC) return "it cannot work";
+  if (failure == v1::FAILURE_CLASS_REFUSAL && !policy.retry_refusals()) {
+    return "refusals are not tried again";
+  }
+  bool own = failure == v1::FAILURE_CLASS_TASK ||
+             failure == v1::FAILURE_CLASS_REFUSAL;
+  if (own && tally.failures + 1 >= max_failures) {
+    return max_failures == 1
+               ? "no further try is allowed"
+               : absl::StrCat("it failed ", tally.failures + 1, " times");
+  }
+  if (tally.starts >= max_starts) {
+    return absl::StrCat("it was started ", tally.starts, " times");
+  }
+  int64_t left = tally.max_cost - tally.charged - charged;
+  if (left < tally.max_cost / 10 || left <= 0) {
+    return "cost_exhausted: too little of its max_cost is left";
+  }
+  return "";
+}
+
+}  // namespace
+
+absl::Duration Backoff(int earlier, double jitter) {
+  absl::Duration whole = kBackoffFirst;
+  for (int i = 0; i < earlier && whole < kBackoffMax; ++i) whole *= 2;
+  return std::min(whole, kBackoffMax) * jitter;
+}
+
+Disposition Decide(const Tally& tally, const v1::Ending& ending,
+                   double jitter) {
+  Disposition next;
+  next.charged = Charge(tally, ending);
+  if (tally.cancelling) {
+    next.state = v1::TASK_STATE_CANCELLED;
+    next.reason = "cancelled";
+    return next;
+  }
+  next.failure_class = ClassifyEnding(ending);
+  if (next.failure_class == v1::FAILURE_CLASS_UNSPECIFIED) {
+    next.state = v1::TASK_STATE_SUCCEEDED;
+    return next;
+  }
+  next.counts_as_failure = next.failure_class == v1::FAILURE_CLASS_TASK ||
+                           next.failure_class == v1::FAILURE_CLASS_REFUSAL;
+  next.reason = DescribeEnding(ending);
+  std::string why_no_more = WhyNoMore(tally, next.failure_class, next.charged);
+  if (!why_no_more.empty()) {
+    next.state = v1::TASK_STATE_FAILED;
+    // What happened says it all where the first failure is also the last.
+    if (next.failure_class != v1::FAILURE_CLASS_SPEC) {
+      absl::StrAppend(&next.reason, " (", why_no_more, ")");
+    }
+    return next;
+  }
+  next.state = v1::TASK_STATE_QUEUED;
+  next.delay = Backoff(tally.starts - 1, jitter);
+  if (next.failure_class == v1::FAILURE_CLASS_ACCOUNT) {
+    next.delay = kAccountDelay;
+  } else if (next.failure_class == v1::FAILURE_CLASS_SPEND_CAP) {
+    next.delay = kSpendCapDelay;
+  }
+  next.delay = std::max(next.delay, RetryAfter(ending.failure()));
+  return next;
+}
+
+Advice DecideAdvice(const v1::AdviseRequest& request, double jitter) {
+  if (ClassifyFailure(request.failure()) != v1::FAILURE_CLASS_SERVICE ||
+      request.earlier_failures() >= kAdviceMax) {
+    return {};
+  }
+  Advice advice;
+  advice.action = request.session_idle() ? v1::AdviseResponse::ACTION_NUDGE
+                                         : v1::AdviseResponse::ACTION_RETRY;
+  advice.delay = std::max(Backoff(request.earlier_failures(), jitter),
+                          RetryAfter(request.failure()));
+  return advice;
+}
+
+}  // namespace midwatch

@@ -1,0 +1,75 @@
+// Starting, and timers. client_api.cc and worker_api.cc hold the rest.
+#include "scheduler/scheduler.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "base/status_macros.h"
+
+namespace midwatch {
+
+Scheduler::Scheduler(Executor& executor, const Clock& clock, Random& random,
+                     Store& store, SchedulerOptions options)
+    : executor_(executor),
+      clock_(clock),
+      random_(random),
+      store_(store),
+      ids_(store.cluster()),
+      leases_(executor, store, options.leases),
+      watches_(store) {}
+
+void Scheduler::Start(absl::AnyInvocable<void(absl::Status)> ready) {
+  store_.SetCommitListener([this](const std::vector<int64_t>& batches) {
+    watches_.Notify(batches);
+  });
+  struct Found {
+    std::vector<LiveRecord> live;
+    std::vector<RowKey> cancelling;
+    absl::Time next_timer;
+  };
+  store_.Read<Found>(
+      [](StoreReader& reader) -> absl::StatusOr<Found> {
+        Found found;
+        ASSIGN_OR_RETURN(found.live, reader.ListLive());
+        ASSIGN_OR_RETURN(found.cancelling, reader.ListCancellingBatches());
+        ASSIGN_OR_RETURN(found.next_timer, reader.NextTimer());
+        return found;
+      },
+      [this, ready = std::move(ready)](absl::StatusOr<Found> found) mutable {
+        if (!found.ok()) return ready(found.status());
+        leases_.Load(found->live);
+        for (RowKey batch : found->cancelling) {
+          CancelSteps(batch, "", [](absl::Status) {});
+        }
+        PlanTimers(found->next_timer);
+        LogInfo("scheduler ready", {{"live", found->live.size()}});
+        ready(absl::OkStatus());
+      });
+}
+
+void Scheduler::PlanTimers(absl::Time at) {
+  if (at >= timers_at_) return;
+  timers_at_ = at;
+  executor_.Cancel(timer_);
+  // The wall clock may step, so a far timer is looked at again every minute.
+  absl::Duration wait = std::min(at - clock_.Now(), absl::Minutes(1));
+  timer_ = executor_.After(wait, [this] { FireTimers(); });
+}
+
+void Scheduler::FireTimers() {
+  timers_at_ = absl::InfiniteFuture();
+  store_.Apply(midwatch::FireTimers{},
+               [this](absl::StatusOr<TimersFired> fired) {
+                 if (!fired.ok()) {
+                   LogWarning("timers failed",
+                              {{"why", fired.status().message()}});
+                   return PlanTimers(clock_.Now() + absl::Seconds(1));
+                 }
+                 if (fired->fired > 0) leases_.WantAdmission();
+                 PlanTimers(fired->next);
+               });
+}
+
+}  // namespace midwatch

@@ -1,0 +1,117 @@
+// The scheduler: decides who runs next and what follows from an end, and
+// answers clients and workers. No gRPC here: a service, or the direct client of
+// an embedded worker, calls these methods with the proto's messages.
+#ifndef MIDWATCH_SCHEDULER_SCHEDULER_H_
+#define MIDWATCH_SCHEDULER_SCHEDULER_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/random.h"
+#include "midwatch/v1/batch_service.pb.h"
+#include "midwatch/v1/task_service.pb.h"
+#include "midwatch/v1/worker_service.pb.h"
+#include "scheduler/lease_book.h"
+#include "scheduler/reply.h"
+#include "scheduler/to_proto.h"
+#include "scheduler/watch_hub.h"
+#include "store/store.h"
+
+namespace midwatch {
+
+struct SchedulerOptions {
+  LeaseBookOptions leases;
+};
+
+// Lives on one executor; all calls on its thread, and all answers come on it.
+// `executor`, `clock`, `random` and `store` outlive it. Destroy it after its
+// executor has stopped.
+class Scheduler {
+ public:
+  Scheduler(Executor& executor, const Clock& clock, Random& random,
+            Store& store, SchedulerOptions options = {});
+
+  // Reads what the store holds, goes on with what was begun, then calls
+  // `ready`. No other call before.
+  void Start(absl::AnyInvocable<void(absl::Status)> ready);
+
+  // TaskService, BatchService: see the protos. A step of SubmitBatch is one
+  // message of its stream.
+  void SubmitTask(const v1::SubmitTaskRequest& request,
+                  Reply<v1::SubmitTaskResponse> reply);
+  void GetTask(const v1::GetTaskRequest& request,
+               Reply<v1::GetTaskResponse> reply);
+  void ListTasks(const v1::ListTasksRequest& request,
+                 Reply<v1::ListTasksResponse> reply);
+  void CancelTask(const v1::CancelTaskRequest& request,
+                  Reply<v1::CancelTaskResponse> reply);
+  void RetryTask(const v1::RetryTaskRequest& request,
+                 Reply<v1::RetryTaskResponse> reply);
+  void ListTaskEvents(const v1::ListTaskEventsRequest& request,
+                      Reply<v1::ListTaskEventsResponse> reply);
+  void SubmitBatchStep(const v1::SubmitBatchRequest& request,
+                       Reply<v1::SubmitBatchResponse> reply);
+  void GetBatch(const v1::GetBatchRequest& request,
+                Reply<v1::GetBatchResponse> reply);
+  void ListBatches(const v1::ListBatchesRequest& request,
+                   Reply<v1::ListBatchesResponse> reply);
+  void CancelBatch(const v1::CancelBatchRequest& request,
+                   Reply<v1::CancelBatchResponse> reply);
+  WatchHub& watches() { return watches_; }
+
+  // WorkerService: terms and leases are the book's, the rest is here.
+  LeaseBook& leases() { return leases_; }
+  void BeginCreate(const v1::BeginCreateRequest& request,
+                   Reply<v1::BeginCreateResponse> reply);
+  void RecordSession(const v1::RecordSessionRequest& request,
+                     Reply<v1::RecordSessionResponse> reply);
+  void ClearSession(const v1::ClearSessionRequest& request,
+                    Reply<v1::ClearSessionResponse> reply);
+  void AppendEvents(const v1::AppendEventsRequest& request,
+                    Reply<v1::AppendEventsResponse> reply);
+  void ReadEvents(const v1::ReadEventsRequest& request,
+                  Reply<v1::ReadEventsResponse> reply);
+  void Advise(const v1::AdviseRequest& request,
+              Reply<v1::AdviseResponse> reply);
+  void MarkSaid(const v1::MarkSaidRequest& request,
+                Reply<v1::MarkSaidResponse> reply);
+  void Settle(const v1::SettleRequest& request,
+              Reply<v1::SettleResponse> reply);
+  void HandBack(const v1::HandBackRequest& request,
+                Reply<v1::HandBackResponse> reply);
+  void FindRemoteIds(const v1::FindRemoteIdsRequest& request,
+                     Reply<v1::FindRemoteIdsResponse> reply);
+  void RecordRemoteId(const v1::RecordRemoteIdRequest& request,
+                      Reply<v1::RecordRemoteIdResponse> reply);
+
+ private:
+  void SubmitChunk(const v1::SubmitBatchRequest& request,
+                   Reply<v1::SubmitBatchResponse> reply);
+  template <typename W>
+  void ApplyBatchStep(W write, Reply<v1::SubmitBatchResponse> reply);
+  // Cancels the batch's tasks step by step, then calls `done`.
+  void CancelSteps(RowKey batch, std::string reason,
+                   absl::AnyInvocable<void(absl::Status)> done);
+  // Fires timers at `at` or before, where that is sooner than already planned.
+  void PlanTimers(absl::Time at);
+  void FireTimers();
+
+  Executor& executor_;
+  const Clock& clock_;
+  Random& random_;
+  Store& store_;
+  const Ids ids_;
+  LeaseBook leases_;
+  WatchHub watches_;
+  absl::Time timers_at_ = absl::InfiniteFuture();
+  Executor::TimerId timer_ = 0;
+};
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_SCHEDULER_SCHEDULER_H_

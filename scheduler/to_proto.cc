@@ -1,0 +1,182 @@
+#include "scheduler/to_proto.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/external_id.h"
+#include "base/status_macros.h"
+#include "scheduler/parameters.h"
+
+namespace midwatch {
+
+std::string Ids::Format(RowKey key) const {
+  return FormatExternalId({key.unix_millis, cluster_, key.row});
+}
+
+absl::StatusOr<RowKey> Ids::Parse(const std::string& what,
+                                  const std::string& text) const {
+  absl::StatusOr<ExternalId> id = ParseExternalId(text);
+  if (!id.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, ": ", id.status().message()));
+  }
+  if (id->cluster != cluster_) {
+    return absl::NotFoundError(
+        absl::StrCat(what, ": ", text, " belongs to another database"));
+  }
+  return RowKey{id->row, id->unix_millis};
+}
+
+google::protobuf::Timestamp ToTimestamp(absl::Time time) {
+  google::protobuf::Timestamp result;
+  int64_t seconds = absl::ToUnixSeconds(time);
+  result.set_seconds(seconds);
+  result.set_nanos(static_cast<int32_t>(
+      (time - absl::FromUnixSeconds(seconds)) / absl::Nanoseconds(1)));
+  return result;
+}
+
+google::protobuf::Duration ToDuration(absl::Duration duration) {
+  google::protobuf::Duration result;
+  absl::Duration rest;
+  result.set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &rest));
+  result.set_nanos(static_cast<int32_t>(rest / absl::Nanoseconds(1)));
+  return result;
+}
+
+v1::Batch ToProto(const BatchRecord& batch, const Ids& ids) {
+  v1::Batch out;
+  out.set_batch_id(ids.Format(batch.key));
+  out.set_name(batch.name);
+  out.set_tenant(batch.tenant);
+  out.set_queue(batch.queue);
+  out.set_account(batch.account);
+  out.set_state(batch.state);
+  *out.mutable_submitted_at() = ToTimestamp(batch.at);
+  if (batch.ended_at != absl::InfiniteFuture()) {
+    *out.mutable_ended_at() = ToTimestamp(batch.ended_at);
+  }
+  v1::TaskCounts& counts = *out.mutable_counts();
+  counts.set_blocked(batch.counts[v1::TASK_STATE_BLOCKED]);
+  counts.set_queued(batch.counts[v1::TASK_STATE_QUEUED]);
+  counts.set_running(batch.counts[v1::TASK_STATE_RUNNING]);
+  counts.set_waiting(batch.counts[v1::TASK_STATE_WAITING]);
+  counts.set_cancelling(batch.counts[v1::TASK_STATE_CANCELLING]);
+  counts.set_succeeded(batch.counts[v1::TASK_STATE_SUCCEEDED]);
+  counts.set_failed(batch.counts[v1::TASK_STATE_FAILED]);
+  counts.set_cancelled(batch.counts[v1::TASK_STATE_CANCELLED]);
+  counts.set_skipped(batch.counts[v1::TASK_STATE_SKIPPED]);
+  out.set_charged_usd_micros(batch.charged);
+  out.set_reserved_usd_micros(batch.reserved);
+  out.set_max_running(batch.max_running);
+  out.set_content_sha256(batch.content_sha256);
+  out.set_request_id(batch.request_id);
+  return out;
+}
+
+v1::Task ToProto(const TaskRecord& task, const Ids& ids, absl::Time now) {
+  v1::Task out;
+  out.set_task_id(ids.Format(task.key));
+  if (task.batch.has_value()) out.set_batch_id(ids.Format(*task.batch));
+  out.set_name(task.name);
+  out.set_state(task.state);
+  *out.mutable_submitted_at() = ToTimestamp(task.at);
+  if (task.ended_at != absl::InfiniteFuture()) {
+    *out.mutable_ended_at() = ToTimestamp(task.ended_at);
+  }
+  if (task.not_before != absl::InfinitePast()) {
+    *out.mutable_not_before() = ToTimestamp(task.not_before);
+  }
+  out.set_attempts(task.attempts);
+  out.set_failures(task.failures);
+  out.set_charged_usd_micros(task.charged);
+  out.set_reserved_usd_micros(task.reserved);
+  out.set_max_cost_usd_micros(task.max_cost);
+  out.set_session_id(task.session_id);
+  out.set_failure_class(task.failure_class);
+  out.set_reason(task.reason);
+  out.set_final_message(task.ending.final_message());
+  out.set_final_message_sha256(task.ending.final_message_sha256());
+  *out.mutable_outputs() = task.ending.outputs();
+  if (task.first_granted_at != absl::InfiniteFuture()) {
+    *out.mutable_run_time() =
+        ToDuration(std::min(task.ended_at, now) - task.first_granted_at);
+  }
+  if (task.retry_of.has_value()) {
+    out.set_retry_of(ids.Format(*task.retry_of));
+  }
+  out.set_finished_anyway(task.state == v1::TASK_STATE_CANCELLED &&
+                          task.ending.finished_before_interrupt());
+  for (const AttemptRecord& attempt : task.attempt_list) {
+    v1::Attempt& each = *out.add_attempt_list();
+    each.set_number(attempt.number);
+    each.set_session_id(attempt.session_id);
+    *each.mutable_granted_at() = ToTimestamp(attempt.granted_at);
+    if (attempt.ended_at != absl::InfiniteFuture()) {
+      *each.mutable_ended_at() = ToTimestamp(attempt.ended_at);
+    }
+    each.set_reserved_usd_micros(attempt.reserved);
+    each.set_charged_usd_micros(attempt.charged);
+    each.set_failure_class(attempt.failure_class);
+    each.set_ending(attempt.ending);
+  }
+  return out;
+}
+
+v1::TaskChange ToProto(const JournalRecord& entry, const Ids& ids) {
+  v1::TaskChange out;
+  if (entry.task.has_value()) out.set_task_id(ids.Format(*entry.task));
+  out.set_name(entry.task_name);
+  out.set_state(entry.state);
+  *out.mutable_at() = ToTimestamp(entry.at);
+  out.set_attempt(entry.attempt);
+  out.set_charged_usd_micros(entry.charge_delta);
+  out.set_failure_class(entry.failure_class);
+  out.set_reason(entry.why);
+  return out;
+}
+
+v1::LeaseToken ToProto(const LeaseKey& lease, RowKey task, const Ids& ids) {
+  v1::LeaseToken token;
+  token.set_worker_id(lease.worker);
+  token.set_task_id(ids.Format(task));
+  token.set_attempt(lease.attempt);
+  token.set_epoch(lease.epoch);
+  return token;
+}
+
+namespace {
+
+void SetIfZero(google::protobuf::Duration& duration, absl::Duration value) {
+  if (duration.seconds() == 0 && duration.nanos() == 0) {
+    duration = ToDuration(value);
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<v1::Lease> ToProto(const GrantRecord& grant,
+                                  int64_t stored_events, const Ids& ids) {
+  v1::Lease lease;
+  *lease.mutable_token() = ToProto(grant.lease, grant.task, ids);
+  lease.set_session_id(grant.session_id);
+  lease.set_phase(grant.phase);
+  lease.set_account(grant.account);
+  lease.set_task_name(grant.name);
+  ASSIGN_OR_RETURN(*lease.mutable_spec(),
+                   FillIn(grant.spec, grant.line.parameters()));
+  v1::Timeouts& timeouts = *lease.mutable_spec()->mutable_timeouts();
+  SetIfZero(*timeouts.mutable_start(), absl::Minutes(10));
+  SetIfZero(*timeouts.mutable_idle(), absl::Minutes(15));
+  SetIfZero(*timeouts.mutable_total(), absl::Hours(4));
+  *lease.mutable_inputs() = grant.line.inputs();
+  lease.set_reserved_usd_micros(grant.reserved);
+  *lease.mutable_granted_at() = ToTimestamp(grant.granted_at);
+  lease.set_stored_events(stored_events);
+  for (const v1::Say& say : grant.outbox) *lease.add_outbox() = say;
+  lease.set_cancelling(grant.cancelling);
+  lease.set_create_tries(grant.create_tries);
+  return lease;
+}
+
+}  // namespace midwatch

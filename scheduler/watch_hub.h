@@ -1,0 +1,61 @@
+// Watchers of batches. Each reads the journal from its own place after every
+// commit that touched its batch, so a watcher that was slow, or that comes back
+// with a token, sees the same as one that never left.
+#ifndef MIDWATCH_SCHEDULER_WATCH_HUB_H_
+#define MIDWATCH_SCHEDULER_WATCH_HUB_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "midwatch/v1/batch_service.pb.h"
+#include "scheduler/reply.h"
+#include "scheduler/to_proto.h"
+#include "store/store.h"
+
+namespace midwatch {
+
+// Lives on the scheduler's executor.
+class WatchHub {
+ public:
+  using Sink = StreamSink<v1::WatchBatchResponse>;
+
+  explicit WatchHub(Store& store) : store_(store), ids_(store.cluster()) {}
+
+  void Watch(const v1::WatchBatchRequest& request, std::shared_ptr<Sink> sink);
+  // The carrier of a watch has lost it.
+  void Lose(const Sink* sink);
+  // These batches' journals grew.
+  void Notify(const std::vector<int64_t>& batches);
+
+ private:
+  struct Watcher {
+    RowKey batch;
+    int64_t seq = 0;  // sent up to here
+    std::shared_ptr<Sink> sink;
+    bool busy = true;   // reading, or waiting for the sink
+    bool dirty = false;  // something came while busy
+  };
+  // One page of a batch's journal, with the batch as it stands after it.
+  struct Page {
+    int64_t seq = 0;
+    std::vector<JournalRecord> journal;
+    BatchRecord batch;
+  };
+
+  void Begin(int64_t id);
+  void Pump(int64_t id);
+  void SendPage(int64_t id, Page page);
+  void Rest(int64_t id);
+  void End(int64_t id, absl::Status status);
+
+  Store& store_;
+  const Ids ids_;
+  int64_t next_id_ = 1;
+  std::map<int64_t, Watcher> watchers_;
+};
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_SCHEDULER_WATCH_HUB_H_

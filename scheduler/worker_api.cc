@@ -1,0 +1,240 @@
+// What workers say to the scheduler about an attempt that they hold.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "scheduler/from_proto.h"
+#include "scheduler/retry.h"
+#include "scheduler/scheduler.h"
+
+namespace midwatch {
+namespace {
+
+constexpr int kEventsPerAppend = 256;
+constexpr size_t kAppendBytesMax = 32 << 20;
+constexpr char kNudge[] =
+    "The last step failed for a reason on the service's side that has passed "
+    "by now. Please go on where you stopped.";
+
+// The key that a token names, whether or not its lease lives: the store tells.
+absl::StatusOr<LeaseKey> ParseToken(const Ids& ids,
+                                    const v1::LeaseToken& token) {
+  ASSIGN_OR_RETURN(RowKey task, ids.Parse("token.task_id", token.task_id()));
+  return LeaseKey{token.worker_id(), task.row, token.attempt(), token.epoch()};
+}
+
+// Answers with an empty response, or the failure.
+template <typename Response>
+Store::Callback<Done> Empty(Reply<Response> reply) {
+  return [reply = std::move(reply)](absl::StatusOr<Done> done) mutable {
+    if (!done.ok()) return reply(done.status());
+    reply(Response());
+  };
+}
+
+}  // namespace
+
+void Scheduler::BeginCreate(const v1::BeginCreateRequest& request,
+                            Reply<v1::BeginCreateResponse> reply) {
+  absl::StatusOr<LeaseKey> lease = ParseToken(ids_, request.token());
+  if (!lease.ok()) return reply(lease.status());
+  if (request.nonce().size() < 16 || request.nonce().size() > 64) {
+    return reply(absl::InvalidArgumentError("nonce: expected 16 to 64 bytes"));
+  }
+  store_.Apply(midwatch::BeginCreate{*lease, request.nonce()},
+               Empty(std::move(reply)));
+}
+
+void Scheduler::RecordSession(const v1::RecordSessionRequest& request,
+                              Reply<v1::RecordSessionResponse> reply) {
+  absl::StatusOr<LeaseKey> lease = ParseToken(ids_, request.token());
+  if (!lease.ok()) return reply(lease.status());
+  if (request.session_id().empty() || request.session_id().size() > 200) {
+    return reply(
+        absl::InvalidArgumentError("session_id: expected 1 to 200 bytes"));
+  }
+  store_.Apply(midwatch::RecordSession{*lease, request.nonce(),
+                                       request.session_id()},
+               [reply = std::move(reply)](
+                   absl::StatusOr<RecordedSession> recorded) mutable {
+                 if (!recorded.ok()) return reply(recorded.status());
+                 v1::RecordSessionResponse response;
+                 response.set_session_id(recorded->session_id);
+                 reply(std::move(response));
+               });
+}
+
+void Scheduler::ClearSession(const v1::ClearSessionRequest& request,
+                             Reply<v1::ClearSessionResponse> reply) {
+  absl::StatusOr<LeaseKey> lease = ParseToken(ids_, request.token());
+  if (!lease.ok()) return reply(lease.status());
+  store_.Apply(midwatch::ClearSession{*lease, request.session_id()},
+               Empty(std::move(reply)));
+}
+
+void Scheduler::AppendEvents(const v1::AppendEventsRequest& request,
+                             Reply<v1::AppendEventsResponse> reply) {
+  // Events are in a file of their own, without leases: the book, which knows
+  // every live lease, stands guard.
+  absl::StatusOr<LeaseBook::LiveLease> live = leases_.Find(request.token());
+  if (!live.ok()) return reply(live.status());
+  if (request.events_json_size() > kEventsPerAppend ||
+      request.ByteSizeLong() > kAppendBytesMax || request.first_sequence() < 0) {
+    return reply(absl::InvalidArgumentError(absl::StrCat(
+        "events_json: expected at most ", kEventsPerAppend, " events and ",
+        kAppendBytesMax, " bytes, from sequence 0 on")));
+  }
+  EventChunk chunk{live->grant_seq, request.first_sequence(), {}};
+  chunk.events_json.assign(request.events_json().begin(),
+                           request.events_json().end());
+  auto append = [this, chunk = std::move(chunk),
+                 reply = std::move(reply)](absl::StatusOr<Done> done) mutable {
+    if (!done.ok()) return reply(done.status());
+    store_.AppendEvents(
+        std::move(chunk),
+        [reply = std::move(reply)](absl::StatusOr<int64_t> end) mutable {
+          if (!end.ok()) return reply(end.status());
+          v1::AppendEventsResponse response;
+          response.set_stored_events(*end);
+          reply(std::move(response));
+        });
+  };
+  if (!request.first_message_seen()) return append(Done{});
+  store_.Apply(MarkStarted{live->key}, std::move(append));
+}
+
+void Scheduler::ReadEvents(const v1::ReadEventsRequest& request,
+                           Reply<v1::ReadEventsResponse> reply) {
+  absl::StatusOr<LeaseBook::LiveLease> live = leases_.Find(request.token());
+  if (!live.ok()) return reply(live.status());
+  store_.Read<std::vector<std::string>>(
+      [grant_seq = live->grant_seq,
+       from = request.from_sequence()](StoreReader& reader) {
+        return reader.ReadEvents(grant_seq, from);
+      },
+      [reply = std::move(reply)](
+          absl::StatusOr<std::vector<std::string>> events) mutable {
+        if (!events.ok()) return reply(events.status());
+        v1::ReadEventsResponse response;
+        for (std::string& event : *events) {
+          response.add_events_json(std::move(event));
+        }
+        reply(std::move(response));
+      });
+}
+
+void Scheduler::Advise(const v1::AdviseRequest& request,
+                       Reply<v1::AdviseResponse> reply) {
+  absl::StatusOr<LeaseBook::LiveLease> live = leases_.Find(request.token());
+  if (!live.ok()) return reply(live.status());
+  Advice advice = DecideAdvice(request, random_.Fraction());
+  v1::AdviseResponse response;
+  response.set_action(advice.action);
+  *response.mutable_delay() = ToDuration(advice.delay);
+  if (advice.action != v1::AdviseResponse::ACTION_NUDGE) {
+    return reply(std::move(response));
+  }
+  store_.Apply(
+      AddSay{live->key, v1::SAY_KIND_MESSAGE,
+             absl::StrCat("nudge:", request.earlier_failures()), kNudge},
+      [response = std::move(response),
+       reply = std::move(reply)](absl::StatusOr<SayAdded> added) mutable {
+        if (!added.ok()) return reply(added.status());
+        *response.mutable_say() = added->say;
+        reply(std::move(response));
+      });
+}
+
+void Scheduler::MarkSaid(const v1::MarkSaidRequest& request,
+                         Reply<v1::MarkSaidResponse> reply) {
+  absl::StatusOr<LeaseKey> lease = ParseToken(ids_, request.token());
+  if (!lease.ok()) return reply(lease.status());
+  store_.Apply(midwatch::MarkSaid{*lease, request.number()},
+               Empty(std::move(reply)));
+}
+
+void Scheduler::Settle(const v1::SettleRequest& request,
+                       Reply<v1::SettleResponse> reply) {
+  absl::StatusOr<LeaseKey> lease = ParseToken(ids_, request.token());
+  if (!lease.ok()) return reply(lease.status());
+  if (request.ending().kind() == v1::Ending::KIND_UNSPECIFIED) {
+    return reply(absl::InvalidArgumentError("ending.kind: required"));
+  }
+  // Drawn here, so that what the transaction runs is a pure function.
+  double jitter = random_.Fraction();
+  midwatch::Settle write{
+      *lease, request.ending(),
+      [jitter](const Tally& tally, const v1::Ending& ending) {
+        return Decide(tally, ending, jitter);
+      }};
+  store_.Apply(
+      std::move(write),
+      [this, lease = *lease, task = request.token().task_id(),
+       reply = std::move(reply)](absl::StatusOr<Settled> settled) mutable {
+        if (!settled.ok()) return reply(settled.status());
+        LogInfo("settled", {{"task", task},
+                            {"attempt", lease.attempt},
+                            {"state", v1::TaskState_Name(settled->state)}});
+        leases_.Forget(lease);
+        // The delay was drawn inside; looking is cheaper than carrying it out.
+        if (settled->state == v1::TASK_STATE_QUEUED) PlanTimers(clock_.Now());
+        v1::SettleResponse response;
+        response.set_state(settled->state);
+        reply(std::move(response));
+      });
+}
+
+void Scheduler::HandBack(const v1::HandBackRequest& request,
+                         Reply<v1::HandBackResponse> reply) {
+  absl::StatusOr<LeaseKey> lease = ParseToken(ids_, request.token());
+  if (!lease.ok()) return reply(lease.status());
+  store_.Apply(
+      midwatch::HandBack{*lease},
+      [this, lease = *lease,
+       reply = std::move(reply)](absl::StatusOr<Done> done) mutable {
+        if (!done.ok()) return reply(done.status());
+        leases_.Release(lease);
+        reply(v1::HandBackResponse());
+      });
+}
+
+void Scheduler::FindRemoteIds(const v1::FindRemoteIdsRequest& request,
+                              Reply<v1::FindRemoteIdsResponse> reply) {
+  if (request.keys_size() > 1000) {
+    return reply(absl::InvalidArgumentError("keys: at most 1000"));
+  }
+  std::vector<std::string> keys(request.keys().begin(), request.keys().end());
+  using Pairs = std::vector<std::pair<std::string, std::string>>;
+  store_.Read<Pairs>(
+      [account = request.account(),
+       keys = std::move(keys)](StoreReader& reader) {
+        return reader.FindRemoteIds(account, keys);
+      },
+      [reply = std::move(reply)](absl::StatusOr<Pairs> pairs) mutable {
+        if (!pairs.ok()) return reply(pairs.status());
+        v1::FindRemoteIdsResponse response;
+        for (const auto& [key, id] : *pairs) {
+          (*response.mutable_ids())[key] = id;
+        }
+        reply(std::move(response));
+      });
+}
+
+void Scheduler::RecordRemoteId(const v1::RecordRemoteIdRequest& request,
+                               Reply<v1::RecordRemoteIdResponse> reply) {
+  if (request.key().empty() || request.id().empty()) {
+    return reply(absl::InvalidArgumentError("key and id: required"));
+  }
+  store_.Apply(
+      midwatch::RecordRemoteId{request.account(), request.key(), request.id(),
+                               request.replaces()},
+      [reply = std::move(reply)](absl::StatusOr<RemoteId> remote) mutable {
+        if (!remote.ok()) return reply(remote.status());
+        v1::RecordRemoteIdResponse response;
+        response.set_id(remote->id);
+        reply(std::move(response));
+      });
+}
+
+}  // namespace midwatch
