@@ -163,6 +163,13 @@ void LeaseBook::LoseStream(const Sink* sink) {
   }
 }
 
+bool LeaseBook::HasStream(const Sink* sink) const {
+  for (const auto& [id, worker] : workers_) {
+    if (worker.sink.get() == sink) return true;
+  }
+  return false;
+}
+
 absl::StatusOr<LeaseBook::LiveLease> LeaseBook::Find(
     const v1::LeaseToken& token) const {
   absl::StatusOr<RowKey> task = ids_.Parse("token.task_id", token.task_id());

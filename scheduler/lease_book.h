@@ -54,6 +54,8 @@ class LeaseBook {
                     std::shared_ptr<StreamSink<v1::StreamLeasesResponse>> sink);
   // The carrier of a stream has lost it.
   void LoseStream(const StreamSink<v1::StreamLeasesResponse>* sink);
+  // Whether it is some worker's stream.
+  bool HasStream(const StreamSink<v1::StreamLeasesResponse>* sink) const;
 
   // The lease behind a token, if it is live.
   //   kAborted          it is not

@@ -1,0 +1,19 @@
+#ifndef MIDWATCH_NODE_ACCOUNT_CHECK_H_
+#define MIDWATCH_NODE_ACCOUNT_CHECK_H_
+
+#include "absl/status/status.h"
+#include "node/worker_node.h"
+
+namespace midwatch {
+
+// Asks the service, once, for something harmless, so that a wrong address or
+// key is told at the start and not by a queue of failed tasks. Blocks, for ten
+// seconds at most. What may pass (a rate limit, a 5xx) is OK.
+//   kUnauthenticated  the service refuses the key
+//   kUnavailable      nothing answers there
+//   kNotFound         something answers, and it is not this API
+absl::Status CheckAccount(const AccountOptions& account);
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_NODE_ACCOUNT_CHECK_H_

@@ -1,0 +1,69 @@
+#include "node/harness_node.h"
+
+#include <utility>
+
+#include "base/blocking_pool.h"
+#include "base/random.h"
+#include "base/real_clock.h"
+#include "base/real_executor.h"
+#include "harness/harness.h"
+
+namespace midwatch {
+namespace {
+
+constexpr int kKeyBytes = 32;
+constexpr int kPoolThreads = 4;
+
+class HarnessNodeImpl final : public HarnessNode {
+ public:
+  explicit HarnessNodeImpl(const HarnessNodeOptions& options)
+      : api_key_(options.api_key.empty() ? random_.Hex(kKeyBytes)
+                                         : options.api_key) {}
+
+  ~HarnessNodeImpl() override {
+    RunOn(executor_, [this] { harness_.reset(); });
+    executor_.Stop();
+  }
+
+  absl::Status Start(const HarnessNodeOptions& options) {
+    HarnessOptions harness;
+    harness.data_dir = options.data_dir;
+    harness.address = options.address;
+    harness.port = options.port;
+    harness.api_key = api_key_;
+    harness.unsafe_no_sandbox = options.unsafe_no_sandbox;
+    absl::Status status;
+    RunOn(executor_, [&] {
+      absl::StatusOr<std::unique_ptr<Harness>> started = Harness::Start(
+          executor_, pool_, RealClock(), random_, std::move(harness));
+      status = started.status();
+      if (!started.ok()) return;
+      harness_ = *std::move(started);
+      base_url_ = harness_->base_url();
+    });
+    return status;
+  }
+
+  std::string base_url() const override { return base_url_; }
+  const std::string& api_key() const override { return api_key_; }
+
+ private:
+  RealRandom random_;
+  const std::string api_key_;
+  std::string base_url_;
+  RealExecutor executor_{"harness"};
+  // Outlived by the executor, on which its results arrive.
+  ThreadBlockingPool pool_{"harness-pool", kPoolThreads};
+  std::unique_ptr<Harness> harness_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<HarnessNode>> HarnessNode::Start(
+    const HarnessNodeOptions& options) {
+  auto node = std::make_unique<HarnessNodeImpl>(options);
+  if (absl::Status status = node->Start(options); !status.ok()) return status;
+  return node;
+}
+
+}  // namespace midwatch

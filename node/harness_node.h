@@ -1,0 +1,33 @@
+// A harness in this process: what `midwatch harness` runs and `midwatch run`
+// embeds.
+#ifndef MIDWATCH_NODE_HARNESS_NODE_H_
+#define MIDWATCH_NODE_HARNESS_NODE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace midwatch {
+
+struct HarnessNodeOptions {
+  std::string data_dir;
+  std::string address = "127.0.0.1";
+  int port = 0;  // 0: any free one
+  // Empty: a random one, in memory only.
+  std::string api_key;
+  bool unsafe_no_sandbox = false;
+};
+
+class HarnessNode {
+ public:
+  static absl::StatusOr<std::unique_ptr<HarnessNode>> Start(
+      const HarnessNodeOptions& options);
+  virtual ~HarnessNode() = default;
+  virtual std::string base_url() const = 0;
+  virtual const std::string& api_key() const = 0;
+};
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_NODE_HARNESS_NODE_H_

@@ -1,0 +1,169 @@
+#include "node/scheduler_node.h"
+
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/service_type.h>
+#include <unistd.h>
+
+#include <future>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "artifacts/directory_store.h"
+#include "base/blocking_pool.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/real_clock.h"
+#include "base/real_executor.h"
+#include "base/status_macros.h"
+#include "node/direct_scheduler_client.h"
+#include "scheduler/grpc_services.h"
+#include "scheduler/scheduler.h"
+#include "store/sqlite_store.h"
+
+namespace midwatch {
+namespace {
+
+constexpr int kPoolThreads = 4;
+
+// Without authentication only this machine may be listened to.
+absl::Status CheckLoopback(const std::string& address) {
+  for (absl::string_view prefix :
+       {"unix:", "127.", "localhost:", "[::1]:"}) {
+    if (absl::StartsWith(address, prefix)) return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      address,
+      " is not a loopback address, and there is no authentication yet: use "
+      "127.0.0.1:PORT or unix:PATH, and a tunnel from elsewhere"));
+}
+
+class SchedulerNodeImpl final : public SchedulerNode {
+ public:
+  SchedulerNodeImpl() : executor_("scheduler") {}
+  ~SchedulerNodeImpl() override { Stop(); }
+
+  absl::Status Open(const SchedulerNodeOptions& options) {
+    for (const std::string& address : options.listen) {
+      RETURN_IF_ERROR(CheckLoopback(address));
+    }
+    pool_.emplace("sched-pool", kPoolThreads);
+    SqliteStoreOptions store_options{.dir = options.data_dir};
+    ASSIGN_OR_RETURN(store_, OpenSqliteStore(executor_, *pool_, RealClock(),
+                                             random_, store_options));
+    artifacts_dir_ = options.artifacts_dir.empty()
+                         ? options.data_dir + "/artifacts"
+                         : options.artifacts_dir;
+    ASSIGN_OR_RETURN(ArtifactDirectory artifacts,
+                     ArtifactDirectory::Open(artifacts_dir_));
+    artifacts_.emplace(std::move(artifacts));
+    RETURN_IF_ERROR(StartScheduler());
+    return Serve(options.listen);
+  }
+
+  std::shared_ptr<grpc::Channel> InProcessChannel() override {
+    grpc::ChannelArguments arguments;
+    arguments.SetMaxReceiveMessageSize(kGrpcMessageBytesMax);
+    arguments.SetMaxSendMessageSize(kGrpcMessageBytesMax);
+    return server_->InProcessChannel(arguments);
+  }
+
+  std::unique_ptr<SchedulerClient> MakeDirectClient(
+      Executor& executor) override {
+    return MakeDirectSchedulerClient(
+        executor, [this](absl::AnyInvocable<void(Scheduler&)> call) {
+          executor_.Post(
+              [this, call = std::move(call)]() mutable { call(*scheduler_); });
+        });
+  }
+
+  const std::vector<int>& ports() const override { return ports_; }
+  const std::string& artifacts_dir() const override { return artifacts_dir_; }
+
+  void Stop() override {
+    // Calls that run are answered or cancelled while the scheduler still
+    // lives; only then do its thread and its store go.
+    if (server_ != nullptr) {
+      server_->Shutdown(gpr_inf_past(GPR_CLOCK_MONOTONIC));
+      server_->Wait();
+      server_.reset();
+      services_.clear();
+    }
+    executor_.Stop();
+    scheduler_.reset();
+    pool_.reset();
+    store_.reset();
+    for (const std::string& path : unix_sockets_) unlink(path.c_str());
+    unix_sockets_.clear();
+  }
+
+ private:
+  absl::Status StartScheduler() {
+    std::promise<absl::Status> started;
+    executor_.Post([&] {
+      scheduler_.emplace(executor_, RealClock(), random_, *store_);
+      scheduler_->Start(
+          [&](absl::Status status) { started.set_value(std::move(status)); });
+    });
+    return started.get_future().get();
+  }
+
+  absl::Status Serve(const std::vector<std::string>& listen) {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::ServerBuilder builder;
+    builder.SetMaxReceiveMessageSize(kGrpcMessageBytesMax);
+    builder.SetMaxSendMessageSize(kGrpcMessageBytesMax);
+    // Two schedulers on one port would split its callers between them.
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    services_ = MakeGrpcServices(executor_, *scheduler_, *pool_, *artifacts_);
+    for (auto& service : services_) builder.RegisterService(service.get());
+    ports_.assign(listen.size(), 0);
+    for (size_t i = 0; i < listen.size(); ++i) {
+      if (absl::StartsWith(listen[i], "unix:")) {
+        // Left by a process that was killed: this one holds the store's lock,
+        // so nobody serves it.
+        unix_sockets_.push_back(listen[i].substr(5));
+        unlink(unix_sockets_.back().c_str());
+      }
+      builder.AddListeningPort(listen[i], grpc::InsecureServerCredentials(),
+                               &ports_[i]);
+    }
+    server_ = builder.BuildAndStart();
+    for (size_t i = 0; i < listen.size(); ++i) {
+      bool is_unix = absl::StartsWith(listen[i], "unix:");
+      if (server_ == nullptr || (!is_unix && ports_[i] == 0)) {
+        return absl::FailedPreconditionError(absl::StrCat(
+            "cannot listen on ", listen[i],
+            ": the address is in use or not this machine's"));
+      }
+      if (is_unix) ports_[i] = 0;
+    }
+    if (server_ == nullptr) return absl::InternalError("gRPC did not start");
+    return absl::OkStatus();
+  }
+
+  RealRandom random_;
+  RealExecutor executor_;
+  std::optional<ThreadBlockingPool> pool_;
+  std::unique_ptr<Store> store_;
+  std::optional<ArtifactDirectory> artifacts_;
+  std::optional<Scheduler> scheduler_;
+  std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::unique_ptr<grpc::Server> server_;
+  std::vector<int> ports_;
+  std::vector<std::string> unix_sockets_;
+  std::string artifacts_dir_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SchedulerNode>> SchedulerNode::Start(
+    const SchedulerNodeOptions& options) {
+  auto node = std::make_unique<SchedulerNodeImpl>();
+  RETURN_IF_ERROR(node->Open(options));
+  return node;
+}
+
+}  // namespace midwatch

@@ -1,0 +1,46 @@
+// A worker in this process: what `midwatch worker` runs and `midwatch run`
+// embeds.
+#ifndef MIDWATCH_NODE_WORKER_NODE_H_
+#define MIDWATCH_NODE_WORKER_NODE_H_
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+
+namespace midwatch {
+
+class SchedulerNode;
+
+struct AccountOptions {
+  std::string base_url;
+  std::string api_key;
+};
+
+struct WorkerNodeOptions {
+  // Exactly one of the two: a scheduler in this process (which outlives the
+  // node), or the gRPC address of one.
+  SchedulerNode* scheduler = nullptr;
+  std::string scheduler_address;
+  // Where artifacts are kept, when shared with the scheduler. Empty: they are
+  // fetched from and sent to the scheduler, and cached in `cache_dir`.
+  std::string artifacts_dir;
+  std::string cache_dir;
+  std::map<std::string, AccountOptions> accounts;
+  int capacity = 32;
+};
+
+class WorkerNode {
+ public:
+  static absl::StatusOr<std::unique_ptr<WorkerNode>> Start(
+      const WorkerNodeOptions& options);
+  virtual ~WorkerNode() = default;
+  // Blocks until every attempt is stored and handed back. Sessions go on at the
+  // service.
+  virtual void Drain() = 0;
+};
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_NODE_WORKER_NODE_H_

@@ -1,0 +1,20 @@
+#include "scheduler/grpc_services.h"
+
+#include <grpcpp/impl/service_type.h>
+
+#include "scheduler/services.h"
+
+namespace midwatch {
+
+std::vector<std::unique_ptr<grpc::Service>> MakeGrpcServices(
+    Executor& executor, Scheduler& scheduler, BlockingPool& pool,
+    const ArtifactDirectory& artifacts) {
+  std::vector<std::unique_ptr<grpc::Service>> services;
+  services.push_back(MakeTaskService(executor, scheduler));
+  services.push_back(MakeBatchService(executor, scheduler));
+  services.push_back(MakeWorkerService(executor, scheduler));
+  services.push_back(MakeArtifactService(pool, artifacts));
+  return services;
+}
+
+}  // namespace midwatch

@@ -1,0 +1,30 @@
+// One maker for each service; grpc_services.cc puts them together.
+#ifndef MIDWATCH_SCHEDULER_SERVICES_H_
+#define MIDWATCH_SCHEDULER_SERVICES_H_
+
+#include <memory>
+
+#include "artifacts/directory_store.h"
+#include "base/blocking_pool.h"
+#include "base/executor.h"
+
+namespace grpc {
+class Service;
+}  // namespace grpc
+
+namespace midwatch {
+
+class Scheduler;
+
+std::unique_ptr<grpc::Service> MakeTaskService(Executor& executor,
+                                               Scheduler& scheduler);
+std::unique_ptr<grpc::Service> MakeBatchService(Executor& executor,
+                                                Scheduler& scheduler);
+std::unique_ptr<grpc::Service> MakeWorkerService(Executor& executor,
+                                                 Scheduler& scheduler);
+std::unique_ptr<grpc::Service> MakeArtifactService(
+    BlockingPool& pool, const ArtifactDirectory& artifacts);
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_SCHEDULER_SERVICES_H_
