@@ -1,0 +1,103 @@
+#include "scheduler/admission.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace midwatch {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::FieldsAre;
+using ::testing::IsEmpty;
+
+LaneView Lane(int64_t id, std::vector<ReadyTask> ready,
+              const std::string& account = "a") {
+  LaneView lane;
+  lane.lane = id;
+  lane.account = account;
+  lane.ready = std::move(ready);
+  return lane;
+}
+
+AdmissionDecisions Decide(const std::vector<WorkerOffer>& offers,
+                          const AdmissionView& view) {
+  return DecideAdmission(absl::UnixEpoch(), offers, view);
+}
+
+TEST(AdmissionTest, LowestRankGoesFirstOverAllLanes) {
+  AdmissionView view;
+  view.lanes = {Lane(1, {{11, 50}, {12, 70}}), Lane(2, {{21, 60}})};
+  EXPECT_THAT(Decide({{1, 3, {"a"}}}, view).grants,
+              ElementsAre(FieldsAre(11, 1), FieldsAre(21, 1),
+                          FieldsAre(12, 1)));
+}
+
+TEST(AdmissionTest, SlotsBoundGrantsAndAreSpread) {
+  AdmissionView view;
+  view.lanes = {Lane(1, {{11, 1}, {12, 2}, {13, 3}, {14, 4}, {15, 5}})};
+  EXPECT_THAT(Decide({{1, 1, {"a"}}, {2, 3, {"a"}}}, view).grants,
+              ElementsAre(FieldsAre(11, 2), FieldsAre(12, 2), FieldsAre(13, 1),
+                          FieldsAre(14, 2)));
+}
+
+TEST(AdmissionTest, AttemptsThatAreOnComeFirst) {
+  AdmissionView view;
+  view.adoptable = {{99, "a"}};
+  view.lanes = {Lane(1, {{11, 1}})};
+  AdmissionDecisions decisions = Decide({{1, 1, {"a"}}}, view);
+  EXPECT_THAT(decisions.adoptions, ElementsAre(FieldsAre(99, 1)));
+  EXPECT_THAT(decisions.grants, IsEmpty());
+}
+
+TEST(AdmissionTest, AWorkerServesItsAccountsOnly) {
+  AdmissionView view;
+  view.lanes = {Lane(1, {{11, 1}}, "x"), Lane(2, {{21, 2}}, "y")};
+  EXPECT_THAT(Decide({{1, 5, {"y"}}}, view).grants,
+              ElementsAre(FieldsAre(21, 1)));
+}
+
+TEST(AdmissionTest, ABusyKeyBlocksItsLane) {
+  AdmissionView view;
+  view.lanes = {Lane(1, {{11, 1}}), Lane(2, {{21, 2}, {22, 3}}),
+                Lane(3, {{31, 4}})};
+  view.lanes[0].concurrency_key = "t/k1";
+  view.lanes[0].key_busy = true;
+  view.lanes[1].concurrency_key = "t/k2";
+  view.lanes[2].concurrency_key = "t/k2";
+  AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
+  EXPECT_THAT(decisions.grants, ElementsAre(FieldsAre(21, 1)));
+  EXPECT_THAT(decisions.blocks,
+              ElementsAre(FieldsAre(1, LaneBlock::kKeyBusy),
+                          FieldsAre(2, LaneBlock::kKeyBusy),
+                          FieldsAre(3, LaneBlock::kKeyBusy)));
+}
+
+TEST(AdmissionTest, ABatchCapIsSharedByItsLanes) {
+  AdmissionView view;
+  view.lanes = {Lane(1, {{11, 1}, {12, 3}}), Lane(2, {{21, 2}})};
+  view.lanes[0].batch = view.lanes[1].batch = 7;
+  view.batch_caps = {{7, /*running=*/3, /*cap=*/5}};
+  AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
+  EXPECT_THAT(decisions.grants,
+              ElementsAre(FieldsAre(11, 1), FieldsAre(21, 1)));
+  EXPECT_THAT(decisions.blocks,
+              ElementsAre(FieldsAre(1, LaneBlock::kBatchCap)));
+}
+
+TEST(AdmissionTest, NothingIsBlockedForWantOfASlot) {
+  AdmissionView view;
+  view.lanes = {Lane(1, {{11, 1}, {12, 2}})};
+  AdmissionDecisions decisions = Decide({{1, 1, {"a"}}}, view);
+  EXPECT_EQ(decisions.grants.size(), 1u);
+  EXPECT_THAT(decisions.blocks, IsEmpty());
+}
+
+TEST(RankTest, PriorityOutweighsWaitingUpToItsAgeing) {
+  absl::Time t = absl::FromUnixSeconds(1'000'000);
+  EXPECT_LT(RankOf(t, 6), RankOf(t, 5));
+  EXPECT_LT(RankOf(t + absl::Minutes(29), 6), RankOf(t, 5));
+  EXPECT_GT(RankOf(t + absl::Minutes(31), 6), RankOf(t, 5));
+}
+
+}  // namespace
+}  // namespace midwatch

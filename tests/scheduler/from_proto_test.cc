@@ -1,0 +1,187 @@
+#include "scheduler/from_proto.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "scheduler/parameters.h"
+#include "tests/testing/status_matchers.h"
+
+namespace midwatch {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::StatusIs;
+
+v1::SubmitTaskRequest Valid() {
+  v1::SubmitTaskRequest request;
+  request.set_request_id("r");
+  request.mutable_line()->set_name("n");
+  request.mutable_spec()->mutable_agent()->set_agent_id("agent_1");
+  request.mutable_spec()->set_prompt("do {{what}}");
+  (*request.mutable_line()->mutable_parameters())["what"] = "it";
+  return request;
+}
+
+TEST(FromProtoTest, FillsDefaultsIn) {
+  auto submit = FromProto(Valid());
+  ASSERT_OK(submit);
+  EXPECT_EQ(submit->tenant, "default");
+  EXPECT_EQ(submit->task.max_cost, 1'000'000);
+  EXPECT_EQ(submit->task.priority, 5);
+}
+
+struct BadCase {
+  const char* name;
+  std::function<void(v1::SubmitTaskRequest&)> spoil;
+  const char* message;
+};
+
+class BadRequestTest : public ::testing::TestWithParam<BadCase> {};
+
+TEST_P(BadRequestTest, IsRefusedWithItsField) {
+  v1::SubmitTaskRequest request = Valid();
+  GetParam().spoil(request);
+  EXPECT_THAT(FromProto(request),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr(GetParam().message)));
+}
+
+using R = v1::SubmitTaskRequest;
+
+void SetTool(R& request, const std::string& tool) {
+  request.mutable_spec()->mutable_agent()->set_definition_json(
+      R"({"name":"a","model":"m","tools":[)" + tool + "]}");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Table, BadRequestTest,
+    ::testing::ValuesIn<BadCase>({
+        {"NoRequestId", [](R& r) { r.clear_request_id(); }, "request_id"},
+        {"NoName", [](R& r) { r.mutable_line()->clear_name(); }, "name"},
+        {"ControlCharacters",
+         [](R& r) { r.mutable_line()->set_name("a\nb"); }, "control"},
+        {"NoAgent", [](R& r) { r.mutable_spec()->clear_agent(); },
+         "spec.agent"},
+        {"NoPrompt", [](R& r) { r.mutable_spec()->clear_prompt(); },
+         "spec.prompt"},
+        {"HugePrompt",
+         [](R& r) {
+           r.mutable_spec()->set_prompt(std::string(kPromptBytesMax + 1, 'x'));
+         },
+         "12 MiB"},
+        {"PromptHugeOnceFilledIn",
+         [](R& r) {
+           (*r.mutable_line()->mutable_parameters())["what"] =
+               std::string(kPromptBytesMax, 'x');
+         },
+         "filled in"},
+        {"NegativeCost",
+         [](R& r) { r.mutable_spec()->set_max_cost_usd_micros(-1); },
+         "max_cost_usd_micros"},
+        {"HugeCost",
+         [](R& r) {
+           r.mutable_spec()->set_max_cost_usd_micros(2'000'000'000'000);
+         },
+         "max_cost_usd_micros"},
+        {"UnknownParameter",
+         [](R& r) { r.mutable_spec()->set_prompt("{{other}}"); },
+         "{{other}}"},
+        {"Priority", [](R& r) { r.mutable_spec()->set_priority(10); },
+         "priority"},
+        {"Failures",
+         [](R& r) { r.mutable_spec()->mutable_retry()->set_max_failures(101); },
+         "max_failures"},
+        {"NegativeTimeout",
+         [](R& r) {
+           r.mutable_spec()->mutable_timeouts()->mutable_idle()->set_seconds(
+               -1);
+         },
+         "timeouts.idle"},
+        {"MountOutside",
+         [](R& r) {
+           auto* input = r.mutable_line()->add_inputs();
+           input->set_mount("../x");
+           input->set_sha256(std::string(64, 'a'));
+         },
+         "'..'"},
+        {"AbsoluteMount",
+         [](R& r) { r.mutable_line()->add_inputs()->set_mount("/x"); },
+         "relative"},
+        {"BadHash",
+         [](R& r) {
+           auto* input = r.mutable_line()->add_inputs();
+           input->set_mount("x");
+           input->set_sha256("ABC");
+         },
+         "64 lower-case hex"},
+        {"ExpectOutside",
+         [](R& r) {
+           r.mutable_spec()->mutable_expect()->add_files("/etc/passwd");
+         },
+         "relative"},
+        {"DefinitionIsNoJson",
+         [](R& r) {
+           r.mutable_spec()->mutable_agent()->set_definition_json("{");
+         },
+         "JSON object"},
+        {"CustomTool",
+         [](R& r) { SetTool(r, R"({"type":"custom","name":"x"})"); },
+         "custom tools"},
+        {"ToolThatAsks",
+         [](R& r) {
+           SetTool(r, R"({"type":"agent_toolset_20260401","default_config":
+                          {"permission_policy":{"type":"always_ask"}}})");
+         },
+         "always_allow"},
+        {"OneToolThatAsks",
+         [](R& r) {
+           SetTool(r, R"({"type":"agent_toolset_20260401","configs":[{"name":
+                    "bash","permission_policy":{"type":"auto"}}]})");
+         },
+         "always_allow"},
+        {"McpAsksByDefault",
+         [](R& r) {
+           SetTool(r, R"({"type":"mcp_toolset","mcp_server_name":"s"})");
+         },
+         "MCP"},
+    }),
+    [](const auto& test) { return std::string(test.param.name); });
+
+struct FillCase {
+  const char* name;
+  const char* text;
+  const char* want;  // nullptr: refused
+};
+
+class FillInTest : public ::testing::TestWithParam<FillCase> {};
+
+TEST_P(FillInTest, MatchesTable) {
+  Parameters parameters;
+  parameters["a"] = "1";
+  parameters["b.c"] = "{{a}}";
+  auto result = FillIn(GetParam().text, parameters);
+  if (GetParam().want == nullptr) {
+    EXPECT_THAT(result, StatusIs(absl::StatusCode::kInvalidArgument));
+  } else {
+    ASSERT_OK(result);
+    EXPECT_EQ(*result, GetParam().want);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Table, FillInTest,
+    ::testing::ValuesIn<FillCase>({
+        {"Plain", "x", "x"},
+        {"One", "x{{a}}y", "x1y"},
+        {"Spaces", "{{ a }}", "1"},
+        {"ValuesAreNotLookedInto", "{{b.c}}{{a}}", "{{a}}1"},
+        {"Unknown", "{{z}}", nullptr},
+        {"SomebodyElsesBraces", "{{ a b }} {{}} {{a", "{{ a b }} {{}} {{a"},
+        {"Triple", "{{{a}}}", "{{{a}}}"},
+    }),
+    [](const auto& test) { return std::string(test.param.name); });
+
+}  // namespace
+}  // namespace midwatch

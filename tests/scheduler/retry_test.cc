@@ -1,0 +1,163 @@
+#include "scheduler/retry.h"
+
+#include <gtest/gtest.h>
+
+namespace midwatch {
+namespace {
+
+// An ending of each class, charged 10 cents.
+v1::Ending EndingOf(v1::FailureClass failure) {
+  v1::Ending ending;
+  ending.set_kind(v1::Ending::KIND_IDLE);
+  ending.set_stop_reason("end_turn");
+  ending.set_charged(true);
+  ending.set_list_cost_usd_micros(100'000);
+  switch (failure) {
+    case v1::FAILURE_CLASS_TASK:
+      ending.set_kind(v1::Ending::KIND_TERMINATED);
+      break;
+    case v1::FAILURE_CLASS_REFUSAL:
+      ending.set_stop_reason("refusal");
+      break;
+    case v1::FAILURE_CLASS_UNSPECIFIED:
+      break;
+    default: {
+      ending.set_kind(v1::Ending::KIND_NOT_STARTED);
+      int status = failure == v1::FAILURE_CLASS_SERVICE     ? 529
+                   : failure == v1::FAILURE_CLASS_ACCOUNT   ? 401
+                   : failure == v1::FAILURE_CLASS_SPEND_CAP ? 402
+                                                            : 400;
+      ending.mutable_failure()->set_http_status(status);
+    }
+  }
+  return ending;
+}
+
+struct DecideCase {
+  const char* name;
+  v1::FailureClass failure;
+  int32_t starts;    // this one included
+  int32_t failures;  // before this one
+  int64_t charged;   // before this one
+  v1::TaskState want;
+  absl::Duration delay;
+};
+
+class DecideTest : public ::testing::TestWithParam<DecideCase> {};
+
+TEST_P(DecideTest, MatchesTable) {
+  const DecideCase& c = GetParam();
+  Tally tally{.starts = c.starts,
+              .failures = c.failures,
+              .charged = c.charged,
+              .max_cost = 1'000'000,
+              .reserved = 1'000'000 - c.charged,
+              .cancelling = false,
+              .spec = {}};
+  Disposition next = Decide(tally, EndingOf(c.failure), /*jitter=*/1.0);
+  EXPECT_EQ(next.state, c.want) << next.reason;
+  EXPECT_EQ(next.delay, c.delay);
+  EXPECT_EQ(next.charged, 100'000);
+  EXPECT_EQ(next.counts_as_failure, c.failure == v1::FAILURE_CLASS_TASK ||
+                                        c.failure ==
+                                            v1::FAILURE_CLASS_REFUSAL);
+}
+
+constexpr v1::TaskState kAgain = v1::TASK_STATE_QUEUED;
+constexpr v1::TaskState kFailed = v1::TASK_STATE_FAILED;
+
+INSTANTIATE_TEST_SUITE_P(
+    Table, DecideTest,
+    ::testing::ValuesIn<DecideCase>({
+        {"Success", v1::FAILURE_CLASS_UNSPECIFIED, 1, 0, 0,
+         v1::TASK_STATE_SUCCEEDED, absl::ZeroDuration()},
+        {"OutageIsNotTheTasks", v1::FAILURE_CLASS_SERVICE, 1, 0, 0, kAgain,
+         absl::Seconds(10)},
+        {"DelayDoubles", v1::FAILURE_CLASS_SERVICE, 3, 0, 0, kAgain,
+         absl::Seconds(40)},
+        {"DelayIsBounded", v1::FAILURE_CLASS_SERVICE, 9, 0, 0, kAgain,
+         absl::Minutes(15)},
+        {"StartsAreBounded", v1::FAILURE_CLASS_SERVICE, 10, 0, 0, kFailed,
+         absl::ZeroDuration()},
+        {"FirstFailureIsTriedAgain", v1::FAILURE_CLASS_TASK, 1, 0, 0, kAgain,
+         absl::Seconds(10)},
+        {"ThirdFailureFails", v1::FAILURE_CLASS_TASK, 3, 2, 0, kFailed,
+         absl::ZeroDuration()},
+        {"BadSpecNeverRetries", v1::FAILURE_CLASS_SPEC, 1, 0, 0, kFailed,
+         absl::ZeroDuration()},
+        {"RefusalNeverRetriesByDefault", v1::FAILURE_CLASS_REFUSAL, 1, 0, 0,
+         kFailed, absl::ZeroDuration()},
+        {"AccountIsAskedRarely", v1::FAILURE_CLASS_ACCOUNT, 1, 0, 0, kAgain,
+         absl::Minutes(5)},
+        {"SpendCapIsAskedHourly", v1::FAILURE_CLASS_SPEND_CAP, 1, 0, 0, kAgain,
+         absl::Hours(1)},
+        {"TooLittleIsLeft", v1::FAILURE_CLASS_TASK, 2, 1, 850'000, kFailed,
+         absl::ZeroDuration()},
+        {"JustEnoughIsLeft", v1::FAILURE_CLASS_TASK, 2, 1, 800'000, kAgain,
+         absl::Seconds(20)},
+    }),
+    [](const auto& test) { return std::string(test.param.name); });
+
+Tally OneStart() {
+  Tally tally;
+  tally.starts = 1;
+  tally.max_cost = 1'000'000;
+  tally.reserved = 1'000'000;
+  return tally;
+}
+
+TEST(DecideTest, UnknownCostIsTheWholeReservation) {
+  v1::Ending ending = EndingOf(v1::FAILURE_CLASS_TASK);
+  ending.clear_list_cost_usd_micros();
+  EXPECT_EQ(Decide(OneStart(), ending, 1.0).charged, 1'000'000);
+  ending.set_charged(false);
+  EXPECT_EQ(Decide(OneStart(), ending, 1.0).charged, 0);
+}
+
+TEST(DecideTest, CancelWinsOverEveryEnding) {
+  Tally tally = OneStart();
+  tally.cancelling = true;
+  for (v1::FailureClass failure :
+       {v1::FAILURE_CLASS_UNSPECIFIED, v1::FAILURE_CLASS_TASK,
+        v1::FAILURE_CLASS_SERVICE}) {
+    Disposition next = Decide(tally, EndingOf(failure), 1.0);
+    EXPECT_EQ(next.state, v1::TASK_STATE_CANCELLED);
+    EXPECT_FALSE(next.counts_as_failure);
+  }
+}
+
+TEST(DecideTest, RetryAfterIsKept) {
+  v1::Ending ending = EndingOf(v1::FAILURE_CLASS_SERVICE);
+  ending.mutable_failure()->mutable_retry_after()->set_seconds(90);
+  EXPECT_EQ(Decide(OneStart(), ending, 1.0).delay, absl::Seconds(90));
+}
+
+TEST(DecideTest, ThePolicyOfTheSpecCounts) {
+  Tally tally = OneStart();
+  tally.spec.mutable_retry()->set_max_failures(1);
+  EXPECT_EQ(Decide(tally, EndingOf(v1::FAILURE_CLASS_TASK), 1.0).state,
+            v1::TASK_STATE_FAILED);
+  tally.spec.mutable_retry()->set_max_failures(5);
+  tally.spec.mutable_retry()->set_retry_refusals(true);
+  EXPECT_EQ(Decide(tally, EndingOf(v1::FAILURE_CLASS_REFUSAL), 1.0).state,
+            v1::TASK_STATE_QUEUED);
+}
+
+TEST(DecideAdviceTest, OnlyTheServicesFailuresAreWaitedFor) {
+  v1::AdviseRequest request;
+  request.mutable_failure()->set_http_status(529);
+  EXPECT_EQ(DecideAdvice(request, 1.0),
+            (Advice{v1::AdviseResponse::ACTION_RETRY, absl::Seconds(10)}));
+  request.set_session_idle(true);
+  request.set_earlier_failures(2);
+  EXPECT_EQ(DecideAdvice(request, 0.5),
+            (Advice{v1::AdviseResponse::ACTION_NUDGE, absl::Seconds(20)}));
+  request.set_earlier_failures(6);
+  EXPECT_EQ(DecideAdvice(request, 1.0), Advice{});
+  request.set_earlier_failures(0);
+  request.mutable_failure()->set_http_status(400);
+  EXPECT_EQ(DecideAdvice(request, 1.0), Advice{});
+}
+
+}  // namespace
+}  // namespace midwatch

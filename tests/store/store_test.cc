@@ -1,0 +1,472 @@
+// The store's promises as stories, each from a submit on.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <map>
+
+#include "base/sqlite.h"
+#include "tests/testing/store_fixture.h"
+
+namespace midwatch {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using testing::StatusIs;
+
+class StoreTest : public testing::StoreFixture {
+ protected:
+  // Grants the first task and records a session for it.
+  GrantRecord GrantAndRecord(int64_t worker) {
+    GrantRecord grant = AdmitTo(worker, 1).at(0);
+    EXPECT_OK(Apply(BeginCreate{grant.lease, "nonce-0123456789"}));
+    EXPECT_OK(
+        Apply(RecordSession{grant.lease, "nonce-0123456789", "sesn_1"}));
+    return grant;
+  }
+};
+
+TEST_F(StoreTest, ATaskRunsToItsEnd) {
+  RowKey batch = SubmitBatch(1);
+  int64_t worker = Register();
+  GrantRecord grant = GrantAndRecord(worker);
+  EXPECT_EQ(grant.reserved, 1'000'000);
+  EXPECT_OK(Apply(MarkStarted{grant.lease}));
+  auto settled = SettleWith(grant.lease, Success());
+  ASSERT_OK(settled);
+  EXPECT_EQ(settled->state, v1::TASK_STATE_SUCCEEDED);
+  TaskRecord task = Task(grant.task);
+  EXPECT_EQ(task.state, v1::TASK_STATE_SUCCEEDED);
+  EXPECT_EQ(task.charged, 30'000);
+  EXPECT_EQ(task.reserved, 0);
+  EXPECT_EQ(task.session_id, "sesn_1");
+  BatchRecord record = Batch(batch);
+  EXPECT_EQ(record.state, v1::BATCH_STATE_DONE);
+  EXPECT_EQ(record.charged, 30'000);
+  EXPECT_EQ(record.reserved, 0);
+}
+
+TEST_F(StoreTest, WhatIsAcknowledgedSurvivesACrash) {
+  RowKey batch = SubmitBatch(3);
+  Restart();
+  EXPECT_EQ(Batch(batch).counts[v1::TASK_STATE_QUEUED], 3);
+  EXPECT_THAT(AdmitTo(Register(), 10), SizeIs(3));
+}
+
+TEST_F(StoreTest, WhatIsNotCommittedIsGoneAfterACrash) {
+  store_->Apply(SubmitTask{.request_id = "r", .tenant = "t", .queue = "q",
+                           .account = "a", .spec = Spec(), .task = Line("x")},
+                [](absl::StatusOr<TaskKey>) { FAIL() << "acknowledged"; });
+  Restart();
+  auto tasks = Read<std::vector<TaskRecord>>(
+      [](StoreReader& reader) { return reader.ListTasks({}, 0, 10); });
+  EXPECT_THAT(*tasks, IsEmpty());
+}
+
+TEST_F(StoreTest, ARepeatedSubmitGivesTheSameTask) {
+  RowKey first = SubmitOne();
+  EXPECT_EQ(SubmitOne(), first);
+  SubmitTask other{.request_id = "one", .tenant = "default",
+                   .queue = "default", .account = "default",
+                   .spec = Spec(), .task = Line("another")};
+  EXPECT_THAT(Apply(other), StatusIs(absl::StatusCode::kAlreadyExists));
+}
+
+TEST_F(StoreTest, LinesOfABatchAreTakenOnce) {
+  OpenBatch open{.request_id = "r", .name = "b", .tenant = "default",
+                 .queue = "default", .account = "default",
+                 .content_sha256 = "", .spec = Spec(), .max_running = 0};
+  ASSERT_OK(Apply(open));
+  AddTasks two{"r", 0, {Line("a"), Line("b")}};
+  EXPECT_EQ(Apply(two)->lines, 2);
+  EXPECT_EQ(Apply(two)->lines, 2);
+  // Overlapping: only the new line is added.
+  EXPECT_EQ(Apply(AddTasks{"r", 1, {Line("b"), Line("c")}})->lines, 3);
+  EXPECT_THAT(Apply(AddTasks{"r", 9, {Line("z")}}),
+              StatusIs(absl::StatusCode::kOutOfRange));
+  EXPECT_THAT(Apply(AddTasks{"r", 3, {Line("a")}}),
+              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("'a'")));
+  EXPECT_THAT(Apply(SealBatch{"r", 2}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(Apply(SealBatch{"r", 3})->state, v1::BATCH_STATE_SEALED);
+  EXPECT_THAT(Apply(AddTasks{"r", 3, {Line("d")}}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  // Opened again: the same batch, unless it is another.
+  EXPECT_EQ(Apply(open)->lines, 3);
+  open.name = "other";
+  EXPECT_THAT(Apply(open), StatusIs(absl::StatusCode::kAlreadyExists));
+}
+
+TEST_F(StoreTest, ABadLineFailsItsChunkAlone) {
+  OpenBatch open{.request_id = "r", .name = "b", .tenant = "default",
+                 .queue = "default", .account = "default",
+                 .content_sha256 = "", .spec = Spec(), .max_running = 0};
+  ASSERT_OK(Apply(open));
+  // All three wait for one group commit.
+  std::vector<absl::Status> results;
+  auto keep = [&](absl::StatusOr<BatchProgress> r) {
+    results.push_back(r.status());
+  };
+  store_->Apply(AddTasks{"r", 0, {Line("a")}}, keep);
+  store_->Apply(AddTasks{"r", 1, {Line("b"), Line("a")}}, keep);
+  store_->Apply(AddTasks{"r", 1, {Line("c")}}, keep);
+  time_.RunUntilIdle();
+  EXPECT_THAT(results,
+              ElementsAre(testing::IsOk(),
+                          StatusIs(absl::StatusCode::kAlreadyExists),
+                          testing::IsOk()));
+  auto tasks = Read<std::vector<TaskRecord>>(
+      [](StoreReader& reader) { return reader.ListTasks({}, 0, 10); });
+  ASSERT_THAT(*tasks, SizeIs(2));
+  EXPECT_EQ((*tasks)[1].name, "c");
+}
+
+TEST_F(StoreTest, AnEmptyBatchIsDoneWhenSealed) {
+  EXPECT_EQ(Batch(SubmitBatch(0)).state, v1::BATCH_STATE_DONE);
+}
+
+TEST_F(StoreTest, TheFirstRecordedSessionStays) {
+  SubmitBatch(1);
+  GrantRecord grant = GrantAndRecord(Register());
+  EXPECT_EQ(Apply(RecordSession{grant.lease, "nonce-2222222222", "sesn_2"})
+                ->session_id,
+            "sesn_1");
+  EXPECT_EQ(Apply(RecordSession{grant.lease, "nonce-0123456789", "sesn_1"})
+                ->session_id,
+            "sesn_1");
+}
+
+TEST_F(StoreTest, AClearedSessionMakesRoomForAnother) {
+  SubmitBatch(1);
+  GrantRecord grant = GrantAndRecord(Register());
+  EXPECT_THAT(Apply(ClearSession{grant.lease, "sesn_9"}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_OK(Apply(ClearSession{grant.lease, "sesn_1"}));
+  EXPECT_OK(Apply(ClearSession{grant.lease, "sesn_1"}));
+  EXPECT_EQ(Apply(RecordSession{grant.lease, "nonce-2222222222", "sesn_2"})
+                ->session_id,
+            "sesn_2");
+}
+
+TEST_F(StoreTest, AStartedSessionCannotBeCleared) {
+  SubmitBatch(1);
+  GrantRecord grant = GrantAndRecord(Register());
+  ASSERT_OK(Apply(MarkStarted{grant.lease}));
+  EXPECT_THAT(Apply(ClearSession{grant.lease, "sesn_1"}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
+TEST_F(StoreTest, LateSettleIsRefused) {
+  SubmitBatch(1);
+  int64_t first = Register();
+  GrantRecord old = GrantAndRecord(first);
+  // The worker's term lapses, and another adopts.
+  EXPECT_THAT(Apply(FreeLeases{first, {}})->leases, ElementsAre(old.lease));
+  EXPECT_THAT(SettleWith(old.lease, Success()),
+              StatusIs(absl::StatusCode::kAborted));
+  int64_t second = Register("worker-incarnation-2");
+  std::vector<GrantRecord> grants = AdmitTo(second, 1);
+  ASSERT_THAT(grants, SizeIs(1));
+  EXPECT_GT(grants[0].lease.epoch, old.lease.epoch);
+  EXPECT_EQ(grants[0].session_id, "sesn_1");
+  EXPECT_EQ(grants[0].phase, v1::ATTEMPT_PHASE_SENDING);
+  EXPECT_EQ(grants[0].grant_seq, old.grant_seq);
+  EXPECT_THAT(SettleWith(old.lease, Success()),
+              StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(Apply(RecordSession{old.lease, "nonce-2222222222", "sesn_2"}),
+              StatusIs(absl::StatusCode::kAborted));
+  EXPECT_OK(SettleWith(grants[0].lease, Success()));
+}
+
+TEST_F(StoreTest, ASettleAgainIsTheSameSettle) {
+  SubmitBatch(1);
+  GrantRecord grant = GrantAndRecord(Register());
+  ASSERT_OK(SettleWith(grant.lease, Success()));
+  auto again = SettleWith(grant.lease, Success());
+  ASSERT_OK(again);
+  EXPECT_EQ(again->state, v1::TASK_STATE_SUCCEEDED);
+  EXPECT_THAT(SettleWith(grant.lease, Success(99)),
+              StatusIs(absl::StatusCode::kAborted));
+  EXPECT_EQ(Task(grant.task).charged, 30'000);
+}
+
+TEST_F(StoreTest, LeasesThatTheWorkerHoldsAreKept) {
+  SubmitBatch(3);
+  int64_t worker = Register();
+  std::vector<GrantRecord> grants = AdmitTo(worker, 3);
+  auto freed = Apply(FreeLeases{worker, {grants[1].lease}});
+  EXPECT_THAT(freed->leases, ElementsAre(grants[0].lease, grants[2].lease));
+  EXPECT_OK(Apply(BeginCreate{grants[1].lease, "nonce-0123456789"}));
+  EXPECT_THAT(Apply(BeginCreate{grants[0].lease, "nonce-0123456789"}),
+              StatusIs(absl::StatusCode::kAborted));
+}
+
+TEST_F(StoreTest, AFailedAttemptComesBackAfterItsDelay) {
+  SubmitBatch(1);
+  int64_t worker = Register();
+  GrantRecord grant = GrantAndRecord(worker);
+  v1::Ending ending;
+  ending.set_kind(v1::Ending::KIND_TERMINATED);
+  ending.set_charged(true);
+  ending.set_list_cost_usd_micros(100'000);
+  EXPECT_EQ(SettleWith(grant.lease, ending)->state, v1::TASK_STATE_QUEUED);
+  EXPECT_THAT(AdmitTo(worker, 1), IsEmpty());
+  time_.Advance(absl::Seconds(9));
+  EXPECT_EQ(Apply(FireTimers{})->fired, 0);
+  time_.Advance(absl::Seconds(1));
+  EXPECT_EQ(Apply(FireTimers{})->fired, 1);
+  std::vector<GrantRecord> again = AdmitTo(worker, 1);
+  ASSERT_THAT(again, SizeIs(1));
+  EXPECT_EQ(again[0].lease.attempt, 2);
+  EXPECT_EQ(again[0].session_id, "");
+  // What the first attempt left.
+  EXPECT_EQ(again[0].reserved, 900'000);
+  TaskRecord task = Task(grant.task);
+  EXPECT_EQ(task.failures, 1);
+  EXPECT_THAT(task.attempt_list, SizeIs(2));
+}
+
+TEST_F(StoreTest, CancellingAQueuedTaskEndsItAtOnce) {
+  RowKey batch = SubmitBatch(1);
+  auto tasks = Read<std::vector<TaskRecord>>(
+      [](StoreReader& reader) { return reader.ListTasks({}, 0, 10); });
+  auto result = Apply(CancelTask{tasks->at(0).key, "not needed"});
+  EXPECT_EQ(result->state, v1::TASK_STATE_CANCELLED);
+  EXPECT_EQ(Task(tasks->at(0).key).reason, "not needed");
+  EXPECT_EQ(Batch(batch).state, v1::BATCH_STATE_DONE);
+  EXPECT_THAT(AdmitTo(Register(), 1), IsEmpty());
+}
+
+TEST_F(StoreTest, CancellingBeforeASessionRevokesTheLease) {
+  SubmitBatch(1);
+  GrantRecord grant = AdmitTo(Register(), 1).at(0);
+  auto result = Apply(CancelTask{grant.task, ""});
+  EXPECT_EQ(result->state, v1::TASK_STATE_CANCELLED);
+  ASSERT_THAT(result->notices, SizeIs(1));
+  EXPECT_FALSE(result->notices[0].say.has_value());
+  EXPECT_THAT(Apply(RecordSession{grant.lease, "nonce-0123456789", "sesn_1"}),
+              StatusIs(absl::StatusCode::kAborted));
+  EXPECT_EQ(Task(grant.task).reserved, 0);
+}
+
+TEST_F(StoreTest, CancellingWithASessionWaitsForItsSettle) {
+  RowKey batch = SubmitBatch(1);
+  GrantRecord grant = GrantAndRecord(Register());
+  auto result = Apply(CancelTask{grant.task, "too slow"});
+  EXPECT_EQ(result->state, v1::TASK_STATE_CANCELLING);
+  ASSERT_THAT(result->notices, SizeIs(1));
+  EXPECT_EQ(result->notices[0].say->kind(), v1::SAY_KIND_INTERRUPT);
+  EXPECT_EQ(SettleWith(grant.lease, Success())->state,
+            v1::TASK_STATE_CANCELLED);
+  TaskRecord task = Task(grant.task);
+  EXPECT_EQ(task.charged, 30'000);
+  EXPECT_EQ(task.reason, "too slow");
+  EXPECT_EQ(Batch(batch).state, v1::BATCH_STATE_DONE);
+}
+
+TEST_F(StoreTest, ABatchIsCancelledInSteps) {
+  RowKey batch = SubmitBatch(450);
+  GrantAndRecord(Register());
+  int steps = 0;
+  bool more = true;
+  while (more) {
+    auto result = Apply(CancelBatch{batch, "enough"});
+    ASSERT_OK(result);
+    more = result->more;
+    ++steps;
+  }
+  EXPECT_EQ(steps, 3);
+  BatchRecord record = Batch(batch);
+  EXPECT_EQ(record.counts[v1::TASK_STATE_CANCELLED], 449);
+  EXPECT_EQ(record.counts[v1::TASK_STATE_CANCELLING], 1);
+  EXPECT_EQ(record.state, v1::BATCH_STATE_CANCELLING);
+}
+
+TEST_F(StoreTest, ABatchCapBlocksItsLaneUntilATaskEnds) {
+  SubmitBatch(3, /*max_running=*/1);
+  SubmitBatch(1, 0, "batch-2");
+  int64_t worker = Register();
+  std::vector<GrantRecord> grants = AdmitTo(worker, 10);
+  ASSERT_THAT(grants, SizeIs(2));  // one of each batch
+  EXPECT_THAT(AdmitTo(worker, 10), IsEmpty());
+  ASSERT_OK(SettleWith(grants[0].lease, Success()));
+  EXPECT_THAT(AdmitTo(worker, 10), SizeIs(1));
+}
+
+TEST_F(StoreTest, TasksOfOneConcurrencyKeyRunOneAtATime) {
+  for (const char* request : {"r1", "r2", "r3"}) {
+    SubmitTask submit{.request_id = request, .tenant = "default",
+                      .queue = "default", .account = "default",
+                      .spec = Spec(), .task = Line(request)};
+    submit.task.concurrency_key = request[1] == '3' ? "other" : "repo-7";
+    ASSERT_OK(Apply(submit));
+  }
+  int64_t worker = Register();
+  std::vector<GrantRecord> grants = AdmitTo(worker, 10);
+  ASSERT_THAT(grants, SizeIs(2));
+  EXPECT_EQ(grants[0].name, "r1");
+  EXPECT_EQ(grants[1].name, "r3");
+  ASSERT_OK(SettleWith(grants[0].lease, Success()));
+  grants = AdmitTo(worker, 10);
+  ASSERT_THAT(grants, SizeIs(1));
+  EXPECT_EQ(grants[0].name, "r2");
+}
+
+TEST_F(StoreTest, TheOutboxIsWrittenOnceByKey) {
+  SubmitBatch(1);
+  int64_t worker = Register();
+  GrantRecord grant = GrantAndRecord(worker);
+  AddSay nudge{grant.lease, v1::SAY_KIND_MESSAGE, "nudge:0", "go on"};
+  EXPECT_EQ(Apply(nudge)->say.number(), 1);
+  EXPECT_EQ(Apply(nudge)->say.number(), 1);
+  nudge.key = "nudge:1";
+  EXPECT_EQ(Apply(nudge)->say.number(), 2);
+  ASSERT_OK(Apply(MarkSaid{grant.lease, 1}));
+  ASSERT_OK(Apply(HandBack{grant.lease}));
+  GrantRecord adopted = AdmitTo(worker, 1).at(0);
+  ASSERT_THAT(adopted.outbox, SizeIs(2));
+  EXPECT_TRUE(adopted.outbox[0].said());
+  EXPECT_FALSE(adopted.outbox[1].said());
+}
+
+TEST_F(StoreTest, EventsAreStoredOnceAndInOrder) {
+  EXPECT_EQ(*Append(7, 0, {"{\"a\":1}", "{\"b\":2}"}), 2);
+  EXPECT_EQ(*Append(7, 0, {"{\"a\":1}", "{\"b\":2}"}), 2);
+  EXPECT_EQ(*Append(7, 1, {"{\"b\":2}", "{\"c\":3}"}), 3);
+  EXPECT_THAT(Append(7, 5, {"{}"}), StatusIs(absl::StatusCode::kOutOfRange));
+  auto events = Read<std::vector<std::string>>(
+      [](StoreReader& reader) { return reader.ReadEvents(7, 1); });
+  EXPECT_THAT(*events, ElementsAre("{\"b\":2}", "{\"c\":3}"));
+}
+
+TEST_F(StoreTest, ARetriedTaskIsANewOne) {
+  SubmitBatch(1);
+  GrantRecord grant = GrantAndRecord(Register());
+  EXPECT_THAT(Apply(RetryTask{grant.task, "again"}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  ASSERT_OK(SettleWith(grant.lease, Success()));
+  auto retry = Apply(RetryTask{grant.task, "again"});
+  ASSERT_OK(retry);
+  EXPECT_EQ(Apply(RetryTask{grant.task, "again"})->task, retry->task);
+  TaskRecord task = Task(retry->task);
+  EXPECT_EQ(task.retry_of, grant.task);
+  EXPECT_EQ(task.state, v1::TASK_STATE_QUEUED);
+}
+
+TEST_F(StoreTest, AnIdOfAnotherMomentNamesNothing) {
+  RowKey task = SubmitOne();
+  ++task.unix_millis;
+  EXPECT_THAT(Apply(CancelTask{task, ""}),
+              StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(StoreTest, BalancesEqualTheJournal) {
+  RowKey batch = SubmitBatch(20);
+  int64_t worker = Register();
+  for (int round = 0; round < 6; ++round) {
+    for (const GrantRecord& grant : AdmitTo(worker, 4)) {
+      v1::Ending ending = Success(1'200'000);  // over its reservation
+      if (grant.lease.task % 3 == 0) ending.set_kind(v1::Ending::KIND_DELETED);
+      if (grant.lease.task % 5 == 0) ending.set_list_cost_usd_micros(5);
+      ASSERT_OK(SettleWith(grant.lease, ending));
+    }
+    time_.Advance(absl::Minutes(20));
+    ASSERT_OK(Apply(FireTimers{}));
+  }
+  auto journal = Read<std::vector<JournalRecord>>([&](StoreReader& reader) {
+    return reader.ListJournal(batch.row, 0, 10'000);
+  });
+  ASSERT_OK(journal);
+  int64_t reserved = 0, charged = 0, over = 0;
+  std::map<int64_t, int64_t> by_task;
+  for (const JournalRecord& entry : *journal) {
+    reserved += entry.reserve_delta;
+    charged += entry.charge_delta;
+    over += entry.over_delta;
+    if (entry.task) by_task[entry.task->row] += entry.charge_delta;
+  }
+  BatchRecord record = Batch(batch);
+  EXPECT_EQ(record.charged, charged);
+  EXPECT_EQ(record.reserved, reserved);
+  EXPECT_GT(over, 0);
+  auto tasks = Read<std::vector<TaskRecord>>(
+      [](StoreReader& reader) { return reader.ListTasks({}, 0, 100); });
+  for (const TaskRecord& task : *tasks) {
+    EXPECT_EQ(task.charged, by_task[task.key.row]) << task.name;
+    EXPECT_LE(task.charged, task.max_cost + over);
+  }
+}
+
+TEST_F(StoreTest, ListsComeInPages) {
+  RowKey batch = SubmitBatch(5);
+  TaskFilter filter{.batch = batch.row, .states = {}};
+  auto first = Read<std::vector<TaskRecord>>(
+      [&](StoreReader& reader) { return reader.ListTasks(filter, 0, 2); });
+  ASSERT_THAT(*first, SizeIs(2));
+  auto rest = Read<std::vector<TaskRecord>>([&](StoreReader& reader) {
+    return reader.ListTasks(filter, first->back().key.row, 10);
+  });
+  ASSERT_THAT(*rest, SizeIs(3));
+  EXPECT_EQ((*rest)[0].name, "t2");
+  filter.states = {v1::TASK_STATE_SUCCEEDED, v1::TASK_STATE_QUEUED};
+  auto queued = Read<std::vector<TaskRecord>>(
+      [&](StoreReader& reader) { return reader.ListTasks(filter, 0, 10); });
+  EXPECT_THAT(*queued, SizeIs(5));
+}
+
+// Opening ---------------------------------------------------------------------
+
+TEST_F(StoreTest, ASecondProcessIsRefused) {
+  testing::FakeExecutor other(time_);
+  SqliteStoreOptions options{.dir = dir_.path(), .threads = false};
+  EXPECT_THAT(OpenSqliteStore(other, pool_, clock_, random_, options),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("in use by process")));
+}
+
+TEST_F(StoreTest, ADatabaseOfANewerReleaseIsLeftAlone) {
+  Crash();
+  {
+    auto db = Sqlite::Open(dir_ / "queue.db");
+    ASSERT_OK(db);
+    ASSERT_OK((*db)->Script("PRAGMA user_version = 99"));
+  }
+  testing::FakeExecutor other(time_);
+  SqliteStoreOptions options{.dir = dir_.path(), .threads = false};
+  EXPECT_THAT(OpenSqliteStore(other, pool_, clock_, random_, options),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("newer release")));
+}
+
+TEST_F(StoreTest, ACorruptFileIsLeftAlone) {
+  Crash();
+  std::string garbage(8192, 'x');
+  std::ofstream(dir_ / "queue.db", std::ios::trunc) << garbage;
+  testing::FakeExecutor other(time_);
+  SqliteStoreOptions options{.dir = dir_.path(), .threads = false};
+  EXPECT_THAT(OpenSqliteStore(other, pool_, clock_, random_, options),
+              StatusIs(absl::StatusCode::kDataLoss));
+  std::ifstream file(dir_ / "queue.db");
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(file), {}), garbage);
+}
+
+TEST_F(StoreTest, SomebodyElsesDatabaseIsLeftAlone) {
+  Crash();
+  std::filesystem::remove(dir_ / "queue.db");
+  {
+    auto db = Sqlite::Open(dir_ / "queue.db");
+    ASSERT_OK(db);
+    ASSERT_OK((*db)->Script("CREATE TABLE mine(x)"));
+  }
+  testing::FakeExecutor other(time_);
+  SqliteStoreOptions options{.dir = dir_.path(), .threads = false};
+  EXPECT_THAT(OpenSqliteStore(other, pool_, clock_, random_, options),
+              StatusIs(absl::StatusCode::kDataLoss,
+                       HasSubstr("not one of Midwatch's")));
+}
+
+}  // namespace
+}  // namespace midwatch

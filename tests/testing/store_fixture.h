@@ -1,0 +1,177 @@
+// A store in a temporary directory on virtual time, and short words for what
+// tests do with it.
+#ifndef MIDWATCH_TESTS_TESTING_STORE_FIXTURE_H_
+#define MIDWATCH_TESTS_TESTING_STORE_FIXTURE_H_
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/blocking_pool.h"
+#include "base/random.h"
+#include "scheduler/admission.h"
+#include "scheduler/retry.h"
+#include "store/sqlite_store.h"
+#include "tests/testing/fake_executor.h"
+#include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
+
+namespace midwatch::testing {
+
+class StoreFixture : public ::testing::Test {
+ protected:
+  StoreFixture() { Open(); }
+  ~StoreFixture() override { Crash(); }
+
+  void Open() {
+    executor_ = std::make_unique<FakeExecutor>(time_);
+    SqliteStoreOptions options{.dir = dir_.path(), .threads = false,
+                               .watch_disk_space = false};
+    auto store = OpenSqliteStore(*executor_, pool_, clock_, random_, options);
+    ASSERT_OK(store);
+    store_ = *std::move(store);
+  }
+
+  // As if the process were killed: what was not committed is gone.
+  void Crash() {
+    if (executor_ != nullptr) executor_->Stop();
+    store_.reset();
+    executor_.reset();
+  }
+  void Restart() {
+    Crash();
+    Open();
+  }
+
+  template <typename W>
+  absl::StatusOr<typename W::Result> Apply(W write) {
+    std::optional<absl::StatusOr<typename W::Result>> result;
+    store_->Apply(std::move(write),
+                  [&](absl::StatusOr<typename W::Result> r) {
+                    result = std::move(r);
+                  });
+    time_.RunUntilIdle();
+    return *std::move(result);
+  }
+
+  template <typename T, typename F>
+  absl::StatusOr<T> Read(F work) {
+    std::optional<absl::StatusOr<T>> result;
+    store_->Read<T>(
+        [&](StoreReader& reader) -> absl::StatusOr<T> { return work(reader); },
+        [&](absl::StatusOr<T> r) { result = std::move(r); });
+    time_.RunUntilIdle();
+    return *std::move(result);
+  }
+
+  absl::StatusOr<int64_t> Append(int64_t grant_seq, int64_t first,
+                                 std::vector<std::string> events) {
+    std::optional<absl::StatusOr<int64_t>> result;
+    store_->AppendEvents({grant_seq, first, std::move(events)},
+                         [&](absl::StatusOr<int64_t> r) { result = r; });
+    time_.RunUntilIdle();
+    return *result;
+  }
+
+  TaskRecord Task(RowKey key) {
+    auto task = Read<TaskRecord>(
+        [&](StoreReader& reader) { return reader.GetTask(key); });
+    EXPECT_OK(task);
+    return task.ok() ? *std::move(task) : TaskRecord();
+  }
+  BatchRecord Batch(RowKey key) {
+    auto batch = Read<BatchRecord>(
+        [&](StoreReader& reader) { return reader.GetBatch(key); });
+    EXPECT_OK(batch);
+    return batch.ok() ? *std::move(batch) : BatchRecord();
+  }
+
+  static v1::TaskSpec Spec() {
+    v1::TaskSpec spec;
+    spec.mutable_agent()->set_agent_id("agent_1");
+    spec.set_prompt("do it");
+    spec.set_max_cost_usd_micros(1'000'000);
+    return spec;
+  }
+
+  static NewTask Line(const std::string& name) {
+    NewTask task;
+    task.line.set_name(name);
+    task.max_cost = 1'000'000;
+    return task;
+  }
+
+  // A sealed batch of `n` tasks named t0, t1, ...
+  RowKey SubmitBatch(int n, int32_t max_running = 0,
+                     const std::string& request = "batch-1") {
+    OpenBatch open{.request_id = request, .name = "b", .tenant = "default",
+                   .queue = "default", .account = "default",
+                   .content_sha256 = "", .spec = Spec(),
+                   .max_running = max_running};
+    auto batch = Apply(open);
+    EXPECT_OK(batch);
+    AddTasks add{.request_id = request, .first_line = 0, .tasks = {}};
+    for (int i = 0; i < n; ++i) add.tasks.push_back(Line(absl::StrCat("t", i)));
+    if (n > 0) {
+      EXPECT_OK(Apply(add));
+    }
+    EXPECT_OK(Apply(SealBatch{request, n}));
+    return batch->batch;
+  }
+
+  RowKey SubmitOne(const std::string& request = "one") {
+    SubmitTask submit{.request_id = request, .tenant = "default",
+                      .queue = "default", .account = "default",
+                      .spec = Spec(), .task = Line("one")};
+    auto task = Apply(submit);
+    EXPECT_OK(task);
+    return task->task;
+  }
+
+  int64_t Register(const std::string& incarnation = "worker-incarnation-1") {
+    auto worker = Apply(RegisterWorker{incarnation, "test"});
+    EXPECT_OK(worker);
+    return worker->worker;
+  }
+
+  std::vector<GrantRecord> AdmitTo(int64_t worker, int slots) {
+    auto grants =
+        Apply(Admit{{{worker, slots, {"default"}}}, DecideAdmission});
+    EXPECT_OK(grants);
+    return std::move(grants->grants);
+  }
+
+  static v1::Ending Success(int64_t cost = 30'000) {
+    v1::Ending ending;
+    ending.set_kind(v1::Ending::KIND_IDLE);
+    ending.set_stop_reason("end_turn");
+    ending.set_charged(true);
+    ending.set_list_cost_usd_micros(cost);
+    return ending;
+  }
+
+  absl::StatusOr<Settled> SettleWith(const LeaseKey& lease,
+                                     v1::Ending ending) {
+    return Apply(Settle{lease, std::move(ending),
+                        [](const Tally& tally, const v1::Ending& e) {
+                          return Decide(tally, e, 1.0);
+                        }});
+  }
+
+  TempDir dir_;
+  VirtualTime time_;
+  FakeClock clock_{time_};
+  SeededRandom random_{1};
+  InlineBlockingPool pool_;
+  std::unique_ptr<FakeExecutor> executor_;
+  std::unique_ptr<Store> store_;
+};
+
+}  // namespace midwatch::testing
+
+#endif  // MIDWATCH_TESTS_TESTING_STORE_FIXTURE_H_
