@@ -48,7 +48,8 @@ class InlineBlockingPool final : public BlockingPool {
 };
 
 // Runs `work` on `pool` and goes on with its result on `executor`, the calling
-// coroutine's own.
+// coroutine's own. `work` owns what it uses: where the executor is stopped, the
+// caller is destroyed while `work` may still run.
 template <typename T>
 Async<T> RunBlocking(BlockingPool& pool, Executor& executor,
                      absl::AnyInvocable<T()> work) {

@@ -15,6 +15,8 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <deque>
+#include <iterator>
+#include <list>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -35,23 +37,76 @@ using Async = boost::asio::awaitable<T>;
 // destroys it where it waits.
 void Spawn(Executor& executor, Async<void> coroutine);
 
+namespace coro_internal {
+
+// Suspended coroutines that wait for a callback. They belong to the executor's
+// context and not to whoever holds the callback, so that a stopped executor
+// destroys them while what they refer to still lives.
+struct Waiter {
+  virtual ~Waiter() = default;
+};
+using Waiters = std::list<std::unique_ptr<Waiter>>;
+Waiters& WaitersOf(Executor& executor);
+
+template <typename Handler>
+struct HandlerWaiter final : Waiter {
+  explicit HandlerWaiter(Handler h) : handler(std::move(h)) {}
+  Handler handler;
+};
+
+// What AwaitCallback hands out. Touches the waiters only in tasks of the
+// executor, which a stopped one refuses.
+template <typename T, typename Handler>
+class Callback {
+ public:
+  Callback(Executor& executor, Handler handler)
+      : executor_(&executor), waiters_(&WaitersOf(executor)) {
+    waiters_->push_back(
+        std::make_unique<HandlerWaiter<Handler>>(std::move(handler)));
+    waiter_ = std::prev(waiters_->end());
+  }
+  Callback(Callback&& other) noexcept
+      : executor_(std::exchange(other.executor_, nullptr)),
+        waiters_(other.waiters_),
+        waiter_(other.waiter_) {}
+  ~Callback() {
+    if (executor_ == nullptr) return;
+    executor_->Post(
+        [waiters = waiters_, waiter = waiter_] { waiters->erase(waiter); });
+  }
+
+  // Through a task even on the same thread: the coroutine may not be resumed
+  // before it is suspended.
+  void operator()(T value) {
+    std::exchange(executor_, nullptr)
+        ->Post([waiters = waiters_, waiter = waiter_,
+                value = std::move(value)]() mutable {
+          std::unique_ptr<Waiter> taken = std::move(*waiter);
+          waiters->erase(waiter);
+          static_cast<HandlerWaiter<Handler>&>(*taken).handler(
+              std::move(value));
+        });
+  }
+
+ private:
+  Executor* executor_;  // null once called or moved from
+  Waiters* waiters_;
+  Waiters::iterator waiter_;
+};
+
+}  // namespace coro_internal
+
 // Waits for `start` to call its argument, once, from any thread; the
 // awaiting coroutine goes on in a task of its own on `executor`. Where the
-// argument is dropped without a call, the coroutine is destroyed.
+// argument is dropped without a call, the coroutine is destroyed, in a task of
+// its own too. Once the executor is stopped, calling and dropping do nothing.
 template <typename T>
 Async<T> AwaitCallback(
     Executor& executor,
     absl::AnyInvocable<void(absl::AnyInvocable<void(T)>)> start) {
   auto initiate = [&executor](auto handler, auto begin) {
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    begin([&executor, shared = std::move(shared)](T value) mutable {
-      // Through a task even on the same thread: the coroutine may not be
-      // resumed before it is suspended.
-      executor.Post([shared = std::move(shared),
-                     value = std::move(value)]() mutable {
-        (*shared)(std::move(value));
-      });
-    });
+    begin(coro_internal::Callback<T, decltype(handler)>(executor,
+                                                        std::move(handler)));
   };
   co_return co_await boost::asio::async_initiate<
       const boost::asio::use_awaitable_t<>, void(T)>(

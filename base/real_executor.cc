@@ -1,5 +1,6 @@
 #include "base/real_executor.h"
 
+#include <algorithm>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -62,18 +63,18 @@ void RealExecutor::Post(Task task) {
 
 Executor::TimerId RealExecutor::After(absl::Duration delay, Task task) {
   TimerId id = impl_->next_timer++;
-  if (delay == absl::InfiniteDuration()) return id;
+  // Without `io` the executor is stopped, and its coroutines being destroyed.
+  if (delay == absl::InfiniteDuration() || !impl_->io) return id;
   auto [it, inserted] = impl_->timers.try_emplace(id, impl_->executor);
   it->second.expires_after(
       absl::ToChronoNanoseconds(std::max(delay, absl::ZeroDuration())));
-  it->second.async_wait(
-      [impl = impl_.get(), id, task = std::move(task)](
-          const boost::system::error_code& error) mutable {
-        // A timer that had fired when it was cancelled reports success, so ask
-        // the map, which Cancel has taken it from.
-        if (error || impl->timers.erase(id) == 0) return;
-        std::move(task)();
-      });
+  it->second.async_wait([impl = impl_.get(), id, task = std::move(task)](
+                            const boost::system::error_code& error) mutable {
+    // A timer that had fired when it was cancelled reports success, so ask
+    // the map, which Cancel has taken it from.
+    if (error || impl->timers.erase(id) == 0) return;
+    std::move(task)();
+  });
   return id;
 }
 

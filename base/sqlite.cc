@@ -9,9 +9,8 @@ namespace midwatch {
 namespace {
 
 absl::Status ToStatus(sqlite3* db, int code, absl::string_view what) {
-  std::string message =
-      absl::StrCat(what, ": ", db != nullptr ? sqlite3_errmsg(db)
-                                             : sqlite3_errstr(code));
+  std::string message = absl::StrCat(
+      what, ": ", db != nullptr ? sqlite3_errmsg(db) : sqlite3_errstr(code));
   switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -27,7 +26,11 @@ absl::Status ToStatus(sqlite3* db, int code, absl::string_view what) {
     case SQLITE_AUTH:
       return absl::FailedPreconditionError(message);
     case SQLITE_CONSTRAINT:
-      return absl::AlreadyExistsError(message);
+      return code == SQLITE_CONSTRAINT_UNIQUE ||
+                     code == SQLITE_CONSTRAINT_PRIMARYKEY ||
+                     code == SQLITE_CONSTRAINT_ROWID
+                 ? absl::AlreadyExistsError(message)
+                 : absl::InternalError(message);
     case SQLITE_IOERR:
       return absl::DataLossError(message);
     default:
@@ -79,34 +82,48 @@ bool SqliteStatement::IsNull(int column) const {
   return sqlite3_column_type(stmt_, column) == SQLITE_NULL;
 }
 
+void SqliteStatement::CheckBound(int code) {
+  if (code != SQLITE_OK && status_.ok()) {
+    status_ = ToStatus(db_, code, sqlite3_sql(stmt_));
+  }
+}
+
+void SqliteStatement::CheckCount(int values) {
+  if (status_.ok() && values != sqlite3_bind_parameter_count(stmt_)) {
+    status_ = absl::InternalError(
+        absl::StrCat(sqlite3_sql(stmt_), ": bound ", values, " of ",
+                     sqlite3_bind_parameter_count(stmt_), " parameters"));
+  }
+}
+
 void SqliteStatement::Bind(int index, std::nullptr_t) {
-  sqlite3_bind_null(stmt_, index);
+  CheckBound(sqlite3_bind_null(stmt_, index));
 }
 void SqliteStatement::Bind(int index, int64_t value) {
-  sqlite3_bind_int64(stmt_, index, value);
+  CheckBound(sqlite3_bind_int64(stmt_, index, value));
 }
 void SqliteStatement::Bind(int index, double value) {
-  sqlite3_bind_double(stmt_, index, value);
+  CheckBound(sqlite3_bind_double(stmt_, index, value));
 }
 // Copied: a caller may pass a temporary, which is gone before the first step.
 void SqliteStatement::Bind(int index, absl::string_view text) {
-  sqlite3_bind_text64(stmt_, index, text.data() ? text.data() : "",
-                      text.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+  CheckBound(sqlite3_bind_text64(stmt_, index, text.data() ? text.data() : "",
+                                 text.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
 }
 void SqliteStatement::Bind(int index, const SqliteBlob& blob) {
-  sqlite3_bind_blob64(stmt_, index, blob.bytes.data() ? blob.bytes.data() : "",
-                      blob.bytes.size(), SQLITE_TRANSIENT);
+  CheckBound(sqlite3_bind_blob64(stmt_, index,
+                                 blob.bytes.data() ? blob.bytes.data() : "",
+                                 blob.bytes.size(), SQLITE_TRANSIENT));
 }
 
 absl::StatusOr<std::unique_ptr<Sqlite>> Sqlite::Open(
     const std::string& path, const SqliteOptions& options) {
   sqlite3* raw = nullptr;
-  int flags = options.read_only
-                  ? SQLITE_OPEN_READONLY
-                  : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-  int code = sqlite3_open_v2(path.c_str(), &raw, flags | SQLITE_OPEN_NOMUTEX,
-                             options.vfs.empty() ? nullptr
-                                                 : options.vfs.c_str());
+  int flags = options.read_only ? SQLITE_OPEN_READONLY
+                                : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  int code =
+      sqlite3_open_v2(path.c_str(), &raw, flags | SQLITE_OPEN_NOMUTEX,
+                      options.vfs.empty() ? nullptr : options.vfs.c_str());
   std::unique_ptr<Sqlite> db(new Sqlite(raw));
   if (code != SQLITE_OK) {
     return ToStatus(raw, code, absl::StrCat("cannot open ", path));

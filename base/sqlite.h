@@ -30,8 +30,9 @@ struct SqliteOptions {
   std::string vfs;
 };
 
-// A prepared statement, bound and stepped. Returned by Sqlite::Query, reset when
-// it goes; the connection outlives it. Columns and parameters count from 0.
+// A prepared statement, bound and stepped. Returned by Sqlite::Query, reset
+// when it goes; the connection outlives it. Columns and parameters count from
+// 0.
 //
 //   SqliteStatement row = db.Query("SELECT a FROM t WHERE id = ?", id);
 //   while (row.Step()) Use(row.Int(0));
@@ -56,6 +57,10 @@ class SqliteStatement {
  private:
   friend class Sqlite;
   SqliteStatement(sqlite3* db, sqlite3_stmt* stmt, absl::Status status);
+  // A value that cannot be bound fails the statement, as does a parameter that
+  // got none.
+  void CheckCount(int values);
+  void CheckBound(int code);
   void Bind(int index, std::nullptr_t);
   void Bind(int index, int64_t value);
   void Bind(int index, int value) { Bind(index, int64_t{value}); }
@@ -106,6 +111,7 @@ class Sqlite {
     if (statement.status_.ok()) {
       int index = 1;
       (BindOne(statement, index++, args), ...);
+      statement.CheckCount(static_cast<int>(sizeof...(args)));
     }
     return statement;
   }

@@ -1,0 +1,33 @@
+#ifndef MIDWATCH_NET_CURL_TRANSPORT_H_
+#define MIDWATCH_NET_CURL_TRANSPORT_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/time/time.h"
+#include "base/executor.h"
+#include "net/http.h"
+
+namespace midwatch {
+
+struct CurlTransportOptions {
+  // How much of a stream's body may wait to be read before the transfer is
+  // paused.
+  int64_t stream_buffer_bytes = 256 << 10;
+  absl::Duration connect_timeout = absl::Seconds(10);
+  // Sent as User-Agent.
+  std::string user_agent = "midwatch";
+  // Certificates to trust, PEM, instead of the system's.
+  std::string ca_file;
+};
+
+// libcurl's multi interface driven by Asio: HTTP/2 over TLS where the server
+// offers it, certificates verified against the system's store, redirects not
+// followed. `executor` must outlive the transport; all calls are on its thread.
+std::unique_ptr<HttpTransport> MakeCurlTransport(
+    Executor& executor, const CurlTransportOptions& options = {});
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_NET_CURL_TRANSPORT_H_
