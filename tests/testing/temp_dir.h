@@ -12,9 +12,17 @@ namespace midwatch::testing {
 // A new directory, removed with all that is in it.
 class TempDir {
  public:
-  TempDir() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "midwatch-test-XXXXXX");
+  TempDir() : TempDir(std::filesystem::temp_directory_path()) {}
+
+  // In memory where the machine offers it: for tests that commit thousands of
+  // times and prove nothing about the disk.
+  static std::filesystem::path InMemory() {
+    return std::filesystem::exists("/dev/shm")
+               ? std::filesystem::path("/dev/shm")
+               : std::filesystem::temp_directory_path();
+  }
+  explicit TempDir(const std::filesystem::path& parent) {
+    std::string pattern = parent / "midwatch-test-XXXXXX";
     path_ = mkdtemp(pattern.data());
   }
   ~TempDir() {

@@ -1,0 +1,380 @@
+#include "agents/agents_client.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "agents/event_stream.h"
+#include "agents/http_errors.h"
+#include "agents/json_fields.h"
+#include "base/sha256.h"
+#include "base/status_macros.h"
+
+namespace midwatch {
+namespace {
+
+using nlohmann::json;
+
+constexpr char kBeta[] = "managed-agents-2026-04-01";
+constexpr int kPageSize = 1000;
+constexpr size_t kErrorBodyBytesMax = 64 << 10;
+
+std::string Dump(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+// An answer of status 200 that cannot be read is as good as a lost one: the
+// request may have been executed.
+absl::Status Unreadable(std::string operation, absl::string_view body) {
+  ApiError error;
+  error.operation = std::move(operation);
+  error.http_status = 200;
+  error.message = absl::StrCat("the answer cannot be read: ",
+                               body.substr(0, 200));
+  return ToStatus(error);
+}
+
+// The object in `body`, where it is one with an id.
+absl::StatusOr<json> ReadResource(const std::string& operation,
+                                  const std::string& body) {
+  json object = json::parse(body, nullptr, false);
+  if (StringMember(object, "id").empty()) return Unreadable(operation, body);
+  return object;
+}
+
+absl::StatusOr<json> ReadPage(const std::string& operation,
+                              const std::string& body) {
+  json page = json::parse(body, nullptr, false);
+  if (!Member(page, "data").is_array()) return Unreadable(operation, body);
+  return page;
+}
+
+absl::StatusOr<Session> ReadSession(const std::string& operation,
+                                    const std::string& body) {
+  ASSIGN_OR_RETURN(json object, ReadResource(operation, body));
+  Session session;
+  session.id = StringMember(object, "id");
+  session.status = StringMember(object, "status");
+  for (const auto& [key, value] : Member(object, "metadata").items()) {
+    if (value.is_string()) session.metadata[key] = value;
+  }
+  session.list_cost_usd_micros = ListCostOf(Member(object, "usage"));
+  session.archived = !StringMember(object, "archived_at").empty();
+  session.created_at =
+      TimeMember(object, "created_at").value_or(absl::InfinitePast());
+  return session;
+}
+
+absl::StatusOr<AgentRef> ReadAgent(const std::string& operation,
+                                   const std::string& body) {
+  ASSIGN_OR_RETURN(json object, ReadResource(operation, body));
+  AgentRef agent;
+  agent.id = StringMember(object, "id");
+  agent.version = IntMember(object, "version").value_or(0);
+  return agent;
+}
+
+RemoteFile ReadFile(const json& object) {
+  RemoteFile file;
+  file.id = StringMember(object, "id");
+  file.filename = StringMember(object, "filename");
+  file.size_bytes = IntMember(object, "size_bytes").value_or(0);
+  const json& downloadable = Member(object, "downloadable");
+  file.downloadable = !downloadable.is_boolean() || downloadable.get<bool>();
+  return file;
+}
+
+json SessionBody(const SessionSpec& spec) {
+  constexpr int64_t kMicrosPerCent = 10'000;
+  int64_t cents =
+      std::max<int64_t>(1, spec.budget_usd_micros / kMicrosPerCent);
+  json agent = {{"type", "agent"}, {"id", spec.agent.id}};
+  if (spec.agent.version > 0) agent["version"] = spec.agent.version;
+  json budget = {{"type", "limit"},
+                 {"max_list_cost",
+                  {{"amount", absl::StrCat(cents)}, {"currency", "USD"}}}};
+  json body = {{"agent", agent},
+               {"environment_id", spec.environment_id},
+               {"title", spec.title},
+               {"metadata", spec.metadata},
+               {"budget", budget}};
+  for (const SessionFile& file : spec.files) {
+    body["resources"].push_back({{"type", "file"},
+                                 {"file_id", file.file_id},
+                                 {"mount_path", file.mount_path}});
+  }
+  return body;
+}
+
+json OutgoingJson(const OutgoingEvent& event) {
+  if (const auto* message = std::get_if<OutgoingMessage>(&event)) {
+    json block = {{"type", "text"}, {"text", message->text}};
+    return {{"type", "user.message"}, {"content", json::array({block})}};
+  }
+  return {{"type", "user.interrupt"}};
+}
+
+std::string SessionPath(const std::string& session_id) {
+  return absl::StrCat("/v1/sessions/", PercentEncode(session_id));
+}
+
+// A file name as multipart/form-data writes it (WHATWG HTML).
+std::string EscapeFilename(const std::string& filename) {
+  return absl::StrReplaceAll(
+      filename, {{"\"", "%22"}, {"\r", "%0D"}, {"\n", "%0A"}});
+}
+
+}  // namespace
+
+AgentsClient::AgentsClient(HttpTransport& transport, Executor& executor,
+                           const Clock& clock, AgentsClientOptions options)
+    : transport_(transport),
+      executor_(executor),
+      clock_(clock),
+      options_(std::move(options)) {}
+
+HttpRequest AgentsClient::Request(const char* method, const std::string& path,
+                                  Beta beta) {
+  HttpRequest request;
+  request.method = method;
+  request.url = absl::StrCat(options_.base_url, path);
+  request.headers = {{"x-api-key", options_.api_key},
+                     {"anthropic-version", options_.anthropic_version},
+                     {"accept", "application/json"}};
+  if (beta == Beta::kYes) request.headers.emplace_back("anthropic-beta", kBeta);
+  request.timeout = options_.request_timeout;
+  return request;
+}
+
+HttpRequest AgentsClient::Post(const std::string& path, std::string body) {
+  HttpRequest request = Request("POST", path, Beta::kYes);
+  if (!body.empty()) {
+    request.headers.emplace_back("content-type", "application/json");
+    request.body.push_back({std::move(body), ""});
+  }
+  return request;
+}
+
+Async<absl::StatusOr<std::string>> AgentsClient::Fetch(std::string operation,
+                                                       HttpRequest request) {
+  absl::StatusOr<HttpResponse> response =
+      co_await transport_.Fetch(std::move(request));
+  if (!response.ok()) {
+    co_return ToStatus(ErrorOfLoss(operation, response.status()));
+  }
+  if (response->status < 200 || response->status > 299) {
+    co_return ToStatus(ErrorOfAnswer(operation, *response, clock_.Now()));
+  }
+  co_return std::move(response->body);
+}
+
+Async<absl::StatusOr<Session>> AgentsClient::FetchSession(
+    std::string operation, HttpRequest request) {
+  CO_ASSIGN_OR_RETURN(std::string body,
+                      co_await Fetch(operation, std::move(request)));
+  co_return ReadSession(operation, body);
+}
+
+Async<absl::StatusOr<AgentRef>> AgentsClient::CreateAgent(
+    std::string definition_json) {
+  HttpRequest request = Post("/v1/agents", std::move(definition_json));
+  CO_ASSIGN_OR_RETURN(std::string body,
+                      co_await Fetch("create_agent", std::move(request)));
+  co_return ReadAgent("create_agent", body);
+}
+
+Async<absl::StatusOr<AgentRef>> AgentsClient::GetAgent(std::string agent_id) {
+  HttpRequest request = Request(
+      "GET", absl::StrCat("/v1/agents/", PercentEncode(agent_id)), Beta::kYes);
+  CO_ASSIGN_OR_RETURN(std::string body,
+                      co_await Fetch("get_agent", std::move(request)));
+  co_return ReadAgent("get_agent", body);
+}
+
+Async<absl::StatusOr<std::string>> AgentsClient::CreateEnvironment(
+    std::string definition_json) {
+  HttpRequest request = Post("/v1/environments", std::move(definition_json));
+  CO_ASSIGN_OR_RETURN(
+      std::string body,
+      co_await Fetch("create_environment", std::move(request)));
+  CO_ASSIGN_OR_RETURN(json object, ReadResource("create_environment", body));
+  co_return StringMember(object, "id");
+}
+
+Async<absl::StatusOr<Session>> AgentsClient::CreateSession(
+    SessionSpec spec, absl::Duration timeout) {
+  HttpRequest request = Post("/v1/sessions", Dump(SessionBody(spec)));
+  request.timeout = std::min(timeout, request.timeout);
+  co_return co_await FetchSession("create_session", std::move(request));
+}
+
+Async<absl::StatusOr<Session>> AgentsClient::GetSession(
+    std::string session_id) {
+  HttpRequest request = Request("GET", SessionPath(session_id), Beta::kYes);
+  co_return co_await FetchSession("get_session", std::move(request));
+}
+
+Async<absl::StatusOr<Session>> AgentsClient::ArchiveSession(
+    std::string session_id) {
+  HttpRequest request =
+      Post(absl::StrCat(SessionPath(session_id), "/archive"), "{}");
+  co_return co_await FetchSession("archive_session", std::move(request));
+}
+
+Async<absl::Status> AgentsClient::SendEvents(std::string session_id,
+                                             std::vector<OutgoingEvent> events,
+                                             absl::Duration timeout) {
+  json list = json::array();
+  for (const OutgoingEvent& event : events) list.push_back(OutgoingJson(event));
+  json body;
+  body["events"] = std::move(list);
+  HttpRequest request =
+      Post(absl::StrCat(SessionPath(session_id), "/events"), Dump(body));
+  request.timeout = std::min(timeout, request.timeout);
+  absl::StatusOr<std::string> answer =
+      co_await Fetch("send_events", std::move(request));
+  co_return answer.status();
+}
+
+Async<absl::StatusOr<Page<Event>>> AgentsClient::ListEvents(
+    std::string session_id, ListEventsQuery query) {
+  std::string path =
+      absl::StrCat(SessionPath(session_id), "/events?limit=", kPageSize);
+  for (const std::string& type : query.types) {
+    absl::StrAppend(&path, "&types%5B%5D=", PercentEncode(type));
+  }
+  if (query.processed_from) {
+    absl::StrAppend(
+        &path, "&created_at%5Bgte%5D=",
+        PercentEncode(absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ",
+                                       *query.processed_from,
+                                       absl::UTCTimeZone())));
+  }
+  if (!query.page.empty()) {
+    absl::StrAppend(&path, "&page=", PercentEncode(query.page));
+  }
+  HttpRequest request = Request("GET", path, Beta::kYes);
+  CO_ASSIGN_OR_RETURN(std::string body,
+                      co_await Fetch("list_events", std::move(request)));
+  CO_ASSIGN_OR_RETURN(json in, ReadPage("list_events", body));
+  Page<Event> page;
+  for (const json& item : in["data"]) {
+    absl::StatusOr<Event> event = ParseEvent(Dump(item));
+    if (event.ok()) page.items.push_back(*std::move(event));
+  }
+  page.next_page = StringMember(in, "next_page");
+  co_return page;
+}
+
+Async<absl::StatusOr<std::vector<Event>>> AgentsClient::ListAllEvents(
+    std::string session_id, ListEventsQuery query) {
+  std::vector<Event> all;
+  do {
+    CO_ASSIGN_OR_RETURN(Page<Event> page,
+                        co_await ListEvents(session_id, query));
+    std::move(page.items.begin(), page.items.end(), std::back_inserter(all));
+    query.page = std::move(page.next_page);
+  } while (!query.page.empty());
+  co_return all;
+}
+
+Async<absl::StatusOr<std::unique_ptr<EventStream>>> AgentsClient::OpenStream(
+    std::string session_id) {
+  HttpRequest request = Request(
+      "GET", absl::StrCat(SessionPath(session_id), "/events/stream"),
+      Beta::kYes);
+  for (auto& [name, value] : request.headers) {
+    if (name == "accept") value = "text/event-stream";
+  }
+  absl::StatusOr<std::unique_ptr<HttpStream>> stream =
+      co_await transport_.OpenStream(std::move(request));
+  if (!stream.ok()) {
+    co_return ToStatus(ErrorOfLoss("stream_events", stream.status()));
+  }
+  if ((*stream)->status() == 200) {
+    co_return MakeEventStream(*std::move(stream), executor_,
+                              options_.stream_idle_timeout);
+  }
+  HttpResponse refusal;
+  refusal.status = (*stream)->status();
+  refusal.headers = (*stream)->headers();
+  HttpStream* body = stream->get();
+  Executor::TimerId timer = executor_.After(options_.request_timeout,
+                                            [body] { body->Close(); });
+  while (refusal.body.size() < kErrorBodyBytesMax) {
+    absl::StatusOr<std::string> bytes = co_await body->Read();
+    if (!bytes.ok() || bytes->empty()) break;
+    refusal.body += *bytes;
+  }
+  executor_.Cancel(timer);
+  co_return ToStatus(ErrorOfAnswer("stream_events", refusal, clock_.Now()));
+}
+
+Async<absl::StatusOr<RemoteFile>> AgentsClient::UploadFile(
+    std::string path, std::string filename) {
+  // Unknown to whoever wrote the file's bytes, so not among them.
+  std::string boundary = Sha256Hex(
+      absl::StrCat(path, "\n", absl::ToInt64Nanoseconds(clock_.Steady()), "\n",
+                   options_.api_key));
+  HttpRequest request = Request("POST", "/v1/files", Beta::kNo);
+  request.timeout = options_.file_timeout;
+  request.headers.emplace_back(
+      "content-type", absl::StrCat("multipart/form-data; boundary=", boundary));
+  std::string head = absl::StrCat(
+      "--", boundary,
+      "\r\ncontent-disposition: form-data; name=\"file\"; filename=\"",
+      EscapeFilename(filename),
+      "\"\r\ncontent-type: application/octet-stream\r\n\r\n");
+  request.body.push_back({std::move(head), std::move(path)});
+  request.body.push_back({absl::StrCat("\r\n--", boundary, "--\r\n"), ""});
+  CO_ASSIGN_OR_RETURN(std::string body,
+                      co_await Fetch("upload_file", std::move(request)));
+  CO_ASSIGN_OR_RETURN(json object, ReadResource("upload_file", body));
+  co_return ReadFile(object);
+}
+
+Async<absl::StatusOr<std::vector<RemoteFile>>> AgentsClient::ListSessionFiles(
+    std::string session_id) {
+  std::vector<RemoteFile> files;
+  std::string next_page;
+  do {
+    std::string path = absl::StrCat("/v1/files?limit=", kPageSize,
+                                    "&scope_id=", PercentEncode(session_id));
+    if (!next_page.empty()) {
+      absl::StrAppend(&path, "&page=", PercentEncode(next_page));
+    }
+    // The one call on files that needs the beta header: for scope_id.
+    HttpRequest request = Request("GET", path, Beta::kYes);
+    CO_ASSIGN_OR_RETURN(std::string body,
+                        co_await Fetch("list_files", std::move(request)));
+    CO_ASSIGN_OR_RETURN(json page, ReadPage("list_files", body));
+    for (const json& item : page["data"]) files.push_back(ReadFile(item));
+    next_page = StringMember(page, "next_page");
+  } while (!next_page.empty());
+  co_return files;
+}
+
+Async<absl::Status> AgentsClient::DownloadFile(std::string file_id,
+                                               std::string path) {
+  HttpRequest request = Request(
+      "GET", absl::StrCat("/v1/files/", PercentEncode(file_id), "/content"),
+      Beta::kNo);
+  request.timeout = options_.file_timeout;
+  for (auto& [name, value] : request.headers) {
+    if (name == "accept") value = "application/binary";
+  }
+  absl::StatusOr<HttpResponse> response =
+      co_await transport_.Download(std::move(request), std::move(path));
+  if (!response.ok()) {
+    co_return ToStatus(ErrorOfLoss("download_file", response.status()));
+  }
+  if (response->status < 200 || response->status > 299) {
+    co_return ToStatus(
+        ErrorOfAnswer("download_file", *response, clock_.Now()));
+  }
+  co_return absl::OkStatus();
+}
+
+}  // namespace midwatch

@@ -1,0 +1,110 @@
+#include "agents/event.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "agents/json_fields.h"
+
+namespace midwatch {
+namespace {
+
+using nlohmann::json;
+using Body = decltype(Event::body);
+
+std::string JoinedText(const json& content) {
+  std::string text;
+  if (!content.is_array()) return text;
+  for (const json& block : content) {
+    if (StringMember(block, "type") == "text") {
+      text += StringMember(block, "text");
+    }
+  }
+  return text;
+}
+
+Body ReadToolUse(const json& object, bool custom) {
+  ToolUse use;
+  use.name = StringMember(object, "name");
+  use.asks = StringMember(object, "evaluated_permission") == "ask";
+  use.custom = custom;
+  return use;
+}
+
+Body ReadIdle(const json& object) {
+  const json& reason = Member(object, "stop_reason");
+  SessionIdle idle;
+  idle.stop_reason = StringMember(reason, "type");
+  const json& ids = Member(reason, "event_ids");
+  if (ids.is_array()) {
+    for (const json& id : ids) {
+      if (id.is_string()) idle.blocking_event_ids.push_back(id);
+    }
+  }
+  return idle;
+}
+
+Body ReadError(const json& object) {
+  const json& in = Member(object, "error");
+  SessionError error;
+  error.type = StringMember(in, "type");
+  error.message = StringMember(in, "message");
+  error.retry_status = StringMember(Member(in, "retry_status"), "type");
+  return error;
+}
+
+Body ReadBody(const std::string& type, const json& object) {
+  if (type == "user.message") return UserMessage{};
+  if (type == "user.interrupt") return UserInterrupt{};
+  if (type == "agent.message") {
+    return AgentMessage{JoinedText(Member(object, "content"))};
+  }
+  if (type == "agent.tool_use" || type == "agent.mcp_tool_use") {
+    return ReadToolUse(object, false);
+  }
+  if (type == "agent.custom_tool_use") return ReadToolUse(object, true);
+  if (type == "agent.tool_result") {
+    return ToolResult{StringMember(object, "tool_use_id")};
+  }
+  if (type == "agent.mcp_tool_result") {
+    return ToolResult{StringMember(object, "mcp_tool_use_id")};
+  }
+  if (type == "user.tool_confirmation" || type == "user.tool_result") {
+    return ToolAnswer{StringMember(object, "tool_use_id")};
+  }
+  if (type == "user.custom_tool_result") {
+    return ToolAnswer{StringMember(object, "custom_tool_use_id")};
+  }
+  if (type == "session.status_running") return SessionRunning{};
+  if (type == "session.status_rescheduled") return SessionRescheduled{};
+  if (type == "session.status_idle") return ReadIdle(object);
+  if (type == "session.status_terminated") return SessionTerminated{};
+  if (type == "session.deleted") return SessionDeleted{};
+  if (type == "session.error") return ReadError(object);
+  if (type == "session.usage") {
+    return SessionUsage{ListCostOf(Member(object, "usage"))};
+  }
+  if (type == "span.model_request_start") return ModelRequestStart{};
+  if (type == "span.model_request_end") return ModelRequestEnd{};
+  return OtherEvent{};
+}
+
+}  // namespace
+
+absl::StatusOr<Event> ParseEvent(absl::string_view text) {
+  json object = json::parse(text.begin(), text.end(), nullptr, false);
+  Event event;
+  event.type = StringMember(object, "type");
+  if (event.type.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "not an event, which is a JSON object with a string `type`: ",
+        text.substr(0, 100)));
+  }
+  event.id = StringMember(object, "id");
+  event.processed_at = TimeMember(object, "processed_at");
+  event.body = ReadBody(event.type, object);
+  event.json = std::string(text);
+  return event;
+}
+
+}  // namespace midwatch

@@ -1,0 +1,107 @@
+#include "agents/http_errors.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "agents/json_fields.h"
+
+namespace midwatch {
+namespace {
+
+using nlohmann::json;
+
+// Fills in what the envelope says; false where `body` is none.
+bool ReadEnvelope(absl::string_view body, ApiError& error) {
+  json envelope = json::parse(body.begin(), body.end(), nullptr, false);
+  const json& inner = Member(envelope, "error");
+  error.type = StringMember(inner, "type");
+  if (error.type.empty()) return false;
+  error.message = StringMember(inner, "message");
+  error.error_code = StringMember(Member(inner, "details"), "error_code");
+  error.request_id = StringMember(envelope, "request_id");
+  return true;
+}
+
+// The status that goes with an error type, for errors without one.
+int StatusOfType(absl::string_view type) {
+  static constexpr std::pair<absl::string_view, int> kStatuses[] = {
+      {"invalid_request_error", 400}, {"authentication_error", 401},
+      {"billing_error", 402},         {"permission_error", 403},
+      {"not_found_error", 404},       {"conflict_error", 409},
+      {"request_too_large", 413},     {"rate_limit_error", 429},
+      {"timeout_error", 504},         {"overloaded_error", 529}};
+  for (const auto& [name, status] : kStatuses) {
+    if (name == type) return status;
+  }
+  return 500;
+}
+
+}  // namespace
+
+std::optional<absl::Duration> RetryAfter(const HttpHeaders& headers,
+                                         absl::Time now) {
+  double number = 0;
+  absl::Duration delay;
+  absl::string_view in_ms = HeaderValue(headers, "retry-after-ms");
+  absl::string_view text = HeaderValue(headers, "retry-after");
+  absl::Time date;
+  if (absl::SimpleAtod(in_ms, &number)) {
+    delay = absl::Milliseconds(number);
+  } else if (absl::SimpleAtod(text, &number)) {
+    delay = absl::Seconds(number);
+  } else if (absl::ParseTime("%a, %d %b %Y %H:%M:%S GMT", text, &date,
+                             nullptr)) {
+    delay = std::max(date - now, absl::ZeroDuration());
+  } else {
+    return std::nullopt;
+  }
+  // Guards against "nan" and "inf", which SimpleAtod reads.
+  if (delay < absl::ZeroDuration() || delay > absl::Hours(24 * 366)) {
+    return std::nullopt;
+  }
+  return delay;
+}
+
+ApiError ErrorOfAnswer(std::string operation, const HttpResponse& response,
+                       absl::Time now) {
+  ApiError error;
+  error.operation = std::move(operation);
+  error.http_status = response.status;
+  if (!ReadEnvelope(response.body, error)) {
+    error.message = absl::StrCat("HTTP ", response.status, " without an error "
+                                 "object: ",
+                                 response.body.substr(0, 200));
+  }
+  if (error.request_id.empty()) {
+    error.request_id =
+        std::string(HeaderValue(response.headers, "request-id"));
+  }
+  error.retry_after = RetryAfter(response.headers, now);
+  error.maybe_executed = response.status < 400 || response.status >= 500 ||
+                         response.status == 408;
+  return error;
+}
+
+ApiError ErrorOfLoss(std::string operation, const absl::Status& status) {
+  ApiError error;
+  error.operation = std::move(operation);
+  error.message = std::string(status.message());
+  error.maybe_executed = GetHttpExecuted(status) != HttpExecuted::kNo;
+  return error;
+}
+
+ApiError ErrorOfFrame(std::string operation, absl::string_view data) {
+  ApiError error;
+  error.operation = std::move(operation);
+  if (!ReadEnvelope(data, error)) {
+    error.message = absl::StrCat("error frame without an error object: ",
+                                 data.substr(0, 200));
+  }
+  error.http_status = StatusOfType(error.type);
+  return error;
+}
+
+}  // namespace midwatch

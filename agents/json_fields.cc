@@ -1,0 +1,49 @@
+#include "agents/json_fields.h"
+
+#include "absl/strings/numbers.h"
+
+namespace midwatch {
+
+using nlohmann::json;
+
+const json& Member(const json& object, const char* name) {
+  static const json kNull;
+  if (!object.is_object()) return kNull;
+  auto it = object.find(name);
+  return it == object.end() ? kNull : *it;
+}
+
+std::string StringMember(const json& object, const char* name) {
+  const json& value = Member(object, name);
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+std::optional<int64_t> IntMember(const json& object, const char* name) {
+  const json& value = Member(object, name);
+  if (!value.is_number_integer()) return std::nullopt;
+  return value.get<int64_t>();
+}
+
+std::optional<absl::Time> TimeMember(const json& object, const char* name) {
+  absl::Time time;
+  std::string text = StringMember(object, name);
+  if (!absl::ParseTime(absl::RFC3339_full, text, &time, nullptr)) {
+    return std::nullopt;
+  }
+  return time;
+}
+
+std::optional<int64_t> ListCostOf(const json& usage) {
+  constexpr int64_t kMicrosPerCent = 10'000;
+  constexpr int64_t kCentsMax = 1'000'000'000'000;
+  const json& cost = Member(usage, "list_cost");
+  int64_t cents = 0;
+  if (StringMember(cost, "currency") != "USD" ||
+      !absl::SimpleAtoi(StringMember(cost, "amount"), &cents) || cents < 0 ||
+      cents > kCentsMax) {
+    return std::nullopt;
+  }
+  return cents * kMicrosPerCent;
+}
+
+}  // namespace midwatch

@@ -1,0 +1,92 @@
+// A session's events as one sequence that survives cut streams.
+//
+// A stream shows only what comes after it was opened, and knows no cursor. So:
+// open the stream and let it wait, read the history, deliver what was not seen,
+// then go on with the stream and skip what was. Events of our own appear twice
+// under one id (queued, then processed), so what counts as seen is (id,
+// processed or not).
+#ifndef MIDWATCH_AGENTS_SESSION_FEED_H_
+#define MIDWATCH_AGENTS_SESSION_FEED_H_
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "agents/agents_client.h"
+#include "agents/event.h"
+#include "base/coro.h"
+#include "base/executor.h"
+#include "base/random.h"
+
+namespace midwatch {
+
+// Used on one executor's thread; one call at a time.
+class SessionFeed {
+ public:
+  // `client`, `executor` and `random` outlive the feed.
+  SessionFeed(AgentsClient& client, Executor& executor, Random& random,
+              std::string session_id);
+  ~SessionFeed();
+
+  // Events delivered by an earlier feed of the session, in their order: not
+  // delivered again. Call before Open or CatchUp.
+  void MarkSeen(const Event& event);
+
+  // Opens the stream without reading history: for a session that was never
+  // sent to.
+  Async<absl::Status> Open();
+
+  // Opens the stream, then reads the history (whole where `whole`, else from
+  // the last processed event less a minute); Next then delivers what was
+  // missed. A session that is over may refuse its stream (400, 409): its
+  // history is then all there is, and Next returns the refusal after it.
+  Async<absl::Status> CatchUp(bool whole);
+
+  // The next event, once. Reopens lost streams with backoff (500 ms doubling to
+  // 10 s, jittered, reset by any event, and never less than the service asks
+  // for) for as long as the failures are kUnavailable or kDeadlineExceeded; any
+  // other failure is returned.
+  //   kCancelled  Close was called
+  Async<absl::StatusOr<Event>> Next();
+
+  // Whether Next would return at once. While it would, what was delivered is
+  // not yet the whole of what is known.
+  bool has_backlog() const { return !backlog_.empty(); }
+
+  // Ends a Next that waits and all later ones. On the executor's thread.
+  void Close();
+
+ private:
+  // Whether `event` is new; remembers it.
+  bool TakeNew(const Event& event);
+  void Forget();
+  // Waits before the stream is opened again; ends early at Close.
+  Async<void> BackOff();
+
+  AgentsClient& client_;
+  Executor& executor_;
+  Random& random_;
+  const std::string session_id_;
+  std::unique_ptr<EventStream> stream_;
+  std::deque<Event> backlog_;
+  // What was delivered, by (id, processed or not); `seen_order_` holds the
+  // processed ones with their time. Those too old for any later history read
+  // are forgotten, so a long session does not grow it.
+  std::set<std::pair<std::string, bool>> seen_;
+  std::deque<std::pair<absl::Time, std::string>> seen_order_;
+  std::optional<absl::Time> last_processed_at_;
+  absl::Status refusal_;
+  int failures_in_a_row_ = 0;
+  absl::Duration asked_to_wait_;  // the last failure's retry-after
+  bool closed_ = false;
+  Mailbox<bool> closed_box_;  // one value, at Close
+};
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_AGENTS_SESSION_FEED_H_

@@ -1,0 +1,258 @@
+#include "tests/sim/sim_world.h"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "store/queue_writer.h"
+
+namespace midwatch::sim {
+namespace {
+
+constexpr absl::Duration kLinkLatency = absl::Milliseconds(1);
+
+// Sessions by what they say they were made for.
+std::map<std::string, std::vector<testing::FakeSessionView>> ByAttempt(
+    const testing::FakeAgentsService& service) {
+  std::map<std::string, std::vector<testing::FakeSessionView>> result;
+  for (testing::FakeSessionView& session : service.Sessions()) {
+    std::string key = absl::StrCat(session.metadata["midwatch_task"], "/",
+                                   session.metadata["midwatch_attempt"]);
+    result[key].push_back(std::move(session));
+  }
+  return result;
+}
+
+}  // namespace
+
+World::World(uint64_t seed) : random(seed) {
+  SetLogSink([this](LogLevel, absl::string_view line) { Trace(line); });
+  service = std::make_unique<testing::FakeAgentsService>(NewExecutor(), clock);
+}
+
+World::~World() {
+  while (!workers_.empty()) CrashWorker(workers_.begin()->first);
+  if (scheduler_ != nullptr) CrashScheduler();
+  service.reset();  // before the executors that it knows
+  SetLogSink(nullptr);
+}
+
+testing::FakeExecutor& World::NewExecutor() {
+  executors_.push_back(std::make_unique<testing::FakeExecutor>(time));
+  return *executors_.back();
+}
+
+void World::StartScheduler() {
+  scheduler_executor_ = &NewExecutor();
+  auto life = std::make_unique<SchedulerLife>();
+  SqliteStoreOptions options{.dir = dir_ / "store", .threads = false,
+                             .watch_disk_space = false};
+  absl::StatusOr<std::unique_ptr<Store>> store =
+      OpenSqliteStore(*scheduler_executor_, pool_, clock, random, options);
+  ASSERT_TRUE(store.ok()) << store.status();
+  life->store = *std::move(store);
+  life->scheduler = std::make_unique<Scheduler>(*scheduler_executor_, clock,
+                                                random, *life->store);
+  scheduler_ = std::move(life);
+  bool ready = false;
+  scheduler_->scheduler->Start([&](absl::Status status) {
+    EXPECT_TRUE(status.ok()) << status;
+    ready = true;
+  });
+  time.RunUntilIdle();
+  EXPECT_TRUE(ready);
+  Trace("scheduler started");
+}
+
+void World::CrashScheduler() {
+  Trace("scheduler crashed");
+  scheduler_executor_->Stop();
+  scheduler_.reset();
+  ++counts.scheduler_crashes;
+}
+
+// A request that arrives where no scheduler is, or that it does not live to
+// run, is lost.
+void World::PostToScheduler(absl::AnyInvocable<void(Scheduler&)> call) {
+  if (scheduler_ == nullptr) return;
+  Scheduler* scheduler = scheduler_->scheduler.get();
+  scheduler_executor_->After(
+      kLinkLatency,
+      [scheduler, call = std::move(call)]() mutable { call(*scheduler); });
+}
+
+void World::StartWorker(const std::string& name, int capacity) {
+  testing::FakeExecutor& executor = NewExecutor();
+  worker_executors_[name] = &executor;
+  auto life = std::make_unique<WorkerLife>();
+  life->transport =
+      std::make_unique<testing::FakeAgentsTransport>(*service, executor, name);
+  AgentsClientOptions options;
+  options.base_url = "https://agents.test";
+  options.api_key = "key";
+  life->client = std::make_unique<AgentsClient>(*life->transport, executor,
+                                                clock, options);
+  life->scheduler = MakeDirectSchedulerClient(
+      executor, [this](absl::AnyInvocable<void(Scheduler&)> call) {
+        PostToScheduler(std::move(call));
+      });
+  absl::StatusOr<ArtifactDirectory> directory =
+      ArtifactDirectory::Open(dir_ / "artifacts");
+  ASSERT_TRUE(directory.ok()) << directory.status();
+  life->artifacts =
+      MakeDirectoryArtifactStore(*std::move(directory), pool_, executor);
+  WorkerParts parts{executor,        clock,
+                    random,          *life->scheduler,
+                    *life->artifacts, {{"default", life->client.get()}}};
+  life->worker = std::make_unique<Worker>(
+      std::move(parts), WorkerOptions{.description = name, .capacity = capacity});
+  Worker* worker = life->worker.get();
+  executor.Post([worker] { worker->Start(); });
+  workers_[name] = std::move(life);
+  Trace(absl::StrCat("worker started ", name));
+}
+
+void World::CrashWorker(const std::string& name) {
+  Trace(absl::StrCat("worker crashed ", name));
+  worker_executors_[name]->Stop();
+  workers_.erase(name);
+  ++counts.worker_crashes;
+}
+
+void World::StallWorker(const std::string& name, bool stalled) {
+  Trace(absl::StrCat(stalled ? "worker stalls " : "worker wakes ", name));
+  worker_executors_[name]->SetStalled(stalled);
+  if (stalled) ++counts.stalls;
+}
+
+void World::SubmitBatch(int tasks) {
+  request_id_ = "sim-batch";
+  std::vector<v1::SubmitBatchRequest> steps(3);
+  for (v1::SubmitBatchRequest& step : steps) step.set_request_id(request_id_);
+  v1::OpenBatch& open = *steps[0].mutable_open();
+  open.set_name("night");
+  v1::TaskSpec& spec = *open.mutable_spec();
+  spec.mutable_agent()->set_definition_json(
+      R"({"name":"sim","model":"claude-sonnet-5-5"})");
+  spec.set_prompt("Do {{what}}.");
+  spec.mutable_expect()->add_files("result.json");
+  for (int i = 0; i < tasks; ++i) {
+    v1::TaskLine& line = *steps[1].mutable_chunk()->add_lines();
+    line.set_name(absl::StrCat("task-", i));
+    (*line.mutable_parameters())["what"] = absl::StrCat("number ", i);
+  }
+  steps[2].mutable_seal()->set_lines(tasks);
+  for (const v1::SubmitBatchRequest& step : steps) {
+    std::optional<absl::Status> status;
+    scheduler_->scheduler->SubmitBatchStep(
+        step, [&](absl::StatusOr<v1::SubmitBatchResponse> response) {
+          status = response.status();
+        });
+    time.RunUntilIdle();
+    ASSERT_TRUE(status.has_value() && status->ok());
+  }
+}
+
+template <typename T>
+T World::Read(absl::AnyInvocable<absl::StatusOr<T>(StoreReader&)> work) {
+  std::optional<absl::StatusOr<T>> result;
+  scheduler_->store->Read<T>(
+      std::move(work), [&](absl::StatusOr<T> r) { result = std::move(r); });
+  time.RunUntilIdle();
+  EXPECT_TRUE(result.has_value() && result->ok());
+  return result.has_value() && result->ok() ? **std::move(result) : T();
+}
+
+BatchRecord World::Batch() {
+  return Read<std::vector<BatchRecord>>([](StoreReader& reader) {
+           return reader.ListBatches("night", INT64_MAX, 1);
+         })
+      .at(0);
+}
+
+std::vector<TaskRecord> World::Tasks() {
+  return Read<std::vector<TaskRecord>>([](StoreReader& reader) {
+    return reader.ListTasks({}, 0, 1'000'000);
+  });
+}
+
+std::vector<JournalRecord> World::Journal() {
+  int64_t batch = Batch().key.row;
+  return Read<std::vector<JournalRecord>>([batch](StoreReader& reader) {
+    return reader.ListJournal(batch, 0, 10'000'000);
+  });
+}
+
+void World::CheckAlways() {
+  for (const auto& [attempt, sessions] : ByAttempt(*service)) {
+    int charged = 0;
+    for (const testing::FakeSessionView& session : sessions) {
+      charged += session.charged ? 1 : 0;
+    }
+    EXPECT_LE(charged, 1) << "attempt " << attempt << " was paid twice";
+  }
+}
+
+void World::CheckAtEnd(int tasks) {
+  CheckAlways();
+  BatchRecord batch = Batch();
+  EXPECT_EQ(batch.state, v1::BATCH_STATE_DONE);
+  EXPECT_EQ(batch.counts[v1::TASK_STATE_SUCCEEDED], tasks);
+  EXPECT_EQ(batch.reserved, 0);
+
+  int64_t reserved = 0, charged = 0;
+  std::map<int64_t, int> settles;
+  for (const JournalRecord& entry : Journal()) {
+    reserved += entry.reserve_delta;
+    charged += entry.charge_delta;
+    if (entry.kind == JournalKind::kSettled) ++settles[entry.task->row];
+  }
+  EXPECT_EQ(reserved, batch.reserved) << "the journal and the balance differ";
+  EXPECT_EQ(charged, batch.charged) << "the journal and the balance differ";
+  EXPECT_EQ(settles.size(), static_cast<size_t>(tasks));
+  for (const auto& [task, times] : settles) {
+    EXPECT_EQ(times, 1) << "task " << task;
+  }
+
+  int64_t cost = 0;
+  for (const testing::FakeSessionView& session : service->Sessions()) {
+    cost += session.cost_cents * 10'000;
+    EXPECT_LE(session.user_messages.size(), 1u)
+        << session.id << " was sent its first message twice";
+    if (session.charged) {
+      EXPECT_TRUE(session.archived) << session.id << " was left behind";
+    }
+  }
+  EXPECT_EQ(cost, batch.charged) << "the service's sum and ours differ";
+  for (const TaskRecord& task : Tasks()) {
+    EXPECT_EQ(task.state, v1::TASK_STATE_SUCCEEDED) << task.name;
+    EXPECT_EQ(task.ending.outputs_size(), 1) << task.name;
+    EXPECT_EQ(task.ending.final_message(), "Done.") << task.name;
+  }
+}
+
+void World::Trace(absl::string_view line) {
+  trace_.Update(absl::StrCat(absl::ToInt64Microseconds(time.Elapsed()), " "));
+  trace_.Update(line);
+  trace_.Update("\n");
+}
+
+std::string World::TraceHash() {
+  for (const JournalRecord& entry : Journal()) {
+    trace_.Update(absl::StrCat(
+        entry.seq, " ", absl::ToUnixMicros(entry.at), " ",
+        static_cast<int>(entry.kind), " ", entry.task_name, " ", entry.attempt,
+        " ", entry.charge_delta, " ", entry.why, "\n"));
+  }
+  for (const testing::FakeSessionView& session : service->Sessions()) {
+    for (const std::string& event : service->History(session.id)) {
+      trace_.Update(event);
+    }
+  }
+  return trace_.FinishHex();
+}
+
+}  // namespace midwatch::sim

@@ -1,0 +1,660 @@
+#include "tests/testing/fake_agents_service.h"
+
+#include <algorithm>
+#include <deque>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "net/sse.h"
+
+namespace midwatch::testing {
+namespace {
+
+using nlohmann::json;
+
+constexpr absl::Duration kInterruptDelay = absl::Milliseconds(50);
+
+// A request's address, taken apart.
+struct Route {
+  std::string method;
+  std::vector<std::string> path;  // without "v1"
+  std::multimap<std::string, std::string> query;
+
+  std::string QueryValue(const std::string& name) const {
+    auto it = query.find(name);
+    return it == query.end() ? "" : it->second;
+  }
+  bool Is(const char* wanted_method, const char* first, size_t segments,
+          const char* last = nullptr) const {
+    return method == wanted_method && path.size() == segments &&
+           path[0] == first && (last == nullptr || path.back() == last);
+  }
+};
+
+std::string PercentDecode(absl::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    int value = 0;
+    if (text[i] == '%' && i + 2 < text.size() &&
+        absl::SimpleHexAtoi(text.substr(i + 1, 2), &value)) {
+      out.push_back(static_cast<char>(value));
+      i += 2;
+    } else {
+      out.push_back(text[i]);
+    }
+  }
+  return out;
+}
+
+Route ParseRoute(const HttpRequest& request) {
+  Route route;
+  route.method = request.method;
+  size_t start = request.url.find("/v1/");
+  if (start == std::string::npos) return route;
+  std::pair<std::string, std::string> parts = absl::StrSplit(
+      request.url.substr(start + 4), absl::MaxSplits('?', 1));
+  for (absl::string_view segment : absl::StrSplit(parts.first, '/')) {
+    route.path.push_back(PercentDecode(segment));
+  }
+  for (absl::string_view pair :
+       absl::StrSplit(parts.second, '&', absl::SkipEmpty())) {
+    std::pair<absl::string_view, absl::string_view> kv =
+        absl::StrSplit(pair, absl::MaxSplits('=', 1));
+    route.query.emplace(PercentDecode(kv.first), PercentDecode(kv.second));
+  }
+  return route;
+}
+
+std::string OperationOf(const Route& route) {
+  if (route.Is("POST", "agents", 1)) return "create_agent";
+  if (route.Is("GET", "agents", 2)) return "get_agent";
+  if (route.Is("POST", "environments", 1)) return "create_environment";
+  if (route.Is("POST", "sessions", 1)) return "create_session";
+  if (route.Is("GET", "sessions", 1)) return "list_sessions";
+  if (route.Is("GET", "sessions", 2)) return "get_session";
+  if (route.Is("POST", "sessions", 3, "archive")) return "archive_session";
+  if (route.Is("POST", "sessions", 3, "events")) return "send_events";
+  if (route.Is("GET", "sessions", 3, "events")) return "list_events";
+  if (route.Is("GET", "sessions", 4, "stream")) return "stream_events";
+  if (route.Is("POST", "files", 1)) return "upload_file";
+  if (route.Is("GET", "files", 1)) return "list_files";
+  if (route.Is("GET", "files", 3, "content")) return "download_file";
+  return "unknown";
+}
+
+FakeReply Ok(const json& body) {
+  FakeReply reply;
+  reply.body = body.dump();
+  return reply;
+}
+
+FakeReply Refuse(int status, const std::string& type,
+                 const std::string& message) {
+  FakeReply reply;
+  reply.status = status;
+  json error = {{"type", type}, {"message", message}};
+  reply.body = json({{"type", "error"}, {"error", error}}).dump();
+  return reply;
+}
+
+FakeReply NotFound(const std::string& what) {
+  return Refuse(404, "not_found_error", absl::StrCat(what, " not found"));
+}
+
+FakeReply Invalid(const std::string& message) {
+  return Refuse(400, "invalid_request_error", message);
+}
+
+std::string Text(const json& content) {
+  std::string text;
+  for (const json& block : content) text += block.value("text", "");
+  return text;
+}
+
+json Money(int64_t cents) {
+  return {{"amount", absl::StrCat(cents)}, {"currency", "USD"}};
+}
+
+struct Queued {
+  json event;
+  std::string text;
+};
+
+struct StoredFile {
+  std::string id;
+  std::string name;
+  std::string bytes;
+  std::string session_id;  // "" for uploads
+  absl::Time listed_at;
+};
+
+struct Session {
+  FakeSessionView view;
+  std::vector<json> history;
+  std::deque<Queued> queue;
+  int turns = 0;
+  // Set from the moment at which the next turn is certain until its end.
+  std::optional<FakeTurn> turn;
+  Executor::TimerId timer = 0;
+};
+
+}  // namespace
+
+struct FakeAgentsService::Impl {
+  Impl(FakeAgentsService& owner, Executor& on, const Clock& with,
+       FakeAgentsOptions opts)
+      : service(owner), executor(on), clock(with), options(opts) {
+    Ping();
+  }
+  ~Impl() {
+    executor.Cancel(ping);
+    for (auto& [id, session] : sessions) executor.Cancel(session.timer);
+  }
+
+  struct Stream {
+    std::string session_id;
+    Sink sink;
+  };
+
+  std::string NewId(const char* prefix) {
+    return absl::StrFormat("%s_%06d", prefix, next_id++);
+  }
+  std::string Stamp() const {
+    return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", clock.Now(),
+                            absl::UTCTimeZone());
+  }
+
+  void Ping() {
+    ping = executor.After(options.ping_every, [this] {
+      for (auto& [id, stream] : streams) {
+        stream.sink(FormatSseFrame("ping", "{\"type\":\"ping\"}"));
+      }
+      Ping();
+    });
+  }
+
+  // ---- Events ----
+
+  void WriteToStreams(const std::string& session_id, const json& event) {
+    std::string frame =
+        FormatSseFrame(event["type"].get<std::string>(), event.dump());
+    std::vector<int64_t> ids;
+    for (auto& [id, stream] : streams) {
+      if (stream.session_id == session_id) ids.push_back(id);
+    }
+    for (int64_t id : ids) {
+      FakeStreamFault fault = service.hooks.on_stream_event
+                                  ? service.hooks.on_stream_event(session_id)
+                                  : FakeStreamFault::kNone;
+      if (fault == FakeStreamFault::kCut) {
+        Cut(id);
+        continue;
+      }
+      streams.at(id).sink(fault == FakeStreamFault::kDouble ? frame + frame
+                                                            : frame);
+    }
+  }
+
+  void Cut(int64_t id) {
+    Sink sink = std::move(streams.at(id).sink);
+    streams.erase(id);
+    sink("");
+  }
+
+  void CutAll(const std::string& session_id) {
+    std::vector<int64_t> ids;
+    for (auto& [id, stream] : streams) {
+      if (session_id.empty() || stream.session_id == session_id) {
+        ids.push_back(id);
+      }
+    }
+    for (int64_t id : ids) Cut(id);
+  }
+
+  // Records an event as processed now and shows it.
+  json Emit(Session& session, json event) {
+    if (!event.contains("id")) event["id"] = NewId("sevt");
+    event["processed_at"] = Stamp();
+    session.history.push_back(event);
+    WriteToStreams(session.view.id, event);
+    return event;
+  }
+
+  // ---- Turns ----
+
+  void ScheduleTurn(Session& session) {
+    if (session.turn || session.queue.empty()) return;
+    FakePrompt prompt{session.view.id, session.view.metadata,
+                      session.queue.front().text, session.turns + 1};
+    session.turn =
+        service.hooks.script ? service.hooks.script(prompt) : FakeTurn();
+    session.timer =
+        executor.After(session.turn->queued_for, [this, &session] {
+          StartTurn(session);
+        });
+  }
+
+  void StartTurn(Session& session) {
+    Queued message = std::move(session.queue.front());
+    session.queue.pop_front();
+    ++session.turns;
+    session.view.charged = true;
+    session.view.status = "running";
+    Emit(session, std::move(message.event));
+    Emit(session, {{"type", "session.status_running"}});
+    Emit(session, {{"type", "span.model_request_start"}});
+    for (int i = 0; i < session.turn->tool_calls; ++i) {
+      json use = Emit(session, {{"type", "agent.tool_use"},
+                                {"name", "bash"},
+                                {"input", {{"command", "true"}}},
+                                {"evaluated_permission", "allow"}});
+      open_tools[session.view.id].push_back(use["id"]);
+    }
+    if (session.turn->stop_reason == "never") return;
+    session.timer = executor.After(
+        session.turn->duration, [this, &session] { FinishTurn(session); });
+  }
+
+  void FinishTurn(Session& session) {
+    FakeTurn turn = *session.turn;
+    for (const std::string& id : open_tools[session.view.id]) {
+      Emit(session, {{"type", "agent.tool_result"},
+                     {"tool_use_id", id},
+                     {"content", json::array()}});
+    }
+    json block = {{"type", "text"}, {"text", turn.message}};
+    Emit(session, {{"type", "agent.message"},
+                   {"content", json::array({block})}});
+    Emit(session, {{"type", "span.model_request_end"}});
+    for (const FakeFile& file : turn.files) {
+      std::string id = NewId("file");
+      files.push_back({id, file.name, file.bytes, session.view.id,
+                       clock.Now() + options.file_delay});
+    }
+    if (!turn.error_type.empty()) {
+      Emit(session, {{"type", "session.error"},
+                     {"error",
+                      {{"type", turn.error_type},
+                       {"message", "scripted"},
+                       {"retry_status", {{"type", "exhausted"}}}}}});
+      session.queue.clear();
+    }
+    if (turn.stop_reason == "terminated") {
+      EndSession(session);
+      return;
+    }
+    GoIdle(session, turn.stop_reason, turn.cost_cents);
+  }
+
+  void GoIdle(Session& session, std::string reason, int64_t cents) {
+    open_tools.erase(session.view.id);
+    session.view.cost_cents += cents;
+    if (AtBudget(session)) reason = "budget_reached";
+    session.view.status = "idle";
+    session.turn.reset();
+    Emit(session,
+         {{"type", "session.usage"},
+          {"usage", {{"list_cost", Money(session.view.cost_cents)}}}});
+    Emit(session, {{"type", "session.status_idle"},
+                   {"stop_reason", {{"type", reason}}}});
+    ScheduleTurn(session);
+  }
+
+  bool AtBudget(const Session& session) const {
+    return session.view.cost_cents >= session.view.budget_cents;
+  }
+
+  void EndSession(Session& session) {
+    executor.Cancel(session.timer);
+    session.turn.reset();
+    session.view.status = "terminated";
+    Emit(session, {{"type", "session.status_terminated"}});
+    CutAll(session.view.id);
+  }
+
+  void Interrupt(Session& session) {
+    ++session.view.interrupts;
+    if (AtBudget(session)) return;
+    bool running = session.view.status == "running";
+    Emit(session, {{"type", "user.interrupt"}});
+    if (!running) return;
+    executor.Cancel(session.timer);
+    session.timer = executor.After(kInterruptDelay, [this, &session] {
+      GoIdle(session, "end_turn", session.turn->cost_cents);
+    });
+  }
+
+  // ---- Requests ----
+
+  json Object(const Session& session) const {
+    const FakeSessionView& view = session.view;
+    json usage = json::object();
+    if (view.charged) usage["list_cost"] = Money(view.cost_cents);
+    return {{"id", view.id},
+            {"type", "session"},
+            {"status", view.status},
+            {"title", view.title},
+            {"metadata", view.metadata},
+            {"usage", usage},
+            {"created_at", absl::FormatTime(view.created_at)},
+            {"archived_at", view.archived ? json(Stamp()) : json(nullptr)}};
+  }
+
+  FakeReply CreateSession(const json& body) {
+    std::string agent = body["agent"].is_string()
+                            ? body["agent"].get<std::string>()
+                            : body["agent"].value("id", "");
+    if (!agents.contains(agent)) return NotFound(agent);
+    std::string environment = body.value("environment_id", "");
+    if (!environments.contains(environment)) return NotFound(environment);
+    std::string id = NewId("sesn");
+    Session& session = sessions[id];
+    session.view.id = id;
+    session.view.status = "idle";
+    session.view.title = body.value("title", "");
+    session.view.agent_id = agent;
+    session.view.environment_id = environment;
+    session.view.created_at = clock.Now();
+    session.view.metadata =
+        body.value("metadata", std::map<std::string, std::string>());
+    session.view.budget_cents = INT64_MAX;
+    if (body.contains("budget")) {
+      std::string amount = body["budget"]["max_list_cost"]["amount"];
+      if (!absl::SimpleAtoi(amount, &session.view.budget_cents)) {
+        return Invalid("budget");
+      }
+    }
+    for (const json& resource : body.value("resources", json::array())) {
+      session.view.mounts.push_back(resource.value("mount_path", ""));
+    }
+    return Ok(Object(session));
+  }
+
+  FakeReply Archive(Session& session) {
+    if (session.view.status == "running") {
+      return Invalid("a running session cannot be archived");
+    }
+    if (!session.view.archived) {
+      session.view.archived = true;
+      EndSession(session);
+    }
+    return Ok(Object(session));
+  }
+
+  FakeReply Send(Session& session, const json& body) {
+    if (session.view.status == "terminated") {
+      return Refuse(options.archived_refusal, "invalid_request_error",
+                    "the session takes no more events");
+    }
+    json data = json::array();
+    for (const json& event : body.value("events", json::array())) {
+      std::string type = event.value("type", "");
+      if (type == "user.interrupt") {
+        Interrupt(session);
+      } else if (type != "user.message" || AtBudget(session)) {
+        return Invalid(absl::StrCat(type, " is not accepted now"));
+      } else {
+        json queued = event;
+        queued["id"] = NewId("sevt");
+        queued["processed_at"] = nullptr;
+        std::string text = Text(event["content"]);
+        session.view.user_messages.push_back(text);
+        session.queue.push_back({queued, text});
+        WriteToStreams(session.view.id, queued);
+        data.push_back(queued);
+        ScheduleTurn(session);
+      }
+    }
+    return Ok({{"data", data}});
+  }
+
+  FakeReply ListEvents(const Session& session, const Route& route) const {
+    auto types = route.query.equal_range("types[]");
+    std::string from = route.QueryValue("created_at[gte]");
+    json data = json::array();
+    auto take = [&](const json& event) {
+      bool wanted = types.first == types.second;
+      for (auto it = types.first; it != types.second; ++it) {
+        wanted |= it->second == event["type"];
+      }
+      // The stamps are of one form, so they compare as text.
+      bool late_enough = from.empty() || (event["processed_at"].is_string() &&
+                                          event["processed_at"] >= from);
+      if (wanted && late_enough) data.push_back(event);
+    };
+    for (const json& event : session.history) take(event);
+    for (const Queued& queued : session.queue) take(queued.event);
+    // Pages, so that clients' paging is exercised: a cursor is an offset.
+    size_t offset = 0, limit = 1000;
+    (void)absl::SimpleAtoi(route.QueryValue("page"), &offset);
+    (void)absl::SimpleAtoi(route.QueryValue("limit"), &limit);
+    size_t end = std::min(data.size(), offset + limit);
+    json page = json::array();
+    for (size_t i = offset; i < end; ++i) page.push_back(data[i]);
+    return Ok({{"data", page},
+               {"next_page",
+                end < data.size() ? json(absl::StrCat(end)) : json(nullptr)}});
+  }
+
+  FakeReply OpenStream(const Session& session, Sink sink) {
+    FakeReply reply;
+    reply.stream = next_stream++;
+    reply.headers = {{"content-type", "text/event-stream"}};
+    streams[reply.stream] = {session.view.id, std::move(sink)};
+    return reply;
+  }
+
+  FakeReply ListSessions(const Route& route) const {
+    json data = json::array();
+    bool archived = route.QueryValue("include_archived") == "true";
+    for (const auto& [id, session] : sessions) {
+      if (archived || !session.view.archived) data.push_back(Object(session));
+    }
+    return Ok({{"data", data}, {"next_page", nullptr}});
+  }
+
+  FakeReply ListFiles(const Route& route) const {
+    std::string scope = route.QueryValue("scope_id");
+    json data = json::array();
+    for (auto file = files.rbegin(); file != files.rend(); ++file) {
+      if (file->session_id != scope || file->listed_at > clock.Now()) continue;
+      data.push_back({{"id", file->id},
+                      {"type", "file"},
+                      {"filename", file->name},
+                      {"size_bytes", file->bytes.size()},
+                      {"downloadable", !scope.empty()}});
+    }
+    return Ok({{"data", data}, {"next_page", nullptr}});
+  }
+
+  FakeReply Download(const std::string& id) const {
+    for (const StoredFile& file : files) {
+      if (file.id != id) continue;
+      FakeReply reply;
+      reply.body = file.bytes;
+      return reply;
+    }
+    return NotFound(id);
+  }
+
+  FakeReply Upload(const std::string& body) {
+    std::string id = NewId("file");
+    files.push_back({id, "upload", body, "", clock.Now()});
+    return Ok({{"id", id}, {"filename", "upload"}, {"downloadable", false}});
+  }
+
+  FakeReply HandleSession(const std::string& operation, const Route& route,
+                          const json& body, Sink sink) {
+    auto it = sessions.find(route.path[1]);
+    if (it == sessions.end()) return NotFound(route.path[1]);
+    Session& session = it->second;
+    if (operation == "get_session") return Ok(Object(session));
+    if (operation == "archive_session") return Archive(session);
+    if (operation == "send_events") return Send(session, body);
+    if (operation == "list_events") return ListEvents(session, route);
+    return OpenStream(session, std::move(sink));
+  }
+
+  FakeReply Handle(const Route& route, const std::string& text, Sink sink) {
+    std::string operation = OperationOf(route);
+    if (operation == "upload_file") return Upload(text);
+    if (operation == "download_file") return Download(route.path[1]);
+    if (operation == "list_files") return ListFiles(route);
+    json body = text.empty() ? json::object() : json::parse(text);
+    if (operation == "create_agent") {
+      std::string id = NewId("agent");
+      agents[id] = text;
+      ++agents_made;
+      return Ok({{"id", id}, {"type", "agent"}, {"version", 1}});
+    }
+    if (operation == "get_agent") {
+      if (!agents.contains(route.path[1])) return NotFound(route.path[1]);
+      return Ok({{"id", route.path[1]}, {"type", "agent"}, {"version", 1}});
+    }
+    if (operation == "create_environment") {
+      std::string id = NewId("env");
+      environments[id] = text;
+      return Ok({{"id", id}, {"type", "environment"}});
+    }
+    if (operation == "create_session") return CreateSession(body);
+    if (operation == "list_sessions") return ListSessions(route);
+    if (operation == "unknown") return NotFound("path");
+    return HandleSession(operation, route, body, std::move(sink));
+  }
+
+  FakeAgentsService& service;
+  Executor& executor;
+  const Clock& clock;
+  const FakeAgentsOptions options;
+  int next_id = 1;
+  int64_t next_stream = 1;
+  int agents_made = 0;
+  std::map<std::string, std::string> agents;  // definitions by id
+  std::map<std::string, std::string> environments;
+  // Values keep their address: timers refer to them.
+  std::map<std::string, Session> sessions;
+  std::map<std::string, std::vector<std::string>> open_tools;
+  std::vector<StoredFile> files;
+  std::map<int64_t, Stream> streams;
+  std::map<std::string, int> calls;
+  Executor::TimerId ping = 0;
+};
+
+FakeAgentsService::FakeAgentsService(Executor& executor, const Clock& clock,
+                                     FakeAgentsOptions options)
+    : executor_(executor),
+      impl_(std::make_unique<Impl>(*this, executor, clock, options)) {}
+
+FakeAgentsService::~FakeAgentsService() = default;
+
+FakeCall FakeAgentsService::Describe(const std::string& node,
+                                     const HttpRequest& request) {
+  Route route = ParseRoute(request);
+  FakeCall call;
+  call.node = node;
+  call.operation = OperationOf(route);
+  if (route.path.size() > 1 && route.path[0] == "sessions") {
+    call.session_id = route.path[1];
+  }
+  call.number = ++impl_->calls[call.operation];
+  return call;
+}
+
+FakeReply FakeAgentsService::Handle(const HttpRequest& request,
+                                    const std::string& body, Sink sink) {
+  Route route = ParseRoute(request);
+  if (HeaderValue(request.headers, "x-api-key").empty()) {
+    return Refuse(401, "authentication_error", "no key");
+  }
+  bool file_bytes = !route.path.empty() && route.path[0] == "files" &&
+                    route.query.find("scope_id") == route.query.end();
+  if (HeaderValue(request.headers, "anthropic-beta").empty() != file_bytes) {
+    return NotFound("path (beta header)");
+  }
+  FakeReply reply = impl_->Handle(route, body, std::move(sink));
+  reply.headers.emplace_back("request-id", impl_->NewId("req"));
+  return reply;
+}
+
+void FakeAgentsService::CloseStream(int64_t stream) {
+  impl_->streams.erase(stream);
+}
+
+void FakeAgentsService::CutStreams(const std::string& session_id) {
+  impl_->CutAll(session_id);
+}
+
+std::vector<FakeSessionView> FakeAgentsService::Sessions() const {
+  std::vector<FakeSessionView> views;
+  for (const auto& [id, session] : impl_->sessions) {
+    views.push_back(session.view);
+  }
+  return views;
+}
+
+std::vector<FakeSessionView> FakeAgentsService::SessionsWith(
+    const std::string& key, const std::string& value) const {
+  std::vector<FakeSessionView> views;
+  for (const auto& [id, session] : impl_->sessions) {
+    auto it = session.view.metadata.find(key);
+    if (it != session.view.metadata.end() && it->second == value) {
+      views.push_back(session.view);
+    }
+  }
+  return views;
+}
+
+std::optional<FakeSessionView> FakeAgentsService::Find(
+    const std::string& session_id) const {
+  auto it = impl_->sessions.find(session_id);
+  if (it == impl_->sessions.end()) return std::nullopt;
+  return it->second.view;
+}
+
+std::vector<std::string> FakeAgentsService::History(
+    const std::string& session_id) const {
+  std::vector<std::string> out;
+  auto it = impl_->sessions.find(session_id);
+  if (it == impl_->sessions.end()) return out;
+  for (const json& event : it->second.history) out.push_back(event.dump());
+  return out;
+}
+
+int FakeAgentsService::Calls(const std::string& operation) const {
+  auto it = impl_->calls.find(operation);
+  return it == impl_->calls.end() ? 0 : it->second;
+}
+
+int FakeAgentsService::Streams(const std::string& session_id) const {
+  int count = 0;
+  for (const auto& [id, stream] : impl_->streams) {
+    count += stream.session_id == session_id;
+  }
+  return count;
+}
+
+int FakeAgentsService::agents() const { return impl_->agents_made; }
+
+int FakeAgentsService::environments() const {
+  return static_cast<int>(impl_->environments.size());
+}
+
+void FakeAgentsService::ForgetAgents() { impl_->agents.clear(); }
+
+void FakeAgentsService::DeleteSession(const std::string& session_id) {
+  auto it = impl_->sessions.find(session_id);
+  if (it == impl_->sessions.end()) return;
+  executor_.Cancel(it->second.timer);
+  impl_->WriteToStreams(session_id, {{"type", "session.deleted"},
+                                     {"id", impl_->NewId("sevt")},
+                                     {"processed_at", impl_->Stamp()}});
+  impl_->CutAll(session_id);
+  impl_->sessions.erase(it);
+}
+
+}  // namespace midwatch::testing

@@ -1,0 +1,248 @@
+// One attempt at this worker, from its grant to its settle.
+//
+//   start    ensure what the session needs, create it idle, record it
+//   say      open the stream, then send the first message
+//   adopt    go on with a session that an earlier holder recorded
+//   fence    end a session whose first message may still be under way
+//   drive    take in events, say what the outbox holds, until Judge has a
+//            verdict
+//   end      collect outputs, settle
+//
+// No attempt is ever paid for twice: only the recorded session is sent to, its
+// first message is sent once, and whoever cannot know whether it was sent
+// fences instead of sending (docs/guarantees.md).
+//
+// Steps return kAborted where the lease is lost (everything is dropped: the
+// attempt is another's) and kCancelled where the worker drains (it is handed
+// back). Any other failure of a step is this worker's own trouble: it is handed
+// back too.
+#ifndef MIDWATCH_WORKER_ATTEMPT_H_
+#define MIDWATCH_WORKER_ATTEMPT_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "agents/agents_client.h"
+#include "artifacts/artifact_store.h"
+#include "base/clock.h"
+#include "base/coro.h"
+#include "base/executor.h"
+#include "base/random.h"
+#include "worker/archiver.h"
+#include "worker/backoff.h"
+#include "worker/event_pump.h"
+#include "worker/judge.h"
+#include "worker/remote_ids.h"
+#include "worker/scheduler_client.h"
+#include "worker/term.h"
+#include "worker/transcript.h"
+
+namespace midwatch {
+
+// All outlive the attempt.
+struct AttemptParts {
+  Executor& executor;
+  const Clock& clock;
+  Random& random;
+  SchedulerClient& scheduler;
+  ArtifactStore& artifacts;
+  AgentsClient& agents;  // of the lease's account
+  RemoteIds& remote_ids;
+  Archiver& archiver;
+  const WorkerTerm& term;
+  std::string cluster;
+};
+
+class Attempt {
+ public:
+  Attempt(AttemptParts parts, v1::Lease lease);
+  ~Attempt();
+
+  // Runs the attempt to its end. Call once.
+  Async<void> Run();
+
+  // ---- Notices; on the executor's thread ----
+  // The lease is lost. Ends Run soon, with no further word to the scheduler.
+  void Revoke();
+  // Ends Run soon, with the lease handed back.
+  void Drain();
+  void Notice(const v1::SayNotice& notice);
+
+  const v1::LeaseToken& token() const { return lease_.token(); }
+  // Whether the worker still holds the lease, as far as the attempt knows.
+  bool held() const { return !lost_ && !released_; }
+
+ private:
+  struct Wakeup {};
+  struct Fed {
+    absl::StatusOr<Event> event;
+    uint64_t pump;
+  };
+  using Item = std::variant<Wakeup, Fed>;
+  // Nothing: the step is done, go on. A verdict: the attempt ends so.
+  using Step = absl::StatusOr<std::optional<Verdict>>;
+
+  // ---- run_attempt.cc ----
+  Async<absl::StatusOr<Verdict>> BringToVerdict();
+  Async<absl::StatusOr<Verdict>> Drive();
+  // The idle session's verdict is not the last word where the scheduler says
+  // so: false once it is.
+  Async<absl::StatusOr<bool>> GoesOn(const Verdict& verdict);
+  Async<Step> MendFeed();
+  Async<Step> CheckTimeouts();
+  Async<absl::StatusOr<Verdict>> TimeOut(std::string which);
+  absl::Duration NextDeadline() const;
+  Async<void> HandBack();
+
+  // ---- intake.cc: waiting, and what comes meanwhile ----
+  // Why the attempt must stop here; OK: it need not.
+  absl::Status Stopped() const;
+  // Waits for one item and deals with it, for at most `timeout`; stores events
+  // that are due.
+  Async<absl::Status> TakeIn(absl::Duration timeout);
+  // Takes in for `delay`, or until cancel was asked for.
+  Async<absl::Status> Wait(absl::Duration delay);
+  // Until the first `count` messages are seen in the session; false when
+  // `limit` has passed.
+  Async<absl::StatusOr<bool>> WatchForMessages(int count, absl::Duration limit);
+  // Until all that is known of the session is folded.
+  Async<absl::Status> TakeBacklog();
+  void Handle(Fed fed);
+  // Stores a batch, or with `all` everything that waits. Nothing is stored
+  // before it is known that the first message is in the session.
+  Async<absl::Status> Store(bool all);
+  bool FirstMessageKnown() const {
+    return message_proved_ || transcript_.state().messages_seen() > 0;
+  }
+  // Waits until a POST may be started.
+  Async<absl::Status> AwaitPost();
+  // Puts a new feed of the session, not open yet, in place of the one before.
+  void NewFeed();
+  void StopFeed();
+  bool CaughtUp() const;
+
+  // Calls the scheduler until it answers, for as long as the term lives.
+  template <typename Request, typename Response>
+  Async<absl::StatusOr<Response>> Ask(
+      Async<absl::StatusOr<Response>> (SchedulerClient::*method)(Request),
+      Request request);
+  // Reports a failure and does as the scheduler advises about waiting; the
+  // caller looks at the action.
+  Async<absl::StatusOr<v1::AdviseResponse>> TakeAdvice(
+      const v1::Failure& failure, bool session_idle);
+  // The same for a call that executed nothing and could be made again: true to
+  // do so, false to settle.
+  Async<absl::StatusOr<bool>> TryAgain(const v1::Failure& failure);
+
+  // ---- start_session.cc ----
+  Async<Step> StartSession();
+  Async<absl::StatusOr<SessionSpec>> PrepareSession();
+  Async<absl::StatusOr<std::string>> EnsureFile(const v1::Input& input);
+  // Forgets the remote ids that a refused create shows to be gone; false where
+  // there are none.
+  bool ForgetGone(const ApiError& error);
+  Async<absl::Status> Record(std::string nonce, std::string created);
+  Async<Step> SendFirst();
+  Async<Step> OpenStream();
+  // The verdict of a start that came to nothing in time, or before a cancel.
+  std::optional<Verdict> StartIsOver(
+      const std::optional<v1::Failure>& last) const;
+
+  // ---- adopt.cc ----
+  Async<Step> Adopt();
+  Async<absl::Status> Rebuild();
+  Async<Step> Fence();
+  Async<Step> ArchiveForFence();
+  Async<Step> JudgeHistory();
+
+  // ---- outbox.cc ----
+  Async<Step> SayMessages();
+  Async<Step> SayMessage(v1::Say say, int count);
+  Async<absl::StatusOr<bool>> HistoryShows(int count);
+  bool InterruptIsDue() const;
+  Async<absl::Status> SayInterrupt();
+  Async<absl::Status> SendInterrupt();
+  Async<absl::Status> MarkSaid(int number);
+
+  // ---- outputs.cc ----
+  // Stores the session's files and names them in `ending`.
+  Async<absl::Status> CollectOutputs(v1::Ending& ending);
+  Async<absl::StatusOr<std::vector<RemoteFile>>> ListOutputs();
+  Async<absl::StatusOr<v1::Output>> StoreOutput(RemoteFile file);
+  Async<absl::Status> StoreFinalMessage(v1::Ending& ending);
+
+  // ---- settle.cc ----
+  Async<absl::Status> End(Verdict verdict);
+  Async<absl::Status> SetCost(v1::Ending& ending);
+
+  AttemptParts parts_;
+  v1::Lease lease_;
+  std::string session_id_;
+  v1::AttemptPhase phase_;
+  bool fresh_ = false;           // session_id_ was created by this holder
+  bool message_proved_ = false;  // the session refused a fence: it runs
+  Transcript transcript_;
+
+  Mailbox<Item> items_;
+  std::shared_ptr<EventPump> pump_;
+  uint64_t pump_number_ = 0;  // items of earlier pumps are ignored
+  absl::Status feed_failure_;
+  bool storing_ = false;
+
+  bool lost_ = false;
+  bool draining_ = false;
+  bool released_ = false;    // settled or handed back
+  bool handing_back_ = true; // a drain ends what runs; not once it settles
+  bool cancelling_ = false;
+  bool at_rest_ = true;          // the session spends nothing more
+  bool assume_charged_ = false;  // it cannot be known
+
+  std::map<int, v1::Say> outbox_;  // by number
+  int failures_ = 0;               // reported to Advise
+
+  // On the steady clock.
+  absl::Duration started_;
+  absl::Duration last_event_;
+  absl::Duration cancel_since_ = absl::InfiniteDuration();
+  absl::Duration interrupt_since_ = absl::InfiniteDuration();
+  absl::Duration interrupt_after_;  // no interrupt before
+  // Remote ids that the session was to be made of: (key, id).
+  std::vector<std::pair<std::string, std::string>> made_of_;
+};
+
+// `status` as facts for the scheduler. `operation` stands in where the service
+// was not asked.
+v1::Failure ToFailure(const absl::Status& status, const char* operation);
+
+// The request may have had its effect although it failed.
+bool MaybeExecuted(const absl::Status& status);
+
+// Trouble of reaching the scheduler, or of its being busy.
+bool IsTransient(const absl::Status& status);
+
+absl::Duration FromProto(const google::protobuf::Duration& duration);
+
+template <typename Request, typename Response>
+Async<absl::StatusOr<Response>> Attempt::Ask(
+    Async<absl::StatusOr<Response>> (SchedulerClient::*method)(Request),
+    Request request) {
+  Backoff backoff(parts_.random, absl::Milliseconds(200), absl::Seconds(5));
+  while (true) {
+    Request copy = request;
+    absl::StatusOr<Response> answer =
+        co_await (parts_.scheduler.*method)(std::move(copy));
+    if (absl::IsAborted(answer.status())) lost_ = true;
+    if (!IsTransient(answer.status())) co_return answer;
+    absl::Status waited = co_await Wait(backoff.Next());
+    if (!waited.ok()) co_return waited;
+  }
+}
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_WORKER_ATTEMPT_H_

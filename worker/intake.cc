@@ -1,0 +1,190 @@
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "worker/attempt.h"
+
+namespace midwatch {
+
+absl::Status Attempt::Stopped() const {
+  if (lost_) return absl::AbortedError("the lease is lost");
+  if (parts_.term.over()) return absl::AbortedError("the worker's term is over");
+  if (draining_ && handing_back_) return absl::CancelledError("draining");
+  return absl::OkStatus();
+}
+
+Async<absl::Status> Attempt::TakeIn(absl::Duration timeout) {
+  bool may_store = !storing_ && FirstMessageKnown();
+  absl::Duration due =
+      may_store ? transcript_.DueIn() : absl::InfiniteDuration();
+  std::optional<Item> item = co_await items_.Pop(std::min(timeout, due));
+  if (item && std::holds_alternative<Fed>(*item)) {
+    Handle(std::get<Fed>(*std::move(item)));
+  }
+  CO_RETURN_IF_ERROR(Stopped());
+  if (may_store && transcript_.DueIn() <= absl::ZeroDuration()) {
+    CO_RETURN_IF_ERROR(co_await Store(/*all=*/false));
+  }
+  co_return Stopped();
+}
+
+void Attempt::Handle(Fed fed) {
+  if (fed.pump != pump_number_) return;
+  if (!fed.event.ok()) {
+    feed_failure_ = fed.event.status();
+    return;
+  }
+  last_event_ = parts_.clock.Steady();
+  transcript_.Add(*std::move(fed.event));
+}
+
+Async<absl::Status> Attempt::Wait(absl::Duration delay) {
+  absl::Duration until = parts_.clock.Steady() + delay;
+  bool was_cancelling = cancelling_;
+  CO_RETURN_IF_ERROR(Stopped());
+  while (cancelling_ == was_cancelling) {
+    absl::Duration left = until - parts_.clock.Steady();
+    if (left <= absl::ZeroDuration()) break;
+    CO_RETURN_IF_ERROR(co_await TakeIn(left));
+  }
+  co_return absl::OkStatus();
+}
+
+Async<absl::StatusOr<bool>> Attempt::WatchForMessages(int count,
+                                                      absl::Duration limit) {
+  absl::Duration until = parts_.clock.Steady() + limit;
+  while (transcript_.state().messages_seen() < count) {
+    absl::Duration left = until - parts_.clock.Steady();
+    if (left <= absl::ZeroDuration() || !feed_failure_.ok()) co_return false;
+    CO_RETURN_IF_ERROR(co_await TakeIn(left));
+  }
+  co_return true;
+}
+
+Async<absl::Status> Attempt::TakeBacklog() {
+  while (!CaughtUp()) {
+    CO_RETURN_IF_ERROR(co_await TakeIn(absl::Seconds(1)));
+  }
+  co_return absl::OkStatus();
+}
+
+bool Attempt::CaughtUp() const {
+  return items_.empty() && (pump_ == nullptr || pump_->caught_up());
+}
+
+Async<absl::Status> Attempt::Store(bool all) {
+  if (storing_ || !FirstMessageKnown()) co_return absl::OkStatus();
+  storing_ = true;
+  absl::Status status;
+  while (status.ok() && transcript_.waiting() > 0) {
+    v1::AppendEventsRequest request;
+    *request.mutable_token() = token();
+    request.set_first_sequence(transcript_.stored());
+    request.set_first_message_seen(true);
+    for (std::string& json : transcript_.NextBatch()) {
+      request.add_events_json(std::move(json));
+    }
+    absl::StatusOr<v1::AppendEventsResponse> answer =
+        co_await Ask(&SchedulerClient::AppendEvents, std::move(request));
+    status = answer.status();
+    if (!status.ok()) break;
+    phase_ = v1::ATTEMPT_PHASE_RUNNING;
+    size_t taken = transcript_.MarkStored(answer->stored_events());
+    if (taken == 0) {
+      status = absl::InternalError(absl::StrCat(
+          "AppendEvents stored nothing past ", transcript_.stored()));
+    }
+    if (pump_ != nullptr) pump_->Release(taken);
+    if (!all && transcript_.DueIn() > absl::ZeroDuration()) break;
+  }
+  storing_ = false;
+  co_return status;
+}
+
+Async<absl::Status> Attempt::AwaitPost() {
+  CO_RETURN_IF_ERROR(Stopped());
+  while (!parts_.term.CanStartPost()) {
+    CO_RETURN_IF_ERROR(co_await Wait(absl::Milliseconds(500)));
+  }
+  co_return absl::OkStatus();
+}
+
+void Attempt::NewFeed() {
+  StopFeed();
+  feed_failure_ = absl::OkStatus();
+  uint64_t number = ++pump_number_;
+  EventPump::Sink sink = [this, number](absl::StatusOr<Event> event) {
+    items_.Push(Fed{std::move(event), number});
+  };
+  pump_ = std::make_shared<EventPump>(parts_.executor, parts_.agents,
+                                      parts_.random, session_id_,
+                                      std::move(sink));
+}
+
+void Attempt::StopFeed() {
+  if (pump_ == nullptr) return;
+  pump_->Stop();
+  pump_.reset();
+}
+
+Async<absl::StatusOr<v1::AdviseResponse>> Attempt::TakeAdvice(
+    const v1::Failure& failure, bool session_idle) {
+  v1::AdviseRequest request;
+  *request.mutable_token() = token();
+  *request.mutable_failure() = failure;
+  request.set_earlier_failures(failures_++);
+  request.set_session_idle(session_idle);
+  CO_ASSIGN_OR_RETURN(
+      v1::AdviseResponse advice,
+      co_await Ask(&SchedulerClient::Advise, std::move(request)));
+  if (advice.action() != v1::AdviseResponse::ACTION_END) {
+    CO_RETURN_IF_ERROR(co_await Wait(FromProto(advice.delay())));
+  }
+  co_return advice;
+}
+
+Async<absl::StatusOr<bool>> Attempt::TryAgain(const v1::Failure& failure) {
+  CO_ASSIGN_OR_RETURN(v1::AdviseResponse advice,
+                      co_await TakeAdvice(failure, /*session_idle=*/false));
+  co_return advice.action() != v1::AdviseResponse::ACTION_END;
+}
+
+v1::Failure ToFailure(const absl::Status& status, const char* operation) {
+  v1::Failure failure;
+  std::optional<ApiError> error = GetApiError(status);
+  if (!error) {
+    failure.set_operation(operation);
+    failure.set_message(std::string(status.message()));
+    return failure;
+  }
+  failure.set_operation(error->operation == "send_events" ? "send_message"
+                                                          : error->operation);
+  failure.set_http_status(error->http_status);
+  failure.set_error_type(error->type);
+  failure.set_error_code(error->error_code);
+  failure.set_message(error->message);
+  failure.set_request_id(error->request_id);
+  if (error->retry_after) {
+    int64_t nanos = absl::ToInt64Nanoseconds(*error->retry_after);
+    failure.mutable_retry_after()->set_seconds(nanos / 1'000'000'000);
+    failure.mutable_retry_after()->set_nanos(
+        static_cast<int32_t>(nanos % 1'000'000'000));
+  }
+  return failure;
+}
+
+bool MaybeExecuted(const absl::Status& status) {
+  std::optional<ApiError> error = GetApiError(status);
+  return !error || error->maybe_executed;
+}
+
+bool IsTransient(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
+
+absl::Duration FromProto(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+}  // namespace midwatch

@@ -1,0 +1,145 @@
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "worker/attempt.h"
+
+namespace midwatch {
+namespace {
+
+constexpr absl::Duration kEchoLimit = absl::Seconds(10);
+constexpr absl::Duration kInterruptEvery = absl::Seconds(20);
+// An interrupt overtakes messages that wait, so it lets them go first, but not
+// for ever.
+constexpr absl::Duration kInterruptHeld = absl::Seconds(10);
+
+}  // namespace
+
+Async<absl::Status> Attempt::MarkSaid(int number) {
+  v1::MarkSaidRequest request;
+  *request.mutable_token() = token();
+  request.set_number(number);
+  absl::StatusOr<v1::MarkSaidResponse> marked =
+      co_await Ask(&SchedulerClient::MarkSaid, std::move(request));
+  if (marked.ok()) outbox_[number].set_said(true);
+  co_return marked.status();
+}
+
+Async<Attempt::Step> Attempt::SayMessages() {
+  // The prompt was the first message.
+  int count = 1;
+  for (auto it = outbox_.begin(); it != outbox_.end(); ++it) {
+    if (it->second.kind() != v1::SAY_KIND_MESSAGE) continue;
+    ++count;
+    // After a cancel nothing new is said.
+    if (it->second.said() || cancelling_) continue;
+    v1::Say say = it->second;
+    CO_ASSIGN_OR_RETURN(std::optional<Verdict> over,
+                        co_await SayMessage(std::move(say), count));
+    if (over) co_return over;
+  }
+  co_return std::nullopt;
+}
+
+// Says the `count`-th message of the session. It was said if the session shows
+// so many.
+Async<Attempt::Step> Attempt::SayMessage(v1::Say say, int count) {
+  // An earlier holder may have sent what came with the lease. The history read
+  // at adoption does not tell: it goes by time, and what is queued has none.
+  bool unsure = say.number() <= lease_.outbox_size();
+  while (!cancelling_) {
+    absl::Status failed;
+    bool shown = transcript_.state().messages_seen() >= count;
+    if (!shown && unsure) {
+      absl::StatusOr<bool> listed = co_await HistoryShows(count);
+      failed = listed.status();
+      shown = listed.ok() && *listed;
+      unsure = !listed.ok();
+    }
+    if (!shown && failed.ok()) {
+      CO_RETURN_IF_ERROR(co_await AwaitPost());
+      std::vector<OutgoingEvent> events;
+      events.push_back(OutgoingMessage{say.text()});
+      failed = co_await parts_.agents.SendEvents(session_id_, std::move(events),
+                                                 parts_.term.PostTimeout());
+      last_event_ = parts_.clock.Steady();
+      shown = failed.ok();
+      if (!shown && MaybeExecuted(failed)) {
+        unsure = true;
+        CO_ASSIGN_OR_RETURN(shown,
+                            co_await WatchForMessages(count, kEchoLimit));
+      }
+    }
+    if (shown) {
+      transcript_.NoteSent(count);
+      CO_RETURN_IF_ERROR(co_await MarkSaid(say.number()));
+      break;
+    }
+    v1::Failure failure = ToFailure(failed, "send_message");
+    CO_ASSIGN_OR_RETURN(bool again, co_await TryAgain(failure));
+    if (again) continue;
+    std::optional<Verdict> verdict = Judge(transcript_.state());
+    if (!verdict) {
+      verdict.emplace().kind = v1::Ending::KIND_BROKEN;
+      at_rest_ = false;
+    }
+    verdict->failure = std::move(failure);
+    co_return verdict;
+  }
+  co_return std::nullopt;
+}
+
+Async<absl::StatusOr<bool>> Attempt::HistoryShows(int count) {
+  // No time filter: a queued message has no time.
+  ListEventsQuery query;
+  query.types = {"user.message"};
+  CO_ASSIGN_OR_RETURN(
+      std::vector<Event> messages,
+      co_await parts_.agents.ListAllEvents(session_id_, std::move(query)));
+  std::set<std::string> ids;
+  for (const Event& message : messages) ids.insert(message.id);
+  co_return static_cast<int>(ids.size()) >= count;
+}
+
+bool Attempt::InterruptIsDue() const {
+  absl::Duration now = parts_.clock.Steady();
+  if (interrupt_since_ > now || interrupt_after_ > now) return false;
+  const TranscriptState& state = transcript_.state();
+  bool messages_wait =
+      !state.queued.empty() ||
+      static_cast<int>(state.processed.size()) + state.flushed < state.sent;
+  return !messages_wait || now - interrupt_since_ >= kInterruptHeld;
+}
+
+Async<absl::Status> Attempt::SendInterrupt() {
+  CO_RETURN_IF_ERROR(co_await AwaitPost());
+  std::vector<OutgoingEvent> events;
+  events.push_back(OutgoingInterrupt{});
+  absl::Status sent = co_await parts_.agents.SendEvents(
+      session_id_, std::move(events), parts_.term.PostTimeout());
+  if (!sent.ok()) {
+    LogWarning("interrupt failed", {{"task", token().task_id()},
+                                    {"attempt", token().attempt()},
+                                    {"session", session_id_},
+                                    {"why", sent.ToString()}});
+  }
+  co_return Stopped();
+}
+
+// Harmless to repeat, so it is, while the session will not rest.
+Async<absl::Status> Attempt::SayInterrupt() {
+  if (!InterruptIsDue()) co_return absl::OkStatus();
+  interrupt_after_ = parts_.clock.Steady() + kInterruptEvery;
+  CO_RETURN_IF_ERROR(co_await SendInterrupt());
+  bool again = cancelling_;
+  for (auto it = outbox_.begin(); it != outbox_.end(); ++it) {
+    const v1::Say& say = it->second;
+    if (say.kind() != v1::SAY_KIND_INTERRUPT || say.said()) continue;
+    CO_RETURN_IF_ERROR(co_await MarkSaid(say.number()));
+  }
+  if (!again) interrupt_since_ = absl::InfiniteDuration();
+  co_return absl::OkStatus();
+}
+
+}  // namespace midwatch

@@ -1,0 +1,264 @@
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "worker/attempt.h"
+
+namespace midwatch {
+namespace {
+
+constexpr absl::Duration kIdleDefault = absl::Minutes(15);
+constexpr absl::Duration kTotalDefault = absl::Hours(4);
+constexpr absl::Duration kCancelLimit = absl::Minutes(2);
+// From an interrupt of our own to the session's rest.
+constexpr absl::Duration kRestLimit = absl::Seconds(30);
+// Sessions that one holder may begin and lose the first message of.
+constexpr int kRoundsMax = 10;
+
+absl::Duration OrDefault(const google::protobuf::Duration& set,
+                         absl::Duration otherwise) {
+  absl::Duration duration = FromProto(set);
+  return duration > absl::ZeroDuration() ? duration : otherwise;
+}
+
+absl::Time TimeOf(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) +
+         absl::Nanoseconds(time.nanos());
+}
+
+}  // namespace
+
+Attempt::Attempt(AttemptParts parts, v1::Lease lease)
+    : parts_(std::move(parts)),
+      lease_(std::move(lease)),
+      session_id_(lease_.session_id()),
+      phase_(lease_.phase()),
+      transcript_(parts_.clock, lease_.stored_events()),
+      items_(parts_.executor) {
+  // Time counts from the grant, so for an adopter also before it came.
+  absl::Duration before = absl::ZeroDuration();
+  if (!session_id_.empty() && lease_.has_granted_at()) {
+    before = std::max(before, parts_.clock.Now() -
+                                  TimeOf(lease_.granted_at()));
+  }
+  started_ = parts_.clock.Steady() - before;
+  last_event_ = parts_.clock.Steady();
+  v1::SayNotice known;
+  known.set_cancelling(lease_.cancelling());
+  for (const v1::Say& say : lease_.outbox()) {
+    *known.mutable_say() = say;
+    Notice(known);
+  }
+  known.clear_say();
+  Notice(known);
+}
+
+Attempt::~Attempt() { StopFeed(); }
+
+void Attempt::Revoke() {
+  lost_ = true;
+  items_.Push(Wakeup{});
+}
+
+void Attempt::Drain() {
+  draining_ = true;
+  items_.Push(Wakeup{});
+}
+
+void Attempt::Notice(const v1::SayNotice& notice) {
+  absl::Duration now = parts_.clock.Steady();
+  if (notice.has_say() && notice.say().number() > 0) {
+    const v1::Say& say = notice.say();
+    outbox_.try_emplace(say.number(), say);
+    if (say.kind() == v1::SAY_KIND_INTERRUPT && !say.said()) {
+      interrupt_since_ = std::min(interrupt_since_, now);
+    }
+  }
+  if (notice.cancelling() && !cancelling_) {
+    cancelling_ = true;
+    cancel_since_ = now;
+    interrupt_since_ = std::min(interrupt_since_, now);
+  }
+  items_.Push(Wakeup{});
+}
+
+Async<void> Attempt::Run() {
+  absl::StatusOr<Verdict> verdict = co_await BringToVerdict();
+  absl::Status status = verdict.status();
+  if (verdict.ok()) status = co_await End(*std::move(verdict));
+  if (absl::IsAborted(status)) {
+    lost_ = true;
+    LogInfo("lease lost", {{"task", token().task_id()},
+                           {"attempt", token().attempt()}});
+  } else if (!status.ok()) {
+    if (!absl::IsCancelled(status)) {
+      LogError("attempt handed back", {{"task", token().task_id()},
+                                       {"attempt", token().attempt()},
+                                       {"why", status.ToString()}});
+    }
+    co_await HandBack();
+  }
+  StopFeed();
+}
+
+Async<void> Attempt::HandBack() {
+  handing_back_ = false;
+  // Best effort: the next holder reads from the service what is not stored.
+  absl::Status stored = co_await Store(/*all=*/true);
+  if (absl::IsAborted(stored)) co_return;
+  v1::HandBackRequest request;
+  *request.mutable_token() = token();
+  absl::StatusOr<v1::HandBackResponse> answer =
+      co_await Ask(&SchedulerClient::HandBack, std::move(request));
+  released_ = answer.ok();
+}
+
+Async<absl::StatusOr<Verdict>> Attempt::BringToVerdict() {
+  for (int round = 0; round < kRoundsMax; ++round) {
+    std::optional<Verdict> over;
+    if (session_id_.empty()) {
+      CO_ASSIGN_OR_RETURN(over, co_await StartSession());
+      if (over) co_return *std::move(over);
+    }
+    if (fresh_) {
+      CO_ASSIGN_OR_RETURN(over, co_await SendFirst());
+    } else {
+      CO_ASSIGN_OR_RETURN(over, co_await Adopt());
+    }
+    if (over) co_return *std::move(over);
+    if (phase_ == v1::ATTEMPT_PHASE_RUNNING) co_return co_await Drive();
+    CO_ASSIGN_OR_RETURN(over, co_await Fence());
+    if (over) co_return *std::move(over);
+    // Either the message is there, and what is left is to adopt the session,
+    // or the session is cleared and another is to be started.
+    fresh_ = false;
+  }
+  co_return absl::InternalError(absl::StrCat(
+      "the first message was lost with ", kRoundsMax, " sessions in a row"));
+}
+
+// Takes in events until the session is done with all that was said to it.
+Async<absl::StatusOr<Verdict>> Attempt::Drive() {
+  while (true) {
+    CO_RETURN_IF_ERROR(Stopped());
+    CO_ASSIGN_OR_RETURN(std::optional<Verdict> over, co_await SayMessages());
+    if (over) co_return *std::move(over);
+    // What is read and not folded yet may say that the session goes on.
+    if (CaughtUp()) {
+      if (std::optional<Verdict> verdict = Judge(transcript_.state())) {
+        CO_ASSIGN_OR_RETURN(bool on, co_await GoesOn(*verdict));
+        if (!on) co_return *std::move(verdict);
+        continue;
+      }
+      CO_RETURN_IF_ERROR(co_await SayInterrupt());
+      CO_ASSIGN_OR_RETURN(over, co_await CheckTimeouts());
+      if (over) co_return *std::move(over);
+      if (!feed_failure_.ok()) {
+        CO_ASSIGN_OR_RETURN(over, co_await MendFeed());
+        if (over) co_return *std::move(over);
+      }
+    }
+    CO_RETURN_IF_ERROR(co_await TakeIn(NextDeadline()));
+  }
+}
+
+Async<absl::StatusOr<bool>> Attempt::GoesOn(const Verdict& verdict) {
+  if (verdict.stop_reason != "retries_exhausted" || cancelling_) {
+    co_return false;
+  }
+  v1::Failure failure = verdict.failure.value_or(v1::Failure());
+  if (failure.operation().empty()) failure.set_operation("session");
+  CO_ASSIGN_OR_RETURN(v1::AdviseResponse advice,
+                      co_await TakeAdvice(failure, /*session_idle=*/true));
+  if (advice.action() == v1::AdviseResponse::ACTION_NUDGE) {
+    // A nudge that was said already brought us here again.
+    v1::Say& say = outbox_[advice.say().number()];
+    if (say.said()) co_return false;
+    say = advice.say();
+    co_return true;
+  }
+  co_return advice.action() == v1::AdviseResponse::ACTION_RETRY;
+}
+
+// The feed ended with a failure that it does not mend by itself.
+Async<Attempt::Step> Attempt::MendFeed() {
+  v1::Failure failure = ToFailure(feed_failure_, "stream_events");
+  bool deleted = absl::IsNotFound(feed_failure_);
+  bool again = false;
+  if (!deleted) {
+    CO_ASSIGN_OR_RETURN(again, co_await TryAgain(failure));
+  }
+  if (!again) {
+    Verdict verdict;
+    verdict.kind =
+        deleted ? v1::Ending::KIND_DELETED : v1::Ending::KIND_BROKEN;
+    verdict.failure = std::move(failure);
+    at_rest_ = deleted;
+    co_return verdict;
+  }
+  feed_failure_ = co_await pump_->feed().CatchUp(/*whole=*/false);
+  if (feed_failure_.ok()) pump_->Start();
+  co_return std::nullopt;
+}
+
+Async<Attempt::Step> Attempt::CheckTimeouts() {
+  absl::Duration now = parts_.clock.Steady();
+  const v1::Timeouts& limits = lease_.spec().timeouts();
+  if (now - cancel_since_ >= kCancelLimit) {
+    at_rest_ = false;
+    Verdict verdict;
+    verdict.kind = v1::Ending::KIND_BROKEN;
+    verdict.failure.emplace().set_operation("cancel_timeout");
+    co_return verdict;
+  }
+  if (cancelling_) co_return std::nullopt;
+  const char* which = nullptr;
+  if (now - started_ >= OrDefault(limits.total(), kTotalDefault)) {
+    which = "total_timeout";
+  } else if (transcript_.state().open_tools.empty() &&
+             now - last_event_ >= OrDefault(limits.idle(), kIdleDefault)) {
+    which = "idle_timeout";
+  }
+  if (which == nullptr) co_return std::nullopt;
+  CO_ASSIGN_OR_RETURN(Verdict verdict, co_await TimeOut(which));
+  co_return verdict;
+}
+
+Async<absl::StatusOr<Verdict>> Attempt::TimeOut(std::string which) {
+  Verdict verdict;
+  verdict.kind = v1::Ending::KIND_TIMED_OUT;
+  verdict.failure.emplace().set_operation(which);
+  CO_RETURN_IF_ERROR(co_await SendInterrupt());
+  absl::Duration until = parts_.clock.Steady() + kRestLimit;
+  while (!Judge(transcript_.state())) {
+    absl::Duration left = until - parts_.clock.Steady();
+    if (left <= absl::ZeroDuration()) {
+      at_rest_ = false;
+      break;
+    }
+    CO_RETURN_IF_ERROR(co_await TakeIn(left));
+  }
+  co_return verdict;
+}
+
+absl::Duration Attempt::NextDeadline() const {
+  // While an interrupt is wanted, whether it is due depends on events too.
+  constexpr absl::Duration kLookEvery = absl::Seconds(1);
+  // Where a deadline has passed and something else is to be dealt with first.
+  constexpr absl::Duration kSoon = absl::Milliseconds(10);
+  if (cancelling_) return kLookEvery;
+  absl::Duration now = parts_.clock.Steady();
+  const v1::Timeouts& limits = lease_.spec().timeouts();
+  absl::Duration next = started_ + OrDefault(limits.total(), kTotalDefault);
+  if (transcript_.state().open_tools.empty()) {
+    next = std::min(next, last_event_ + OrDefault(limits.idle(), kIdleDefault));
+  }
+  if (interrupt_since_ < absl::InfiniteDuration()) {
+    next = std::min(next, now + kLookEvery);
+  }
+  return std::max(next - now, kSoon);
+}
+
+}  // namespace midwatch

@@ -1,0 +1,91 @@
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "worker/attempt.h"
+
+namespace midwatch {
+namespace {
+
+constexpr int kCostTries = 5;
+
+bool MayHaveOutputs(v1::Ending::Kind kind) {
+  return kind == v1::Ending::KIND_IDLE || kind == v1::Ending::KIND_TERMINATED ||
+         kind == v1::Ending::KIND_TIMED_OUT || kind == v1::Ending::KIND_BROKEN;
+}
+
+}  // namespace
+
+Async<absl::Status> Attempt::SetCost(v1::Ending& ending) {
+  const TranscriptState& state = transcript_.state();
+  ending.set_charged(state.charged() || assume_charged_);
+  // While it spends, a figure would be too low: without one, the attempt costs
+  // its reservation.
+  if (!state.charged() || !at_rest_) co_return absl::OkStatus();
+  std::optional<int64_t> cost = state.list_cost_usd_micros;
+  for (int tried = 0; !cost && !state.deleted && tried < kCostTries; ++tried) {
+    absl::StatusOr<Session> session =
+        co_await parts_.agents.GetSession(session_id_);
+    if (session.ok()) {
+      cost = session->list_cost_usd_micros;
+      break;
+    }
+    if (!IsTransient(session.status())) break;
+    CO_RETURN_IF_ERROR(co_await Wait(absl::Seconds(1)));
+  }
+  if (cost) ending.set_list_cost_usd_micros(*cost);
+  co_return absl::OkStatus();
+}
+
+Async<absl::Status> Attempt::End(Verdict verdict) {
+  v1::Ending ending;
+  ending.set_kind(verdict.kind);
+  ending.set_stop_reason(verdict.stop_reason);
+  if (verdict.failure) *ending.mutable_failure() = *verdict.failure;
+  const TranscriptState& state = transcript_.state();
+
+  if (state.charged() && MayHaveOutputs(verdict.kind)) {
+    absl::Status collected = co_await CollectOutputs(ending);
+    if (!collected.ok()) {
+      // The lease, or a drain; otherwise the service failed, for good.
+      CO_RETURN_IF_ERROR(Stopped());
+      if (!GetApiError(collected)) co_return collected;
+      ending.clear_outputs();
+      if (verdict.stop_reason == "end_turn" &&
+          !lease_.spec().expect().files().empty()) {
+        ending.set_kind(v1::Ending::KIND_BROKEN);
+        *ending.mutable_failure() = ToFailure(collected, "list_files");
+      }
+    }
+  }
+  CO_RETURN_IF_ERROR(co_await StoreFinalMessage(ending));
+  CO_RETURN_IF_ERROR(co_await SetCost(ending));
+  // Whatever the settle relies on is stored before it.
+  CO_RETURN_IF_ERROR(co_await Store(/*all=*/true));
+  FaultPoint("worker.outputs.after");
+
+  // Late, since cancel may come while outputs are collected.
+  ending.set_finished_before_interrupt(
+      cancelling_ && verdict.stop_reason == "end_turn" && state.idle &&
+      !state.idle->interrupted);
+  handing_back_ = false;
+  v1::SettleRequest request;
+  *request.mutable_token() = token();
+  *request.mutable_ending() = std::move(ending);
+  absl::StatusOr<v1::SettleResponse> settled =
+      co_await Ask(&SchedulerClient::Settle, std::move(request));
+  if (!settled.ok()) co_return settled.status();
+  released_ = true;
+  FaultPoint("worker.settle.after");
+  LogInfo("settled", {{"task", token().task_id()},
+                      {"attempt", token().attempt()},
+                      {"session", session_id_},
+                      {"ending", v1::Ending::Kind_Name(verdict.kind)},
+                      {"state", v1::TaskState_Name(settled->state())}});
+  if (!session_id_.empty()) parts_.archiver.Archive(parts_.agents, session_id_);
+  co_return absl::OkStatus();
+}
+
+}  // namespace midwatch

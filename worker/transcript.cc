@@ -1,0 +1,138 @@
+#include "worker/transcript.h"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+#include <variant>
+
+namespace midwatch {
+namespace {
+
+void FoldMessage(const Event& event, TranscriptState& state) {
+  if (!event.processed_at) {
+    if (!state.processed.contains(event.id)) state.queued.insert(event.id);
+    return;
+  }
+  state.queued.erase(event.id);
+  state.processed.insert(event.id);
+  // It begins a turn, where none is on.
+  state.idle.reset();
+}
+
+void FoldAnswered(const std::string& tool_use_id, TranscriptState& state) {
+  state.open_tools.erase(tool_use_id);
+  if (state.idle) state.idle->blocking.erase(tool_use_id);
+}
+
+void FoldIdle(const SessionIdle& event, TranscriptState& state) {
+  TranscriptState::Idle idle;
+  idle.stop_reason = event.stop_reason;
+  idle.blocking.insert(event.blocking_event_ids.begin(),
+                       event.blocking_event_ids.end());
+  idle.interrupted = state.interrupted;
+  state.idle = std::move(idle);
+  state.interrupted = false;
+  state.open_tools.clear();
+}
+
+void FoldError(const SessionError& event, TranscriptState& state) {
+  state.last_error = event;
+  if (event.retry_status == "exhausted") {
+    // The service throws away what it had queued.
+    state.flushed += static_cast<int>(state.queued.size());
+    state.queued.clear();
+  }
+}
+
+struct Folder {
+  const Event& event;
+  TranscriptState& state;
+
+  void operator()(const OtherEvent&) {}
+  void operator()(const UserMessage&) { FoldMessage(event, state); }
+  void operator()(const UserInterrupt&) {
+    if (event.processed_at && !state.idle) state.interrupted = true;
+  }
+  void operator()(const AgentMessage& message) {
+    if (!message.text.empty()) state.last_message = message.text;
+  }
+  void operator()(const ToolUse&) { state.open_tools.insert(event.id); }
+  void operator()(const ToolResult& result) {
+    FoldAnswered(result.tool_use_id, state);
+  }
+  void operator()(const ToolAnswer& answer) {
+    FoldAnswered(answer.tool_use_id, state);
+  }
+  void operator()(const SessionRunning&) { state.idle.reset(); }
+  void operator()(const SessionRescheduled&) { state.idle.reset(); }
+  void operator()(const SessionIdle& idle) { FoldIdle(idle, state); }
+  void operator()(const SessionTerminated&) { state.terminated = true; }
+  void operator()(const SessionDeleted&) { state.deleted = true; }
+  void operator()(const SessionError& error) { FoldError(error, state); }
+  void operator()(const SessionUsage& usage) {
+    if (usage.list_cost_usd_micros) {
+      state.list_cost_usd_micros = usage.list_cost_usd_micros;
+    }
+  }
+  void operator()(const ModelRequestStart&) { state.model_request = true; }
+  void operator()(const ModelRequestEnd&) { state.model_request = true; }
+};
+
+}  // namespace
+
+void Fold(const Event& event, TranscriptState& state) {
+  std::visit(Folder{event, state}, event.body);
+}
+
+Transcript::Transcript(const Clock& clock, int64_t stored)
+    : clock_(clock), stored_(stored) {}
+
+void Transcript::Add(Event event) {
+  Fold(event, state_);
+  waiting_bytes_ += event.json.size();
+  waiting_.push_back({std::move(event.json), clock_.Steady()});
+}
+
+void Transcript::Reset() {
+  assert(stored_ == 0);
+  state_ = TranscriptState();
+  waiting_.clear();
+  waiting_bytes_ = 0;
+}
+
+void Transcript::NoteSent(int count) {
+  state_.sent = std::max(state_.sent, count);
+}
+
+absl::Duration Transcript::DueIn() const {
+  if (waiting_.empty()) return absl::InfiniteDuration();
+  if (waiting_.size() >= kBatchEvents || waiting_bytes_ >= kBatchBytes) {
+    return absl::ZeroDuration();
+  }
+  return std::max(absl::ZeroDuration(),
+                  waiting_.front().since + kBatchAge - clock_.Steady());
+}
+
+std::vector<std::string> Transcript::NextBatch() const {
+  std::vector<std::string> batch;
+  size_t bytes = 0;
+  for (const Waiting& event : waiting_) {
+    if (batch.size() == kBatchEvents || bytes >= kBatchBytes) break;
+    bytes += event.json.size();
+    batch.push_back(event.json);
+  }
+  return batch;
+}
+
+size_t Transcript::MarkStored(int64_t stored) {
+  size_t taken = 0;
+  while (stored_ < stored && !waiting_.empty()) {
+    waiting_bytes_ -= waiting_.front().json.size();
+    waiting_.pop_front();
+    ++stored_;
+    ++taken;
+  }
+  return taken;
+}
+
+}  // namespace midwatch

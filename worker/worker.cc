@@ -1,0 +1,266 @@
+#include "worker/worker.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "worker/attempt.h"
+
+namespace midwatch {
+namespace {
+
+constexpr absl::Duration kBackoffMax = absl::Seconds(5);
+constexpr absl::Duration kFirstBackoff = absl::Milliseconds(200);
+constexpr absl::Duration kRenewEveryMin = absl::Milliseconds(100);
+// Between looks at whether a drain has come to its end.
+constexpr absl::Duration kDrainLook = absl::Milliseconds(50);
+
+// A lease as a key: a task may come back, with a higher epoch, before the
+// attempt that lost it has noticed.
+using LeaseKey = std::pair<std::string, int64_t>;
+
+LeaseKey KeyOf(const v1::LeaseToken& token) {
+  return {token.task_id(), token.epoch()};
+}
+
+}  // namespace
+
+struct Worker::Impl {
+  Impl(WorkerParts p, WorkerOptions o)
+      : parts(std::move(p)),
+        options(std::move(o)),
+        term(parts.clock),
+        remote_ids(parts.executor, parts.scheduler),
+        archiver(parts.executor) {}
+
+  // ---- Being alive to the scheduler ----
+
+  Async<void> Serve();
+  Async<void> Register();
+  // Renews until the term is over.
+  Async<void> KeepTerm();
+  void Lapse(const char* why);
+
+  // ---- Grants and notices ----
+
+  // `generation` ends with the term under which it was started.
+  static Async<void> ReadLeases(Impl& self, int generation);
+  void Handle(const v1::StreamLeasesResponse& response);
+  void Take(const v1::Lease& lease);
+  static Async<void> RunAttempt(Impl& self, std::shared_ptr<Attempt> attempt);
+  Async<void> Refuse(v1::LeaseToken token);
+  Attempt* Find(const v1::LeaseToken& token);
+
+  static Async<void> FinishDrain(Impl& self, absl::AnyInvocable<void()> done);
+
+  WorkerParts parts;
+  WorkerOptions options;
+  WorkerTerm term;
+  RemoteIds remote_ids;
+  Archiver archiver;
+  int64_t worker_id = 0;
+  std::string cluster;
+  absl::Duration renew_every;
+  int generation = 0;
+  bool draining = false;
+  LeaseStream* leases = nullptr;  // the open one, of ReadLeases
+  // Shared with the coroutine that runs it, which may outlast a lost lease.
+  std::map<LeaseKey, std::shared_ptr<Attempt>> attempts;
+};
+
+Async<void> Worker::Impl::Serve() {
+  while (!draining) {
+    co_await Register();
+    if (draining) break;
+    ++generation;
+    Spawn(parts.executor, ReadLeases(*this, generation));
+    co_await KeepTerm();
+  }
+}
+
+Async<void> Worker::Impl::Register() {
+  v1::RegisterWorkerRequest request;
+  request.set_incarnation(parts.random.Hex(16));
+  request.set_description(options.description);
+  request.set_capacity(options.capacity);
+  for (const auto& [name, client] : parts.accounts) request.add_accounts(name);
+  Backoff backoff(parts.random, kFirstBackoff, kBackoffMax);
+  while (!draining) {
+    absl::Duration mark = term.Mark();
+    v1::RegisterWorkerRequest copy = request;
+    absl::StatusOr<v1::RegisterWorkerResponse> answer =
+        co_await parts.scheduler.RegisterWorker(std::move(copy));
+    if (answer.ok()) {
+      worker_id = answer->worker_id();
+      cluster = answer->cluster();
+      renew_every =
+          std::max(FromProto(answer->renew_every()), kRenewEveryMin);
+      term.Extend(mark, FromProto(answer->term()));
+      if (!term.over()) {
+        LogInfo("registered", {{"worker", worker_id}});
+        co_return;
+      }
+    } else if (!IsTransient(answer.status())) {
+      LogWarning("cannot register", {{"why", answer.status().ToString()}});
+    }
+    co_await Sleep(parts.executor, backoff.Next());
+  }
+}
+
+Async<void> Worker::Impl::KeepTerm() {
+  while (true) {
+    co_await Sleep(parts.executor, renew_every);
+    absl::StatusOr<v1::RenewWorkerResponse> answer;
+    Backoff backoff(parts.random, kFirstBackoff, kBackoffMax);
+    do {
+      if (term.over()) {
+        Lapse("the scheduler could not be reached in time");
+        co_return;
+      }
+      absl::Duration mark = term.Mark();
+      v1::RenewWorkerRequest request;
+      request.set_worker_id(worker_id);
+      answer = co_await parts.scheduler.RenewWorker(std::move(request));
+      if (answer.ok()) {
+        term.Extend(mark, FromProto(answer->term()));
+      } else if (!IsTransient(answer.status())) {
+        Lapse("the scheduler does not know the worker");
+        co_return;
+      } else {
+        co_await Sleep(parts.executor, backoff.Next());
+      }
+    } while (!answer.ok());
+  }
+}
+
+void Worker::Impl::Lapse(const char* why) {
+  LogWarning("term over; dropping all attempts",
+             {{"worker", worker_id}, {"attempts", attempts.size()}, {"why", why}});
+  term.End();
+  ++generation;
+  if (leases != nullptr) std::exchange(leases, nullptr)->Close();
+  for (auto& [key, attempt] : attempts) attempt->Revoke();
+}
+
+Async<void> Worker::Impl::ReadLeases(Impl& self, int generation) {
+  Backoff backoff(self.parts.random, kFirstBackoff, kBackoffMax);
+  while (generation == self.generation && !self.draining) {
+    v1::StreamLeasesRequest request;
+    request.set_worker_id(self.worker_id);
+    for (const auto& [key, attempt] : self.attempts) {
+      if (attempt->held()) *request.add_held() = attempt->token();
+    }
+    absl::StatusOr<std::unique_ptr<LeaseStream>> opened =
+        co_await self.parts.scheduler.StreamLeases(std::move(request));
+    if (generation != self.generation || self.draining) break;
+    if (opened.ok()) {
+      std::unique_ptr<LeaseStream> stream = *std::move(opened);
+      self.leases = stream.get();
+      while (true) {
+        absl::StatusOr<v1::StreamLeasesResponse> response =
+            co_await stream->Next();
+        // Of an older term: its grants are void.
+        if (generation != self.generation) co_return;
+        if (!response.ok()) break;
+        backoff.Reset();
+        self.Handle(*response);
+      }
+      self.leases = nullptr;
+    }
+    // KeepTerm notices by itself that the term is over.
+    co_await Sleep(self.parts.executor, backoff.Next());
+  }
+}
+
+void Worker::Impl::Handle(const v1::StreamLeasesResponse& response) {
+  if (response.has_grant()) {
+    Take(response.grant());
+  } else if (response.has_revoke()) {
+    if (Attempt* attempt = Find(response.revoke())) attempt->Revoke();
+  } else if (response.has_say()) {
+    if (Attempt* attempt = Find(response.say().token())) {
+      attempt->Notice(response.say());
+    }
+  }
+}
+
+Attempt* Worker::Impl::Find(const v1::LeaseToken& token) {
+  auto it = attempts.find(KeyOf(token));
+  return it == attempts.end() ? nullptr : it->second.get();
+}
+
+void Worker::Impl::Take(const v1::Lease& lease) {
+  const v1::LeaseToken& token = lease.token();
+  if (Find(token) != nullptr) return;
+  // The scheduler has freed it meanwhile: whoever still runs it has lost it.
+  for (auto it = attempts.lower_bound({token.task_id(), INT64_MIN});
+       it != attempts.end() && it->first.first == token.task_id(); ++it) {
+    it->second->Revoke();
+  }
+  auto account = parts.accounts.find(lease.account());
+  if (draining || account == parts.accounts.end()) {
+    if (!draining) {
+      LogError("granted a task of an account without a key here",
+               {{"task", token.task_id()}, {"account", lease.account()}});
+    }
+    Spawn(parts.executor, Refuse(token));
+    return;
+  }
+  LogInfo("granted", {{"task", token.task_id()},
+                      {"attempt", token.attempt()},
+                      {"epoch", token.epoch()},
+                      {"session", lease.session_id()}});
+  AttemptParts attempt_parts{
+      parts.executor,  parts.clock,      parts.random,
+      parts.scheduler, parts.artifacts,  *account->second,
+      remote_ids,      archiver,         term,
+      cluster};
+  auto attempt = std::make_shared<Attempt>(std::move(attempt_parts), lease);
+  attempts[KeyOf(token)] = attempt;
+  Spawn(parts.executor, RunAttempt(*this, std::move(attempt)));
+}
+
+Async<void> Worker::Impl::RunAttempt(Impl& self,
+                                     std::shared_ptr<Attempt> attempt) {
+  co_await attempt->Run();
+  self.attempts.erase(KeyOf(attempt->token()));
+}
+
+Async<void> Worker::Impl::Refuse(v1::LeaseToken token) {
+  v1::HandBackRequest request;
+  *request.mutable_token() = std::move(token);
+  // Once: where it fails, the lease lapses with the worker's next stream.
+  (void)co_await parts.scheduler.HandBack(std::move(request));
+}
+
+Async<void> Worker::Impl::FinishDrain(Impl& self,
+                                      absl::AnyInvocable<void()> done) {
+  while (!self.attempts.empty() || self.archiver.pending() > 0) {
+    co_await Sleep(self.parts.executor, kDrainLook);
+  }
+  done();
+}
+
+Worker::Worker(WorkerParts parts, WorkerOptions options)
+    : impl_(std::make_unique<Impl>(std::move(parts), std::move(options))) {}
+
+Worker::~Worker() = default;
+
+void Worker::Start() { Spawn(impl_->parts.executor, impl_->Serve()); }
+
+void Worker::Drain(absl::AnyInvocable<void()> done) {
+  impl_->draining = true;
+  if (impl_->leases != nullptr) impl_->leases->Close();
+  impl_->archiver.Drain();
+  for (auto& [key, attempt] : impl_->attempts) attempt->Drain();
+  Spawn(impl_->parts.executor, Impl::FinishDrain(*impl_, std::move(done)));
+}
+
+int Worker::live_attempts() const {
+  return static_cast<int>(
+      std::count_if(impl_->attempts.begin(), impl_->attempts.end(),
+                    [](const auto& entry) { return entry.second->held(); }));
+}
+
+}  // namespace midwatch
