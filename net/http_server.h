@@ -20,8 +20,8 @@ namespace midwatch {
 struct ServerRequest {
   std::string method;
   std::string path;  // percent-decoded, without the query
-  // Percent-decoded names and values, in order; a name may repeat
-  // (`types[]=a&types[]=b`).
+  // Percent-decoded names and values (`+` is a space), in order; a name may
+  // repeat (`types[]=a&types[]=b`).
   std::vector<std::pair<std::string, std::string>> query;
   HttpHeaders headers;
   // The whole body, unless it was larger than body_memory_bytes_max: then
@@ -75,9 +75,12 @@ class HttpServer {
   using Handler =
       std::function<Async<void>(ServerRequest request, ServerResponder& reply)>;
   // Called instead for requests that never reach the handler (malformed, body
-  // too large): the body to send with that status.
+  // too large) or got no answer there: the body to send with that status, as
+  // application/json.
   using ErrorBody = std::function<std::string(int status, std::string message)>;
 
+  // Closes the port and all connections. Handlers that wait go on, and find
+  // their client gone.
   virtual ~HttpServer() = default;
 
   // Listens at once. Call on `executor`'s thread (or before it runs anything);

@@ -14,7 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/synchronization/notification.h"
 #include "base/blocking_pool.h"
 #include "base/real_clock.h"
 #include "base/real_executor.h"
@@ -62,12 +61,12 @@ TEST(RealExecutorTest, TasksRunInOrderOnItsThread) {
 TEST(RealExecutorTest, TimersRunByTheirDelay) {
   RealExecutor executor("test");
   std::vector<int> order;
-  absl::Notification done;
+  std::promise<void> done;
   absl::Duration start = RealClock().Steady();
   RunOn(executor, [&] {
     executor.After(absl::Milliseconds(20), [&] {
       order.push_back(3);
-      done.Notify();
+      done.set_value();
     });
     executor.After(absl::Milliseconds(10), [&] { order.push_back(2); });
     executor.After(-absl::InfiniteDuration(), [&] { order.push_back(1); });
@@ -79,7 +78,7 @@ TEST(RealExecutorTest, TimersRunByTheirDelay) {
     executor.Cancel(dropped);
     executor.Cancel(0);
   });
-  done.WaitForNotification();
+  done.get_future().wait();
   EXPECT_GE(RealClock().Steady() - start, absl::Milliseconds(20));
   EXPECT_THAT(order, ElementsAre(1, 2, 3));
 }
@@ -232,23 +231,25 @@ TEST(AwaitCallbackTest, StopDestroysTheCoroutineAndDisarmsTheCallback) {
 
 TEST(SpawnTest, StopDestroysCoroutinesWhereTheyWait) {
   std::atomic<int> alive{0};
-  std::atomic<int> begun{0};
   RealExecutor executor("test");
   Mailbox<int> mailbox(executor);
-  auto sleeper = [](Executor& e, [[maybe_unused]] Guard guard) -> Async<void> {
+  auto sleeper = [](Executor& e, std::atomic<int>& counted) -> Async<void> {
+    Guard guard(counted);
     co_await Sleep(e, absl::Hours(1));
   };
-  auto reader = [](Mailbox<int>& m,
-                   [[maybe_unused]] Guard guard) -> Async<void> {
+  auto reader = [](Mailbox<int>& m, std::atomic<int>& counted) -> Async<void> {
+    Guard guard(counted);
     co_await m.Pop(absl::Hours(1));
   };
+  auto idler = [](Guard) -> Async<void> { co_return; };
   RunOn(executor, [&] {
-    Spawn(executor, sleeper(executor, Guard(alive)));
-    Spawn(executor, reader(mailbox, Guard(alive)));
+    Spawn(executor, sleeper(executor, alive));
+    Spawn(executor, reader(mailbox, alive));
   });
-  RunOn(executor, [] {});
-  // Not even begun.
-  executor.Post([&] { Spawn(executor, sleeper(executor, Guard(alive))); });
+  while (RunOn(executor, [] {}), alive < 2) {
+  }
+  // Perhaps not even begun.
+  executor.Post([&] { Spawn(executor, idler(Guard(alive))); });
   executor.Stop();
   EXPECT_EQ(alive, 0);
 }
@@ -296,13 +297,14 @@ TEST(MailboxTest, DestroyingItDestroysItsReader) {
   RealExecutor executor("test");
   std::atomic<int> alive{0};
   auto mailbox = std::make_unique<Mailbox<int>>(executor);
-  auto reader = [](Mailbox<int>& m,
-                   [[maybe_unused]] Guard guard) -> Async<void> {
+  auto reader = [](Mailbox<int>& m, std::atomic<int>& counted) -> Async<void> {
+    Guard guard(counted);
     co_await m.Pop();
     ADD_FAILURE() << "resumed";
   };
-  RunOn(executor, [&] { Spawn(executor, reader(*mailbox, Guard(alive))); });
-  RunOn(executor, [] {});
+  RunOn(executor, [&] { Spawn(executor, reader(*mailbox, alive)); });
+  while (RunOn(executor, [] {}), alive == 0) {
+  }
   RunOn(executor, [&] { mailbox.reset(); });
   while (RunOn(executor, [] {}), alive != 0) {
   }

@@ -444,13 +444,17 @@ TEST_F(CurlTransportTest, CloseEndsAReadThatWaits) {
   absl::StatusOr<std::unique_ptr<HttpStream>> stream =
       OpenStream(Request("GET", "/silent"));
   ASSERT_OK(stream);
+  std::atomic<bool> begun{false};
   std::promise<absl::Status> read;
-  auto body = [](HttpStream& s,
+  auto body = [](HttpStream& s, std::atomic<bool>& started,
                  std::promise<absl::Status>& out) -> Async<void> {
+    started = true;
     absl::StatusOr<std::string> bytes = co_await s.Read();
     out.set_value(bytes.status());
   };
-  RunOn(client_, [&] { Spawn(client_, body(**stream, read)); });
+  RunOn(client_, [&] { Spawn(client_, body(**stream, begun, read)); });
+  while (RunOn(client_, [] {}), !begun) {
+  }
   RunOn(client_, [&] { (*stream)->Close(); });
   EXPECT_THAT(read.get_future().get(), StatusIs(absl::StatusCode::kCancelled));
   EXPECT_THAT(Read(**stream), StatusIs(absl::StatusCode::kCancelled));

@@ -1,0 +1,155 @@
+// `midwatch submit`, `midwatch batch ...` and `midwatch export`.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "base/real_clock.h"
+#include "base/status_macros.h"
+#include "cli/batch_file.h"
+#include "cli/batch_watch.h"
+#include "cli/client_command.h"
+#include "cli/commands.h"
+#include "cli/exit_code.h"
+#include "cli/export.h"
+#include "cli/interrupts.h"
+#include "cli/progress.h"
+#include "cli/submit.h"
+#include "cli/terminal.h"
+#include "cli/views.h"
+
+namespace midwatch::cli {
+namespace {
+
+constexpr absl::Duration kTick = absl::Milliseconds(200);
+
+ExitCode CodeOf(const v1::Batch& batch) {
+  const v1::TaskCounts& counts = batch.counts();
+  if (batch.state() != v1::BATCH_STATE_DONE) return kExitWaiting;
+  return counts.succeeded() == TotalOf(counts) ? kExitSucceeded : kExitFailed;
+}
+
+Json ChangeToJson(const v1::TaskChange& change) {
+  return {{"task_id", change.task_id()},
+          {"name", change.name()},
+          {"state", NameOf(change.state())},
+          {"attempt", change.attempt()},
+          {"charged_usd_micros", change.charged_usd_micros()},
+          {"reason", change.reason()}};
+}
+
+// Each message as it came: changes, and now and then the batch.
+void PrintMessage(const v1::WatchBatchResponse& message) {
+  Json json = {{"resume_token", message.resume_token()}};
+  if (message.has_batch()) json["batch"] = ToJson(message.batch());
+  if (message.has_change()) json["change"] = ChangeToJson(message.change());
+  std::puts(ToLine(json).c_str());
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+int Submit(const GlobalOptions& global, const SubmitOptions& options) {
+  absl::StatusOr<BatchFile> file = LoadBatchFile(options.file, options.params);
+  if (!file.ok()) return Report(file.status());
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(Submitted submitted,
+                         SubmitBatch(scheduler, *file, options.always_new,
+                                     [] { return false; }));
+        if (global.json) {
+          std::puts(ToLine({{"batch_id", submitted.batch_id},
+                            {"tasks", file->lines.size()},
+                            {"continued", submitted.continued}})
+                        .c_str());
+        } else {
+          for (const std::string& note : file->notes) {
+            std::fprintf(stderr, "midwatch: %s\n", note.c_str());
+          }
+          std::puts(submitted.batch_id.c_str());
+        }
+        return kExitSucceeded;
+      });
+}
+
+int BatchList(const GlobalOptions& global, const std::string& name, int limit) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(std::vector<v1::Batch> batches,
+                         scheduler.ListBatches(name, limit));
+        if (!global.json) {
+          std::fputs(BatchTable(batches, Terminal().width()).c_str(), stdout);
+          return kExitSucceeded;
+        }
+        for (const v1::Batch& batch : batches) {
+          std::puts(ToLine(ToJson(batch)).c_str());
+        }
+        return kExitSucceeded;
+      });
+}
+
+int BatchGet(const GlobalOptions& global, const std::string& batch) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(v1::Batch found, scheduler.FindBatch(batch));
+        std::fputs(global.json ? (ToLine(ToJson(found)) + "\n").c_str()
+                               : BatchDetails(found).c_str(),
+                   stdout);
+        return kExitSucceeded;
+      });
+}
+
+int BatchWatchCommand(const GlobalOptions& global, const std::string& batch) {
+  Interrupts interrupts;
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(v1::Batch found, scheduler.FindBatch(batch));
+        Terminal terminal;
+        Progress progress(terminal, RealClock(), global.json);
+        BatchWatch watch(scheduler, RealClock(), found.batch_id(),
+                         BatchWatch::kFromNow);
+        while (!watch.ended() && !interrupts.requested()) {
+          ASSIGN_OR_RETURN(std::optional<v1::WatchBatchResponse> message,
+                           watch.Next(kTick));
+          if (message) {
+            progress.Add(*message);
+            if (global.json) PrintMessage(*message);
+          }
+          progress.Tick();
+        }
+        progress.Finish();
+        if (!watch.ended()) return kExitInterrupted;
+        if (!global.json) {
+          std::fputs(BatchDetails(progress.batch()).c_str(), stdout);
+        }
+        return CodeOf(progress.batch());
+      });
+}
+
+int BatchCancel(const GlobalOptions& global, const std::string& batch,
+                const std::string& reason) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(v1::Batch found, scheduler.FindBatch(batch));
+        ASSIGN_OR_RETURN(v1::Batch cancelled,
+                         scheduler.CancelBatch(found.batch_id(), reason));
+        std::puts(global.json ? ToLine(ToJson(cancelled)).c_str()
+                              : NameOf(cancelled.state()).c_str());
+        return kExitSucceeded;
+      });
+}
+
+int Export(const GlobalOptions& global, const std::string& batch,
+           const std::string& out) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(v1::Batch found, scheduler.FindBatch(batch));
+        const bool to_stdout = out.empty() || out == "-";
+        RETURN_IF_ERROR(
+            to_stdout ? ExportTasks(scheduler, found.batch_id(), stdout)
+                      : ExportTasksToFile(scheduler, found.batch_id(), out));
+        return kExitSucceeded;
+      });
+}
+
+}  // namespace midwatch::cli

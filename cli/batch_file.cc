@@ -1,0 +1,268 @@
+#include "cli/batch_file.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/sha256.h"
+#include "base/status_macros.h"
+#include "cli/spec_reader.h"
+#include "cli/task_reader.h"
+#include "cli/template_text.h"
+#include "cli/utf8.h"
+#include "cli/yaml_reader.h"
+
+namespace midwatch::cli {
+namespace {
+
+constexpr int64_t kFileBytesMax = 64 << 20;
+constexpr int64_t kMaxRunningMax = 100'000;
+
+// Maps are written in the order of their keys, so equal messages have equal
+// bytes.
+std::string DeterministicBytes(const google::protobuf::MessageLite& message) {
+  std::string bytes;
+  google::protobuf::io::StringOutputStream stream(&bytes);
+  google::protobuf::io::CodedOutputStream coded(&stream);
+  coded.SetSerializationDeterministic(true);
+  message.SerializeToCodedStream(&coded);
+  coded.Trim();
+  return bytes;
+}
+
+std::string ContentHash(const v1::OpenBatch& open,
+                        const std::vector<v1::TaskLine>& lines) {
+  Sha256 hash;
+  auto add = [&](const google::protobuf::MessageLite& message) {
+    const std::string bytes = DeterministicBytes(message);
+    // Lengths keep one message from running into the next.
+    hash.Update(absl::StrCat(bytes.size(), ":"));
+    hash.Update(bytes);
+  };
+  add(open);
+  for (const v1::TaskLine& line : lines) add(line);
+  return hash.FinishHex();
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
+  }
+  if (!S_ISREG(info.st_mode)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is not a file; expected a batch file"));
+  }
+  if (info.st_size > kFileBytesMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " has ", info.st_size,
+                     " bytes; expected at most 64 MiB (large inputs belong in "
+                     "files of their own)"));
+  }
+  std::ifstream file(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file),
+                   std::istreambuf_iterator<char>()};
+  if (!file.is_open() || file.bad()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
+  }
+  return text;
+}
+
+class BatchFileReader {
+ public:
+  BatchFileReader(const std::string& path, const Values& given_params)
+      : given_params_(given_params),
+        complaints_(path),
+        spec_reader_(params_, complaints_),
+        task_reader_(std::filesystem::path(path).parent_path(), params_,
+                     spec_reader_, complaints_) {}
+
+  absl::StatusOr<BatchFile> Read(const std::string& text, bool is_json);
+
+ private:
+  void ReadTop(const YAML::Node& root);
+  void ReadParams(const YAML::Node& node);
+  void TakeGivenParams(const YAML::Mark& mark);
+  void CheckText(const TaskText& text);
+  void CheckSize(const TaskText& text);
+
+  const Values& given_params_;
+  Values params_;
+  Complaints complaints_;
+  SpecReader spec_reader_;
+  TaskReader task_reader_;
+  v1::OpenBatch open_;
+  SpecWithTexts spec_;
+};
+
+void BatchFileReader::ReadParams(const YAML::Node& node) {
+  if (!node.IsMap()) {
+    complaints_.Add(node.Mark(), "params is no map; expected name: value");
+    return;
+  }
+  for (const auto& entry : node) {
+    const YAML::Node& key = entry.first;
+    const std::string name = key.IsScalar() ? key.Scalar() : "";
+    if (!IsParameterName(name) || IsMatchName(name) ||
+        params_.count(name) > 0) {
+      complaints_.Add(
+          key.Mark(),
+          absl::StrCat("'", Printable(name), "' cannot be one of params",
+                       IsMatchName(name) ? " (foreach uses the name)" : "",
+                       "; expected letters, digits, _ - and ., once"));
+    } else if (auto value = ReadText(entry.second, name, complaints_)) {
+      params_[name] = *value;
+    }
+  }
+}
+
+void BatchFileReader::TakeGivenParams(const YAML::Mark& mark) {
+  for (const auto& [name, value] : given_params_) {
+    auto known = params_.find(name);
+    if (known == params_.end()) {
+      std::vector<std::string> names;
+      for (const auto& param : params_) names.push_back(param.first);
+      complaints_.Add(
+          mark,
+          absl::StrCat("--param ", Printable(name),
+                       " is not a parameter of this file; expected ",
+                       names.empty() ? "none" : absl::StrJoin(names, ", ")));
+    } else if (FindInvalidUtf8(value) != absl::string_view::npos) {
+      complaints_.Add(mark, absl::StrCat("--param ", name,
+                                         " is not UTF-8; expected UTF-8"));
+    } else {
+      known->second = value;
+    }
+  }
+}
+
+// What a text of the spec asks of a task, each task must have.
+void BatchFileReader::CheckText(const TaskText& text) {
+  for (const std::string& name : text.parameters) {
+    for (const v1::TaskLine& line : task_reader_.lines()) {
+      if (line.parameters().contains(name)) continue;
+      complaints_.Add(
+          text.mark,
+          absl::StrCat("unknown parameter {{", name, "}} in ", text.what,
+                       "; expected one of params, or a "
+                       "parameter of every task (task '",
+                       line.name(), "' has none of that name)"));
+      return;
+    }
+  }
+}
+
+// REQUIRES: CheckText(text) had nothing to complain of.
+void BatchFileReader::CheckSize(const TaskText& text) {
+  for (const v1::TaskLine& line : task_reader_.lines()) {
+    const Values values(line.parameters().begin(), line.parameters().end());
+    const size_t bytes = text.parameters.empty()
+                             ? text.text.size()
+                             : FillIn(text.text, values, nullptr).size();
+    if (bytes <= text.bytes_max) continue;
+    complaints_.Add(
+        text.mark,
+        absl::StrCat(text.what, " of task '", line.name(), "' has ", bytes,
+                     " bytes; expected at most ", text.bytes_max));
+    return;
+  }
+}
+
+void BatchFileReader::ReadTop(const YAML::Node& root) {
+  using Node = YAML::Node;
+  auto name_into = [this](const char* key,
+                          std::string* (v1::OpenBatch::*field)(),
+                          bool required = false) {
+    auto read = [this, key, field](const Node& n) {
+      if (auto name = spec_reader_.Name(n, key)) *(open_.*field)() = *name;
+    };
+    return YamlKey{key, read, required};
+  };
+  // Read before this map: the rest of the file may use them.
+  auto params_known = [](const Node&) {};
+  auto max_running = [this](const Node& n) {
+    open_.set_max_running(static_cast<int32_t>(
+        spec_reader_.Number(n, "max_running", 0, kMaxRunningMax).value_or(0)));
+  };
+  ReadMap(root, "the batch",
+          {name_into("name", &v1::OpenBatch::mutable_name, true),
+           {"params", params_known},
+           name_into("queue", &v1::OpenBatch::mutable_queue),
+           name_into("tenant", &v1::OpenBatch::mutable_tenant),
+           name_into("account", &v1::OpenBatch::mutable_account),
+           {"max_running", max_running},
+           {"defaults",
+            [this](const Node& n) { spec_ = spec_reader_.ReadSpec(n); }, true},
+           {"tasks", [this](const Node& n) { task_reader_.ReadTasks(n); }},
+           {"foreach", [this](const Node& n) { task_reader_.ReadForeach(n); }},
+           {"schedule", nullptr},
+           {"canary", nullptr},
+           {"budget", nullptr},
+           {"stop_when", nullptr},
+           {"deadline", nullptr},
+           {"needs", nullptr}},
+          complaints_);
+}
+
+absl::StatusOr<BatchFile> BatchFileReader::Read(const std::string& text,
+                                                bool is_json) {
+  const std::optional<YAML::Node> root = ParseYaml(text, is_json, complaints_);
+  if (!root) return complaints_.ToStatus();
+  if (const YAML::Node& top = *root; top.IsMap() && top["params"]) {
+    ReadParams(top["params"]);
+  }
+  TakeGivenParams(root->Mark());
+  ReadTop(*root);
+  if (complaints_.count() == 0) {
+    if (task_reader_.lines().empty()) {
+      complaints_.Add(root->Mark(),
+                      "the batch has 0 tasks; expected tasks, or a foreach "
+                      "whose glob matches files");
+    }
+    CheckText(spec_.prompt);
+    for (const TaskText& other : spec_.others) CheckText(other);
+  }
+  if (complaints_.count() == 0) {
+    CheckSize(spec_.prompt);
+    for (const TaskText& other : spec_.others) CheckSize(other);
+  }
+  RETURN_IF_ERROR(complaints_.ToStatus());
+
+  BatchFile file;
+  file.open = std::move(open_);
+  *file.open.mutable_spec() = std::move(spec_.spec);
+  file.input_paths = task_reader_.input_paths();
+  file.notes = task_reader_.notes();
+  file.lines = task_reader_.TakeLines();
+  file.open.set_content_sha256(ContentHash(file.open, file.lines));
+  return file;
+}
+
+}  // namespace
+
+absl::StatusOr<BatchFile> LoadBatchFile(
+    const std::string& path, const std::map<std::string, std::string>& params) {
+  if (absl::EndsWith(path, ".jsonl") || absl::EndsWith(path, ".csv")) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        path,
+        ":1:1: a list of tasks without a batch; expected a batch file in "
+        "YAML or JSON (a file of tasks does not exist in this release)"));
+  }
+  ASSIGN_OR_RETURN(std::string text, ReadFile(path));
+  BatchFileReader reader(path, params);
+  return reader.Read(text, absl::EndsWith(path, ".json"));
+}
+
+}  // namespace midwatch::cli

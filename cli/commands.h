@@ -1,0 +1,94 @@
+// The subcommands of `midwatch`, without their parsing. Each returns what the
+// process exits with.
+#ifndef MIDWATCH_CLI_COMMANDS_H_
+#define MIDWATCH_CLI_COMMANDS_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace midwatch::cli {
+
+struct GlobalOptions {
+  std::string server;     // of --server or MIDWATCH_SERVER; may be empty
+  std::string state_dir;  // of --state-dir; may be empty
+  bool json = false;      // --output json
+};
+
+// How to reach a Managed Agents service. The key is never an argument: those
+// are for everybody to see.
+struct ServiceOptions {
+  std::string base_url;      // empty: the harness in this process (run only)
+  std::string api_key_file;  // empty: ANTHROPIC_API_KEY
+};
+
+struct RunOptions {
+  std::string file;
+  std::map<std::string, std::string> params;
+  std::string results;  // empty: ./midwatch-results/<name>-<id>
+  bool always_new = false;
+  int jobs = 0;  // 0: by what the machine and the service allow
+  ServiceOptions service;
+  bool unsafe_no_sandbox = false;
+};
+int RunBatch(const GlobalOptions& global, const RunOptions& options);
+
+struct SubmitOptions {
+  std::string file;
+  std::map<std::string, std::string> params;
+  bool always_new = false;
+};
+int Submit(const GlobalOptions& global, const SubmitOptions& options);
+
+int BatchList(const GlobalOptions& global, const std::string& name, int limit);
+int BatchGet(const GlobalOptions& global, const std::string& batch);
+int BatchWatchCommand(const GlobalOptions& global, const std::string& batch);
+int BatchCancel(const GlobalOptions& global, const std::string& batch,
+                const std::string& reason);
+
+int TaskList(const GlobalOptions& global, const std::string& batch,
+             const std::vector<std::string>& states, int limit);
+int TaskGet(const GlobalOptions& global, const std::string& task);
+int TaskEvents(const GlobalOptions& global, const std::string& task,
+               int attempt);
+// What the agent said last; with `folder` its output files go there instead.
+int TaskOutput(const GlobalOptions& global, const std::string& task,
+               const std::string& folder);
+int TaskCancel(const GlobalOptions& global,
+               const std::vector<std::string>& tasks,
+               const std::string& reason);
+int TaskRetry(const GlobalOptions& global,
+              const std::vector<std::string>& tasks);
+
+// To standard output where `out` is empty or "-".
+int Export(const GlobalOptions& global, const std::string& batch,
+           const std::string& out);
+
+struct SchedulerOptions {
+  std::vector<std::string> listen;
+  std::string artifacts_dir;
+};
+int ServeScheduler(const GlobalOptions& global,
+                   const SchedulerOptions& options);
+
+struct WorkerOptions {
+  std::string account;
+  ServiceOptions service;
+  int capacity = 0;
+  std::string artifacts_dir;
+  std::string cache_dir;
+};
+int ServeWorker(const GlobalOptions& global, const WorkerOptions& options);
+
+struct HarnessOptions {
+  std::string address;
+  int port = 0;
+  std::string data_dir;
+  std::string api_key_file;
+  bool unsafe_no_sandbox = false;
+};
+int ServeHarness(const GlobalOptions& global, const HarnessOptions& options);
+
+}  // namespace midwatch::cli
+
+#endif  // MIDWATCH_CLI_COMMANDS_H_

@@ -1,0 +1,170 @@
+#include "cli/export.h"
+
+#include <cerrno>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/sha256.h"
+#include "base/status_macros.h"
+#include "cli/spec_reader.h"
+#include "cli/utf8.h"
+
+namespace midwatch::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kFileNameBytesMax = 200;
+constexpr size_t kExamplesMax = 3;
+
+// A file that is renamed to its name once it is whole.
+class NewFile {
+ public:
+  explicit NewFile(const std::string& path)
+      : path_(path),
+        partial_(path + ".partial"),
+        file_(std::fopen(partial_.c_str(), "wb"), std::fclose) {}
+
+  absl::StatusOr<std::FILE*> Get() {
+    if (file_ != nullptr) return file_.get();
+    return absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", partial_));
+  }
+  absl::Status Commit() {
+    const bool written = std::ferror(file_.get()) == 0;
+    if (std::fclose(file_.release()) != 0 || !written ||
+        std::rename(partial_.c_str(), path_.c_str()) != 0) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", path_));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::string path_;
+  const std::string partial_;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
+};
+
+absl::Status MakeFolder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (!error) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("cannot make ", folder.string(), ": ", error.message()));
+}
+
+absl::Status WriteLine(const v1::Task& task, std::FILE* out) {
+  const std::string line = ToLine(ToJson(task)) + "\n";
+  if (std::fwrite(line.data(), 1, line.size(), out) == line.size()) {
+    return absl::OkStatus();
+  }
+  return absl::ErrnoToStatus(errno, "cannot write the results");
+}
+
+void Count(const v1::Task& task, Outcome& outcome) {
+  outcome.attempts += task.attempts();
+  if (task.state() == v1::TASK_STATE_SUCCEEDED) return;
+  const bool failed = task.state() == v1::TASK_STATE_FAILED &&
+                      task.failure_class() != v1::FAILURE_CLASS_UNSPECIFIED;
+  Outcome::Failures& group = outcome.failures[{
+      failed ? NameOf(task.failure_class()) : NameOf(task.state()),
+      ResultLine(task)}];
+  ++group.count;
+  if (group.examples.size() < kExamplesMax) {
+    group.examples.push_back(Printable(task.name()));
+  }
+}
+
+}  // namespace
+
+std::string FileNameOf(const std::string& name) {
+  std::string out;
+  for (size_t i = 0; i < name.size(); ++i) {
+    const char c = name[i];
+    if (c == '/' || c == '%' || (c == '.' && i == 0)) {
+      absl::StrAppendFormat(&out, "%%%02X", c);
+    } else {
+      out += c;
+    }
+  }
+  if (out.size() <= kFileNameBytesMax) return out;
+  return absl::StrCat(out.substr(0, kFileNameBytesMax), "-",
+                      Sha256Hex(name).substr(0, 12));
+}
+
+Json ToJson(const Outcome& outcome) {
+  Json failures = Json::array();
+  for (const auto& [cause, group] : outcome.failures) {
+    failures.push_back({{"cause", cause.first},
+                        {"reason", cause.second},
+                        {"count", group.count},
+                        {"examples", group.examples}});
+  }
+  return failures;
+}
+
+absl::Status ForEachFullTask(
+    SchedulerConnection& scheduler, const std::string& batch_id,
+    absl::FunctionRef<absl::Status(const v1::Task&)> visit) {
+  return scheduler.ForEachTask(
+      batch_id, {}, [&](const v1::Task& task) -> absl::Status {
+        // A list leaves the attempts out.
+        ASSIGN_OR_RETURN(v1::Task full, scheduler.GetTask(task.task_id()));
+        return visit(full);
+      });
+}
+
+absl::Status ExportTasks(SchedulerConnection& scheduler,
+                         const std::string& batch_id, std::FILE* out) {
+  return ForEachFullTask(scheduler, batch_id, [&](const v1::Task& task) {
+    return WriteLine(task, out);
+  });
+}
+
+absl::Status ExportTasksToFile(SchedulerConnection& scheduler,
+                               const std::string& batch_id,
+                               const std::string& path) {
+  NewFile file(path);
+  ASSIGN_OR_RETURN(std::FILE * out, file.Get());
+  RETURN_IF_ERROR(ExportTasks(scheduler, batch_id, out));
+  return file.Commit();
+}
+
+absl::Status WriteOutputs(SchedulerConnection& scheduler, const v1::Task& task,
+                          const std::string& folder) {
+  for (const v1::Output& output : task.outputs()) {
+    // The agent chose the path: it shall not lead anywhere else.
+    if (!IsPathBelow(output.path())) {
+      return absl::DataLossError(
+          absl::StrCat("output '", Printable(output.path()), "' of task ",
+                       task.task_id(), " has no path below its folder"));
+    }
+    const fs::path path = fs::path(folder) / output.path();
+    RETURN_IF_ERROR(MakeFolder(path.parent_path()));
+    RETURN_IF_ERROR(scheduler.Download(output.sha256(), path.string()));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Outcome> WriteResults(SchedulerConnection& scheduler,
+                                     const std::string& batch_id,
+                                     const std::string& folder) {
+  RETURN_IF_ERROR(MakeFolder(folder));
+  NewFile file(folder + "/results.jsonl");
+  ASSIGN_OR_RETURN(std::FILE * out, file.Get());
+  Outcome outcome;
+  auto write = [&](const v1::Task& task) -> absl::Status {
+    Count(task, outcome);
+    RETURN_IF_ERROR(WriteLine(task, out));
+    return WriteOutputs(
+        scheduler, task,
+        absl::StrCat(folder, "/outputs/", FileNameOf(task.name())));
+  };
+  RETURN_IF_ERROR(ForEachFullTask(scheduler, batch_id, write));
+  RETURN_IF_ERROR(file.Commit());
+  return outcome;
+}
+
+}  // namespace midwatch::cli

@@ -1,0 +1,60 @@
+#ifndef MIDWATCH_CLI_EXPORT_H_
+#define MIDWATCH_CLI_EXPORT_H_
+
+#include <cstdio>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "cli/scheduler_connection.h"
+#include "cli/views.h"
+
+namespace midwatch::cli {
+
+// Every task of the batch with its attempts, in the order of submission.
+absl::Status ForEachFullTask(
+    SchedulerConnection& scheduler, const std::string& batch_id,
+    absl::FunctionRef<absl::Status(const v1::Task&)> visit);
+
+// Writes a line of JSON for each task of the batch to `out`.
+absl::Status ExportTasks(SchedulerConnection& scheduler,
+                         const std::string& batch_id, std::FILE* out);
+// The same into a file at `path`, which appears whole or not at all.
+absl::Status ExportTasksToFile(SchedulerConnection& scheduler,
+                               const std::string& batch_id,
+                               const std::string& path);
+
+// What became of a batch, task by task.
+struct Outcome {
+  struct Failures {
+    int64_t count = 0;
+    std::vector<std::string> examples;  // names, three at most
+  };
+  // By what went wrong: (class or state, reason).
+  std::map<std::pair<std::string, std::string>, Failures> failures;
+  int64_t attempts = 0;
+};
+
+// [{"cause", "reason", "count", "examples"}]
+Json ToJson(const Outcome& outcome);
+
+// Writes results.jsonl, and each task's output files below
+// outputs/<task name>/, into `folder`, which is made where it is missing.
+absl::StatusOr<Outcome> WriteResults(SchedulerConnection& scheduler,
+                                     const std::string& batch_id,
+                                     const std::string& folder);
+
+// Writes one task's output files below `folder`.
+absl::Status WriteOutputs(SchedulerConnection& scheduler, const v1::Task& task,
+                          const std::string& folder);
+
+// `name` as one part of a path: '/' and '%' and a leading '.' as %XX, cut and
+// marked with its hash where it would be too long.
+std::string FileNameOf(const std::string& name);
+
+}  // namespace midwatch::cli
+
+#endif  // MIDWATCH_CLI_EXPORT_H_

@@ -1,0 +1,245 @@
+// `midwatch run`: store, scheduler, worker and harness in one process.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "base/real_clock.h"
+#include "base/status_macros.h"
+#include "cli/api_key.h"
+#include "cli/batch_file.h"
+#include "cli/batch_watch.h"
+#include "cli/commands.h"
+#include "cli/exit_code.h"
+#include "cli/export.h"
+#include "cli/interrupts.h"
+#include "cli/log_file.h"
+#include "cli/progress.h"
+#include "cli/scheduler_connection.h"
+#include "cli/submit.h"
+#include "cli/terminal.h"
+#include "cli/views.h"
+#include "node/account_check.h"
+#include "node/harness_node.h"
+#include "node/scheduler_node.h"
+#include "node/worker_node.h"
+
+namespace midwatch::cli {
+namespace {
+
+constexpr absl::Duration kTick = absl::Milliseconds(200);
+constexpr int kHostedJobs = 32;
+constexpr size_t kTimeDigits = 10;  // of a ULID
+
+// Local sandboxes compete for the machine.
+int LocalJobs() {
+  return std::max(4, 2 * static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN)));
+}
+
+std::string HostOf(absl::string_view url) {
+  if (const size_t scheme = url.find("://"); scheme != url.npos) {
+    url.remove_prefix(scheme + 3);
+  }
+  return std::string(url.substr(0, url.find_first_of("/?#")));
+}
+
+class BatchRun {
+ public:
+  BatchRun(const GlobalOptions& global, const RunOptions& options)
+      : global_(global), options_(options) {}
+
+  // Made before any thread, on which signals are blocked in consequence.
+  absl::StatusOr<ExitCode> Run() {
+    ASSIGN_OR_RETURN(file_, LoadBatchFile(options_.file, options_.params));
+    for (const std::string& note : file_.notes) Say(note);
+    ASSIGN_OR_RETURN(state_dir_, OpenStateDir(global_.state_dir));
+    LogToFile(state_dir_ + "/midwatch.log");
+    RETURN_IF_ERROR(StartScheduler());
+    RETURN_IF_ERROR(StartService());
+    absl::Status submitted = SubmitFile();
+    if (absl::IsCancelled(submitted)) return Interrupted();
+    RETURN_IF_ERROR(submitted);
+    RETURN_IF_ERROR(StartWorker());
+    RETURN_IF_ERROR(Follow());
+    if (interrupts_.requested()) return Interrupted();
+    return Conclude();
+  }
+
+ private:
+  bool hosted() const { return !options_.service.base_url.empty(); }
+
+  void Say(absl::string_view line) {
+    if (!global_.json) terminal_.Print(line);
+  }
+
+  absl::Status StartScheduler() {
+    SchedulerNodeOptions node;
+    node.data_dir = state_dir_;
+    if (std::string socket = SocketAddress(state_dir_); !socket.empty()) {
+      node.listen.push_back(socket);
+    }
+    ASSIGN_OR_RETURN(scheduler_, SchedulerNode::Start(node));
+    connection_ =
+        std::make_unique<SchedulerConnection>(scheduler_->InProcessChannel());
+    return absl::OkStatus();
+  }
+
+  absl::Status StartService() {
+    if (hosted()) {
+      service_.base_url =
+          std::string(absl::StripSuffix(options_.service.base_url, "/"));
+      ASSIGN_OR_RETURN(
+          service_.api_key,
+          ReadApiKey(options_.service.api_key_file, "ANTHROPIC_API_KEY"));
+      RETURN_IF_ERROR(CheckAccount(service_));
+    } else {
+      HarnessNodeOptions node;
+      node.data_dir = state_dir_ + "/harness";
+      node.unsafe_no_sandbox = options_.unsafe_no_sandbox;
+      ASSIGN_OR_RETURN(harness_, HarnessNode::Start(node));
+      service_ = {harness_->base_url(), harness_->api_key()};
+    }
+    if (file_.open.account().empty()) {
+      // What was made at one service does not exist at another: each is an
+      // account of its own.
+      file_.open.set_account(hosted() ? HostOf(service_.base_url) : "default");
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status SubmitFile() {
+    ASSIGN_OR_RETURN(Submitted submitted,
+                     SubmitBatch(*connection_, file_, options_.always_new,
+                                 [this] { return interrupts_.requested(); }));
+    batch_id_ = submitted.batch_id;
+    is_new_ = !submitted.continued;
+    Say(absl::StrCat(terminal_.Styled(Style::kBold, file_.open.name()), ": ",
+                     file_.lines.size(), " tasks, ",
+                     submitted.continued ? "continuing batch " : "batch ",
+                     batch_id_));
+    return SayWhatElseRuns();
+  }
+
+  // A worker takes whatever its account has queued.
+  absl::Status SayWhatElseRuns() {
+    ASSIGN_OR_RETURN(std::vector<v1::Batch> batches,
+                     connection_->ListBatches("", 100));
+    for (const v1::Batch& batch : batches) {
+      if (batch.batch_id() == batch_id_ ||
+          batch.state() == v1::BATCH_STATE_DONE ||
+          batch.account() != file_.open.account()) {
+        continue;
+      }
+      Say(absl::StrCat("unfinished, and going on beside it: batch ",
+                       batch.batch_id(), " (", batch.name(),
+                       "); `midwatch batch cancel` ends it"));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status StartWorker() {
+    WorkerNodeOptions node;
+    node.scheduler = scheduler_.get();
+    node.artifacts_dir = scheduler_->artifacts_dir();
+    node.accounts[file_.open.account()] = service_;
+    node.capacity = options_.jobs > 0 ? options_.jobs
+                    : hosted()        ? kHostedJobs
+                                      : LocalJobs();
+    ASSIGN_OR_RETURN(worker_, WorkerNode::Start(node));
+    return absl::OkStatus();
+  }
+
+  // Until the batch is done, or a signal has come.
+  absl::Status Follow() {
+    BatchWatch watch(
+        *connection_, RealClock(), batch_id_,
+        is_new_ ? BatchWatch::kFromBeginning : BatchWatch::kFromNow);
+    while (!watch.ended() && !interrupts_.requested()) {
+      ASSIGN_OR_RETURN(std::optional<v1::WatchBatchResponse> message,
+                       watch.Next(kTick));
+      if (message) progress_.Add(*message);
+      progress_.Tick();
+    }
+    progress_.Finish();
+    return absl::OkStatus();
+  }
+
+  ExitCode Interrupted() {
+    interrupts_.Unblock();
+    progress_.Finish();
+    Say("stopping; what runs is kept (Ctrl-C again: at once)");
+    if (worker_ != nullptr) worker_->Drain();
+    std::string command = absl::StrCat("midwatch run ", options_.file);
+    for (const auto& [name, value] : options_.params) {
+      absl::StrAppend(&command, " --param ", name, "=", value);
+    }
+    std::string state;
+    if (!global_.state_dir.empty()) {
+      state = absl::StrCat(" --state-dir ", global_.state_dir);
+    }
+    Say(absl::StrCat("to go on:   ", command, state));
+    if (!batch_id_.empty()) {
+      Say(absl::StrCat("to end it:  midwatch batch cancel ", batch_id_, state));
+    }
+    return kExitInterrupted;
+  }
+
+  absl::StatusOr<ExitCode> Conclude() {
+    worker_->Drain();
+    ASSIGN_OR_RETURN(v1::Batch batch, connection_->GetBatch(batch_id_));
+    const std::string results =
+        options_.results.empty()
+            ? absl::StrCat("midwatch-results/", FileNameOf(batch.name()), "-",
+                           batch_id_.substr(0, kTimeDigits))
+            : options_.results;
+    ASSIGN_OR_RETURN(Outcome outcome,
+                     WriteResults(*connection_, batch_id_, results));
+    if (global_.json) {
+      std::puts(ToLine({{"batch", ToJson(batch)},
+                        {"results", results},
+                        {"failures", ToJson(outcome)},
+                        {"elapsed_seconds",
+                         absl::ToDoubleSeconds(progress_.elapsed())}})
+                    .c_str());
+    } else {
+      Say("");
+      Say(Summary(terminal_, batch, outcome, progress_.elapsed()));
+      Say(absl::StrCat("results in ", results));
+    }
+    return batch.counts().succeeded() == TotalOf(batch.counts())
+               ? kExitSucceeded
+               : kExitFailed;
+  }
+
+  const GlobalOptions& global_;
+  const RunOptions& options_;
+  Interrupts interrupts_;
+  Terminal terminal_;
+  Progress progress_{terminal_, RealClock(), global_.json};
+  BatchFile file_;
+  std::string state_dir_;
+  std::string batch_id_;
+  bool is_new_ = true;
+  AccountOptions service_;
+  // In the order in which they stop, from the last to the first.
+  std::unique_ptr<SchedulerNode> scheduler_;
+  std::unique_ptr<SchedulerConnection> connection_;
+  std::unique_ptr<HarnessNode> harness_;
+  std::unique_ptr<WorkerNode> worker_;
+};
+
+}  // namespace
+
+int RunBatch(const GlobalOptions& global, const RunOptions& options) {
+  BatchRun run(global, options);
+  absl::StatusOr<ExitCode> code = run.Run();
+  return code.ok() ? *code : Report(code.status());
+}
+
+}  // namespace midwatch::cli

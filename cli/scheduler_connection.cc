@@ -1,0 +1,271 @@
+#include "cli/scheduler_connection.h"
+
+#include <grpc/support/time.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/external_id.h"
+#include "base/status_macros.h"
+#include "cli/utf8.h"
+#include "worker/artifact_transfer.h"
+#include "worker/grpc_scheduler_client.h"
+
+namespace midwatch::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr absl::Duration kConnectTimeout = absl::Seconds(10);
+constexpr absl::Duration kCallTimeout = absl::Seconds(60);
+constexpr int kPageSize = 1000;
+
+std::string EnvironmentOr(const char* name, const std::string& otherwise) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? value : otherwise;
+}
+
+// Whether some process listens at `address` ("unix:PATH"). One that was killed
+// leaves its socket behind.
+bool IsServed(const std::string& address) {
+  const absl::string_view path = absl::StripPrefix(address, "unix:");
+  sockaddr_un name = {};
+  name.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof(name.sun_path)) return false;
+  std::memcpy(name.sun_path, path.data(), path.size());
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const bool served =
+      connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
+  close(fd);
+  return served;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> OpenStateDir(const std::string& given) {
+  std::string path = given;
+  if (path.empty()) {
+    const std::string home = EnvironmentOr("HOME", "");
+    const std::string states = EnvironmentOr(
+        "XDG_STATE_HOME", home.empty() ? "" : home + "/.local/state");
+    if (states.empty()) {
+      return absl::InvalidArgumentError(
+          "neither HOME nor XDG_STATE_HOME is set; name a directory with "
+          "--state-dir");
+    }
+    path = states + "/midwatch";
+  }
+  std::error_code error;
+  const bool is_new = fs::create_directories(path, error);
+  if (!error && is_new) {
+    fs::permissions(path, fs::perms::owner_all, error);
+  }
+  fs::path absolute = error ? fs::path() : fs::absolute(path, error);
+  if (error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cannot use the state directory ", path, ": ",
+                     error.message(), "; name another with --state-dir"));
+  }
+  return absolute.string();
+}
+
+std::string SocketAddress(const std::string& state_dir) {
+  const std::string path = state_dir + "/midwatch.sock";
+  return path.size() < sizeof(sockaddr_un::sun_path)
+             ? absl::StrCat("unix:", path)
+             : "";
+}
+
+SchedulerConnection::SchedulerConnection(std::shared_ptr<grpc::Channel> channel)
+    : channel_(std::move(channel)),
+      batches_(v1::BatchService::NewStub(channel_)),
+      tasks_(v1::TaskService::NewStub(channel_)),
+      artifacts_(v1::ArtifactService::NewStub(channel_)) {}
+
+absl::StatusOr<std::unique_ptr<SchedulerConnection>> SchedulerConnection::Open(
+    const std::string& server, const std::string& state_dir) {
+  std::string address = server;
+  if (address.empty()) {
+    const std::string local = SocketAddress(state_dir);
+    if (IsServed(local)) address = local;
+  }
+  if (address.empty()) {
+    ASSIGN_OR_RETURN(std::unique_ptr<SchedulerNode> node,
+                     SchedulerNode::Start({.data_dir = state_dir}));
+    auto connection =
+        std::make_unique<SchedulerConnection>(node->InProcessChannel());
+    connection->embedded_ = std::move(node);
+    return connection;
+  }
+  auto connection =
+      std::make_unique<SchedulerConnection>(MakeSchedulerChannel(address));
+  if (!connection->WaitUntilConnected(kConnectTimeout)) {
+    return absl::UnavailableError(
+        absl::StrCat("no scheduler answers at ", address,
+                     "; start one with `midwatch scheduler`, or check "
+                     "--server"));
+  }
+  return connection;
+}
+
+bool SchedulerConnection::WaitUntilConnected(absl::Duration timeout) {
+  return channel_->WaitForConnected(gpr_time_add(
+      gpr_now(GPR_CLOCK_MONOTONIC),
+      gpr_time_from_millis(absl::ToInt64Milliseconds(timeout), GPR_TIMESPAN)));
+}
+
+template <typename Method, typename Request, typename Response>
+absl::Status SchedulerConnection::Call(Method method, const Request& request,
+                                       Response& response, const char* name) {
+  grpc::ClientContext context;
+  SetTimeout(context, kCallTimeout);
+  return FromGrpc(method(context, request, response), name);
+}
+
+#define MIDWATCH_CALL(stub, name, request, response)                \
+  RETURN_IF_ERROR(                                                  \
+      Call([this](grpc::ClientContext& context, const auto& q,      \
+                  auto& a) { return stub->name(&context, q, &a); }, \
+           request, response, #name))
+
+absl::StatusOr<v1::Batch> SchedulerConnection::GetBatch(
+    const std::string& batch_id) {
+  v1::GetBatchRequest request;
+  request.set_batch_id(batch_id);
+  v1::GetBatchResponse response;
+  MIDWATCH_CALL(batches_, GetBatch, request, response);
+  return response.batch();
+}
+
+absl::StatusOr<v1::Batch> SchedulerConnection::FindBatch(
+    const std::string& id_or_name) {
+  if (ParseExternalId(id_or_name).ok()) return GetBatch(id_or_name);
+  ASSIGN_OR_RETURN(std::vector<v1::Batch> named, ListBatches(id_or_name, 1));
+  if (!named.empty()) return named.front();
+  return absl::NotFoundError(
+      absl::StrCat("no batch has the id or name '", Printable(id_or_name),
+                   "'; `midwatch batch list` shows them"));
+}
+
+absl::StatusOr<v1::Batch> SchedulerConnection::CancelBatch(
+    const std::string& batch_id, const std::string& reason) {
+  v1::CancelBatchRequest request;
+  request.set_batch_id(batch_id);
+  request.set_reason(reason);
+  v1::CancelBatchResponse response;
+  MIDWATCH_CALL(batches_, CancelBatch, request, response);
+  return response.batch();
+}
+
+absl::StatusOr<std::vector<v1::Batch>> SchedulerConnection::ListBatches(
+    const std::string& name, int limit) {
+  std::vector<v1::Batch> batches;
+  v1::ListBatchesRequest request;
+  request.set_name(name);
+  while (static_cast<int>(batches.size()) < limit) {
+    request.set_page_size(
+        std::min(kPageSize, limit - static_cast<int>(batches.size())));
+    v1::ListBatchesResponse response;
+    MIDWATCH_CALL(batches_, ListBatches, request, response);
+    batches.insert(batches.end(), response.batches().begin(),
+                   response.batches().end());
+    if (response.next_page_token().empty()) break;
+    request.set_page_token(response.next_page_token());
+  }
+  return batches;
+}
+
+absl::StatusOr<v1::Task> SchedulerConnection::GetTask(
+    const std::string& task_id) {
+  v1::GetTaskRequest request;
+  request.set_task_id(task_id);
+  v1::GetTaskResponse response;
+  MIDWATCH_CALL(tasks_, GetTask, request, response);
+  return response.task();
+}
+
+absl::StatusOr<v1::CancelTaskResponse> SchedulerConnection::CancelTask(
+    const std::string& task_id, const std::string& reason) {
+  v1::CancelTaskRequest request;
+  request.set_task_id(task_id);
+  request.set_reason(reason);
+  v1::CancelTaskResponse response;
+  MIDWATCH_CALL(tasks_, CancelTask, request, response);
+  return response;
+}
+
+absl::StatusOr<v1::RetryTaskResponse> SchedulerConnection::RetryTask(
+    const std::string& task_id, const std::string& request_id) {
+  v1::RetryTaskRequest request;
+  request.set_task_id(task_id);
+  request.set_request_id(request_id);
+  v1::RetryTaskResponse response;
+  MIDWATCH_CALL(tasks_, RetryTask, request, response);
+  return response;
+}
+
+absl::Status SchedulerConnection::ForEachTask(
+    const std::string& batch_id, const std::vector<v1::TaskState>& states,
+    absl::FunctionRef<absl::Status(const v1::Task&)> visit) {
+  v1::ListTasksRequest request;
+  request.set_batch_id(batch_id);
+  for (v1::TaskState state : states) request.add_states(state);
+  request.set_page_size(kPageSize);
+  while (true) {
+    v1::ListTasksResponse response;
+    MIDWATCH_CALL(tasks_, ListTasks, request, response);
+    for (const v1::Task& task : response.tasks()) {
+      RETURN_IF_ERROR(visit(task));
+    }
+    if (response.next_page_token().empty()) return absl::OkStatus();
+    request.set_page_token(response.next_page_token());
+  }
+}
+
+absl::StatusOr<v1::ListTaskEventsResponse> SchedulerConnection::ListTaskEvents(
+    const v1::ListTaskEventsRequest& request) {
+  v1::ListTaskEventsResponse response;
+  MIDWATCH_CALL(tasks_, ListTaskEvents, request, response);
+  return response;
+}
+
+#undef MIDWATCH_CALL
+
+absl::Status SchedulerConnection::UploadMissing(
+    const std::map<std::string, std::string>& paths_by_sha256,
+    absl::FunctionRef<bool()> stop) {
+  std::vector<std::string> names;
+  for (const auto& entry : paths_by_sha256) names.push_back(entry.first);
+  ASSIGN_OR_RETURN(std::vector<std::string> missing,
+                   FindMissingArtifacts(*artifacts_, calls_, names));
+  for (const std::string& name : missing) {
+    if (stop()) return absl::CancelledError("interrupted");
+    auto path = paths_by_sha256.find(name);
+    if (path == paths_by_sha256.end()) continue;
+    ASSIGN_OR_RETURN(ArtifactRef sent,
+                     UploadArtifact(*artifacts_, calls_, path->second));
+    if (sent.sha256 != name) {
+      return absl::AbortedError(
+          absl::StrCat(path->second,
+                       " changed while it was submitted; start "
+                       "again"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SchedulerConnection::Download(const std::string& sha256,
+                                           const std::string& path) {
+  return DownloadArtifact(*artifacts_, calls_, sha256, path);
+}
+
+}  // namespace midwatch::cli

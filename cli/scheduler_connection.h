@@ -1,0 +1,95 @@
+// How a command reaches a scheduler.
+#ifndef MIDWATCH_CLI_SCHEDULER_CONNECTION_H_
+#define MIDWATCH_CLI_SCHEDULER_CONNECTION_H_
+
+#include <grpcpp/channel.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "midwatch/v1/artifact_service.grpc.pb.h"
+#include "midwatch/v1/batch_service.grpc.pb.h"
+#include "midwatch/v1/task_service.grpc.pb.h"
+#include "node/scheduler_node.h"
+#include "worker/grpc_calls.h"
+
+namespace midwatch::cli {
+
+// The state directory of `options` or of the environment: $XDG_STATE_HOME/
+// midwatch, else ~/.local/state/midwatch. Made (for its owner alone) where it
+// is missing.
+absl::StatusOr<std::string> OpenStateDir(const std::string& given);
+
+// Where a scheduler that uses `state_dir` can be reached by commands beside it:
+// "unix:...", or "" where the path is too long for a socket.
+std::string SocketAddress(const std::string& state_dir);
+
+// A scheduler's client API. Blocking calls, each with a deadline.
+class SchedulerConnection {
+ public:
+  // To `server` where it is given, else to the scheduler that serves
+  // `state_dir` at this moment, else to one of its own on that directory.
+  //   kUnavailable         nothing answers at `server`
+  //   kFailedPrecondition  another process holds the directory
+  static absl::StatusOr<std::unique_ptr<SchedulerConnection>> Open(
+      const std::string& server, const std::string& state_dir);
+
+  explicit SchedulerConnection(std::shared_ptr<grpc::Channel> channel);
+
+  // Waits until there is a connection; false where `timeout` has passed.
+  bool WaitUntilConnected(absl::Duration timeout);
+
+  absl::StatusOr<v1::Batch> GetBatch(const std::string& batch_id);
+  // By id, or the newest of that name.
+  absl::StatusOr<v1::Batch> FindBatch(const std::string& id_or_name);
+  absl::StatusOr<v1::Batch> CancelBatch(const std::string& batch_id,
+                                        const std::string& reason);
+  // Newest first, `limit` at most; `name` empty: all.
+  absl::StatusOr<std::vector<v1::Batch>> ListBatches(const std::string& name,
+                                                     int limit);
+
+  absl::StatusOr<v1::Task> GetTask(const std::string& task_id);
+  absl::StatusOr<v1::CancelTaskResponse> CancelTask(const std::string& task_id,
+                                                    const std::string& reason);
+  absl::StatusOr<v1::RetryTaskResponse> RetryTask(
+      const std::string& task_id, const std::string& request_id);
+  // Calls `visit` for each task of the batch (empty: of all) in one of `states`
+  // (empty: any), in the order of submission, until it returns an error.
+  absl::Status ForEachTask(
+      const std::string& batch_id, const std::vector<v1::TaskState>& states,
+      absl::FunctionRef<absl::Status(const v1::Task&)> visit);
+  absl::StatusOr<v1::ListTaskEventsResponse> ListTaskEvents(
+      const v1::ListTaskEventsRequest& request);
+
+  // Sends those of the files (paths by their SHA-256) that the scheduler lacks,
+  // until `stop` returns true.
+  //   kAborted    a file is not any more what it was when it was read
+  //   kCancelled  `stop` returned true
+  absl::Status UploadMissing(
+      const std::map<std::string, std::string>& paths_by_sha256,
+      absl::FunctionRef<bool()> stop);
+  absl::Status Download(const std::string& sha256, const std::string& path);
+
+  v1::BatchService::Stub& batches() { return *batches_; }
+
+ private:
+  template <typename Method, typename Request, typename Response>
+  absl::Status Call(Method method, const Request& request, Response& response,
+                    const char* name);
+
+  std::unique_ptr<SchedulerNode> embedded_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<v1::BatchService::Stub> batches_;
+  std::unique_ptr<v1::TaskService::Stub> tasks_;
+  std::unique_ptr<v1::ArtifactService::Stub> artifacts_;
+  GrpcCalls calls_;
+};
+
+}  // namespace midwatch::cli
+
+#endif  // MIDWATCH_CLI_SCHEDULER_CONNECTION_H_

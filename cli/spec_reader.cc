@@ -1,0 +1,288 @@
+#include "cli/spec_reader.h"
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/time.h"
+#include "cli/money.h"
+#include "cli/utf8.h"
+
+namespace midwatch::cli {
+namespace {
+
+constexpr size_t kNameBytesMax = 200;
+constexpr int64_t kMaxCostMicrosMin = 10'000;
+constexpr int64_t kMaxCostMicrosMax = 1'000'000'000'000;
+// A sandbox lives 30 days.
+constexpr absl::Duration kTimeoutMax = absl::Hours(29 * 24);
+constexpr size_t kPromptBytesMax = 12 << 20;
+constexpr size_t kPathBytesMax = 1000;
+constexpr size_t kExpectedFilesMax = 100;
+
+}  // namespace
+
+bool IsName(absl::string_view text) {
+  return !text.empty() && text.size() <= kNameBytesMax &&
+         Printable(text) == text;
+}
+
+bool IsPathBelow(absl::string_view path) {
+  if (path.empty() || path.front() == '/') return false;
+  for (absl::string_view part : absl::StrSplit(path, '/')) {
+    if (part.empty() || part == "." || part == "..") return false;
+  }
+  return Printable(path) == path;
+}
+
+std::optional<std::string> SpecReader::Text(const YAML::Node& node,
+                                            absl::string_view what) {
+  std::optional<std::string> text = ReadText(node, what, complaints_);
+  if (!text) return std::nullopt;
+  std::vector<std::string> unknown;
+  std::string filled = FillIn(*text, params_, &unknown);
+  if (unknown.empty()) return filled;
+  complaints_.Add(node.Mark(),
+                  absl::StrCat("unknown parameter {{", unknown[0], "}} in ",
+                               what, "; expected one of params"));
+  return std::nullopt;
+}
+
+std::optional<std::string> SpecReader::Name(const YAML::Node& node,
+                                            absl::string_view what) {
+  std::optional<std::string> name = Text(node, what);
+  if (!name || IsName(*name)) return name;
+  complaints_.Add(
+      node.Mark(),
+      absl::StrCat(what, " has ", name->size(), " bytes",
+                   "; expected 1 to 200 without control characters"));
+  return std::nullopt;
+}
+
+std::optional<int64_t> SpecReader::Number(const YAML::Node& node,
+                                          absl::string_view what, int64_t min,
+                                          int64_t max) {
+  std::optional<std::string> text = Text(node, what);
+  if (!text) return std::nullopt;
+  int64_t number = 0;
+  if (absl::SimpleAtoi(*text, &number) && number >= min && number <= max) {
+    return number;
+  }
+  complaints_.Add(node.Mark(), absl::StrCat(what, " is '", Printable(*text),
+                                            "'; expected a whole number from ",
+                                            min, " to ", max));
+  return std::nullopt;
+}
+
+std::optional<int64_t> SpecReader::Usd(const YAML::Node& node,
+                                       absl::string_view what) {
+  std::optional<std::string> text = Text(node, what);
+  if (!text) return std::nullopt;
+  absl::StatusOr<int64_t> micros = ParseUsd(*text);
+  if (micros.ok() && *micros >= kMaxCostMicrosMin &&
+      *micros <= kMaxCostMicrosMax) {
+    return *micros;
+  }
+  complaints_.Add(node.Mark(),
+                  absl::StrCat(what, " is '", Printable(*text),
+                               "'; expected dollars such as $0.50, from ",
+                               FormatUsd(kMaxCostMicrosMin), " to ",
+                               FormatUsd(kMaxCostMicrosMax)));
+  return std::nullopt;
+}
+
+void SpecReader::ReadTimeout(const YAML::Node& node, absl::string_view what,
+                             google::protobuf::Duration& timeout) {
+  std::optional<std::string> text = Text(node, what);
+  if (!text) return;
+  absl::Duration duration;
+  if (absl::ParseDuration(*text, &duration) && duration >= absl::Seconds(1) &&
+      duration <= kTimeoutMax) {
+    timeout.set_seconds(absl::ToInt64Seconds(duration));
+    timeout.set_nanos(static_cast<int32_t>(
+        (duration - absl::Seconds(timeout.seconds())) / absl::Nanoseconds(1)));
+    return;
+  }
+  complaints_.Add(node.Mark(), absl::StrCat(what, " is '", Printable(*text),
+                                            "'; expected a time such as 90s, "
+                                            "10m or 1h30m, up to 696h"));
+}
+
+TaskText SpecReader::ReadTaskText(const YAML::Node& node,
+                                  const std::string& what, size_t bytes_max) {
+  TaskText text{node.Mark(), what, "", {}, bytes_max};
+  std::optional<std::string> raw = ReadText(node, what, complaints_);
+  if (raw) text.text = FillIn(*raw, params_, &text.parameters);
+  return text;
+}
+
+std::string SpecReader::Json(const YAML::Node& node) {
+  return ToJson(
+      node,
+      [this](const std::string& text) {
+        return FillIn(text, params_, nullptr);
+      },
+      complaints_);
+}
+
+// The service decides what is in them; a misspelt key shall not wait for that.
+void SpecReader::ReadAgent(const YAML::Node& node, v1::AgentRef& agent) {
+  if (node.IsScalar()) {
+    if (auto id = Name(node, "agent")) agent.set_agent_id(*id);
+    return;
+  }
+  auto as_is = [](const YAML::Node&) {};
+  auto text = [this](const YAML::Node& n) { Text(n, "a text of the agent"); };
+  ReadMap(node, "agent",
+          {{"name", text, true},
+           {"model", as_is, true},
+           {"system", as_is},
+           {"description", as_is},
+           {"tools", as_is},
+           {"mcp_servers", as_is},
+           {"skills", as_is},
+           {"multiagent", as_is},
+           {"metadata", as_is},
+           {"execution_identity", as_is}},
+          complaints_);
+  agent.set_definition_json(Json(node));
+}
+
+void SpecReader::ReadEnvironment(const YAML::Node& node,
+                                 v1::EnvironmentRef& environment) {
+  if (node.IsScalar()) {
+    if (auto id = Name(node, "environment")) {
+      environment.set_environment_id(*id);
+    }
+    return;
+  }
+  auto as_is = [](const YAML::Node&) {};
+  auto text = [this](const YAML::Node& n) {
+    Text(n, "a text of the environment");
+  };
+  ReadMap(node, "environment",
+          {{"name", text, true},
+           {"config", as_is},
+           {"description", as_is},
+           {"metadata", as_is},
+           {"scope", as_is}},
+          complaints_);
+  environment.set_definition_json(Json(node));
+}
+
+void SpecReader::ReadRetry(const YAML::Node& node, v1::RetryPolicy& retry) {
+  ReadMap(node, "retry",
+          {{"max_failures",
+            [&](const YAML::Node& n) {
+              if (auto v = Number(n, "max_failures", 1, 100)) {
+                retry.set_max_failures(static_cast<int32_t>(*v));
+              }
+            }},
+           {"max_starts",
+            [&](const YAML::Node& n) {
+              if (auto v = Number(n, "max_starts", 1, 1000)) {
+                retry.set_max_starts(static_cast<int32_t>(*v));
+              }
+            }},
+           {"retry_refusals",
+            [&](const YAML::Node& n) {
+              if (auto v = ReadBool(n, "retry_refusals", complaints_)) {
+                retry.set_retry_refusals(*v);
+              }
+            }}},
+          complaints_);
+}
+
+void SpecReader::ReadTimeouts(const YAML::Node& node, v1::Timeouts& timeouts) {
+  auto into = [&](const char* what, auto* (v1::Timeouts::*mutable_field)()) {
+    return YamlKey{what, [=, this, &timeouts](const YAML::Node& n) {
+                     ReadTimeout(n, what, *(timeouts.*mutable_field)());
+                   }};
+  };
+  ReadMap(node, "timeouts",
+          {into("start", &v1::Timeouts::mutable_start),
+           into("idle", &v1::Timeouts::mutable_idle),
+           into("total", &v1::Timeouts::mutable_total),
+           {"queue", nullptr}},
+          complaints_);
+}
+
+void SpecReader::ReadExpect(const YAML::Node& node, SpecWithTexts& spec) {
+  auto files = [&](const YAML::Node& list) {
+    if (!IsList(list, "files", complaints_)) return;
+    if (list.size() > kExpectedFilesMax) {
+      complaints_.Add(list.Mark(),
+                      absl::StrCat("files has ", list.size(),
+                                   " entries; expected at most 100"));
+      return;
+    }
+    for (const YAML::Node& item : list) {
+      TaskText text = ReadTaskText(item, "an expected file", kPathBytesMax);
+      const std::string path = text.text;
+      spec.others.push_back(std::move(text));
+      if (item.IsScalar() && !IsPathBelow(path)) {
+        complaints_.Add(item.Mark(),
+                        absl::StrCat("expected file '", Printable(path),
+                                     "'; expected a relative path under "
+                                     "/mnt/session/outputs/"));
+      }
+      spec.spec.mutable_expect()->add_files(path);
+    }
+  };
+  ReadMap(node, "expect", {{"files", files}, {"schema", nullptr}}, complaints_);
+}
+
+SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
+  SpecWithTexts out;
+  v1::TaskSpec& spec = out.spec;
+  ReadMap(node, "defaults",
+          {{"agent",
+            [&](const YAML::Node& n) { ReadAgent(n, *spec.mutable_agent()); },
+            true},
+           {"environment",
+            [&](const YAML::Node& n) {
+              ReadEnvironment(n, *spec.mutable_environment());
+            }},
+           {"prompt",
+            [&](const YAML::Node& n) {
+              out.prompt = ReadTaskText(n, "the prompt", kPromptBytesMax);
+              spec.set_prompt(out.prompt.text);
+              if (n.IsScalar() && spec.prompt().empty()) {
+                complaints_.Add(n.Mark(), "the prompt is empty; expected text");
+              }
+            },
+            true},
+           {"max_cost",
+            [&](const YAML::Node& n) {
+              if (auto v = Usd(n, "max_cost")) spec.set_max_cost_usd_micros(*v);
+            }},
+           {"retry",
+            [&](const YAML::Node& n) { ReadRetry(n, *spec.mutable_retry()); }},
+           {"timeouts",
+            [&](const YAML::Node& n) {
+              ReadTimeouts(n, *spec.mutable_timeouts());
+            }},
+           {"expect", [&](const YAML::Node& n) { ReadExpect(n, out); }},
+           {"priority",
+            [&](const YAML::Node& n) {
+              if (auto v = Number(n, "priority", 0, 9)) {
+                spec.set_priority(static_cast<int32_t>(*v));
+              }
+            }},
+           {"concurrency_key",
+            [&](const YAML::Node& n) {
+              TaskText text = ReadTaskText(n, "concurrency_key", kNameBytesMax);
+              spec.set_concurrency_key(text.text);
+              out.others.push_back(std::move(text));
+            }},
+           {"answers", nullptr},
+           {"answer_within", nullptr},
+           {"needs", nullptr},
+           {"outcome", nullptr},
+           {"output", nullptr},
+           {"start", nullptr},
+           {"deadline", nullptr}},
+          complaints_);
+  return out;
+}
+
+}  // namespace midwatch::cli

@@ -1,0 +1,79 @@
+// The parts of a batch file that describe how a task runs.
+#ifndef MIDWATCH_CLI_SPEC_READER_H_
+#define MIDWATCH_CLI_SPEC_READER_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "cli/template_text.h"
+#include "cli/yaml_reader.h"
+#include "midwatch/v1/task.pb.h"
+
+namespace midwatch::cli {
+
+// A text of the spec that the scheduler fills in for each task, and which
+// parameters it asks of the task.
+struct TaskText {
+  YAML::Mark mark;
+  std::string what;                     // "the prompt"
+  std::string text;                     // with params filled in
+  std::vector<std::string> parameters;  // each as often as it stands there
+  size_t bytes_max = 0;                 // with all filled in
+};
+
+struct SpecWithTexts {
+  v1::TaskSpec spec;
+  TaskText prompt;
+  std::vector<TaskText> others;
+};
+
+// Reads values in which {{name}} stands for one of `params`, which outlive the
+// reader.
+class SpecReader {
+ public:
+  SpecReader(const Values& params, Complaints& complaints)
+      : params_(params), complaints_(complaints) {}
+
+  // `defaults` of a batch file. Complains of all that is wrong with it.
+  SpecWithTexts ReadSpec(const YAML::Node& node);
+
+  // One value with its params filled in; complains of unknown ones.
+  std::optional<std::string> Text(const YAML::Node& node,
+                                  absl::string_view what);
+  // Text of 1 to 200 bytes without control characters.
+  std::optional<std::string> Name(const YAML::Node& node,
+                                  absl::string_view what);
+  std::optional<int64_t> Number(const YAML::Node& node, absl::string_view what,
+                                int64_t min, int64_t max);
+
+ private:
+  void ReadAgent(const YAML::Node& node, v1::AgentRef& agent);
+  void ReadEnvironment(const YAML::Node& node, v1::EnvironmentRef& environment);
+  void ReadRetry(const YAML::Node& node, v1::RetryPolicy& retry);
+  void ReadTimeouts(const YAML::Node& node, v1::Timeouts& timeouts);
+  void ReadExpect(const YAML::Node& node, SpecWithTexts& spec);
+  void ReadTimeout(const YAML::Node& node, absl::string_view what,
+                   google::protobuf::Duration& timeout);
+  std::optional<int64_t> Usd(const YAML::Node& node, absl::string_view what);
+  // A text whose other parameters are each task's.
+  TaskText ReadTaskText(const YAML::Node& node, const std::string& what,
+                        size_t bytes_max);
+  std::string Json(const YAML::Node& node);
+
+  const Values& params_;
+  Complaints& complaints_;
+};
+
+// Whether `text` is 1 to 200 bytes without control characters, as names of
+// batches and tasks must be.
+bool IsName(absl::string_view text);
+
+// Whether `path` is relative and stays below where it starts.
+bool IsPathBelow(absl::string_view path);
+
+}  // namespace midwatch::cli
+
+#endif  // MIDWATCH_CLI_SPEC_READER_H_

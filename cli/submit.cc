@@ -1,0 +1,141 @@
+#include "cli/submit.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "base/random.h"
+#include "base/status_macros.h"
+
+namespace midwatch::cli {
+namespace {
+
+constexpr int kChunkLinesMax = 1000;
+constexpr size_t kChunkBytesMax = 4 << 20;
+constexpr int kConnectionsMax = 10;
+constexpr absl::Duration kReconnectTimeout = absl::Seconds(30);
+// Old unfinished batches of one name beyond these are not looked at.
+constexpr int kCandidatesMax = 100;
+constexpr int kRequestIdBytes = 16;
+
+// One connection's worth of submitting: each step is answered before the next
+// is sent.
+class Submission {
+ public:
+  Submission(SchedulerConnection& scheduler, const std::string& request_id)
+      : request_id_(request_id),
+        stream_(scheduler.batches().SubmitBatch(&context_)) {}
+  ~Submission() {
+    if (stream_ == nullptr) return;
+    context_.TryCancel();
+    stream_->Finish();
+  }
+
+  absl::StatusOr<v1::SubmitBatchResponse> Send(v1::SubmitBatchRequest request) {
+    request.set_request_id(request_id_);
+    v1::SubmitBatchResponse response;
+    if (stream_->Write(request) && stream_->Read(&response)) return response;
+    const absl::Status status =
+        FromGrpc(std::exchange(stream_, nullptr)->Finish(), "SubmitBatch");
+    if (!status.ok()) return status;
+    return absl::UnavailableError("the scheduler ended the submission");
+  }
+
+ private:
+  grpc::ClientContext context_;
+  const std::string request_id_;
+  std::unique_ptr<
+      grpc::ClientReaderWriter<v1::SubmitBatchRequest, v1::SubmitBatchResponse>>
+      stream_;
+};
+
+// The lines from `first` on that go into one message.
+v1::SubmitBatchRequest MakeChunk(const std::vector<v1::TaskLine>& lines,
+                                 size_t first) {
+  v1::SubmitBatchRequest request;
+  v1::TaskChunk& chunk = *request.mutable_chunk();
+  chunk.set_first_line(static_cast<int64_t>(first));
+  size_t bytes = 0;
+  for (size_t i = first; i < lines.size(); ++i) {
+    bytes += lines[i].ByteSizeLong();
+    const bool full = chunk.lines_size() == kChunkLinesMax ||
+                      (bytes > kChunkBytesMax && chunk.lines_size() > 0);
+    if (full) break;
+    *chunk.add_lines() = lines[i];
+  }
+  return request;
+}
+
+absl::StatusOr<std::string> SubmitOnce(SchedulerConnection& scheduler,
+                                       const BatchFile& file,
+                                       const std::string& request_id,
+                                       absl::FunctionRef<bool()> stop) {
+  Submission submission(scheduler, request_id);
+  v1::SubmitBatchRequest open;
+  *open.mutable_open() = file.open;
+  ASSIGN_OR_RETURN(v1::SubmitBatchResponse answer, submission.Send(open));
+  while (answer.accepted_lines() < static_cast<int64_t>(file.lines.size())) {
+    if (stop()) return absl::CancelledError("interrupted");
+    const int64_t before = answer.accepted_lines();
+    ASSIGN_OR_RETURN(answer, submission.Send(MakeChunk(
+                                 file.lines, static_cast<size_t>(before))));
+    if (answer.accepted_lines() <= before) {
+      return absl::InternalError("the scheduler took no line of a chunk");
+    }
+  }
+  v1::SubmitBatchRequest seal;
+  seal.mutable_seal()->set_lines(static_cast<int64_t>(file.lines.size()));
+  ASSIGN_OR_RETURN(answer, submission.Send(seal));
+  return answer.batch_id();
+}
+
+// The request id of the batch that `file` continues, or "".
+absl::StatusOr<std::string> FindUnfinished(SchedulerConnection& scheduler,
+                                           const v1::OpenBatch& open) {
+  ASSIGN_OR_RETURN(std::vector<v1::Batch> batches,
+                   scheduler.ListBatches(open.name(), kCandidatesMax));
+  const std::string account =
+      open.account().empty() ? "default" : open.account();
+  for (const v1::Batch& batch : batches) {
+    const bool unfinished = batch.state() == v1::BATCH_STATE_OPEN ||
+                            batch.state() == v1::BATCH_STATE_SEALED;
+    if (unfinished && batch.content_sha256() == open.content_sha256() &&
+        batch.account() == account) {
+      return batch.request_id();
+    }
+  }
+  return "";
+}
+
+}  // namespace
+
+absl::StatusOr<Submitted> SubmitBatch(SchedulerConnection& scheduler,
+                                      const BatchFile& file, bool always_new,
+                                      absl::FunctionRef<bool()> stop) {
+  std::string request_id;
+  if (!always_new) {
+    ASSIGN_OR_RETURN(request_id, FindUnfinished(scheduler, file.open));
+  }
+  Submitted submitted;
+  submitted.continued = !request_id.empty();
+  if (request_id.empty()) request_id = RealRandom().Hex(kRequestIdBytes);
+
+  for (int connection = 1;; ++connection) {
+    absl::Status status = scheduler.UploadMissing(file.input_paths, stop);
+    if (status.ok()) {
+      absl::StatusOr<std::string> batch_id =
+          SubmitOnce(scheduler, file, request_id, stop);
+      status = batch_id.status();
+      if (status.ok()) {
+        submitted.batch_id = *std::move(batch_id);
+        return submitted;
+      }
+    }
+    if (!absl::IsUnavailable(status) || connection == kConnectionsMax ||
+        !scheduler.WaitUntilConnected(kReconnectTimeout)) {
+      return status;
+    }
+  }
+}
+
+}  // namespace midwatch::cli

@@ -1,0 +1,235 @@
+// `midwatch task ...`.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/random.h"
+#include "base/status_macros.h"
+#include "cli/client_command.h"
+#include "cli/commands.h"
+#include "cli/export.h"
+#include "cli/terminal.h"
+#include "cli/utf8.h"
+#include "cli/views.h"
+
+namespace midwatch::cli {
+namespace {
+
+constexpr int kRequestIdBytes = 16;
+
+absl::StatusOr<std::vector<v1::TaskState>> ReadStates(
+    const std::vector<std::string>& names) {
+  std::vector<v1::TaskState> states;
+  for (const std::string& name : names) {
+    states.push_back(TaskStateNamed(name));
+    if (states.back() != v1::TASK_STATE_UNSPECIFIED) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", Printable(name),
+        "' is no state; expected blocked, queued, running, waiting, "
+        "cancelling, succeeded, failed, cancelled or skipped"));
+  }
+  return states;
+}
+
+// The text that an event carries, in one line; "" where it carries none.
+std::string TextOf(const Json& event) {
+  if (auto content = event.find("content");
+      content != event.end() && content->is_array()) {
+    std::string text;
+    for (const Json& block : *content) {
+      if (block.is_object() && block.contains("text") &&
+          block["text"].is_string()) {
+        absl::StrAppend(&text, block["text"].get<std::string>(), " ");
+      }
+    }
+    return text;
+  }
+  for (const char* key : {"input", "stop_reason", "error", "message"}) {
+    if (event.contains(key)) return ToLine(event[key]);
+  }
+  return "";
+}
+
+void PrintEvent(const v1::TaskEvent& stored, int width) {
+  const Json event =
+      Json::parse(stored.json(), nullptr, /*allow_exceptions=*/false);
+  std::string type = "?", text;
+  if (event.is_object()) {
+    if (auto found = event.find("type");
+        found != event.end() && found->is_string()) {
+      type = found->get<std::string>();
+    }
+    text = TextOf(event);
+  }
+  const std::string line = absl::StrFormat("%5d  %-26s  %s", stored.sequence(),
+                                           Printable(type), Printable(text));
+  std::puts(Shorten(line, static_cast<size_t>(width)).c_str());
+}
+
+// What the agent said last, all of it.
+absl::StatusOr<std::string> WholeMessage(SchedulerConnection& scheduler,
+                                         const v1::Task& task) {
+  if (task.final_message_sha256().empty()) return task.final_message();
+  namespace fs = std::filesystem;
+  const fs::path path =
+      fs::temp_directory_path() /
+      absl::StrCat("midwatch-", RealRandom().Hex(kRequestIdBytes));
+  const absl::Status fetched =
+      scheduler.Download(task.final_message_sha256(), path.string());
+  std::ifstream file(path, std::ios::binary);
+  std::string text{std::istreambuf_iterator<char>(file),
+                   std::istreambuf_iterator<char>()};
+  std::error_code ignored;
+  fs::remove(path, ignored);
+  if (!fetched.ok()) return fetched;
+  return text;
+}
+
+}  // namespace
+
+int TaskList(const GlobalOptions& global, const std::string& batch,
+             const std::vector<std::string>& states, int limit) {
+  absl::StatusOr<std::vector<v1::TaskState>> wanted = ReadStates(states);
+  if (!wanted.ok()) return Report(wanted.status());
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        std::string batch_id;
+        if (!batch.empty()) {
+          ASSIGN_OR_RETURN(v1::Batch found, scheduler.FindBatch(batch));
+          batch_id = found.batch_id();
+        }
+        std::vector<v1::Task> tasks;
+        int left = limit;
+        const absl::Status listed =
+            scheduler.ForEachTask(batch_id, *wanted, [&](const v1::Task& task) {
+              if (left-- == 0) return absl::CancelledError("enough");
+              if (global.json) {
+                std::puts(ToLine(ToJson(task)).c_str());
+              } else {
+                tasks.push_back(task);
+              }
+              return absl::OkStatus();
+            });
+        if (!listed.ok() && left >= 0) return listed;
+        if (!global.json) {
+          std::fputs(TaskTable(tasks, Terminal().width()).c_str(), stdout);
+          if (left < 0) {
+            std::fprintf(stderr, "midwatch: more than %d; see --limit\n",
+                         limit);
+          }
+        }
+        return kExitSucceeded;
+      });
+}
+
+int TaskGet(const GlobalOptions& global, const std::string& task) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(v1::Task found, scheduler.GetTask(task));
+        std::fputs(global.json ? (ToLine(ToJson(found)) + "\n").c_str()
+                               : TaskDetails(found, Terminal().width()).c_str(),
+                   stdout);
+        return kExitSucceeded;
+      });
+}
+
+int TaskEvents(const GlobalOptions& global, const std::string& task,
+               int attempt) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        const int width = isatty(STDOUT_FILENO) ? Terminal().width() : 200;
+        v1::ListTaskEventsRequest request;
+        request.set_task_id(task);
+        request.set_attempt(attempt);
+        do {
+          ASSIGN_OR_RETURN(v1::ListTaskEventsResponse page,
+                           scheduler.ListTaskEvents(request));
+          for (const v1::TaskEvent& event : page.events()) {
+            if (global.json) {
+              std::puts(event.json().c_str());
+            } else {
+              PrintEvent(event, width);
+            }
+          }
+          request.set_attempt(page.attempt());
+          request.set_from_sequence(page.next_sequence());
+        } while (request.from_sequence() > 0);
+        return kExitSucceeded;
+      });
+}
+
+int TaskOutput(const GlobalOptions& global, const std::string& task,
+               const std::string& folder) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(v1::Task found, scheduler.GetTask(task));
+        if (!folder.empty()) {
+          RETURN_IF_ERROR(WriteOutputs(scheduler, found, folder));
+        }
+        ASSIGN_OR_RETURN(std::string message, WholeMessage(scheduler, found));
+        if (global.json) {
+          Json json = {{"task_id", found.task_id()},
+                       {"final_message", message},
+                       {"outputs", ToJson(found)["outputs"]}};
+          std::puts(ToLine(json).c_str());
+        } else if (folder.empty()) {
+          std::puts(message.c_str());
+        } else {
+          for (const v1::Output& output : found.outputs()) {
+            std::puts(
+                absl::StrCat(folder, "/", Printable(output.path())).c_str());
+          }
+        }
+        return kExitSucceeded;
+      });
+}
+
+int TaskCancel(const GlobalOptions& global,
+               const std::vector<std::string>& tasks,
+               const std::string& reason) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        for (const std::string& task : tasks) {
+          ASSIGN_OR_RETURN(v1::CancelTaskResponse response,
+                           scheduler.CancelTask(task, reason));
+          if (global.json) {
+            std::puts(
+                ToLine({{"task_id", task}, {"state", NameOf(response.state())}})
+                    .c_str());
+          } else {
+            std::puts(
+                absl::StrCat(task, "  ", NameOf(response.state())).c_str());
+          }
+        }
+        return kExitSucceeded;
+      });
+}
+
+int TaskRetry(const GlobalOptions& global,
+              const std::vector<std::string>& tasks) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        for (const std::string& task : tasks) {
+          ASSIGN_OR_RETURN(
+              v1::RetryTaskResponse response,
+              scheduler.RetryTask(task, RealRandom().Hex(kRequestIdBytes)));
+          if (global.json) {
+            std::puts(
+                ToLine({{"task_id", response.task_id()}, {"retry_of", task}})
+                    .c_str());
+          } else {
+            std::puts(response.task_id().c_str());
+          }
+        }
+        return kExitSucceeded;
+      });
+}
+
+}  // namespace midwatch::cli

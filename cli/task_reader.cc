@@ -1,0 +1,242 @@
+#include "cli/task_reader.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "cli/utf8.h"
+
+namespace midwatch::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kTasksMax = 1'000'000;
+constexpr size_t kInputsMax = 500;  // the service's own bound for a session
+
+}  // namespace
+
+Values DescribeMatch(const std::string& path, int64_t index) {
+  const fs::path file(path);
+  return {{"path", path},
+          {"dirname", file.parent_path().filename().string()},
+          {"basename", file.filename().string()},
+          {"stem", file.stem().string()},
+          {"index", absl::StrCat(index)}};
+}
+
+bool IsMatchName(absl::string_view name) {
+  static const Values* const kAny = new Values(DescribeMatch("", 0));
+  return kAny->count(std::string(name)) > 0;
+}
+
+std::optional<std::string> TaskReader::Fill(const YAML::Node& node,
+                                            const Values& values,
+                                            absl::string_view what) {
+  std::optional<std::string> text = ReadText(node, what, complaints_);
+  if (!text) return std::nullopt;
+  std::vector<std::string> unknown;
+  std::string filled = FillIn(*text, values, &unknown);
+  if (unknown.empty()) return filled;
+  complaints_.Add(
+      node.Mark(),
+      absl::StrCat("unknown parameter {{", unknown[0], "}} in ", what,
+                   "; expected one of params",
+                   values.count("path") > 0
+                       ? ", or of path, dirname, basename, stem, index"
+                       : ""));
+  return std::nullopt;
+}
+
+void TaskReader::ReadParameters(const YAML::Node& node, Form& form) {
+  if (!node.IsMap()) {
+    complaints_.Add(node.Mark(), "parameters is no map; expected name: value");
+    return;
+  }
+  for (const auto& entry : node) {
+    const YAML::Node& key = entry.first;
+    const std::string name = key.IsScalar() ? key.Scalar() : "";
+    const bool doubled =
+        std::any_of(form.parameters.begin(), form.parameters.end(),
+                    [&](const auto& known) { return known.first == name; });
+    if (!IsParameterName(name) || doubled) {
+      complaints_.Add(key.Mark(),
+                      absl::StrCat("'", Printable(name),
+                                   "' cannot be a parameter's name; expected "
+                                   "letters, digits, _ - and ., once"));
+    } else if (params_.count(name) > 0) {
+      // It would be unclear which of the two a prompt means.
+      complaints_.Add(key.Mark(),
+                      absl::StrCat("'", name, "' is one of params already; ",
+                                   "expected another name"));
+    } else {
+      form.parameters.emplace_back(name, entry.second);
+    }
+  }
+}
+
+void TaskReader::ReadInputs(const YAML::Node& node, Form& form) {
+  if (!IsList(node, "inputs", complaints_)) return;
+  if (node.size() > kInputsMax) {
+    complaints_.Add(node.Mark(),
+                    absl::StrCat("inputs has ", node.size(),
+                                 " entries; expected at most ", kInputsMax));
+    return;
+  }
+  for (const YAML::Node& item : node) {
+    Form::Input input;
+    ReadMap(
+        item, "an input",
+        {{"path", [&](const YAML::Node& n) { input.path.reset(n); }, true},
+         {"mount", [&](const YAML::Node& n) { input.mount.reset(n); }, true}},
+        complaints_);
+    form.inputs.push_back(input);
+  }
+}
+
+std::optional<TaskReader::Form> TaskReader::ReadForm(
+    const YAML::Node& node, absl::string_view what,
+    const std::vector<YamlKey>& more_keys) {
+  Form form;
+  std::vector<YamlKey> keys = {
+      {"name", [&](const YAML::Node& n) { form.name.reset(n); }, true},
+      {"parameters", [&](const YAML::Node& n) { ReadParameters(n, form); }},
+      {"inputs", [&](const YAML::Node& n) { ReadInputs(n, form); }}};
+  keys.insert(keys.end(), more_keys.begin(), more_keys.end());
+  const size_t complaints_before = complaints_.count();
+  ReadMap(node, what, keys, complaints_);
+  if (complaints_.count() > complaints_before) return std::nullopt;
+  return form;
+}
+
+bool TaskReader::CanFillIn(const Form& form, const Values& values) {
+  const size_t complaints_before = complaints_.count();
+  Fill(form.name, values, "a task's name");
+  for (const auto& [name, value] : form.parameters) Fill(value, values, name);
+  for (const Form::Input& input : form.inputs) {
+    Fill(input.path, values, "an input's path");
+    Fill(input.mount, values, "an input's mount");
+  }
+  return complaints_.count() == complaints_before;
+}
+
+void TaskReader::AddInput(const Form::Input& form, const Values& values,
+                          v1::TaskLine& line) {
+  const std::string path = *Fill(form.path, values, "an input's path");
+  const std::string mount = *Fill(form.mount, values, "an input's mount");
+  if (!IsPathBelow(mount)) {
+    complaints_.Add(form.mount.Mark(),
+                    absl::StrCat("mount '", Printable(mount),
+                                 "'; expected a relative path under "
+                                 "/mnt/session/uploads/, without '..'"));
+    return;
+  }
+  for (const v1::Input& other : line.inputs()) {
+    if (other.mount() != mount) continue;
+    complaints_.Add(form.mount.Mark(),
+                    absl::StrCat("mount '", mount, "' is there twice in task '",
+                                 line.name(), "'; expected once"));
+    return;
+  }
+  absl::StatusOr<InputFile> file = inputs_.Read((folder_ / path).string());
+  if (!file.ok()) {
+    complaints_.Add(form.path.Mark(),
+                    absl::StrCat("input of task '", line.name(),
+                                 "': ", Printable(file.status().message()),
+                                 "; expected a file that can be read"));
+    return;
+  }
+  v1::Input& input = *line.add_inputs();
+  input.set_mount(mount);
+  input.set_sha256(file->sha256);
+  input.set_size_bytes(file->size_bytes);
+}
+
+// REQUIRES: CanFillIn(form, values).
+void TaskReader::AddTask(const Form& form, const Values& values) {
+  v1::TaskLine line;
+  line.set_name(*Fill(form.name, values, "a task's name"));
+  if (!IsName(line.name())) {
+    complaints_.Add(form.name.Mark(),
+                    absl::StrCat("task name '", Printable(line.name()),
+                                 "'; expected 1 to 200 bytes without control "
+                                 "characters"));
+    return;
+  }
+  const int at = form.name.Mark().line + 1;
+  auto [known, is_new] = lines_of_names_.try_emplace(line.name(), at);
+  if (!is_new) {
+    complaints_.Add(
+        form.name.Mark(),
+        absl::StrCat("task name '", line.name(), "' is taken already by line ",
+                     known->second, "; expected names to differ"));
+    return;
+  }
+  for (const auto& [name, value] : form.parameters) {
+    (*line.mutable_parameters())[name] = *Fill(value, values, name);
+  }
+  for (const Form::Input& input : form.inputs) AddInput(input, values, line);
+  lines_.push_back(std::move(line));
+}
+
+void TaskReader::ReadTasks(const YAML::Node& node) {
+  if (!IsList(node, "tasks", complaints_)) return;
+  for (const YAML::Node& item : node) {
+    std::optional<Form> form =
+        ReadForm(item, "a task",
+                 {{"needs", nullptr}, {"prompt", nullptr}, {"spec", nullptr}});
+    if (form && CanFillIn(*form, params_)) AddTask(*form, params_);
+  }
+}
+
+void TaskReader::ReadForeach(const YAML::Node& node) {
+  std::string pattern;
+  YAML::Mark pattern_mark;
+  int64_t limit = 0;
+  std::optional<Form> form = ReadForm(
+      node, "foreach",
+      {{"glob",
+        [&](const YAML::Node& n) {
+          pattern = Fill(n, params_, "glob").value_or("");
+          pattern_mark = n.Mark();
+        },
+        true},
+       {"limit",
+        [&](const YAML::Node& n) {
+          limit = spec_reader_.Number(n, "limit", 0, kTasksMax).value_or(0);
+        }},
+       {"csv", nullptr},
+       {"jsonl", nullptr}});
+  auto with_params = [this](Values values) {
+    values.insert(params_.begin(), params_.end());
+    return values;
+  };
+  if (!form || !CanFillIn(*form, with_params(DescribeMatch("", 0)))) return;
+
+  absl::StatusOr<GlobMatches> matches = FindFiles((folder_ / pattern).string());
+  if (!matches.ok()) {
+    complaints_.Add(pattern_mark,
+                    absl::StrCat(matches.status().message(),
+                                 "; expected a pattern such as docs/*.txt"));
+    return;
+  }
+  if (matches->left_out > 0) {
+    notes_.push_back(absl::StrCat(matches->left_out, " matches of ", pattern,
+                                  " are not files and were left out"));
+  }
+  std::vector<std::string>& files = matches->files;
+  if (limit > 0 && files.size() > static_cast<size_t>(limit)) {
+    files.resize(limit);
+  }
+  int64_t index = 0;
+  for (const std::string& file : files) {
+    if (FindInvalidUtf8(file) != absl::string_view::npos) {
+      complaints_.Add(pattern_mark,
+                      absl::StrCat("the name of ", Printable(file),
+                                   " is not UTF-8; expected UTF-8"));
+      continue;
+    }
+    AddTask(*form, with_params(DescribeMatch(file, index++)));
+  }
+}
+
+}  // namespace midwatch::cli

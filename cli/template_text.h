@@ -1,0 +1,27 @@
+// `{{name}}` in texts: letters, digits, _ - and . between double braces, with
+// or without spaces around. Other braces are text. The scheduler fills in what
+// stays by the same rule.
+#ifndef MIDWATCH_CLI_TEMPLATE_TEXT_H_
+#define MIDWATCH_CLI_TEMPLATE_TEXT_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace midwatch::cli {
+
+using Values = std::map<std::string, std::string>;
+
+bool IsParameterName(absl::string_view name);
+
+// `text` with each {{name}} that `values` knows replaced, once: a value's own
+// braces stay. The names that it does not know stay as they are and are added
+// to `unknown`, each as often as it stands there.
+std::string FillIn(absl::string_view text, const Values& values,
+                   std::vector<std::string>* unknown);
+
+}  // namespace midwatch::cli
+
+#endif  // MIDWATCH_CLI_TEMPLATE_TEXT_H_

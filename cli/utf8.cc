@@ -1,0 +1,89 @@
+#include "cli/utf8.h"
+
+#include <cstdint>
+
+namespace midwatch::cli {
+namespace {
+
+// Length of the code point at the start of `text`, or 0 where it is malformed.
+size_t CodePointLength(absl::string_view text) {
+  auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
+  const uint8_t first = byte(0);
+  if (first < 0x80) return 1;
+  size_t length = 0;
+  uint8_t second_min = 0x80, second_max = 0xBF;
+  if (first >= 0xC2 && first <= 0xDF) {
+    length = 2;
+  } else if (first >= 0xE0 && first <= 0xEF) {
+    length = 3;
+    if (first == 0xE0) second_min = 0xA0;  // overlong
+    if (first == 0xED) second_max = 0x9F;  // surrogates
+  } else if (first >= 0xF0 && first <= 0xF4) {
+    length = 4;
+    if (first == 0xF0) second_min = 0x90;  // overlong
+    if (first == 0xF4) second_max = 0x8F;  // past U+10FFFF
+  } else {
+    return 0;
+  }
+  if (text.size() < length) return 0;
+  if (byte(1) < second_min || byte(1) > second_max) return 0;
+  for (size_t i = 2; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  return length;
+}
+
+bool IsControl(absl::string_view code_point) {
+  const uint8_t first = static_cast<uint8_t>(code_point[0]);
+  if (first < 0x20 || first == 0x7F) return true;
+  // U+0080..U+009F, which some terminals obey.
+  return first == 0xC2 && static_cast<uint8_t>(code_point[1]) < 0xA0;
+}
+
+}  // namespace
+
+size_t FindInvalidUtf8(absl::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    const size_t length = CodePointLength(text.substr(at));
+    if (length == 0) return at;
+    at += length;
+  }
+  return absl::string_view::npos;
+}
+
+std::string Printable(absl::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const size_t length = CodePointLength(text);
+    const absl::string_view piece = text.substr(0, length == 0 ? 1 : length);
+    if (length == 0 || IsControl(piece)) {
+      out += '?';
+    } else {
+      out.append(piece.data(), piece.size());
+    }
+    text.remove_prefix(piece.size());
+  }
+  return out;
+}
+
+size_t DisplayWidth(absl::string_view text) {
+  size_t width = 0;
+  for (char c : text) width += (static_cast<uint8_t>(c) & 0xC0) != 0x80;
+  return width;
+}
+
+std::string Shorten(absl::string_view text, size_t width) {
+  if (DisplayWidth(text) <= width) return std::string(text);
+  if (width == 0) return "";
+  size_t bytes = 0, columns = 0;
+  while (bytes < text.size() && columns + 1 < width) {
+    const size_t length = CodePointLength(text.substr(bytes));
+    bytes += length == 0 ? 1 : length;
+    ++columns;
+  }
+  return std::string(text.substr(0, bytes)) + "…";
+}
+
+}  // namespace midwatch::cli

@@ -1,0 +1,328 @@
+#include "cli/views.h"
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "cli/money.h"
+#include "cli/table.h"
+#include "cli/utf8.h"
+
+namespace midwatch::cli {
+namespace {
+
+// TASK_STATE_SUCCEEDED -> "succeeded".
+std::string EnumName(absl::string_view name, absl::string_view prefix) {
+  absl::ConsumePrefix(&name, prefix);
+  return absl::StrReplaceAll(absl::AsciiStrToLower(name), {{"_", " "}});
+}
+
+double ToUsd(int64_t usd_micros) {
+  return static_cast<double>(usd_micros) / 1e6;
+}
+
+Json InstantToJson(const google::protobuf::Timestamp& timestamp) {
+  if (timestamp.seconds() == 0 && timestamp.nanos() == 0) return nullptr;
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", ToTime(timestamp),
+                          absl::UTCTimeZone());
+}
+
+Json FailureClassToJson(v1::FailureClass failure_class) {
+  if (failure_class == v1::FAILURE_CLASS_UNSPECIFIED) return nullptr;
+  return NameOf(failure_class);
+}
+
+Json AttemptToJson(const v1::Attempt& attempt) {
+  return {{"number", attempt.number()},
+          {"session_id", attempt.session_id()},
+          {"granted_at", InstantToJson(attempt.granted_at())},
+          {"ended_at", InstantToJson(attempt.ended_at())},
+          {"reserved_usd_micros", attempt.reserved_usd_micros()},
+          {"charged_usd_micros", attempt.charged_usd_micros()},
+          {"failure_class", FailureClassToJson(attempt.failure_class())},
+          {"ending", attempt.ending()}};
+}
+
+std::string FirstLine(absl::string_view text) {
+  text = absl::StripAsciiWhitespace(text);
+  return Printable(text.substr(0, text.find_first_of("\r\n")));
+}
+
+std::string OrDash(const std::string& text) {
+  return text.empty() ? "-" : Printable(text);
+}
+
+}  // namespace
+
+std::string NameOf(v1::TaskState state) {
+  return EnumName(v1::TaskState_Name(state), "TASK_STATE_");
+}
+std::string NameOf(v1::BatchState state) {
+  return EnumName(v1::BatchState_Name(state), "BATCH_STATE_");
+}
+std::string NameOf(v1::FailureClass failure_class) {
+  return EnumName(v1::FailureClass_Name(failure_class), "FAILURE_CLASS_");
+}
+
+v1::TaskState TaskStateNamed(const std::string& name) {
+  v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
+  v1::TaskState_Parse(absl::StrCat("TASK_STATE_", absl::AsciiStrToUpper(name)),
+                      &state);
+  return state;
+}
+
+bool IsFinal(v1::TaskState state) {
+  return state == v1::TASK_STATE_SUCCEEDED || state == v1::TASK_STATE_FAILED ||
+         state == v1::TASK_STATE_CANCELLED || state == v1::TASK_STATE_SKIPPED;
+}
+
+absl::Time ToTime(const google::protobuf::Timestamp& timestamp) {
+  return absl::FromUnixSeconds(timestamp.seconds()) +
+         absl::Nanoseconds(timestamp.nanos());
+}
+
+absl::Duration ToDuration(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) +
+         absl::Nanoseconds(duration.nanos());
+}
+
+std::string FormatSpan(absl::Duration duration) {
+  const int64_t seconds = absl::ToInt64Seconds(duration);
+  if (duration < absl::Seconds(10)) {
+    return absl::StrFormat("%.1f s", absl::ToDoubleSeconds(duration));
+  }
+  if (seconds < 60) return absl::StrFormat("%d s", seconds);
+  if (seconds < 3600) {
+    return absl::StrFormat("%d m %02d s", seconds / 60, seconds % 60);
+  }
+  return absl::StrFormat("%d h %02d m", seconds / 3600, seconds / 60 % 60);
+}
+
+std::string FormatInstant(const google::protobuf::Timestamp& timestamp) {
+  if (timestamp.seconds() == 0 && timestamp.nanos() == 0) return "-";
+  return absl::FormatTime("%Y-%m-%d %H:%M:%S", ToTime(timestamp),
+                          absl::LocalTimeZone());
+}
+
+std::string ResultLine(const v1::Task& task) {
+  const bool succeeded = task.state() == v1::TASK_STATE_SUCCEEDED;
+  if (!succeeded && !task.reason().empty()) return FirstLine(task.reason());
+  return FirstLine(task.final_message());
+}
+
+int64_t FinalOf(const v1::TaskCounts& counts) {
+  return counts.succeeded() + counts.failed() + counts.cancelled() +
+         counts.skipped();
+}
+
+int64_t TotalOf(const v1::TaskCounts& counts) {
+  return FinalOf(counts) + counts.blocked() + counts.queued() +
+         counts.running() + counts.waiting() + counts.cancelling();
+}
+
+Json ToJson(const v1::Task& task) {
+  Json outputs = Json::array();
+  for (const v1::Output& output : task.outputs()) {
+    outputs.push_back({{"path", output.path()},
+                       {"sha256", output.sha256()},
+                       {"size_bytes", output.size_bytes()}});
+  }
+  Json attempts = Json::array();
+  for (const v1::Attempt& attempt : task.attempt_list()) {
+    attempts.push_back(AttemptToJson(attempt));
+  }
+  return {
+      {"task_id", task.task_id()},
+      {"batch_id", task.batch_id()},
+      {"name", task.name()},
+      {"state", NameOf(task.state())},
+      {"result", ResultLine(task)},
+      {"reason", task.reason()},
+      {"failure_class", FailureClassToJson(task.failure_class())},
+      {"attempts", task.attempts()},
+      {"failures", task.failures()},
+      {"cost_usd", ToUsd(task.charged_usd_micros())},
+      {"charged_usd_micros", task.charged_usd_micros()},
+      {"reserved_usd_micros", task.reserved_usd_micros()},
+      {"max_cost_usd_micros", task.max_cost_usd_micros()},
+      {"duration_seconds", absl::ToDoubleSeconds(ToDuration(task.run_time()))},
+      {"submitted_at", InstantToJson(task.submitted_at())},
+      {"ended_at", InstantToJson(task.ended_at())},
+      {"session_id", task.session_id()},
+      {"retry_of", task.retry_of()},
+      {"finished_anyway", task.finished_anyway()},
+      {"final_message", task.final_message()},
+      {"final_message_sha256", task.final_message_sha256()},
+      {"outputs", outputs},
+      {"attempt_list", attempts}};
+}
+
+Json ToJson(const v1::Batch& batch) {
+  const v1::TaskCounts& counts = batch.counts();
+  return {{"batch_id", batch.batch_id()},
+          {"name", batch.name()},
+          {"state", NameOf(batch.state())},
+          {"tenant", batch.tenant()},
+          {"queue", batch.queue()},
+          {"account", batch.account()},
+          {"submitted_at", InstantToJson(batch.submitted_at())},
+          {"ended_at", InstantToJson(batch.ended_at())},
+          {"counts",
+           {{"total", TotalOf(counts)},
+            {"blocked", counts.blocked()},
+            {"queued", counts.queued()},
+            {"running", counts.running()},
+            {"waiting", counts.waiting()},
+            {"cancelling", counts.cancelling()},
+            {"succeeded", counts.succeeded()},
+            {"failed", counts.failed()},
+            {"cancelled", counts.cancelled()},
+            {"skipped", counts.skipped()}}},
+          {"cost_usd", ToUsd(batch.charged_usd_micros())},
+          {"charged_usd_micros", batch.charged_usd_micros()},
+          {"reserved_usd_micros", batch.reserved_usd_micros()},
+          {"max_running", batch.max_running()},
+          {"content_sha256", batch.content_sha256()}};
+}
+
+std::string ToLine(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string BatchTable(const std::vector<v1::Batch>& batches, int width) {
+  std::vector<std::vector<std::string>> rows;
+  for (const v1::Batch& batch : batches) {
+    const v1::TaskCounts& counts = batch.counts();
+    rows.push_back(
+        {batch.batch_id(), NameOf(batch.state()),
+         absl::StrCat(FinalOf(counts), "/", TotalOf(counts)),
+         absl::StrCat(counts.failed()), FormatUsd(batch.charged_usd_micros()),
+         FormatInstant(batch.submitted_at()), Printable(batch.name())});
+  }
+  return FormatTable({{"BATCH"},
+                      {"STATE"},
+                      {"DONE", true},
+                      {"FAILED", true},
+                      {"COST", true},
+                      {"SUBMITTED"},
+                      {"NAME"}},
+                     rows, width);
+}
+
+std::string TaskTable(const std::vector<v1::Task>& tasks, int width) {
+  std::vector<std::vector<std::string>> rows;
+  for (const v1::Task& task : tasks) {
+    rows.push_back({task.task_id(), NameOf(task.state()),
+                    absl::StrCat(task.attempts()),
+                    FormatUsd(task.charged_usd_micros()),
+                    FormatSpan(ToDuration(task.run_time())),
+                    Shorten(Printable(task.name()), 32), ResultLine(task)});
+  }
+  return FormatTable({{"TASK"},
+                      {"STATE"},
+                      {"TRIES", true},
+                      {"COST", true},
+                      {"TIME", true},
+                      {"NAME"},
+                      {"RESULT"}},
+                     rows, width);
+}
+
+std::string BatchDetails(const v1::Batch& batch) {
+  const v1::TaskCounts& counts = batch.counts();
+  std::string out;
+  auto line = [&](absl::string_view key, absl::string_view value) {
+    absl::StrAppendFormat(&out, "%-12s%s\n", key, value);
+  };
+  line("batch", batch.batch_id());
+  line("name", Printable(batch.name()));
+  line("state", NameOf(batch.state()));
+  line("tasks", absl::StrCat(TotalOf(counts)));
+  const std::pair<const char*, int64_t> kinds[] = {
+      {"  blocked", counts.blocked()},
+      {"  queued", counts.queued()},
+      {"  running", counts.running()},
+      {"  waiting", counts.waiting()},
+      {"  cancelling", counts.cancelling()},
+      {"  succeeded", counts.succeeded()},
+      {"  failed", counts.failed()},
+      {"  cancelled", counts.cancelled()},
+      {"  skipped", counts.skipped()}};
+  for (const auto& [name, count] : kinds) {
+    if (count > 0) line(name, absl::StrCat(count));
+  }
+  line("cost", FormatUsd(batch.charged_usd_micros()));
+  if (batch.reserved_usd_micros() > 0) {
+    line("reserved", FormatUsd(batch.reserved_usd_micros()));
+  }
+  line("submitted", FormatInstant(batch.submitted_at()));
+  line("ended", FormatInstant(batch.ended_at()));
+  line("queue", Printable(batch.queue()));
+  line("tenant", Printable(batch.tenant()));
+  line("account", Printable(batch.account()));
+  return out;
+}
+
+std::string TaskDetails(const v1::Task& task, int width) {
+  std::string out;
+  auto line = [&](absl::string_view key, absl::string_view value) {
+    absl::StrAppendFormat(&out, "%-12s%s\n", key, value);
+  };
+  line("task", task.task_id());
+  line("name", Printable(task.name()));
+  line("batch", OrDash(task.batch_id()));
+  line("state", NameOf(task.state()));
+  if (task.failure_class() != v1::FAILURE_CLASS_UNSPECIFIED) {
+    line("failure", NameOf(task.failure_class()));
+  }
+  if (!task.reason().empty()) line("reason", Printable(task.reason()));
+  line("cost", absl::StrCat(FormatUsd(task.charged_usd_micros()), " of ",
+                            FormatUsd(task.max_cost_usd_micros())));
+  line("time", FormatSpan(ToDuration(task.run_time())));
+  line("submitted", FormatInstant(task.submitted_at()));
+  line("ended", FormatInstant(task.ended_at()));
+  if (task.has_not_before()) {
+    line("tried again", FormatInstant(task.not_before()));
+  }
+  if (!task.retry_of().empty()) line("retry of", task.retry_of());
+  if (task.attempt_list_size() > 0) {
+    std::vector<std::vector<std::string>> rows;
+    for (const v1::Attempt& attempt : task.attempt_list()) {
+      rows.push_back(
+          {absl::StrCat(attempt.number()), OrDash(attempt.session_id()),
+           FormatUsd(attempt.charged_usd_micros()),
+           FormatInstant(attempt.granted_at()), OrDash(attempt.ending())});
+    }
+    absl::StrAppend(&out, "\n",
+                    FormatTable({{"TRY", true},
+                                 {"SESSION"},
+                                 {"COST", true},
+                                 {"STARTED"},
+                                 {"ENDING"}},
+                                rows, width));
+  }
+  if (task.outputs_size() > 0) {
+    std::vector<std::vector<std::string>> rows;
+    for (const v1::Output& output : task.outputs()) {
+      rows.push_back({absl::StrCat(output.size_bytes()),
+                      output.sha256().substr(0, 12), Printable(output.path())});
+    }
+    absl::StrAppend(
+        &out, "\n",
+        FormatTable({{"BYTES", true}, {"SHA-256"}, {"OUTPUT"}}, rows, width));
+  }
+  if (!task.final_message().empty()) {
+    absl::StrAppend(&out, "\n");
+    for (absl::string_view text : absl::StrSplit(
+             absl::StripAsciiWhitespace(task.final_message()), '\n')) {
+      absl::StrAppend(&out, Printable(text), "\n");
+    }
+  }
+  return out;
+}
+
+}  // namespace midwatch::cli

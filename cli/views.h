@@ -1,0 +1,56 @@
+// Tasks and batches as people and as programs read them.
+#ifndef MIDWATCH_CLI_VIEWS_H_
+#define MIDWATCH_CLI_VIEWS_H_
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "midwatch/v1/batch_service.pb.h"
+#include "midwatch/v1/task.pb.h"
+
+namespace midwatch::cli {
+
+using Json = nlohmann::ordered_json;
+
+// "succeeded", "queued"; "open", "done"; "service", "spend cap".
+std::string NameOf(v1::TaskState state);
+std::string NameOf(v1::BatchState state);
+std::string NameOf(v1::FailureClass failure_class);
+// TASK_STATE_UNSPECIFIED where there is none of that name.
+v1::TaskState TaskStateNamed(const std::string& name);
+
+bool IsFinal(v1::TaskState state);
+
+absl::Time ToTime(const google::protobuf::Timestamp& timestamp);
+absl::Duration ToDuration(const google::protobuf::Duration& duration);
+
+// "0.4 s", "12 s", "1 m 05 s", "2 h 03 m".
+std::string FormatSpan(absl::Duration duration);
+// Local time to the second; "-" where unset.
+std::string FormatInstant(const google::protobuf::Timestamp& timestamp);
+
+// A task in one line: the first line of what the agent said last, or why there
+// is nothing. Without control characters.
+std::string ResultLine(const v1::Task& task);
+
+// How many tasks in all, and how many of them are final.
+int64_t TotalOf(const v1::TaskCounts& counts);
+int64_t FinalOf(const v1::TaskCounts& counts);
+
+// One line of `midwatch export`, and what `task get --output json` prints.
+Json ToJson(const v1::Task& task);
+Json ToJson(const v1::Batch& batch);
+// On one line; bytes that are not UTF-8 are replaced.
+std::string ToLine(const Json& json);
+
+std::string BatchTable(const std::vector<v1::Batch>& batches, int width);
+std::string TaskTable(const std::vector<v1::Task>& tasks, int width);
+// All that is known of one, a line each.
+std::string BatchDetails(const v1::Batch& batch);
+std::string TaskDetails(const v1::Task& task, int width);
+
+}  // namespace midwatch::cli
+
+#endif  // MIDWATCH_CLI_VIEWS_H_

@@ -1,0 +1,81 @@
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "harness/api.h"
+#include "harness/api_error.h"
+#include "harness/page.h"
+#include "harness/spec.h"
+#include "harness/turn.h"
+#include "net/sse.h"
+
+namespace midwatch::harness {
+
+absl::StatusOr<Json> Api::SendEvents(const Call& call) {
+  ASSIGN_OR_RETURN(Session session, core_->sessions.Get(call.ids[0]));
+  if (session.archived_at) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(session.id, " is archived and takes no more events"));
+  }
+  LogWrite write;
+  ASSIGN_OR_RETURN(write.queue, ResolveEvents(call.body, session.thread_id));
+  const bool has_message =
+      std::any_of(write.queue.begin(), write.queue.end(), [](const Json& e) {
+        return StringMember(e, "type") == "user.message";
+      });
+  const bool running = session.status == kRunning;
+  if (session.at_budget()) {
+    if (has_message) {
+      return InvalidRequest(
+          "the session has reached its budget: raise or remove it first");
+    }
+    // An interrupt finds nothing to end, and leaves no trace.
+    if (!running) return Json{{"data", Json::array()}};
+  }
+  if (has_message && !running) write.status = kRunning;
+  ASSIGN_OR_RETURN(std::vector<Json> events,
+                   core_->log.Commit(session.id, std::move(write)));
+  Turn::Wake(core_, session.id, events);
+  return Json{{"data", std::move(events)}};
+}
+
+absl::StatusOr<Json> Api::ListEvents(const Call& call) {
+  const QueryParams& query = call.request.query;
+  PageRules rules{1000, 1000, false, true};
+  ASSIGN_OR_RETURN(PageQuery page, ParsePageQuery(query, rules));
+  ASSIGN_OR_RETURN(Session session, core_->sessions.Get(call.ids[0]));
+  return core_->log.List(session.id, QueryArray(query, "types"), page);
+}
+
+Async<absl::Status> Api::StreamEvents(const Call& call,
+                                      ServerResponder& reply) {
+  CO_ASSIGN_OR_RETURN(Session session, core_->sessions.Get(call.ids[0]));
+  std::vector<std::string> deltas =
+      QueryArray(call.request.query, "event_deltas");
+  for (const std::string& type : deltas) {
+    if ((type != "agent.message" && type != "agent.thinking") ||
+        deltas.size() > 100) {
+      co_return InvalidRequest(
+          "event_deltas[]: up to 100 of agent.message, agent.thinking");
+    }
+  }
+  // Listens before the client can know that the stream is open.
+  EventHub::Listener listener(core_->hub, core_->executor, session.id);
+  HttpHeaders headers = AnswerHeaders(call.request_id, "text/event-stream");
+  headers.emplace_back("cache-control", "no-cache");
+  absl::Status status = co_await reply.StartStream(200, std::move(headers));
+  while (status.ok()) {
+    std::shared_ptr<const StreamedEvent> event =
+        co_await listener.Next(core_->options.ping_interval);
+    if (event == nullptr && listener.ended()) break;
+    std::string frame =
+        event != nullptr ? FormatSseFrame(event->type, event->json)
+                         : FormatSseFrame("ping", "{\"type\":\"ping\"}");
+    status = co_await reply.Write(std::move(frame));
+  }
+  // Not an error of the request: the client went, or the session did.
+  co_return absl::OkStatus();
+}
+
+}  // namespace midwatch::harness

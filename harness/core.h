@@ -1,0 +1,74 @@
+// What all parts of the harness share.
+#ifndef MIDWATCH_HARNESS_CORE_H_
+#define MIDWATCH_HARNESS_CORE_H_
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "base/blocking_pool.h"
+#include "base/executor.h"
+#include "harness/database.h"
+#include "harness/definition_table.h"
+#include "harness/disk.h"
+#include "harness/event_hub.h"
+#include "harness/event_log.h"
+#include "harness/file_table.h"
+#include "harness/harness.h"
+#include "harness/model.h"
+#include "harness/sandbox.h"
+#include "harness/session_table.h"
+#include "harness/shell_slots.h"
+
+namespace midwatch::harness {
+
+class Turn;
+
+// All on one executor's thread. Shared by the coroutines that use it (requests,
+// turns), so that it outlives a stopped harness until the last of them has
+// noticed.
+struct Core {
+  Core(Executor& e, BlockingPool& p, HarnessOptions o, DataDir d, OwnedFd l,
+       std::unique_ptr<Database> database, Sandbox box, int shells)
+      : executor(e),
+        pool(p),
+        options(std::move(o)),
+        dir(std::move(d)),
+        lock(std::move(l)),
+        db(std::move(database)),
+        definitions(*db),
+        sessions(*db),
+        files(*db, dir.files()),
+        log(*db, hub),
+        sandbox(std::move(box)),
+        slots(e, shells) {}
+
+  std::set<std::string> ModelIds() const {
+    std::set<std::string> ids;
+    for (const auto& [id, model] : models) ids.insert(id);
+    return ids;
+  }
+
+  Executor& executor;
+  BlockingPool& pool;
+  const HarnessOptions options;
+  const DataDir dir;
+  OwnedFd lock;
+  std::unique_ptr<Database> db;
+  EventHub hub;
+  DefinitionTable definitions;
+  SessionTable sessions;
+  FileTable files;
+  EventLog log;
+  Sandbox sandbox;
+  ShellSlots slots;
+  std::map<std::string, std::unique_ptr<Model>> models;
+  bool stopping = false;
+  std::map<std::string, Turn*> turns;  // those under way, by session
+};
+
+}  // namespace midwatch::harness
+
+#endif  // MIDWATCH_HARNESS_CORE_H_

@@ -1,0 +1,39 @@
+// JSON as the harness speaks and stores it: members keep their order, text is
+// always valid UTF-8, instants are RFC 3339 with microseconds.
+#ifndef MIDWATCH_HARNESS_JSON_H_
+#define MIDWATCH_HARNESS_JSON_H_
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace midwatch::harness {
+
+using Json = nlohmann::ordered_json;
+
+// The member `key` of `object`; null where `object` is no object, the member is
+// absent, or it is JSON null.
+const Json* Member(const Json& object, const char* key);
+
+// The member as a string; "" where it is absent or no string.
+std::string StringMember(const Json& object, const char* key);
+
+// One line; bytes that are no UTF-8 become U+FFFD.
+std::string Dump(const Json& value);
+
+// Discarded (`is_discarded()`) where `text` is no JSON.
+Json ParseJson(const std::string& text);
+
+// `bytes` with everything that is no UTF-8 replaced by U+FFFD.
+std::string ValidUtf8(const std::string& bytes);
+
+// 2026-11-23T10:00:00.000001Z
+std::string FormatMicros(int64_t unix_micros);
+Json MicrosOrNull(const std::optional<int64_t>& unix_micros);
+
+}  // namespace midwatch::harness
+
+#endif  // MIDWATCH_HARNESS_JSON_H_

@@ -1,0 +1,171 @@
+#include "harness/runbook.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "harness/tools.h"
+
+namespace midwatch::harness {
+namespace {
+
+constexpr size_t kReportOutputBytesMax = 2000;
+
+using Kind = ConversationItem::Kind;
+
+struct Fence {
+  char mark = 0;  // 0: the line is no fence
+  size_t length = 0;
+  size_t indent = 0;
+  absl::string_view info;
+};
+
+Fence ParseFence(absl::string_view line) {
+  Fence fence;
+  fence.indent = std::min(line.find_first_not_of(' '), line.size());
+  absl::string_view rest = line.substr(fence.indent);
+  if (fence.indent > 3 || rest.empty() || (rest[0] != '`' && rest[0] != '~')) {
+    return Fence();
+  }
+  fence.length = std::min(rest.find_first_not_of(rest[0]), rest.size());
+  fence.info = absl::StripAsciiWhitespace(rest.substr(fence.length));
+  bool inline_code = rest[0] == '`' && absl::StrContains(fence.info, '`');
+  if (fence.length < 3 || inline_code) return Fence();
+  fence.mark = rest[0];
+  return fence;
+}
+
+bool Closes(const Fence& fence, const Fence& open) {
+  return fence.mark == open.mark && fence.length >= open.length &&
+         fence.info.empty();
+}
+
+bool IsShell(absl::string_view info) {
+  std::string language = absl::AsciiStrToLower(
+      info.substr(0, std::min(info.find_first_of(" \t{"), info.size())));
+  return language == "bash" || language == "sh" || language == "shell";
+}
+
+// What has happened since the last user message.
+struct Progress {
+  std::string message;
+  size_t calls = 0;
+  std::vector<ConversationItem> results;
+};
+
+Progress ProgressOf(const ModelRequest& request) {
+  Progress progress;
+  for (const ConversationItem& item : request.conversation) {
+    if (item.kind == Kind::kUserMessage) {
+      progress = Progress();
+      progress.message = item.text;
+    } else if (item.kind == Kind::kToolUse) {
+      ++progress.calls;
+    } else if (item.kind == Kind::kToolResult) {
+      progress.results.push_back(item);
+    }
+  }
+  return progress;
+}
+
+// The last `bytes_max` bytes, from the beginning of a character on.
+std::string Tail(const std::string& text, size_t bytes_max) {
+  if (text.size() <= bytes_max) return text;
+  size_t begin = text.size() - bytes_max;
+  while (begin < text.size() && (text[begin] & 0xC0) == 0x80) ++begin;
+  return text.substr(begin);
+}
+
+std::string Report(const Runbook& runbook, const Progress& progress) {
+  std::string report = absl::StrCat("Ran ", progress.results.size(), " of ",
+                                    runbook.blocks.size(), " blocks.\n");
+  for (size_t i = 0; i < progress.results.size(); ++i) {
+    absl::StrAppend(&report, "\n", i + 1, ". ",
+                    ExitStatusOf(progress.results[i]));
+  }
+  if (progress.results.size() < runbook.blocks.size()) {
+    absl::StrAppend(&report, "\n\nStopped at the first failure.");
+  }
+  absl::StrAppend(&report, "\n\nOutput of the last block:\n",
+                  Tail(progress.results.back().text, kReportOutputBytesMax));
+  return report;
+}
+
+// Four bytes to a token is what tokenizers average on English text.
+int64_t TokensOf(size_t bytes) { return static_cast<int64_t>(bytes / 4 + 1); }
+
+}  // namespace
+
+Runbook ParseRunbook(absl::string_view message) {
+  Runbook runbook;
+  Fence open;
+  std::string block;
+  for (absl::string_view line : absl::StrSplit(message, '\n')) {
+    line = absl::StripSuffix(line, "\r");
+    Fence fence = ParseFence(line);
+    if (open.mark == 0) {
+      if (fence.mark != 0) {
+        open = fence;
+        block.clear();
+      } else if (absl::StripAsciiWhitespace(line) ==
+                 "runbook: continue-on-error") {
+        runbook.continue_on_error = true;
+      }
+      continue;
+    }
+    if (Closes(fence, open)) {
+      if (IsShell(open.info)) runbook.blocks.push_back(block);
+      open = Fence();
+      continue;
+    }
+    size_t indent = std::min(line.find_first_not_of(' '), line.size());
+    absl::StrAppend(&block, line.substr(std::min(indent, open.indent)), "\n");
+  }
+  if (open.mark != 0 && IsShell(open.info)) runbook.blocks.push_back(block);
+  return runbook;
+}
+
+ModelStep NextRunbookStep(const ModelRequest& request) {
+  ModelStep step;
+  Progress progress = ProgressOf(request);
+  Runbook runbook = ParseRunbook(progress.message);
+  bool failed = !progress.results.empty() && progress.results.back().is_error;
+  bool stopped = failed && !runbook.continue_on_error;
+  if (runbook.blocks.empty()) {
+    step.message =
+        "There is no shell block in the message, so nothing was run. The model "
+        "\"runbook\" runs fenced blocks marked bash, sh or shell; it is no "
+        "language model.";
+  } else if (request.tools.count("bash") == 0) {
+    step.message =
+        "Nothing was run: this agent has no bash tool. Add the toolset "
+        "agent_toolset_20260401 to its tools.";
+  } else if (progress.calls < runbook.blocks.size() && !stopped) {
+    Json input = {{"command", runbook.blocks[progress.calls]}};
+    step.tools.push_back({"bash", std::move(input)});
+  } else {
+    step.message = Report(runbook, progress);
+  }
+
+  size_t input_bytes = request.system.size();
+  for (const ConversationItem& item : request.conversation) {
+    input_bytes += item.text.size() + Dump(item.tool_input).size();
+  }
+  size_t output_bytes = step.message.size();
+  for (const ToolCall& call : step.tools) output_bytes += Dump(call.input).size();
+  step.input_tokens = TokensOf(input_bytes);
+  step.output_tokens = TokensOf(output_bytes);
+  return step;
+}
+
+Async<absl::StatusOr<ModelStep>> RunbookModel::Next(ModelRequest request) {
+  ModelStep step = NextRunbookStep(request);
+  step.price_usd_micros = price_usd_micros_;
+  co_return step;
+}
+
+}  // namespace midwatch::harness

@@ -1,0 +1,48 @@
+// The model `runbook`: no language model, but real work. It takes the last user
+// message, runs its fenced shell blocks as bash tool calls, one after the
+// other, reads each result, and answers with a report. Deterministic: the same
+// conversation always gets the same next step.
+//
+//   ```bash             also sh and shell, and ~~~ for ```; fences as in
+//   make test           CommonMark: up to three spaces before, closed by at
+//   ```                 least as many of the same character, or by the end
+//
+// It stops at the first block that fails, unless a line outside the blocks says
+//
+//   runbook: continue-on-error
+#ifndef MIDWATCH_HARNESS_RUNBOOK_H_
+#define MIDWATCH_HARNESS_RUNBOOK_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "harness/model.h"
+
+namespace midwatch::harness {
+
+struct Runbook {
+  std::vector<std::string> blocks;
+  bool continue_on_error = false;
+};
+
+Runbook ParseRunbook(absl::string_view message);
+
+class RunbookModel final : public Model {
+ public:
+  // Every request costs `price_usd_micros`.
+  explicit RunbookModel(int64_t price_usd_micros)
+      : price_usd_micros_(price_usd_micros) {}
+  Async<absl::StatusOr<ModelStep>> Next(ModelRequest request) override;
+
+ private:
+  int64_t price_usd_micros_;
+};
+
+// The step itself, without its price.
+ModelStep NextRunbookStep(const ModelRequest& request);
+
+}  // namespace midwatch::harness
+
+#endif  // MIDWATCH_HARNESS_RUNBOOK_H_

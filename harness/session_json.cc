@@ -1,0 +1,102 @@
+#include "harness/session_json.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace midwatch::harness {
+namespace {
+
+double ActiveSeconds(const Session& session, int64_t now) {
+  int64_t micros = session.active_micros;
+  if (session.running_since) micros += now - *session.running_since;
+  return static_cast<double>(micros) / 1e6;
+}
+
+// Whole cents, as a string.
+Json Money(int64_t cents) {
+  return {{"amount", absl::StrCat(cents)}, {"currency", "USD"}};
+}
+
+}  // namespace
+
+Json UsageJson(const Session& session, int64_t now) {
+  return {{"input_tokens", session.input_tokens},
+          {"output_tokens", session.output_tokens},
+          {"cache_read_input_tokens", 0},
+          {"cache_creation",
+           {{"ephemeral_5m_input_tokens", 0},
+            {"ephemeral_1h_input_tokens", 0}}},
+          // To the nearest cent; the budget is held against the exact cost.
+          {"list_cost", Money((session.cost_usd_micros + 5'000) / 10'000)},
+          {"active_seconds", ActiveSeconds(session, now)}};
+}
+
+Json BudgetJson(const Session& session) {
+  if (!session.budget_usd_cents) return nullptr;
+  return {{"type", "limit"},
+          {"max_list_cost", Money(*session.budget_usd_cents)}};
+}
+
+Json ResourceJson(const SessionTable::Resource& resource) {
+  return {{"id", resource.id},
+          {"type", "file"},
+          {"file_id", resource.file_id},
+          {"mount_path", "/mnt/session/uploads/" + resource.mount_path},
+          {"created_at", FormatMicros(resource.created_at)},
+          {"updated_at", FormatMicros(resource.created_at)}};
+}
+
+Json SessionJson(const Session& session,
+                 const std::vector<SessionTable::Resource>& resources,
+                 int64_t now) {
+  Json resource_list = Json::array();
+  for (const auto& resource : resources) {
+    resource_list.push_back(ResourceJson(resource));
+  }
+  return {{"id", session.id},
+          {"type", "session"},
+          {"status", session.status},
+          {"title", session.title ? Json(*session.title) : Json(nullptr)},
+          {"agent", session.agent},
+          {"environment_id", session.environment_id},
+          {"metadata", session.metadata},
+          {"resources", std::move(resource_list)},
+          {"vault_ids", Json::array()},
+          {"budget", BudgetJson(session)},
+          {"usage", UsageJson(session, now)},
+          {"stats", {{"active_seconds", ActiveSeconds(session, now)}}},
+          {"outcome_evaluations", Json::array()},
+          {"deployment_id", nullptr},
+          {"created_at", FormatMicros(session.created_at)},
+          {"updated_at", FormatMicros(session.updated_at)},
+          {"archived_at", MicrosOrNull(session.archived_at)}};
+}
+
+Json ThreadEvent(const Session& session, const char* type) {
+  return {{"type", type},
+          {"session_thread_id", session.thread_id},
+          {"agent_name", session.agent_name()}};
+}
+
+Json ErrorEvent(const char* type, const std::string& message) {
+  return {{"type", "session.error"},
+          {"error",
+           {{"type", type},
+            {"message", message},
+            {"retry_status", {{"type", "exhausted"}}}}}};
+}
+
+std::vector<Json> IdleEvents(const Session& session, const char* stop_reason,
+                             int64_t now) {
+  Json thread = ThreadEvent(session, "session.thread_status_idle");
+  Json usage = {{"type", "session.usage"},
+                {"usage", UsageJson(session, now)},
+                {"budget", BudgetJson(session)}};
+  Json idle = {{"type", "session.status_idle"}};
+  for (Json* event : {&thread, &idle}) {
+    (*event)["stop_reason"] = {{"type", stop_reason}};
+    (*event)["stop_details"] = nullptr;
+  }
+  return {thread, usage, idle};
+}
+
+}  // namespace midwatch::harness

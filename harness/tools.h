@@ -1,0 +1,50 @@
+// The tools of `agent_toolset_20260401` that this server has: bash, read and
+// write. All of them are commands for the session's one shell, so that each
+// obeys the sandbox, and relative paths mean the shell's directory.
+#ifndef MIDWATCH_HARNESS_TOOLS_H_
+#define MIDWATCH_HARNESS_TOOLS_H_
+
+#include <cstdint>
+#include <set>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "harness/json.h"
+#include "harness/model.h"
+#include "harness/shell.h"
+
+namespace midwatch::harness {
+
+inline constexpr char kToolset[] = "agent_toolset_20260401";
+
+// The tools that an agent (its resolved form, agent_spec.h) may call here.
+std::set<std::string> EnabledTools(const Json& agent);
+
+// What a tool call asks of the shell.
+struct ToolPlan {
+  bool restart = false;  // end the shell first, so that a fresh one starts
+  ShellCommand command;  // empty text: nothing to run
+};
+
+// `timeout` holds where the call names none.
+//   kInvalidArgument  for the model to read: no such tool, or a bad input
+absl::StatusOr<ToolPlan> PlanTool(const std::string& name, const Json& input,
+                                  absl::Duration timeout);
+
+struct ToolOutcome {
+  std::string text;
+  bool is_error = false;
+};
+
+// What the model is told. A command that failed ends with a line in brackets:
+// [exit status 3], [timed out after 2m], ...
+ToolOutcome OutcomeOf(const std::string& name, const Json& input,
+                      const ToolPlan& plan, const ShellResult& result);
+
+// That line without its brackets; "exit status 0" where there was no error.
+std::string ExitStatusOf(const ConversationItem& result);
+
+}  // namespace midwatch::harness
+
+#endif  // MIDWATCH_HARNESS_TOOLS_H_

@@ -1,0 +1,384 @@
+#include "harness/turn.h"
+
+#include <filesystem>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "harness/disk.h"
+#include "harness/session_json.h"
+
+namespace midwatch::harness {
+namespace {
+
+// Between two tries to write to a database that refuses (a full disk).
+constexpr absl::Duration kStorageRetry = absl::Seconds(5);
+
+Json TextBlocks(const std::string& text) {
+  return Json::array({{{"type", "text"}, {"text", text}}});
+}
+
+Json ToolResultEvent(const std::string& tool_use_id,
+                     const ToolOutcome& outcome) {
+  return {{"type", "agent.tool_result"},
+          {"tool_use_id", tool_use_id},
+          {"content", TextBlocks(outcome.text)},
+          {"is_error", outcome.is_error}};
+}
+
+Json RequestEndEvent(const std::string& request_id, bool is_error,
+                     int64_t input_tokens, int64_t output_tokens) {
+  return {{"type", "span.model_request_end"},
+          {"model_request_start_id", request_id},
+          {"is_error", is_error},
+          {"model_usage",
+           {{"input_tokens", input_tokens},
+            {"output_tokens", output_tokens},
+            {"cache_creation_input_tokens", 0},
+            {"cache_read_input_tokens", 0}}}};
+}
+
+Json RunningEvent() { return {{"type", "session.status_running"}}; }
+
+std::vector<std::string> Ids(const std::deque<std::string>& ids) {
+  return std::vector<std::string>(ids.begin(), ids.end());
+}
+
+}  // namespace
+
+Turn::Turn(std::shared_ptr<Core> core, std::string session_id)
+    : core_(std::move(core)),
+      session_id_(std::move(session_id)),
+      slot_(core_->slots) {
+  core_->turns[session_id_] = this;
+}
+
+Turn::~Turn() {
+  auto it = core_->turns.find(session_id_);
+  if (it != core_->turns.end() && it->second == this) core_->turns.erase(it);
+}
+
+void Turn::Wake(const std::shared_ptr<Core>& core,
+                const std::string& session_id,
+                const std::vector<Json>& events) {
+  auto it = core->turns.find(session_id);
+  if (it == core->turns.end()) {
+    Spawn(core->executor, Live(core, session_id));
+    return;
+  }
+  Turn* turn = it->second;
+  for (const Json& event : events) turn->state_.Apply(event);
+  if (!turn->state_.queued_interrupts.empty()) turn->Kick();
+}
+
+void Turn::StopAll(Core& core) {
+  core.stopping = true;
+  for (auto& [session_id, turn] : core.turns) turn->Kick();
+}
+
+void Turn::Kick() {
+  slot_.Cancel();
+  if (shell_ != nullptr) shell_->Kill();
+}
+
+Async<void> Turn::Live(std::shared_ptr<Core> core, std::string session_id) {
+  // Two wakes in a row: the first one's turn takes both.
+  if (core->turns.count(session_id) != 0) co_return;
+  Turn turn(std::move(core), std::move(session_id));
+  co_await turn.Run();
+}
+
+absl::Status Turn::Load() {
+  ASSIGN_OR_RETURN(std::vector<Json> events,
+                   core_->log.ReadAll(session_id_));
+  state_ = TurnState();
+  for (const Json& event : events) state_.Apply(event);
+  return absl::OkStatus();
+}
+
+Async<void> Turn::Run() {
+  absl::Status status = Load();
+  while (true) {
+    absl::StatusOr<Session> session = core_->sessions.Get(session_id_);
+    if (status.ok()) status = session.status();
+    if (status.ok()) {
+      NextStep step = Decide(state_, session->at_budget());
+      if (step == NextStep::kNothing) {
+        // From here on a wake begins another turn.
+        core_->turns.erase(session_id_);
+        co_return;
+      }
+      status = co_await Take(step, *std::move(session));
+    }
+    if (absl::IsCancelled(status)) co_return;
+    if (absl::IsNotFound(status)) co_return;  // deleted
+    if (!status.ok()) {
+      LogError("a session cannot go on; trying again",
+               {{"session", session_id_},
+                {"in", absl::FormatDuration(kStorageRetry)},
+                {"error", status.ToString()}});
+      co_await Sleep(core_->executor, kStorageRetry);
+      status = Load();
+    }
+  }
+}
+
+Async<absl::Status> Turn::Take(NextStep step, Session session) {
+  LogWrite write;
+  switch (step) {
+    case NextStep::kNothing:
+      break;
+    case NextStep::kIgnoreInterrupts:
+      write.process = Ids(state_.queued_interrupts);
+      co_return Commit(std::move(write));
+    case NextStep::kBeginTurn:
+      write.process = {state_.queued_messages.front()};
+      [[fallthrough]];
+    case NextStep::kResumeTurn:
+      write.append = {
+          RunningEvent(),
+          ThreadEvent(session, "session.thread_status_running")};
+      write.status = kRunning;
+      co_return Commit(std::move(write));
+    case NextStep::kInterruptTurn:
+      co_return co_await End("end_turn", std::move(write));
+    case NextStep::kCloseModelRequest:
+      // What it cost is unknown, so nothing is charged for it.
+      write.append = {RequestEndEvent(state_.open_request, true, 0, 0)};
+      co_return Commit(std::move(write));
+    case NextStep::kRunTool:
+      co_return co_await RunTool(std::move(session));
+    case NextStep::kRequestModel:
+      co_return co_await RequestModel(std::move(session));
+    case NextStep::kPauseForBudget:
+      co_return co_await End("budget_reached", std::move(write));
+    case NextStep::kEndTurn:
+      co_return co_await End("end_turn", std::move(write));
+  }
+  co_return absl::OkStatus();
+}
+
+absl::Status Turn::Commit(LogWrite write,
+                          absl::FunctionRef<absl::Status()> also) {
+  bool flushed = write.flush_queue;
+  ASSIGN_OR_RETURN(std::vector<Json> events,
+                   core_->log.Commit(session_id_, std::move(write), also));
+  for (const Json& event : events) state_.Apply(event);
+  if (flushed) state_.ForgetQueue();
+  return absl::OkStatus();
+}
+
+Async<absl::Status> Turn::RequestModel(Session session) {
+  LogWrite start;
+  start.append = {Json{{"type", "span.model_request_start"}}};
+  CO_RETURN_IF_ERROR(Commit(std::move(start)));
+
+  ModelRequest request;
+  request.system = StringMember(session.agent, "system");
+  request.tools = EnabledTools(session.agent);
+  request.conversation = state_.conversation;
+  Model& model =
+      *core_->models.at(StringMember(session.agent["model"], "id"));
+  absl::StatusOr<ModelStep> step = co_await model.Next(std::move(request));
+
+  LogWrite write;
+  if (!step.ok()) {
+    write.append = {
+        RequestEndEvent(state_.open_request, true, 0, 0),
+        ErrorEvent("model_request_failed_error", step.status().ToString())};
+    // As the API has it: what waits is dropped, to be sent again.
+    write.flush_queue = true;
+    co_return co_await End("retries_exhausted", std::move(write));
+  }
+  if (!step->message.empty()) {
+    write.append.push_back(
+        {{"type", "agent.message"}, {"content", TextBlocks(step->message)}});
+  }
+  for (const ToolCall& call : step->tools) {
+    write.append.push_back({{"type", "agent.tool_use"},
+                            {"name", call.name},
+                            {"input", call.input},
+                            {"evaluated_permission", "allow"},
+                            {"evaluation", {{"type", "always_allow"}}}});
+  }
+  write.append.push_back(RequestEndEvent(
+      state_.open_request, false, step->input_tokens, step->output_tokens));
+  write.charge = Charge{state_.open_request, step->input_tokens,
+                        step->output_tokens, step->price_usd_micros};
+  co_return Commit(std::move(write));
+}
+
+Async<absl::Status> Turn::RunTool(Session session) {
+  TurnState::ToolUse use = state_.open_tools.front();
+  ToolOutcome outcome = co_await CallTool(std::move(session), use);
+  // The interrupt answers for the tool.
+  if (!state_.queued_interrupts.empty()) co_return absl::OkStatus();
+  LogWrite write;
+  write.append = {ToolResultEvent(use.id, outcome)};
+  co_return Commit(std::move(write));
+}
+
+Async<ToolOutcome> Turn::CallTool(Session session, TurnState::ToolUse use) {
+  if (EnabledTools(session.agent).count(use.name) == 0) {
+    co_return ToolOutcome{
+        absl::StrCat("the agent has no tool named ", use.name), true};
+  }
+  absl::StatusOr<ToolPlan> plan =
+      PlanTool(use.name, use.input, core_->options.tool_timeout);
+  if (!plan.ok()) {
+    co_return ToolOutcome{std::string(plan.status().message()), true};
+  }
+  if (plan->restart) {
+    shell_.reset();
+    if (plan->command.text.empty()) {
+      co_return ToolOutcome{"The shell was restarted.", false};
+    }
+  }
+  absl::Status started = co_await StartShell(std::move(session));
+  if (!started.ok()) {
+    co_return ToolOutcome{std::string(started.message()), true};
+  }
+  ShellResult result = co_await shell_->Run(plan->command);
+  co_return OutcomeOf(use.name, use.input, *plan, result);
+}
+
+Async<absl::Status> Turn::StartShell(Session session) {
+  if (shell_ != nullptr && shell_->alive()) co_return absl::OkStatus();
+  shell_.reset();
+  if (!co_await slot_.Acquire()) {
+    co_return absl::CancelledError("interrupted");
+  }
+  CO_ASSIGN_OR_RETURN(std::vector<SessionTable::Resource> resources,
+                      core_->sessions.Resources(session_id_));
+  const std::string dir = core_->dir.session(session_id_);
+  std::vector<std::pair<std::string, std::string>> mounts;
+  for (const SessionTable::Resource& resource : resources) {
+    mounts.emplace_back(core_->files.PathOf(resource.file_id),
+                        resource.mount_path);
+  }
+  absl::AnyInvocable<absl::Status()> prepare =
+      [&sandbox = core_->sandbox, dir, number = session.number,
+       mounts = std::move(mounts)]() -> absl::Status {
+    RETURN_IF_ERROR(sandbox.Prepare(dir, number));
+    return MountUploads(UploadsDir(dir), mounts);
+  };
+  CO_RETURN_IF_ERROR(co_await RunBlocking<absl::Status>(
+      core_->pool, core_->executor, std::move(prepare)));
+  CO_ASSIGN_OR_RETURN(
+      shell_, co_await Shell::Start(core_->executor, core_->sandbox, dir,
+                                    session.number));
+  // Kicked meanwhile, when there was nothing yet to kill.
+  if (core_->stopping || !state_.queued_interrupts.empty()) {
+    co_return absl::CancelledError("interrupted");
+  }
+  co_return absl::OkStatus();
+}
+
+// Goes idle: the shell and all its processes end, what they wrote becomes
+// files, and then, in one transaction with those, the log says so.
+Async<absl::Status> Turn::End(std::string stop_reason, LogWrite write) {
+  shell_.reset();
+  slot_.Release();
+  CO_ASSIGN_OR_RETURN(std::vector<File> outputs,
+                      co_await StoreOutputs(&write));
+  if (!write.append.empty()) stop_reason = "retries_exhausted";
+
+  CO_ASSIGN_OR_RETURN(Session session, core_->sessions.Get(session_id_));
+  const ToolOutcome interrupted = {"interrupted", true};
+  std::vector<Json> events;
+  for (const TurnState::ToolUse& use : state_.open_tools) {
+    events.push_back(ToolResultEvent(use.id, interrupted));
+  }
+  for (Json& event : write.append) events.push_back(std::move(event));
+  for (Json& event :
+       IdleEvents(session, stop_reason.c_str(), core_->db->Stamp())) {
+    events.push_back(std::move(event));
+  }
+  write.append = std::move(events);
+  write.process = Ids(state_.queued_interrupts);
+  // The next message begins a turn at once: the session is not seen idle.
+  bool goes_on = !state_.queued_messages.empty() && !write.flush_queue &&
+                 stop_reason != "budget_reached";
+  write.status = goes_on ? kRunning : kIdle;
+  write.stop_reason = stop_reason;
+
+  CO_ASSIGN_OR_RETURN(std::vector<File> old,
+                      core_->files.OfSession(session_id_));
+  std::vector<std::string> replaced;
+  auto register_outputs = [&]() -> absl::Status {
+    for (const File& output : outputs) {
+      for (const File& file : old) {
+        if (!file.downloadable || file.filename != output.filename) continue;
+        RETURN_IF_ERROR(core_->files.Delete(file.id));
+        replaced.push_back(core_->files.PathOf(file.id));
+      }
+      RETURN_IF_ERROR(core_->files.Insert(output));
+    }
+    return absl::OkStatus();
+  };
+  CO_RETURN_IF_ERROR(Commit(std::move(write), register_outputs));
+  if (!replaced.empty()) {
+    core_->pool.Run([replaced = std::move(replaced)] {
+      for (const std::string& path : replaced) {
+        (void)RemoveTree(path);  // or at the next start
+      }
+    });
+  }
+  co_return absl::OkStatus();
+}
+
+// What is under /mnt/session/outputs and not yet a file of the session, stored;
+// the rows are the caller's to write. Says so in `write` where it fails.
+Async<absl::StatusOr<std::vector<File>>> Turn::StoreOutputs(LogWrite* write) {
+  CO_ASSIGN_OR_RETURN(std::vector<File> old,
+                      core_->files.OfSession(session_id_));
+  std::map<std::string, std::string> known;
+  for (const File& file : old) {
+    if (file.downloadable) known[file.filename] = file.sha256;
+  }
+  struct Collected {
+    absl::StatusOr<std::vector<OutputFile>> outputs;
+    int skipped = 0;
+  };
+  absl::AnyInvocable<Collected()> collect =
+      [dir = OutputsDir(core_->dir.session(session_id_)), known,
+       prefix = core_->files.PathOf(core_->db->NewId("file_")),
+       limit = core_->options.file_bytes_max] {
+        Collected collected;
+        collected.outputs = CollectOutputs(dir, known, prefix,
+                                           {1000, limit}, collected.skipped);
+        return collected;
+      };
+  Collected collected = co_await RunBlocking<Collected>(
+      core_->pool, core_->executor, std::move(collect));
+  std::vector<File> files;
+  if (!collected.outputs.ok()) {
+    write->append.push_back(ErrorEvent(
+        "unknown_error", absl::StrCat("the outputs could not be stored: ",
+                                      collected.outputs.status().message())));
+    write->flush_queue = true;
+    co_return files;
+  }
+  if (collected.skipped > 0) {
+    LogWarning("output files were not registered: too many, too large or "
+               "unreadable",
+               {{"session", session_id_}, {"files", collected.skipped}});
+  }
+  for (const OutputFile& output : *collected.outputs) {
+    File file;
+    file.id = std::filesystem::path(output.path).filename().string();
+    file.filename = ValidUtf8(output.name);
+    file.mime_type = MimeTypeOf(output.name);
+    file.size_bytes = output.stored.size_bytes;
+    file.sha256 = output.stored.sha256;
+    file.downloadable = true;
+    file.session_id = session_id_;
+    file.created_at = core_->db->Stamp();
+    files.push_back(std::move(file));
+  }
+  co_return files;
+}
+
+}  // namespace midwatch::harness

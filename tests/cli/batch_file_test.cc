@@ -1,0 +1,445 @@
+#include "cli/batch_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "base/sha256.h"
+#include "tests/testing/status_matchers.h"
+
+namespace midwatch::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using ::midwatch::testing::IsOk;
+using ::midwatch::testing::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::Pair;
+using ::testing::StartsWith;
+
+constexpr char kDefaults[] =
+    "defaults:\n"
+    "  agent: {name: a, model: runbook}\n"
+    "  prompt: hello\n";
+
+class BatchFileTest : public ::testing::Test {
+ protected:
+  BatchFileTest() {
+    std::string form = (fs::temp_directory_path() / "midwatch-XXXXXX").string();
+    folder_ = mkdtemp(form.data());
+    Write("in.txt", "input");
+    Write("docs/b/copyright", "bbb");
+    Write("docs/a/copyright", "aaa");
+    Write("docs/c/copyright", "ccc");
+    fs::create_symlink("nothing", folder_ / "dangling");
+  }
+  ~BatchFileTest() override { fs::remove_all(folder_); }
+
+  void Write(const std::string& name, const std::string& text) {
+    fs::create_directories((folder_ / name).parent_path());
+    std::ofstream(folder_ / name, std::ios::binary) << text;
+  }
+
+  absl::StatusOr<BatchFile> Load(
+      const std::string& text, const std::map<std::string, std::string>& params,
+      const std::string& name = "batch.yaml") {
+    Write(name, text);
+    return LoadBatchFile((folder_ / name).string(), params);
+  }
+  absl::StatusOr<BatchFile> Load(const std::string& text) {
+    return Load(text, {});
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(BatchFileTest, ReadsEveryPart) {
+  absl::StatusOr<BatchFile> batch = Load(R"(
+name: "nightly {{model}}"
+params: {model: runbook, cost: $0.50, tries: 2}
+queue: q
+tenant: t
+account: other
+max_running: 4
+defaults:
+  agent: {name: a, model: "{{model}}", system: "say {{this}}", tools: [{type: x, n: 3, on: true, text: "3"}]}
+  environment: {name: e, config: {type: cloud}}
+  prompt: |
+    Look at {{package}} with {{model}}.
+  max_cost: "{{cost}}"
+  retry: {max_failures: "{{tries}}", max_starts: 5, retry_refusals: true}
+  timeouts: {start: 90s, idle: 1h30m, total: 1500ms}
+  expect: {files: ["{{package}}.json"]}
+  priority: 0
+  concurrency_key: key-{{package}}
+tasks:
+  - name: one
+    parameters: {package: bash}
+    inputs: [{path: in.txt, mount: data/in.txt}]
+)");
+  ASSERT_OK(batch);
+  const v1::OpenBatch& open = batch->open;
+  EXPECT_EQ(open.name(), "nightly runbook");
+  EXPECT_EQ(open.queue(), "q");
+  EXPECT_EQ(open.tenant(), "t");
+  EXPECT_EQ(open.account(), "other");
+  EXPECT_EQ(open.max_running(), 4);
+  const v1::TaskSpec& spec = open.spec();
+  EXPECT_EQ(spec.agent().definition_json(),
+            R"({"name":"a","model":"runbook","system":"say {{this}}",)"
+            R"("tools":[{"type":"x","n":3,"on":true,"text":"3"}]})");
+  EXPECT_EQ(spec.environment().definition_json(),
+            R"({"name":"e","config":{"type":"cloud"}})");
+  EXPECT_EQ(spec.prompt(), "Look at {{package}} with runbook.\n");
+  EXPECT_EQ(spec.max_cost_usd_micros(), 500'000);
+  EXPECT_EQ(spec.retry().max_failures(), 2);
+  EXPECT_EQ(spec.retry().max_starts(), 5);
+  EXPECT_TRUE(spec.retry().retry_refusals());
+  EXPECT_EQ(spec.timeouts().start().seconds(), 90);
+  EXPECT_EQ(spec.timeouts().idle().seconds(), 5400);
+  EXPECT_EQ(spec.timeouts().total().seconds(), 1);
+  EXPECT_EQ(spec.timeouts().total().nanos(), 500'000'000);
+  EXPECT_THAT(spec.expect().files(), ElementsAre("{{package}}.json"));
+  EXPECT_TRUE(spec.has_priority());
+  EXPECT_EQ(spec.priority(), 0);
+  EXPECT_EQ(spec.concurrency_key(), "key-{{package}}");
+  ASSERT_EQ(batch->lines.size(), 1u);
+  const v1::TaskLine& line = batch->lines[0];
+  EXPECT_EQ(line.name(), "one");
+  EXPECT_EQ(line.parameters().at("package"), "bash");
+  ASSERT_EQ(line.inputs_size(), 1);
+  EXPECT_EQ(line.inputs(0).mount(), "data/in.txt");
+  EXPECT_EQ(line.inputs(0).sha256(), Sha256Hex("input"));
+  EXPECT_EQ(line.inputs(0).size_bytes(), 5);
+  EXPECT_THAT(
+      batch->input_paths,
+      ElementsAre(Pair(Sha256Hex("input"), (folder_ / "in.txt").string())));
+}
+
+constexpr char kForeach[] =
+    "name: n\n"
+    "params: {limit: 2}\n"
+    "defaults: {agent: agent_1, prompt: 'for {{package}}'}\n"
+    "foreach:\n"
+    "  glob: docs/*/copyright\n"
+    "  limit: '{{limit}}'\n"
+    "  name: '{{dirname}}'\n"
+    "  parameters: {package: '{{dirname}} {{basename}} {{stem}} {{index}}'}\n"
+    "  inputs: [{path: '{{path}}', mount: copyright}]\n";
+
+TEST_F(BatchFileTest, ForeachMakesATaskForEachMatchInOrder) {
+  absl::StatusOr<BatchFile> batch = Load(kForeach);
+  ASSERT_OK(batch);
+  EXPECT_EQ(batch->open.spec().agent().agent_id(), "agent_1");
+  ASSERT_EQ(batch->lines.size(), 2u);
+  EXPECT_EQ(batch->lines[0].name(), "a");
+  EXPECT_EQ(batch->lines[1].name(), "b");
+  EXPECT_EQ(batch->lines[1].parameters().at("package"),
+            "b copyright copyright 1");
+  EXPECT_EQ(batch->lines[1].inputs(0).sha256(), Sha256Hex("bbb"));
+}
+
+TEST_F(BatchFileTest, ParamReplacesTheDefault) {
+  absl::StatusOr<BatchFile> all = Load(kForeach, {{"limit", "0"}});
+  ASSERT_OK(all);
+  EXPECT_EQ(all->lines.size(), 3u);
+}
+
+TEST_F(BatchFileTest, ForeachFollowsLinksAndLeavesOutWhatIsNoFile) {
+  fs::create_directory_symlink("a", folder_ / "docs/linked");
+  fs::create_directories(folder_ / "docs/z/copyright");
+  absl::StatusOr<BatchFile> batch = Load(kForeach, {{"limit", "0"}});
+  ASSERT_OK(batch);
+  ASSERT_EQ(batch->lines.size(), 4u);
+  EXPECT_EQ(batch->lines[3].name(), "linked");
+  EXPECT_EQ(batch->lines[3].inputs(0).sha256(), Sha256Hex("aaa"));
+  EXPECT_THAT(batch->notes, ElementsAre(HasSubstr("1 matches")));
+}
+
+TEST_F(BatchFileTest, ContentHashFollowsWhatIsSubmitted) {
+  const std::string first = Load(kForeach)->open.content_sha256();
+  EXPECT_EQ(first.size(), 64u);
+  EXPECT_EQ(
+      Load(absl::StrCat("# a comment\n", kForeach))->open.content_sha256(),
+      first);
+  EXPECT_NE(Load(kForeach, {{"limit", "1"}})->open.content_sha256(), first);
+  Write("docs/a/copyright", "changed");
+  EXPECT_NE(Load(kForeach)->open.content_sha256(), first);
+}
+
+TEST_F(BatchFileTest, ReadsJson) {
+  absl::StatusOr<BatchFile> batch = Load(
+      "{\n\t\"name\": \"n \\ud83d\\ude00 \\\\ud83d \\u00e9\",\n"
+      "  \"defaults\": {\"agent\": {\"name\": \"a\", \"model\": \"m\"},\n"
+      "    \"prompt\": \"a\\nb\\/c\"},\n"
+      "  \"tasks\": [{\"name\": \"x\"}]\n}\n",
+      {}, "batch.json");
+  ASSERT_OK(batch);
+  EXPECT_EQ(batch->open.name(), "n \U0001F600 \\ud83d \u00e9");
+  EXPECT_EQ(batch->open.spec().prompt(), "a\nb/c");
+}
+
+TEST_F(BatchFileTest, TenMegabytesOfPromptAreTaken) {
+  const std::string prompt(10'000'000, 'x');
+  absl::StatusOr<BatchFile> batch =
+      Load(absl::StrCat("name: n\ndefaults:\n  agent: a\n  prompt: '", prompt,
+                        "'\ntasks: [{name: x}]\n"));
+  ASSERT_OK(batch);
+  EXPECT_EQ(batch->open.spec().prompt().size(), prompt.size());
+}
+
+TEST_F(BatchFileTest, PromptIsMeasuredFilledIn) {
+  const std::string value(7'000'000, 'x');
+  EXPECT_THAT(Load(absl::StrCat("name: n\ndefaults:\n  agent: a\n"
+                                "  prompt: '{{p}}{{p}}'\n"
+                                "tasks: [{name: x, parameters: {p: '",
+                                value, "'}}]\n")),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("batch.yaml:4:11: the prompt of task 'x' has "
+                                 "14000000 bytes; expected at most 12582912")));
+}
+
+TEST_F(BatchFileTest, MissingFileIsNamed) {
+  EXPECT_THAT(LoadBatchFile("/nonexistent/b.yaml", {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("/nonexistent/b.yaml: No such file")));
+  EXPECT_THAT(
+      LoadBatchFile(folder_.string(), {}),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is not a file")));
+  EXPECT_THAT(LoadBatchFile("tasks.jsonl", {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("does not exist in this release")));
+}
+
+TEST_F(BatchFileTest, ManyMistakesAreShownTogetherUpToTwenty) {
+  std::string tasks;
+  for (int i = 0; i < 30; ++i) absl::StrAppend(&tasks, "  - {nam: x}\n");
+  absl::StatusOr<BatchFile> batch =
+      Load(absl::StrCat("name: n\n", kDefaults, "tasks:\n", tasks));
+  ASSERT_THAT(batch, Not(IsOk()));
+  EXPECT_THAT(
+      std::string(batch.status().message()),
+      AllOf(HasSubstr("batch.yaml:6:6: unknown key 'nam'"),
+            HasSubstr("batch.yaml:15:6: unknown key 'nam'"),
+            Not(HasSubstr("batch.yaml:16:")), HasSubstr("and 40 more")));
+}
+
+struct MistakeCase {
+  const char* name;
+  // %D stands for kDefaults (three lines).
+  const char* text;
+  // Without the path of the folder.
+  const char* message;
+};
+
+class MistakeTest : public BatchFileTest,
+                    public ::testing::WithParamInterface<MistakeCase> {};
+
+TEST_P(MistakeTest, IsRefusedAtItsPlace) {
+  absl::StatusOr<BatchFile> batch =
+      Load(absl::StrReplaceAll(GetParam().text, {{"%D", kDefaults}}));
+  ASSERT_THAT(batch, StatusIs(absl::StatusCode::kInvalidArgument));
+  const std::string message = absl::StrReplaceAll(
+      batch.status().message(), {{absl::StrCat(folder_.string(), "/"), ""}});
+  EXPECT_THAT(message, HasSubstr(GetParam().message));
+  EXPECT_THAT(message, StartsWith("batch.yaml:"));
+}
+
+constexpr MistakeCase kMistakes[] = {
+    {"Empty", "", "1:1: the file holds nothing; expected one batch"},
+    {"TwoDocuments", "name: a\n---\nname: b\n", "1:1: the file holds several"},
+    {"Syntax", "name: [a\nb: c\n", "batch.yaml:2:2: "},
+    {"NotAMap", "- a\n", "1:1: the batch is a list; expected a map with name"},
+    {"InvalidUtf8", "name: n\nqueue: a\xff\n",
+     "2:9: byte 0xff is not UTF-8; expected a file in UTF-8"},
+    {"Latin1", "name: caf\xe9\n", "1:10: byte 0xe9 is not UTF-8"},
+    {"Control", "name: a\x04z\n", "1:8: control character 0x04"},
+    {"UnknownKey", "name: n\nnmae: x\n%Dtasks: [{name: x}]\n",
+     "2:1: unknown key 'nmae' in the batch; expected one of name, params"},
+    {"DoubledKey", "name: n\nname: m\n%Dtasks: [{name: x}]\n",
+     "2:1: 'name' is there twice in the batch; expected once"},
+    {"LaterFeature", "name: n\n%Dcanary: {tasks: 5}\ntasks: [{name: x}]\n",
+     "5:1: 'canary' in the batch does not exist in this release"},
+    {"LaterInSpec", "name: n\n%D  answers: allow\ntasks: [{name: x}]\n",
+     "5:3: 'answers' in defaults does not exist in this release"},
+    {"LaterInTask", "name: n\n%Dtasks: [{name: x, needs: [y]}]\n",
+     "5:19: 'needs' in a task does not exist in this release"},
+    {"NoName", "%Dtasks: [{name: x}]\n", "1:1: 'name' is missing in the batch"},
+    {"EmptyName", "name: ''\n%Dtasks: [{name: x}]\n",
+     "1:7: name has 0 bytes; expected 1 to 200"},
+    {"NameIsAList", "name: [a]\n%Dtasks: [{name: x}]\n",
+     "1:7: name is a list; expected a single value"},
+    {"NullName", "name:\n%Dtasks: [{name: x}]\n",
+     "name is nothing; expected a single value"},
+    {"NoDefaults", "name: n\ntasks: [{name: x}]\n",
+     "1:1: 'defaults' is missing in the batch"},
+    {"NoPrompt", "name: n\ndefaults: {agent: a}\ntasks: [{name: x}]\n",
+     "2:11: 'prompt' is missing in defaults"},
+    {"EmptyPrompt",
+     "name: n\ndefaults: {agent: a, prompt: ''}\ntasks: [{name: x}]\n",
+     "2:30: the prompt is empty; expected text"},
+    {"AgentWithoutModel",
+     "name: n\ndefaults: {agent: {name: a}, prompt: p}\n"
+     "tasks: [{name: x}]\n",
+     "2:19: 'model' is missing in agent"},
+    {"AgentUnknownKey",
+     "name: n\ndefaults: {agent: {name: a, model: m, sytem: s}, prompt: p}\n"
+     "tasks: [{name: x}]\n",
+     "2:39: unknown key 'sytem' in agent; expected one of name, model"},
+    {"NoTasks", "name: n\n%D", "1:1: the batch has 0 tasks; expected tasks"},
+    {"EmptyTasks", "name: n\n%Dtasks: []\n", "1:1: the batch has 0 tasks"},
+    {"NothingMatches", "name: n\n%Dforeach: {glob: '*.none', name: x}\n",
+     "1:1: the batch has 0 tasks"},
+    {"TasksIsAMap", "name: n\n%Dtasks: {name: x}\n",
+     "5:8: tasks is a map; expected a list"},
+    {"TaskIsText", "name: n\n%Dtasks: [x]\n",
+     "5:9: a task is a single value; expected a map with name, parameters"},
+    {"DuplicateName", "name: n\n%Dtasks:\n- name: x\n- name: y\n- name: x\n",
+     "8:9: task name 'x' is taken already by line 6; expected names to differ"},
+    {"DuplicateFromForeach",
+     "name: n\n%Dforeach:\n  glob: docs/*/copyright\n  name: '{{stem}}'\n",
+     "7:9: task name 'copyright' is taken already by line 7"},
+    {"LongTaskName",
+     "name: n\n%Dtasks:\n- name: "
+     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\n",
+     "expected 1 to 200 bytes without control characters"},
+    {"NegativeCost", "name: n\n%D  max_cost: $-1\ntasks: [{name: x}]\n",
+     "5:13: max_cost is '$-1'; expected dollars such as $0.50, from $0.01"},
+    {"NegativeCostInFront", "name: n\n%D  max_cost: -1\ntasks: [{name: x}]\n",
+     "5:13: max_cost is '-1'; expected dollars"},
+    {"HugeCost", "name: n\n%D  max_cost: 1000001\ntasks: [{name: x}]\n",
+     "from $0.01 to $1000000.00"},
+    {"NoCost", "name: n\n%D  max_cost: 0\ntasks: [{name: x}]\n",
+     "max_cost is '0'; expected dollars"},
+    {"CostWithExponent", "name: n\n%D  max_cost: 1e3\ntasks: [{name: x}]\n",
+     "max_cost is '1e3'; expected dollars"},
+    {"Priority", "name: n\n%D  priority: 10\ntasks: [{name: x}]\n",
+     "5:13: priority is '10'; expected a whole number from 0 to 9"},
+    {"MaxRunning", "name: n\nmax_running: many\n%Dtasks: [{name: x}]\n",
+     "2:14: max_running is 'many'; expected a whole number from 0 to 100000"},
+    {"Retry", "name: n\n%D  retry: {max_failures: 0}\ntasks: [{name: x}]\n",
+     "5:25: max_failures is '0'; expected a whole number from 1 to 100"},
+    {"RetryRefusals",
+     "name: n\n%D  retry: {retry_refusals: maybe}\ntasks: [{name: x}]\n",
+     "5:27: retry_refusals is 'maybe'; expected true or false"},
+    {"Timeout", "name: n\n%D  timeouts: {total: 10}\ntasks: [{name: x}]\n",
+     "5:21: total is '10'; expected a time such as 90s"},
+    {"InfiniteTimeout",
+     "name: n\n%D  timeouts: {total: inf}\ntasks: [{name: x}]\n",
+     "5:21: total is 'inf'; expected a time"},
+    {"ExpectOutside",
+     "name: n\n%D  expect: {files: [../x]}\ntasks: [{name: x}]\n",
+     "5:20: expected file '../x'; expected a relative path under"},
+    {"UnquotedBraces", "name: n\nmax_running: {{n}}\n%Dtasks: [{name: x}]\n",
+     "2:14: max_running is a map; expected a single value (put {{...}} in "
+     "quotes)"},
+    {"ParamsIsAList", "name: n\nparams: [a]\n%Dtasks: [{name: x}]\n",
+     "2:9: params is no map; expected name: value"},
+    {"ParamOfForeach", "name: n\nparams: {path: x}\n%Dtasks: [{name: x}]\n",
+     "2:10: 'path' cannot be one of params (foreach uses the name)"},
+    {"ParamName", "name: n\nparams: {a b: x}\n%Dtasks: [{name: x}]\n",
+     "2:10: 'a b' cannot be one of params; expected letters"},
+    {"UnknownParamInName", "name: 'n {{x}}'\n%Dtasks: [{name: x}]\n",
+     "1:7: unknown parameter {{x}} in name; expected one of params"},
+    {"UnknownParamInPrompt",
+     "name: n\ndefaults:\n  agent: a\n  prompt: 'for {{package}}'\n"
+     "tasks:\n- {name: x, parameters: {package: p}}\n- {name: y}\n",
+     "4:11: unknown parameter {{package}} in the prompt; expected one of "
+     "params, or a parameter of every task (task 'y' has none"},
+    {"UnknownParamInForeach",
+     "name: n\n%Dforeach: {glob: 'docs/*/*', name: '{{dir}}'}\n",
+     "5:35: unknown parameter {{dir}} in a task's name; expected one of "
+     "params, or of path, dirname, basename, stem, index"},
+    {"ParameterIsAParam",
+     "name: n\nparams: {a: b}\n%Dtasks: [{name: x, parameters: {a: c}}]\n",
+     "6:32: 'a' is one of params already; expected another name"},
+    {"ParameterIsAList",
+     "name: n\n%Dtasks: [{name: x, parameters: {a: [c]}}]\n",
+     "5:35: a is a list; expected a single value"},
+    {"MissingInput",
+     "name: n\n%Dtasks:\n- name: x\n  inputs: [{path: gone, mount: m}]\n",
+     "7:19: input of task 'x': cannot read gone (No such file or directory); "
+     "expected a file that can be read"},
+    {"InputIsAFolder",
+     "name: n\n%Dtasks:\n- name: x\n  inputs: [{path: docs, mount: m}]\n",
+     "7:19: input of task 'x': docs is a folder"},
+    {"InputIsALinkToNothing",
+     "name: n\n%Dtasks:\n- name: x\n  inputs: [{path: dangling, mount: m}]\n",
+     "7:19: input of task 'x': cannot read dangling (No such file"},
+    {"InputIsADevice",
+     "name: n\n%Dtasks:\n- name: x\n"
+     "  inputs: [{path: /dev/null, mount: m}]\n",
+     "7:19: input of task 'x': /dev/null is not a regular file"},
+    {"InputWithoutMount",
+     "name: n\n%Dtasks: [{name: x, inputs: [{path: in.txt}]}]\n",
+     "5:28: 'mount' is missing in an input"},
+    {"MountOutside",
+     "name: n\n%Dtasks: [{name: x, inputs: [{path: in.txt, mount: /m}]}]\n",
+     "5:50: mount '/m'; expected a relative path under"},
+    {"MountTwice",
+     "name: n\n%Dtasks:\n- name: x\n"
+     "  inputs: [{path: in.txt, mount: m}, {path: in.txt, mount: m}]\n",
+     "7:60: mount 'm' is there twice in task 'x'; expected once"},
+    {"DoubleStar", "name: n\n%Dforeach: {glob: 'docs/**', name: x}\n",
+     "5:17: '**' is not known in a glob; expected a pattern"},
+    {"GlobOfNowhere", "name: n\n%Dforeach: {glob: '/gone/*', name: x}\n",
+     "5:17: cannot read the folders of /gone/* (No such file"},
+    {"ForeachOverCsv", "name: n\n%Dforeach: {csv: a.csv, name: x}\n",
+     "5:11: 'csv' in foreach does not exist in this release"},
+    {"NegativeLimit",
+     "name: n\n%Dforeach: {glob: 'docs/*/*', limit: -1, name: x}\n",
+     "5:36: limit is '-1'; expected a whole number from 0"},
+    {"AliasThatHoldsItself",
+     "name: n\ndefaults:\n  agent: {name: a, model: m, metadata: &m {x: *m}}\n"
+     "  prompt: p\ntasks: [{name: x}]\n",
+     "batch.yaml:3:"},
+};
+
+INSTANTIATE_TEST_SUITE_P(Table, MistakeTest, ::testing::ValuesIn(kMistakes),
+                         [](const auto& c) {
+                           return std::string(c.param.name);
+                         });
+
+TEST_F(BatchFileTest, UnknownParamOnTheCommandLine) {
+  EXPECT_THAT(Load(kForeach, {{"limt", "0"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("batch.yaml:1:1: --param limt is not a "
+                                 "parameter of this file; expected limit")));
+  EXPECT_THAT(Load(kForeach, {{"limit", "\xff"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("--param limit is not UTF-8")));
+  EXPECT_THAT(Load(kForeach, {{"limit", "lots"}}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("batch.yaml:6:10: limit is 'lots'; expected "
+                                 "a whole number")));
+}
+
+TEST_F(BatchFileTest, FileNamesThatAreNotUtf8AreRefused) {
+  Write("odd/\xff/copyright", "x");
+  EXPECT_THAT(
+      Load(absl::StrCat("name: n\n", kDefaults,
+                        "foreach: {glob: 'odd/*/copyright', name: x}\n")),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("odd/?/copyright is not UTF-8")));
+}
+
+TEST_F(BatchFileTest, ExampleIsWellFormed) {
+  absl::StatusOr<BatchFile> batch =
+      LoadBatchFile("examples/license-audit/batch.yaml", {{"limit", "3"}});
+  ASSERT_OK(batch);
+  EXPECT_EQ(batch->open.name(), "license-audit");
+  EXPECT_EQ(batch->lines.size(), 3u);
+}
+
+}  // namespace
+}  // namespace midwatch::cli
