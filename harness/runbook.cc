@@ -13,6 +13,7 @@
 namespace midwatch::harness {
 namespace {
 
+constexpr size_t kHeadlineBytesMax = 200;
 constexpr size_t kReportOutputBytesMax = 2000;
 
 using Kind = ConversationItem::Kind;
@@ -80,9 +81,24 @@ std::string Tail(const std::string& text, size_t bytes_max) {
   return text.substr(begin);
 }
 
+// The result in one line, for lists: what a good run printed last, or which
+// block failed.
+std::string Headline(const Progress& progress) {
+  const ConversationItem& last = progress.results.back();
+  if (last.is_error) {
+    return absl::StrCat("Block ", progress.results.size(), " failed: ",
+                        ExitStatusOf(last));
+  }
+  absl::string_view text = absl::StripAsciiWhitespace(last.text);
+  absl::string_view line = text.substr(text.rfind('\n') + 1);
+  if (line.empty()) return "Done, without output.";
+  return Tail(std::string(line), kHeadlineBytesMax);
+}
+
 std::string Report(const Runbook& runbook, const Progress& progress) {
-  std::string report = absl::StrCat("Ran ", progress.results.size(), " of ",
-                                    runbook.blocks.size(), " blocks.\n");
+  std::string report =
+      absl::StrCat(Headline(progress), "\n\nRan ", progress.results.size(),
+                   " of ", runbook.blocks.size(), " blocks.\n");
   for (size_t i = 0; i < progress.results.size(); ++i) {
     absl::StrAppend(&report, "\n", i + 1, ". ",
                     ExitStatusOf(progress.results[i]));

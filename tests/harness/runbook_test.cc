@@ -105,7 +105,7 @@ TEST(NextRunbookStepTest, RunsBlocksInTurnAndReports) {
   step = NextRunbookStep(request);
   EXPECT_TRUE(step.tools.empty());
   EXPECT_EQ(step.message,
-            "Ran 2 of 2 blocks.\n\n1. exit status 0\n2. exit status 0\n\n"
+            "two\n\nRan 2 of 2 blocks.\n\n1. exit status 0\n2. exit status 0\n\n"
             "Output of the last block:\ntwo\n");
 }
 
@@ -115,6 +115,7 @@ TEST(NextRunbookStepTest, StopsAtTheFirstFailure) {
   ModelStep step = NextRunbookStep(request);
   EXPECT_TRUE(step.tools.empty());
   EXPECT_EQ(step.message,
+            "Block 1 failed: exit status 3\n\n"
             "Ran 1 of 2 blocks.\n\n1. exit status 3\n\nStopped at the first "
             "failure.\n\nOutput of the last block:\nno\n[exit status 3]");
 }
