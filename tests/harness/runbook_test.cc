@@ -158,7 +158,7 @@ TEST(NextRunbookStepTest, ReportsTheEndOfLongOutput) {
   std::string message = NextRunbookStep(request).message;
   EXPECT_EQ(ValidUtf8(message), message);
   EXPECT_EQ(message.substr(message.size() - 1), "!");
-  EXPECT_LT(message.size(), 2200u);
+  EXPECT_LT(message.size(), 2400u);
 }
 
 }  // namespace
