@@ -31,8 +31,8 @@ absl::Status Unreadable(std::string operation, absl::string_view body) {
   ApiError error;
   error.operation = std::move(operation);
   error.http_status = 200;
-  error.message = absl::StrCat("the answer cannot be read: ",
-                               body.substr(0, 200));
+  error.message =
+      absl::StrCat("the answer cannot be read: ", body.substr(0, 200));
   return ToStatus(error);
 }
 
@@ -88,8 +88,7 @@ RemoteFile ReadFile(const json& object) {
 
 json SessionBody(const SessionSpec& spec) {
   constexpr int64_t kMicrosPerCent = 10'000;
-  int64_t cents =
-      std::max<int64_t>(1, spec.budget_usd_micros / kMicrosPerCent);
+  int64_t cents = std::max<int64_t>(1, spec.budget_usd_micros / kMicrosPerCent);
   json agent = {{"type", "agent"}, {"id", spec.agent.id}};
   if (spec.agent.version > 0) agent["version"] = spec.agent.version;
   json budget = {{"type", "limit"},
@@ -122,8 +121,8 @@ std::string SessionPath(const std::string& session_id) {
 
 // A file name as multipart/form-data writes it (WHATWG HTML).
 std::string EscapeFilename(const std::string& filename) {
-  return absl::StrReplaceAll(
-      filename, {{"\"", "%22"}, {"\r", "%0D"}, {"\n", "%0A"}});
+  return absl::StrReplaceAll(filename,
+                             {{"\"", "%22"}, {"\r", "%0D"}, {"\n", "%0A"}});
 }
 
 }  // namespace
@@ -170,8 +169,8 @@ Async<absl::StatusOr<std::string>> AgentsClient::Fetch(std::string operation,
   co_return std::move(response->body);
 }
 
-Async<absl::StatusOr<Session>> AgentsClient::FetchSession(
-    std::string operation, HttpRequest request) {
+Async<absl::StatusOr<Session>> AgentsClient::FetchSession(std::string operation,
+                                                          HttpRequest request) {
   CO_ASSIGN_OR_RETURN(std::string body,
                       co_await Fetch(operation, std::move(request)));
   co_return ReadSession(operation, body);
@@ -196,9 +195,8 @@ Async<absl::StatusOr<AgentRef>> AgentsClient::GetAgent(std::string agent_id) {
 Async<absl::StatusOr<std::string>> AgentsClient::CreateEnvironment(
     std::string definition_json) {
   HttpRequest request = Post("/v1/environments", std::move(definition_json));
-  CO_ASSIGN_OR_RETURN(
-      std::string body,
-      co_await Fetch("create_environment", std::move(request)));
+  CO_ASSIGN_OR_RETURN(std::string body,
+                      co_await Fetch("create_environment", std::move(request)));
   CO_ASSIGN_OR_RETURN(json object, ReadResource("create_environment", body));
   co_return StringMember(object, "id");
 }
@@ -246,11 +244,10 @@ Async<absl::StatusOr<Page<Event>>> AgentsClient::ListEvents(
     absl::StrAppend(&path, "&types%5B%5D=", PercentEncode(type));
   }
   if (query.processed_from) {
-    absl::StrAppend(
-        &path, "&created_at%5Bgte%5D=",
-        PercentEncode(absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ",
-                                       *query.processed_from,
-                                       absl::UTCTimeZone())));
+    absl::StrAppend(&path, "&created_at%5Bgte%5D=",
+                    PercentEncode(absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ",
+                                                   *query.processed_from,
+                                                   absl::UTCTimeZone())));
   }
   if (!query.page.empty()) {
     absl::StrAppend(&path, "&page=", PercentEncode(query.page));
@@ -282,9 +279,9 @@ Async<absl::StatusOr<std::vector<Event>>> AgentsClient::ListAllEvents(
 
 Async<absl::StatusOr<std::unique_ptr<EventStream>>> AgentsClient::OpenStream(
     std::string session_id) {
-  HttpRequest request = Request(
-      "GET", absl::StrCat(SessionPath(session_id), "/events/stream"),
-      Beta::kYes);
+  HttpRequest request =
+      Request("GET", absl::StrCat(SessionPath(session_id), "/events/stream"),
+              Beta::kYes);
   for (auto& [name, value] : request.headers) {
     if (name == "accept") value = "text/event-stream";
   }
@@ -301,8 +298,8 @@ Async<absl::StatusOr<std::unique_ptr<EventStream>>> AgentsClient::OpenStream(
   refusal.status = (*stream)->status();
   refusal.headers = (*stream)->headers();
   HttpStream* body = stream->get();
-  Executor::TimerId timer = executor_.After(options_.request_timeout,
-                                            [body] { body->Close(); });
+  Executor::TimerId timer =
+      executor_.After(options_.request_timeout, [body] { body->Close(); });
   while (refusal.body.size() < kErrorBodyBytesMax) {
     absl::StatusOr<std::string> bytes = co_await body->Read();
     if (!bytes.ok() || bytes->empty()) break;
@@ -371,8 +368,7 @@ Async<absl::Status> AgentsClient::DownloadFile(std::string file_id,
     co_return ToStatus(ErrorOfLoss("download_file", response.status()));
   }
   if (response->status < 200 || response->status > 299) {
-    co_return ToStatus(
-        ErrorOfAnswer("download_file", *response, clock_.Now()));
+    co_return ToStatus(ErrorOfAnswer("download_file", *response, clock_.Now()));
   }
   co_return absl::OkStatus();
 }

@@ -113,8 +113,8 @@ class EventStream {
 class AgentsClient {
  public:
   // All three outlive the client. `transport`'s own timeout is the options'.
-  AgentsClient(HttpTransport& transport, Executor& executor,
-               const Clock& clock, AgentsClientOptions options);
+  AgentsClient(HttpTransport& transport, Executor& executor, const Clock& clock,
+               AgentsClientOptions options);
 
   // `definition_json` is the body of the call, sent as it is.
   Async<absl::StatusOr<AgentRef>> CreateAgent(std::string definition_json);

@@ -5,6 +5,7 @@
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "base/utf8.h"
 
 namespace midwatch {
 namespace {
@@ -71,9 +72,7 @@ std::string Encode(const ApiError& error) {
 
 absl::Status ToStatus(const ApiError& error) {
   ApiError cut = error;
-  if (cut.message.size() > kMessageBytesMax) {
-    cut.message.resize(kMessageBytesMax);
-  }
+  cut.message = std::string(CutUtf8(error.message, kMessageBytesMax));
   absl::Status status(CodeOf(cut.http_status), Describe(cut));
   status.SetPayload(kApiErrorUrl, absl::Cord(Encode(cut)));
   return status;

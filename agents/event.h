@@ -57,14 +57,14 @@ struct ModelRequestEnd {};
 struct OtherEvent {};
 
 struct Event {
-  std::string id;    // "" for stream-only deltas
+  std::string id;  // "" for stream-only deltas
   std::string type;
   // Unset: the service has queued it (only what clients sent).
   std::optional<absl::Time> processed_at;
   std::variant<OtherEvent, UserMessage, UserInterrupt, AgentMessage, ToolUse,
-               ToolResult, ToolAnswer, SessionRunning, SessionRescheduled, SessionIdle,
-               SessionTerminated, SessionDeleted, SessionError, SessionUsage,
-               ModelRequestStart, ModelRequestEnd>
+               ToolResult, ToolAnswer, SessionRunning, SessionRescheduled,
+               SessionIdle, SessionTerminated, SessionDeleted, SessionError,
+               SessionUsage, ModelRequestStart, ModelRequestEnd>
       body;
   std::string json;  // the object as received
 };

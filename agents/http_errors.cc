@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "agents/json_fields.h"
@@ -23,6 +24,12 @@ bool ReadEnvelope(absl::string_view body, ApiError& error) {
   error.error_code = StringMember(Member(inner, "details"), "error_code");
   error.request_id = StringMember(envelope, "request_id");
   return true;
+}
+
+// What somebody else's server sent, for people: cut, and with every byte that
+// is not ASCII escaped, since it may be in any encoding or none.
+std::string Printable(absl::string_view body) {
+  return absl::CHexEscape(body.substr(0, 200));
 }
 
 // The status that goes with an error type, for errors without one.
@@ -71,17 +78,17 @@ ApiError ErrorOfAnswer(std::string operation, const HttpResponse& response,
   error.operation = std::move(operation);
   error.http_status = response.status;
   if (!ReadEnvelope(response.body, error)) {
-    error.message = absl::StrCat("HTTP ", response.status, " without an error "
+    error.message = absl::StrCat("HTTP ", response.status,
+                                 " without an error "
                                  "object: ",
-                                 response.body.substr(0, 200));
+                                 Printable(response.body));
   }
   if (error.request_id.empty()) {
-    error.request_id =
-        std::string(HeaderValue(response.headers, "request-id"));
+    error.request_id = std::string(HeaderValue(response.headers, "request-id"));
   }
   error.retry_after = RetryAfter(response.headers, now);
-  error.maybe_executed = response.status < 400 || response.status >= 500 ||
-                         response.status == 408;
+  error.maybe_executed =
+      response.status < 400 || response.status >= 500 || response.status == 408;
   return error;
 }
 
@@ -98,7 +105,7 @@ ApiError ErrorOfFrame(std::string operation, absl::string_view data) {
   error.operation = std::move(operation);
   if (!ReadEnvelope(data, error)) {
     error.message = absl::StrCat("error frame without an error object: ",
-                                 data.substr(0, 200));
+                                 Printable(data));
   }
   error.http_status = StatusOfType(error.type);
   return error;

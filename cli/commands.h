@@ -10,6 +10,7 @@
 namespace midwatch::cli {
 
 struct GlobalOptions {
+  std::string program;    // as it was called, for commands to be typed again
   std::string server;     // of --server or MIDWATCH_SERVER; may be empty
   std::string state_dir;  // of --state-dir; may be empty
   bool json = false;      // --output json

@@ -41,10 +41,13 @@ std::map<std::string, std::string> ToMap(
 
 void AddBatchFile(CLI::App& command, std::string& file, bool& always_new,
                   Invocation& in) {
-  command.add_option("FILE", file, "The batch, in YAML or JSON")->required();
+  command.add_option("FILE", file, "The batch, in YAML or JSON")
+      ->required()
+      ->type_name("");
   command
       .add_option("--param", in.params,
-                  "NAME=VALUE: replaces a default of the file's params")
+                  "Replaces a default of the file's params (may be repeated)")
+      ->type_name("NAME=VALUE")
       ->check([](const std::string& text) {
         return text.find('=') == std::string::npos || text[0] == '='
                    ? "expected NAME=VALUE"
@@ -57,11 +60,15 @@ void AddBatchFile(CLI::App& command, std::string& file, bool& always_new,
 }
 
 void AddService(CLI::App& command, ServiceOptions& service) {
-  command.add_option("--base-url", service.base_url,
-                     "A Managed Agents service, such as "
-                     "https://api.anthropic.com");
-  command.add_option("--api-key-file", service.api_key_file,
-                     "File with its key; else ANTHROPIC_API_KEY");
+  command
+      .add_option("--base-url", service.base_url,
+                  "A Managed Agents service, such as "
+                  "https://api.anthropic.com")
+      ->type_name("URL");
+  command
+      .add_option("--api-key-file", service.api_key_file,
+                  "File with its key; else ANTHROPIC_API_KEY")
+      ->type_name("FILE");
 }
 
 void AddRun(CLI::App& app, Invocation& in) {
@@ -69,9 +76,11 @@ void AddRun(CLI::App& app, Invocation& in) {
       "run", "Run a batch file to its end, all in this process");
   AddBatchFile(*run, in.run.file, in.run.always_new, in);
   run->add_option("--results", in.run.results,
-                  "Folder for results.jsonl and outputs/");
+                  "Folder for results.jsonl and outputs/")
+      ->type_name("DIR");
   run->add_option("--jobs", in.run.jobs, "Tasks at once")
-      ->check(CLI::Range(1, 10000));
+      ->check(CLI::Range(1, 10000))
+      ->type_name("N");
   AddService(*run, in.run.service);
   run->add_flag("--unsafe-no-sandbox", in.run.unsafe_no_sandbox,
                 "Run the agents' commands as you, without a sandbox");
@@ -97,26 +106,29 @@ void AddBatch(CLI::App& app, Invocation& in) {
   constexpr char kId[] = "Id, or name (the newest)";
 
   CLI::App* list = batch->add_subcommand("list", "Newest first");
-  list->add_option("--name", in.name, "Only batches of this name");
+  list->add_option("--name", in.name, "Only batches of this name")
+      ->type_name("NAME");
   list->add_option("--limit", in.limit, "How many")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1000000));
+      ->check(CLI::Range(1, 1000000))
+      ->type_name("N");
   list->callback(
       [&in] { in.exit_code = BatchList(in.global, in.name, in.limit); });
 
   CLI::App* get = batch->add_subcommand("get", "One batch");
-  get->add_option("BATCH", in.id, kId)->required();
+  get->add_option("BATCH", in.id, kId)->required()->type_name("");
   get->callback([&in] { in.exit_code = BatchGet(in.global, in.id); });
 
   CLI::App* watch = batch->add_subcommand("watch", "Follow it to its end");
-  watch->add_option("BATCH", in.id, kId)->required();
+  watch->add_option("BATCH", in.id, kId)->required()->type_name("");
   watch->callback(
       [&in] { in.exit_code = BatchWatchCommand(in.global, in.id); });
 
   CLI::App* cancel =
       batch->add_subcommand("cancel", "Cancel all its unfinished tasks");
-  cancel->add_option("BATCH", in.id, kId)->required();
-  cancel->add_option("--reason", in.reason, "For the record");
+  cancel->add_option("BATCH", in.id, kId)->required()->type_name("");
+  cancel->add_option("--reason", in.reason, "For the record")
+      ->type_name("TEXT");
   cancel->callback(
       [&in] { in.exit_code = BatchCancel(in.global, in.id, in.reason); });
 }
@@ -127,74 +139,92 @@ void AddTask(CLI::App& app, Invocation& in) {
 
   CLI::App* list = task->add_subcommand("list", "In the order of submission");
   list->add_option("--batch", in.id, "Of this batch (id or name)");
-  list->add_option("--state", in.states, "In this state (may be repeated)");
+  list->add_option("--state", in.states, "In this state (may be repeated)")
+      ->type_name("STATE");
   list->add_option("--limit", in.limit, "How many")
       ->capture_default_str()
-      ->check(CLI::Range(1, 1000000));
+      ->check(CLI::Range(1, 1000000))
+      ->type_name("N");
   list->callback([&in] {
     in.exit_code = TaskList(in.global, in.id, in.states, in.limit);
   });
 
   CLI::App* get = task->add_subcommand("get", "One task and its attempts");
-  get->add_option("TASK", in.id, "Id")->required();
+  get->add_option("TASK", in.id, "Id")->required()->type_name("");
   get->callback([&in] { in.exit_code = TaskGet(in.global, in.id); });
 
   CLI::App* events =
       task->add_subcommand("events", "What happened in its session");
-  events->add_option("TASK", in.id, "Id")->required();
+  events->add_option("TASK", in.id, "Id")->required()->type_name("");
   events->add_option("--attempt", in.attempt, "From 1; else the last one");
   events->callback(
       [&in] { in.exit_code = TaskEvents(in.global, in.id, in.attempt); });
 
   CLI::App* output = task->add_subcommand(
       "output", "What the agent said last, or the files that it left");
-  output->add_option("TASK", in.id, "Id")->required();
-  output->add_option("--dir", in.out, "Write its output files here");
+  output->add_option("TASK", in.id, "Id")->required()->type_name("");
+  output->add_option("--dir", in.out, "Write its output files here")
+      ->type_name("DIR");
   output->callback(
       [&in] { in.exit_code = TaskOutput(in.global, in.id, in.out); });
 
   CLI::App* cancel = task->add_subcommand("cancel", "Cancel tasks");
-  cancel->add_option("TASK", in.ids, "Ids")->required();
-  cancel->add_option("--reason", in.reason, "For the record");
+  cancel->add_option("TASK", in.ids, "Ids")->required()->type_name("");
+  cancel->add_option("--reason", in.reason, "For the record")
+      ->type_name("TEXT");
   cancel->callback(
       [&in] { in.exit_code = TaskCancel(in.global, in.ids, in.reason); });
 
   CLI::App* retry = task->add_subcommand(
       "retry", "Submit finished tasks again, as new ones; print their ids");
-  retry->add_option("TASK", in.ids, "Ids")->required();
+  retry->add_option("TASK", in.ids, "Ids")->required()->type_name("");
   retry->callback([&in] { in.exit_code = TaskRetry(in.global, in.ids); });
 }
 
 void AddExport(CLI::App& app, Invocation& in) {
   CLI::App* command =
       app.add_subcommand("export", "A line of JSON for each task of a batch");
-  command->add_option("BATCH", in.id, "Id, or name (the newest)")->required();
-  command->add_option("--out", in.out, "File; else standard output");
+  command->add_option("BATCH", in.id, "Id, or name (the newest)")
+      ->required()
+      ->type_name("");
+  command->add_option("--out", in.out, "File; else standard output")
+      ->type_name("FILE");
   command->callback([&in] { in.exit_code = Export(in.global, in.id, in.out); });
 }
 
 void AddNodes(CLI::App& app, Invocation& in) {
   CLI::App* scheduler =
       app.add_subcommand("scheduler", "Serve a queue on the state directory");
-  scheduler->add_option("--listen", in.scheduler.listen,
-                        "gRPC address, 127.0.0.1:7410 by default; port 0: any "
-                        "(may be repeated)");
-  scheduler->add_option("--artifacts-dir", in.scheduler.artifacts_dir,
-                        "Where inputs and outputs are kept");
+  scheduler
+      ->add_option("--listen", in.scheduler.listen,
+                   "gRPC address, 127.0.0.1:7410 by default; port 0: any "
+                   "(may be repeated)")
+      ->type_name("ADDRESS");
+  scheduler
+      ->add_option("--artifacts-dir", in.scheduler.artifacts_dir,
+                   "Where inputs and outputs are kept")
+      ->type_name("DIR");
   scheduler->callback(
       [&in] { in.exit_code = ServeScheduler(in.global, in.scheduler); });
 
   CLI::App* worker = app.add_subcommand(
       "worker", "Run the queue's tasks on a Managed Agents service");
   AddService(*worker, in.worker.service);
-  worker->add_option("--account", in.worker.account,
-                     "What tasks call that service: default");
+  worker
+      ->add_option("--account", in.worker.account,
+                   "What tasks call that service: default")
+      ->type_name("NAME");
   worker->add_option("--jobs", in.worker.capacity, "Tasks at once")
-      ->check(CLI::Range(1, 100000));
-  worker->add_option("--artifacts-dir", in.worker.artifacts_dir,
-                     "The scheduler's own, where it is shared");
-  worker->add_option("--cache-dir", in.worker.cache_dir,
-                     "For artifacts, where it is not");
+      ->check(CLI::Range(1, 100000))
+      ->type_name("N");
+  worker
+      ->add_option("--artifacts-dir", in.worker.artifacts_dir,
+                   "The scheduler's own, where it is shared")
+      ->type_name("DIR");
+  worker
+      ->add_option("--cache-dir", in.worker.cache_dir,
+                   "For artifacts, where it is not")
+      ->type_name("DIR");
   worker->callback([&in] { in.exit_code = ServeWorker(in.global, in.worker); });
 
   CLI::App* harness = app.add_subcommand(
@@ -202,15 +232,21 @@ void AddNodes(CLI::App& app, Invocation& in) {
   in.harness.address = "127.0.0.1";
   in.harness.port = 8420;
   harness->add_option("--address", in.harness.address, "To listen on")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->type_name("ADDRESS");
   harness->add_option("--port", in.harness.port, "0: any free one")
       ->capture_default_str()
-      ->check(CLI::Range(0, 65535));
-  harness->add_option("--data-dir", in.harness.data_dir,
-                      "Its sessions; else harness/ in the state directory");
-  harness->add_option("--api-key-file", in.harness.api_key_file,
-                      "File with its key, made where it is missing; else "
-                      "api-key in the data directory");
+      ->check(CLI::Range(0, 65535))
+      ->type_name("N");
+  harness
+      ->add_option("--data-dir", in.harness.data_dir,
+                   "Its sessions; else harness/ in the state directory")
+      ->type_name("DIR");
+  harness
+      ->add_option("--api-key-file", in.harness.api_key_file,
+                   "File with its key, made where it is missing; else "
+                   "api-key in the data directory")
+      ->type_name("FILE");
   harness->add_flag("--unsafe-no-sandbox", in.harness.unsafe_no_sandbox,
                     "Run the agents' commands as you, without a sandbox");
   harness->callback(
@@ -219,17 +255,20 @@ void AddNodes(CLI::App& app, Invocation& in) {
 
 int Main(int argc, char** argv) {
   Invocation in;
-  CLI::App app("Midwatch: a queue for agent tasks that run long");
+  in.global.program = argv[0];
+  CLI::App app("Midwatch: a queue for agent tasks that run long", "midwatch");
   app.set_version_flag("--version", "midwatch " MIDWATCH_VERSION);
   app.require_subcommand(1);
   app.fallthrough();
   app.add_option("--server", in.global.server,
                  "A scheduler's gRPC address; else what serves the state "
                  "directory, or nothing but its files")
-      ->envname("MIDWATCH_SERVER");
+      ->envname("MIDWATCH_SERVER")
+      ->type_name("ADDRESS");
   app.add_option("--state-dir", in.global.state_dir,
                  "Where state is kept; else $XDG_STATE_HOME/midwatch or "
-                 "~/.local/state/midwatch");
+                 "~/.local/state/midwatch")
+      ->type_name("DIR");
   std::string output = "text";
   app.add_option("--output", output, "text or json")
       ->check(CLI::IsMember({"text", "json"}));

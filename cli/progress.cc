@@ -15,6 +15,7 @@ namespace midwatch::cli {
 namespace {
 
 constexpr absl::Duration kPlainStatusEvery = absl::Seconds(5);
+constexpr absl::Duration kLiveStatusEvery = absl::Milliseconds(100);
 // Larger batches show no line for each task that succeeds.
 constexpr int64_t kEachTaskMax = 1000;
 constexpr int kBarWidth = 24;
@@ -96,10 +97,13 @@ std::string Progress::StatusLine() const {
 
 void Progress::Tick() {
   if (silent_ || batch_.batch_id().empty()) return;
+  const absl::Duration every =
+      terminal_.is_live() ? kLiveStatusEvery : kPlainStatusEvery;
+  if (clock_.Steady() - shown_at_ < every) return;
+  shown_at_ = clock_.Steady();
   if (terminal_.is_live()) {
     terminal_.SetStatus(StatusLine());
-  } else if (clock_.Steady() - shown_at_ >= kPlainStatusEvery) {
-    shown_at_ = clock_.Steady();
+  } else {
     terminal_.Print(StatusLine());
   }
 }

@@ -7,8 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "base/real_clock.h"
 #include "base/status_macros.h"
@@ -49,14 +50,31 @@ std::string HostOf(absl::string_view url) {
   return std::string(url.substr(0, url.find_first_of("/?#")));
 }
 
+// `text` as one word of a shell's command line.
+std::string Quoted(const std::string& text) {
+  constexpr absl::string_view kPlain = "/.,:=_+-@%";
+  for (char c : text) {
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) &&
+        kPlain.find(c) == absl::string_view::npos) {
+      return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}),
+                          "'");
+    }
+  }
+  return text;
+}
+
+// " NAME VALUE", or nothing where there is no value.
+std::string Flag(absl::string_view name, const std::string& value) {
+  return value.empty() ? "" : absl::StrCat(" ", name, " ", Quoted(value));
+}
+
 class BatchRun {
  public:
-  BatchRun(const GlobalOptions& global, const RunOptions& options)
-      : global_(global), options_(options) {}
+  BatchRun(const GlobalOptions& global, const RunOptions& options,
+           BatchFile file)
+      : global_(global), options_(options), file_(std::move(file)) {}
 
-  // Made before any thread, on which signals are blocked in consequence.
   absl::StatusOr<ExitCode> Run() {
-    ASSIGN_OR_RETURN(file_, LoadBatchFile(options_.file, options_.params));
     for (const std::string& note : file_.notes) Say(note);
     ASSIGN_OR_RETURN(state_dir_, OpenStateDir(global_.state_dir));
     LogToFile(state_dir_ + "/midwatch.log");
@@ -137,8 +155,8 @@ class BatchRun {
         continue;
       }
       Say(absl::StrCat("unfinished, and going on beside it: batch ",
-                       batch.batch_id(), " (", batch.name(),
-                       "); `midwatch batch cancel` ends it"));
+                       batch.batch_id(), " (", batch.name(), "); `",
+                       global_.program, " batch cancel` ends it"));
     }
     return absl::OkStatus();
   }
@@ -175,22 +193,33 @@ class BatchRun {
     progress_.Finish();
     Say("stopping; what runs is kept (Ctrl-C again: at once)");
     if (worker_ != nullptr) worker_->Drain();
-    std::string command = absl::StrCat("midwatch run ", options_.file);
-    for (const auto& [name, value] : options_.params) {
-      absl::StrAppend(&command, " --param ", name, "=", value);
-    }
-    std::string state;
-    if (!global_.state_dir.empty()) {
-      state = absl::StrCat(" --state-dir ", global_.state_dir);
-    }
-    Say(absl::StrCat("to go on:   ", command, state));
+    const std::string state = Flag("--state-dir", global_.state_dir);
+    Say(absl::StrCat("to go on:   ", CommandToGoOn(), state));
     if (!batch_id_.empty()) {
-      Say(absl::StrCat("to end it:  midwatch batch cancel ", batch_id_, state));
+      Say(absl::StrCat("to end it:  ", Quoted(global_.program),
+                       " batch cancel ", batch_id_, state));
     }
     return kExitInterrupted;
   }
 
+  // Without --new, which would begin another batch.
+  std::string CommandToGoOn() const {
+    std::string command =
+        absl::StrCat(Quoted(global_.program), " run ", Quoted(options_.file));
+    for (const auto& [name, value] : options_.params) {
+      command += Flag("--param", absl::StrCat(name, "=", value));
+    }
+    command += Flag("--results", options_.results);
+    command += Flag("--base-url", options_.service.base_url);
+    command += Flag("--api-key-file", options_.service.api_key_file);
+    if (options_.jobs > 0)
+      command += Flag("--jobs", absl::StrCat(options_.jobs));
+    if (options_.unsafe_no_sandbox) command += " --unsafe-no-sandbox";
+    return command;
+  }
+
   absl::StatusOr<ExitCode> Conclude() {
+    interrupts_.Unblock();
     worker_->Drain();
     ASSIGN_OR_RETURN(v1::Batch batch, connection_->GetBatch(batch_id_));
     const std::string results =
@@ -219,10 +248,10 @@ class BatchRun {
 
   const GlobalOptions& global_;
   const RunOptions& options_;
-  Interrupts interrupts_;
+  BatchFile file_;
+  Interrupts interrupts_;  // before all that has threads
   Terminal terminal_;
   Progress progress_{terminal_, RealClock(), global_.json};
-  BatchFile file_;
   std::string state_dir_;
   std::string batch_id_;
   bool is_new_ = true;
@@ -237,7 +266,9 @@ class BatchRun {
 }  // namespace
 
 int RunBatch(const GlobalOptions& global, const RunOptions& options) {
-  BatchRun run(global, options);
+  absl::StatusOr<BatchFile> file = LoadBatchFile(options.file, options.params);
+  if (!file.ok()) return Report(file.status());
+  BatchRun run(global, options, *std::move(file));
   absl::StatusOr<ExitCode> code = run.Run();
   return code.ok() ? *code : Report(code.status());
 }

@@ -1,6 +1,4 @@
 // `midwatch task ...`.
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -69,7 +67,7 @@ void PrintEvent(const v1::TaskEvent& stored, int width) {
     text = TextOf(event);
   }
   const std::string line = absl::StrFormat("%5d  %-26s  %s", stored.sequence(),
-                                           Printable(type), Printable(text));
+                                           Printable(type), OneLine(text));
   std::puts(Shorten(line, static_cast<size_t>(width)).c_str());
 }
 
@@ -144,7 +142,7 @@ int TaskEvents(const GlobalOptions& global, const std::string& task,
                int attempt) {
   return WithScheduler(
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
-        const int width = isatty(STDOUT_FILENO) ? Terminal().width() : 200;
+        const int width = Terminal().width();
         v1::ListTaskEventsRequest request;
         request.set_task_id(task);
         request.set_attempt(attempt);

@@ -12,6 +12,7 @@ namespace midwatch::cli {
 namespace {
 
 constexpr char kClearLine[] = "\r\x1b[K";
+constexpr int kUnlimited = 1'000'000;
 
 void WriteOut(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
@@ -34,7 +35,7 @@ int Terminal::width() const {
       size.ws_col > 0) {
     return size.ws_col;
   }
-  return 80;
+  return kUnlimited;
 }
 
 std::string Terminal::Styled(Style style, absl::string_view text) const {

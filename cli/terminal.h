@@ -17,7 +17,8 @@ class Terminal {
 
   // Standard output is a terminal that understands ANSI sequences.
   bool is_live() const { return is_live_; }
-  // Columns at this moment; 80 where there is no terminal.
+  // Columns at this moment; very many where there is no terminal, so that
+  // nothing is cut for a program that reads.
   int width() const;
 
   // `text` in a style; as it is where colours are off (no terminal, NO_COLOR).

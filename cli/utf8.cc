@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "absl/strings/ascii.h"
+
 namespace midwatch::cli {
 namespace {
 
@@ -66,6 +68,15 @@ std::string Printable(absl::string_view text) {
     text.remove_prefix(piece.size());
   }
   return out;
+}
+
+std::string OneLine(absl::string_view text) {
+  std::string joined(text);
+  absl::RemoveExtraAsciiWhitespace(&joined);
+  for (char& c : joined) {
+    if (absl::ascii_isspace(static_cast<unsigned char>(c))) c = ' ';
+  }
+  return Printable(joined);
 }
 
 size_t DisplayWidth(absl::string_view text) {

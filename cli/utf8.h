@@ -16,6 +16,9 @@ size_t FindInvalidUtf8(absl::string_view text);
 // '?', so that what a model or a file name holds cannot move the cursor.
 std::string Printable(absl::string_view text);
 
+// The same on one line: white space of any length becomes one blank.
+std::string OneLine(absl::string_view text);
+
 // The first `width` columns of `text`, with an ellipsis where it was longer.
 // Counts one column a code point.
 std::string Shorten(absl::string_view text, size_t width);

@@ -112,8 +112,7 @@ absl::Status Api::CheckCaller(const ServerRequest& request) const {
     return absl::UnauthenticatedError(
         "x-api-key, or authorization: Bearer, must hold this server's key");
   }
-  absl::string_view version =
-      HeaderValue(request.headers, "anthropic-version");
+  absl::string_view version = HeaderValue(request.headers, "anthropic-version");
   if (version != "2023-06-01" && version != "2026-10-21") {
     return InvalidRequest(
         "anthropic-version: must be 2023-06-01 or 2026-10-21");

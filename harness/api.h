@@ -43,8 +43,7 @@ class Api {
   // an error only before they have answered.
   using Direct = absl::StatusOr<Json> (Api::*)(const Call&);
   using Waiting = Async<absl::StatusOr<Json>> (Api::*)(const Call&);
-  using Answering = Async<absl::Status> (Api::*)(const Call&,
-                                                 ServerResponder&);
+  using Answering = Async<absl::Status> (Api::*)(const Call&, ServerResponder&);
   struct Route {
     const char* method;
     const char* pattern;
@@ -83,7 +82,6 @@ class Api {
   absl::StatusOr<Json> DeleteSession(const Call& call);
   absl::StatusOr<Json> ListResources(const Call& call);
   absl::StatusOr<Json> ShowSession(const Session& session);
-  void RemoveLater(std::vector<std::string> paths);
 
   absl::StatusOr<Json> SendEvents(const Call& call);
   absl::StatusOr<Json> ListEvents(const Call& call);

@@ -1,10 +1,10 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "harness/agent_spec.h"
 #include "harness/api.h"
 #include "harness/api_error.h"
 #include "harness/page.h"
-#include "harness/spec.h"
 
 namespace midwatch::harness {
 namespace {
@@ -38,10 +38,9 @@ absl::StatusOr<Json> Api::CreateAgent(const Call& call) {
 absl::StatusOr<Json> Api::ListAgents(const Call& call) {
   const QueryParams& query = call.request.query;
   ASSIGN_OR_RETURN(PageQuery page, ParsePageQuery(query, {}));
-  ASSIGN_OR_RETURN(
-      std::vector<Agent> agents,
-      core_->definitions.ListAgents(
-          page, QueryText(query, "include_archived") == "true"));
+  ASSIGN_OR_RETURN(std::vector<Agent> agents,
+                   core_->definitions.ListAgents(
+                       page, QueryText(query, "include_archived") == "true"));
   std::vector<std::pair<int64_t, Json>> rows;
   for (const Agent& agent : agents) {
     rows.emplace_back(agent.created_at, ShowAgent(agent));
@@ -68,12 +67,12 @@ absl::StatusOr<Json> Api::UpdateAgent(const Call& call) {
   }
   if (const Json* version = Member(call.body, "version")) {
     if (*version != agent.version) {
-      return absl::AbortedError(absl::StrCat(
-          "version: the current one is ", agent.version, "; read it again"));
+      return absl::AbortedError(absl::StrCat("version: the current one is ",
+                                             agent.version, "; read it again"));
     }
   }
-  ASSIGN_OR_RETURN(Json body, ResolveAgentUpdate(agent.body, call.body,
-                                                 core_->ModelIds()));
+  ASSIGN_OR_RETURN(
+      Json body, ResolveAgentUpdate(agent.body, call.body, core_->ModelIds()));
   if (body == agent.body) return ShowAgent(agent);
   agent.body = std::move(body);
   ++agent.version;

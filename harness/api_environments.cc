@@ -1,9 +1,9 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "harness/agent_spec.h"
 #include "harness/api.h"
 #include "harness/api_error.h"
 #include "harness/page.h"
-#include "harness/spec.h"
 
 namespace midwatch::harness {
 namespace {
@@ -32,10 +32,9 @@ absl::StatusOr<Json> Api::CreateEnvironment(const Call& call) {
 absl::StatusOr<Json> Api::ListEnvironments(const Call& call) {
   const QueryParams& query = call.request.query;
   ASSIGN_OR_RETURN(PageQuery page, ParsePageQuery(query, {}));
-  ASSIGN_OR_RETURN(
-      std::vector<Environment> environments,
-      core_->definitions.ListEnvironments(
-          page, QueryText(query, "include_archived") == "true"));
+  ASSIGN_OR_RETURN(std::vector<Environment> environments,
+                   core_->definitions.ListEnvironments(
+                       page, QueryText(query, "include_archived") == "true"));
   std::vector<std::pair<int64_t, Json>> rows;
   for (const Environment& environment : environments) {
     rows.emplace_back(environment.created_at, ShowEnvironment(environment));
@@ -63,8 +62,7 @@ absl::StatusOr<Json> Api::ArchiveEnvironment(const Call& call) {
 absl::StatusOr<Json> Api::DeleteEnvironment(const Call& call) {
   ASSIGN_OR_RETURN(Environment environment,
                    core_->definitions.GetEnvironment(call.ids[0]));
-  ASSIGN_OR_RETURN(bool used,
-                   core_->sessions.AnyInEnvironment(environment.id));
+  ASSIGN_OR_RETURN(bool used, core_->sessions.AnyInEnvironment(environment.id));
   if (used) {
     return InvalidRequest(absl::StrCat(
         environment.id, " has sessions: delete them first, or archive it"));

@@ -44,8 +44,8 @@ absl::Status InvalidRequest(absl::string_view message,
 }
 
 absl::Status NotSupported(absl::string_view what) {
-  return InvalidRequest(
-      absl::StrCat(what, " is not supported by this server (midwatch harness)"));
+  return InvalidRequest(absl::StrCat(
+      what, " is not supported by this server (midwatch harness)"));
 }
 
 absl::Status NoSuch(absl::string_view kind, absl::string_view id) {

@@ -5,8 +5,8 @@
 //   kInvalidArgument     400 invalid_request_error
 //   kUnauthenticated     401 authentication_error
 //   kNotFound            404 not_found_error
-//   kFailedPrecondition  409 invalid_request_error  (the resource is read-only)
-//   kAborted             409 conflict_error         (another version is current)
+//   kFailedPrecondition  409 invalid_request_error  (it is read-only)
+//   kAborted             409 conflict_error         (it has a newer version)
 //   kOutOfRange          413 request_too_large
 //   kUnavailable         529 overloaded_error
 //   others               500 api_error

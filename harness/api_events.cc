@@ -6,7 +6,7 @@
 #include "harness/api.h"
 #include "harness/api_error.h"
 #include "harness/page.h"
-#include "harness/spec.h"
+#include "harness/session_spec.h"
 #include "harness/turn.h"
 #include "net/sse.h"
 
@@ -20,10 +20,9 @@ absl::StatusOr<Json> Api::SendEvents(const Call& call) {
   }
   LogWrite write;
   ASSIGN_OR_RETURN(write.queue, ResolveEvents(call.body, session.thread_id));
-  const bool has_message =
-      std::any_of(write.queue.begin(), write.queue.end(), [](const Json& e) {
-        return StringMember(e, "type") == "user.message";
-      });
+  const bool has_message = std::any_of(
+      write.queue.begin(), write.queue.end(),
+      [](const Json& e) { return StringMember(e, "type") == "user.message"; });
   const bool running = session.status == kRunning;
   if (session.at_budget()) {
     if (has_message) {
@@ -69,9 +68,9 @@ Async<absl::Status> Api::StreamEvents(const Call& call,
     std::shared_ptr<const StreamedEvent> event =
         co_await listener.Next(core_->options.ping_interval);
     if (event == nullptr && listener.ended()) break;
-    std::string frame =
-        event != nullptr ? FormatSseFrame(event->type, event->json)
-                         : FormatSseFrame("ping", "{\"type\":\"ping\"}");
+    std::string frame = event != nullptr
+                            ? FormatSseFrame(event->type, event->json)
+                            : FormatSseFrame("ping", "{\"type\":\"ping\"}");
     status = co_await reply.Write(std::move(frame));
   }
   // Not an error of the request: the client went, or the session did.

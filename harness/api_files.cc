@@ -98,9 +98,9 @@ Async<absl::StatusOr<Json>> Api::UploadFile(const Call& call) {
     ASSIGN_OR_RETURN(absl::string_view bytes, spooled.bytes());
     return StoreUpload(type, bytes, path);
   };
-  CO_ASSIGN_OR_RETURN(
-      Upload upload, co_await RunBlocking<absl::StatusOr<Upload>>(
-                         core_->pool, core_->executor, std::move(store)));
+  CO_ASSIGN_OR_RETURN(Upload upload,
+                      co_await RunBlocking<absl::StatusOr<Upload>>(
+                          core_->pool, core_->executor, std::move(store)));
   File& file = upload.file;
   file.id = id;
   file.created_at = core_->db->Stamp();
@@ -151,8 +151,9 @@ Async<absl::Status> Api::DownloadFile(const Call& call,
   CO_ASSIGN_OR_RETURN(File file, core_->files.Get(call.ids[0]));
   if (!file.downloadable) {
     co_return InvalidRequest(
-        absl::StrCat(file.id, " was uploaded, and only outputs of sessions can "
-                              "be downloaded"),
+        absl::StrCat(file.id,
+                     " was uploaded, and only outputs of sessions can "
+                     "be downloaded"),
         "file_not_downloadable");
   }
   HttpHeaders headers = AnswerHeaders(call.request_id, file.mime_type);
@@ -164,7 +165,7 @@ Async<absl::Status> Api::DownloadFile(const Call& call,
 absl::StatusOr<Json> Api::DeleteFile(const Call& call) {
   ASSIGN_OR_RETURN(File file, core_->files.Get(call.ids[0]));
   RETURN_IF_ERROR(core_->files.Delete(file.id));
-  RemoveLater({core_->files.PathOf(file.id)});
+  core_->RemoveLater({core_->files.PathOf(file.id)});
   return Json{{"id", file.id}, {"type", "file_deleted"}};
 }
 

@@ -2,14 +2,14 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "base/log.h"
 #include "base/status_macros.h"
 #include "harness/api.h"
 #include "harness/api_error.h"
 #include "harness/disk.h"
+#include "harness/fields.h"
 #include "harness/page.h"
 #include "harness/session_json.h"
-#include "harness/spec.h"
+#include "harness/session_spec.h"
 #include "harness/turn.h"
 
 namespace midwatch::harness {
@@ -17,9 +17,9 @@ namespace {
 
 absl::Status RefuseWhileRunning(const Session& session, const char* what) {
   if (session.status != kRunning) return absl::OkStatus();
-  return InvalidRequest(absl::StrCat(
-      "a running session cannot be ", what,
-      ": send user.interrupt and wait for session.status_idle"));
+  return InvalidRequest(
+      absl::StrCat("a running session cannot be ", what,
+                   ": send user.interrupt and wait for session.status_idle"));
 }
 
 // The agent as the session keeps it.
@@ -47,23 +47,10 @@ absl::StatusOr<Json> Api::ShowSession(const Session& session) {
   return SessionJson(session, resources, core_->db->Stamp());
 }
 
-// Failures are made good at the next start.
-void Api::RemoveLater(std::vector<std::string> paths) {
-  core_->pool.Run([paths = std::move(paths)] {
-    for (const std::string& path : paths) {
-      absl::Status status = RemoveTree(path);
-      if (!status.ok()) {
-        LogWarning("left behind", {{"error", status.ToString()}});
-      }
-    }
-  });
-}
-
 Async<absl::StatusOr<Json>> Api::CreateSession(const Call& call) {
   CO_ASSIGN_OR_RETURN(SessionSpec spec, ResolveSession(call.body));
-  CO_ASSIGN_OR_RETURN(
-      Agent agent,
-      core_->definitions.GetAgent(spec.agent_id, spec.agent_version));
+  CO_ASSIGN_OR_RETURN(Agent agent, core_->definitions.GetAgent(
+                                       spec.agent_id, spec.agent_version));
   CO_ASSIGN_OR_RETURN(Environment environment,
                       core_->definitions.GetEnvironment(spec.environment_id));
   if (agent.archived_at) {
@@ -99,8 +86,9 @@ Async<absl::StatusOr<Json>> Api::CreateSession(const Call& call) {
     links.emplace_back(original, core_->files.PathOf(copy.id));
     copies.push_back(std::move(copy));
   }
-  absl::AnyInvocable<absl::Status()> store =
-      [dir = core_->files.dir(), links] { return StoreLinks(dir, links); };
+  absl::AnyInvocable<absl::Status()> store = [dir = core_->files.dir(), links] {
+    return StoreLinks(dir, links);
+  };
   CO_RETURN_IF_ERROR(co_await RunBlocking<absl::Status>(
       core_->pool, core_->executor, std::move(store)));
 
@@ -118,9 +106,8 @@ Async<absl::StatusOr<Json>> Api::CreateSession(const Call& call) {
   write.queue = std::move(spec.initial_events);
   const bool starts = !write.queue.empty();
   if (starts) write.status = kRunning;
-  CO_ASSIGN_OR_RETURN(
-      std::vector<Json> events,
-      core_->log.Commit(session.id, std::move(write), insert));
+  CO_ASSIGN_OR_RETURN(std::vector<Json> events,
+                      core_->log.Commit(session.id, std::move(write), insert));
   if (starts) Turn::Wake(core_, session.id, events);
   CO_ASSIGN_OR_RETURN(session, core_->sessions.Get(session.id));
   co_return ShowSession(session);
@@ -139,10 +126,9 @@ absl::StatusOr<Json> Api::ListSessions(const Call& call) {
   filter.statuses = QueryArray(query, "statuses");
   filter.include_archived = QueryText(query, "include_archived") == "true";
   std::string version = QueryText(query, "agent_version");
-  if (!version.empty() &&
-      (filter.agent_id.empty() ||
-       !absl::SimpleAtoi(version, &filter.agent_version) ||
-       filter.agent_version < 1)) {
+  if (!version.empty() && (filter.agent_id.empty() ||
+                           !absl::SimpleAtoi(version, &filter.agent_version) ||
+                           filter.agent_version < 1)) {
     return InvalidRequest("agent_version: needs agent_id, and a number from 1");
   }
   for (const std::string& status : filter.statuses) {
@@ -184,8 +170,7 @@ absl::StatusOr<Json> Api::UpdateSession(const Call& call) {
     }
   }
   if (const Json* patch = Member(call.body, "metadata")) {
-    ASSIGN_OR_RETURN(session.metadata,
-                     MergeMetadata(session.metadata, *patch));
+    ASSIGN_OR_RETURN(session.metadata, MergeMetadata(session.metadata, *patch));
     updated["metadata"] = session.metadata;
   }
   if (call.body.contains("budget")) {
@@ -213,10 +198,10 @@ absl::StatusOr<Json> Api::UpdateSession(const Call& call) {
                  session.stop_reason == "budget_reached" &&
                  !session.at_budget();
   if (resumes) write.status = kRunning;
-  ASSIGN_OR_RETURN(
-      std::vector<Json> events,
-      core_->log.Commit(session.id, std::move(write),
-                        [&] { return core_->sessions.Update(session); }));
+  ASSIGN_OR_RETURN(std::vector<Json> events,
+                   core_->log.Commit(session.id, std::move(write), [&] {
+                     return core_->sessions.Update(session);
+                   }));
   if (resumes) Turn::Wake(core_, session.id, events);
   ASSIGN_OR_RETURN(session, core_->sessions.Get(session.id));
   return ShowSession(session);
@@ -231,12 +216,11 @@ absl::StatusOr<Json> Api::ArchiveSession(const Call& call) {
                   Json{{"type", "session.status_terminated"}}};
   write.status = kTerminated;
   int64_t now = core_->db->Stamp();
-  ASSIGN_OR_RETURN(
-      std::vector<Json> events,
-      core_->log.Commit(session.id, std::move(write), [&] {
-        return core_->sessions.Archive(session.id, now);
-      }));
-  RemoveLater({core_->dir.session(session.id)});
+  ASSIGN_OR_RETURN(std::vector<Json> events,
+                   core_->log.Commit(session.id, std::move(write), [&] {
+                     return core_->sessions.Archive(session.id, now);
+                   }));
+  core_->RemoveLater({core_->dir.session(session.id)});
   ASSIGN_OR_RETURN(session, core_->sessions.Get(session.id));
   return ShowSession(session);
 }
@@ -244,8 +228,7 @@ absl::StatusOr<Json> Api::ArchiveSession(const Call& call) {
 absl::StatusOr<Json> Api::DeleteSession(const Call& call) {
   ASSIGN_OR_RETURN(Session session, core_->sessions.Get(call.ids[0]));
   RETURN_IF_ERROR(RefuseWhileRunning(session, "deleted"));
-  ASSIGN_OR_RETURN(std::vector<File> files,
-                   core_->files.OfSession(session.id));
+  ASSIGN_OR_RETURN(std::vector<File> files, core_->files.OfSession(session.id));
   int64_t now = core_->db->Stamp();
   auto remove = [&]() -> absl::Status {
     RETURN_IF_ERROR(core_->files.DeleteOfSession(session.id));
@@ -254,7 +237,7 @@ absl::StatusOr<Json> Api::DeleteSession(const Call& call) {
   RETURN_IF_ERROR(core_->db->Transact(remove));
   std::vector<std::string> paths = {core_->dir.session(session.id)};
   for (const File& file : files) paths.push_back(core_->files.PathOf(file.id));
-  RemoveLater(std::move(paths));
+  core_->RemoveLater(std::move(paths));
   Json event = {{"id", core_->db->NewId("sevt_")},
                 {"type", "session.deleted"},
                 {"processed_at", FormatMicros(now)}};

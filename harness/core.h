@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/blocking_pool.h"
 #include "base/executor.h"
@@ -50,6 +51,10 @@ struct Core {
     for (const auto& [id, model] : models) ids.insert(id);
     return ids;
   }
+
+  // Removes files and trees on the pool, some time later. What a failure leaves
+  // behind is removed at the next start.
+  void RemoveLater(std::vector<std::string> paths);
 
   Executor& executor;
   BlockingPool& pool;

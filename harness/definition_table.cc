@@ -6,8 +6,8 @@
 namespace midwatch::harness {
 namespace {
 
-#define AGENT_SELECT                                                    \
-  "SELECT a.id, v.version, v.body, a.created_at, v.updated_at,"         \
+#define AGENT_SELECT                                            \
+  "SELECT a.id, v.version, v.body, a.created_at, v.updated_at," \
   " a.archived_at FROM agent a JOIN agent_version v ON v.agent_id = a.id "
 #define ENVIRONMENT_SELECT \
   "SELECT id, body, created_at, archived_at FROM environment "
@@ -50,10 +50,11 @@ absl::StatusOr<std::vector<T>> ReadAll(SqliteStatement row,
 
 absl::StatusOr<Agent> DefinitionTable::GetAgent(const std::string& id,
                                                 int64_t version) {
-  SqliteStatement row = db_.sql().Query(
-      AGENT_SELECT "WHERE a.id = ?1 AND v.version ="
-                   " CASE WHEN ?2 = 0 THEN a.version ELSE ?2 END",
-      id, version);
+  SqliteStatement row =
+      db_.sql().Query(AGENT_SELECT
+                      "WHERE a.id = ?1 AND v.version ="
+                      " CASE WHEN ?2 = 0 THEN a.version ELSE ?2 END",
+                      id, version);
   if (row.Step()) return ReadAgent(row);
   RETURN_IF_ERROR(row.status());
   return NoSuch("agent", id);

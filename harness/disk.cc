@@ -20,8 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 absl::Status Failed(absl::string_view what, absl::string_view path) {
-  return absl::ErrnoToStatus(errno,
-                             absl::StrCat("cannot ", what, " ", path));
+  return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", what, " ", path));
 }
 
 absl::Status WriteAll(int fd, absl::string_view bytes) {
@@ -55,7 +54,8 @@ absl::Status Finish(const OwnedFd& fd, const std::string& path) {
 // Opens a regular file without following a link in its last part; no process
 // that could exchange the parts before it is alive.
 absl::StatusOr<OwnedFd> OpenRegular(const std::string& path) {
-  OwnedFd fd(open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  OwnedFd fd(
+      open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   struct stat info;
   if (fd.get() < 0 || fstat(fd.get(), &info) != 0) return Failed("open", path);
   if (!S_ISREG(info.st_mode)) {
@@ -103,9 +103,10 @@ absl::StatusOr<OwnedFd> LockDataDir(const DataDir& dir) {
   OwnedFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (fd.get() < 0) return Failed("open", path);
   if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        dir.root, " is in use by another harness; stop it, or use another "
-                  "data directory"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(dir.root,
+                     " is in use by another harness; stop it, or use another "
+                     "data directory"));
   }
   return fd;
 }

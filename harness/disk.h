@@ -1,5 +1,5 @@
-// The harness's data directory and the files in it. Everything here blocks: call
-// it on a BlockingPool (or at start).
+// The harness's data directory and the files in it. Everything here blocks:
+// call it on a BlockingPool (or at start).
 //
 //   harness.db           docs/harness-log.md
 //   lock                 held while a harness uses the directory

@@ -82,8 +82,10 @@ absl::Status EventLog::Write(const std::string& session_id, LogWrite& write,
     events.push_back(std::move(event));
     return absl::OkStatus();
   };
-  for (Json& body : write.append) RETURN_IF_ERROR(insert(std::move(body), true));
-  for (Json& body : write.queue) RETURN_IF_ERROR(insert(std::move(body), false));
+  for (Json& body : write.append)
+    RETURN_IF_ERROR(insert(std::move(body), true));
+  for (Json& body : write.queue)
+    RETURN_IF_ERROR(insert(std::move(body), false));
   return absl::OkStatus();
 }
 
@@ -93,17 +95,17 @@ absl::Status EventLog::WriteStatus(const std::string& session_id,
   int64_t now = db_.Stamp();
   if (write.charge) {
     const Charge& charge = *write.charge;
-    RETURN_IF_ERROR(sql.Run(
-        "INSERT INTO model_request(id, session_id, at, input_tokens,"
-        " output_tokens, price_usd_micros) VALUES (?, ?, ?, ?, ?, ?)",
-        charge.request_id, session_id, now, charge.input_tokens,
-        charge.output_tokens, charge.price_usd_micros));
-    RETURN_IF_ERROR(sql.Run(
-        "UPDATE session SET input_tokens = input_tokens + ?,"
-        " output_tokens = output_tokens + ?,"
-        " cost_usd_micros = cost_usd_micros + ? WHERE id = ?",
-        charge.input_tokens, charge.output_tokens, charge.price_usd_micros,
-        session_id));
+    RETURN_IF_ERROR(
+        sql.Run("INSERT INTO model_request(id, session_id, at, input_tokens,"
+                " output_tokens, price_usd_micros) VALUES (?, ?, ?, ?, ?, ?)",
+                charge.request_id, session_id, now, charge.input_tokens,
+                charge.output_tokens, charge.price_usd_micros));
+    RETURN_IF_ERROR(
+        sql.Run("UPDATE session SET input_tokens = input_tokens + ?,"
+                " output_tokens = output_tokens + ?,"
+                " cost_usd_micros = cost_usd_micros + ? WHERE id = ?",
+                charge.input_tokens, charge.output_tokens,
+                charge.price_usd_micros, session_id));
   }
   if (write.status.empty()) {
     return sql.Run("UPDATE session SET updated_at = ? WHERE id = ?", now,
@@ -131,15 +133,15 @@ absl::StatusOr<std::vector<Json>> EventLog::ReadAll(
   return events;
 }
 
-#define EVENT_LIST_TIMED                                                     \
-  "SELECT body, processed_at FROM event WHERE session_id = ?1"               \
-  " AND processed_at > ?2 AND processed_at < ?3"                             \
-  " AND (?4 = '[]' OR type IN (SELECT value FROM json_each(?4)))"            \
+#define EVENT_LIST_TIMED                                          \
+  "SELECT body, processed_at FROM event WHERE session_id = ?1"    \
+  " AND processed_at > ?2 AND processed_at < ?3"                  \
+  " AND (?4 = '[]' OR type IN (SELECT value FROM json_each(?4)))" \
   " ORDER BY processed_at "
-#define EVENT_LIST_QUEUED                                                    \
-  "SELECT body, processed_at, seq FROM event WHERE session_id = ?1"          \
-  " AND processed_at IS NULL"                                                \
-  " AND (?2 = '[]' OR type IN (SELECT value FROM json_each(?2)))"            \
+#define EVENT_LIST_QUEUED                                           \
+  "SELECT body, processed_at, seq FROM event WHERE session_id = ?1" \
+  " AND processed_at IS NULL"                                       \
+  " AND (?2 = '[]' OR type IN (SELECT value FROM json_each(?2)))"   \
   " ORDER BY seq "
 
 absl::StatusOr<Json> EventLog::List(const std::string& session_id,

@@ -53,9 +53,7 @@ class EventLog {
   //   kCancelled  Close was called: nothing is written
   absl::StatusOr<std::vector<Json>> Commit(
       const std::string& session_id, LogWrite write,
-      absl::FunctionRef<absl::Status()> also = [] {
-        return absl::OkStatus();
-      });
+      absl::FunctionRef<absl::Status()> also = [] { return absl::OkStatus(); });
 
   // All events: processed ones in their order, then queued ones in theirs.
   absl::StatusOr<std::vector<Json>> ReadAll(const std::string& session_id);

@@ -9,7 +9,7 @@
 namespace midwatch::harness {
 namespace {
 
-#define FILE_COLUMNS                                                     \
+#define FILE_COLUMNS                                                       \
   "id, filename, mime_type, size_bytes, sha256, downloadable, session_id," \
   " created_at, expires_at"
 
@@ -54,12 +54,12 @@ Json ToJson(const File& file) {
 
 std::string MimeTypeOf(const std::string& filename) {
   static constexpr std::pair<const char*, const char*> kTypes[] = {
-      {".txt", "text/plain"},       {".log", "text/plain"},
-      {".md", "text/markdown"},     {".csv", "text/csv"},
-      {".html", "text/html"},       {".json", "application/json"},
-      {".pdf", "application/pdf"},  {".zip", "application/zip"},
-      {".gz", "application/gzip"},  {".tar", "application/x-tar"},
-      {".png", "image/png"},        {".jpg", "image/jpeg"},
+      {".txt", "text/plain"},      {".log", "text/plain"},
+      {".md", "text/markdown"},    {".csv", "text/csv"},
+      {".html", "text/html"},      {".json", "application/json"},
+      {".pdf", "application/pdf"}, {".zip", "application/zip"},
+      {".gz", "application/gzip"}, {".tar", "application/x-tar"},
+      {".png", "image/png"},       {".jpg", "image/jpeg"},
       {".svg", "image/svg+xml"},
   };
   for (const auto& [ending, type] : kTypes) {

@@ -1,7 +1,7 @@
 // Files (managed-agents-api.md section 2.8): uploads, the copies that sessions
-// mount, and what sessions wrote under /mnt/session/outputs. The bytes of a file
-// are in the file `files/<id>` of the data directory, which is complete and
-// synced before its row is committed.
+// mount, and what sessions wrote under /mnt/session/outputs. The bytes of a
+// file are in the file `files/<id>` of the data directory, which is complete
+// and synced before its row is committed.
 #ifndef MIDWATCH_HARNESS_FILE_TABLE_H_
 #define MIDWATCH_HARNESS_FILE_TABLE_H_
 

@@ -59,10 +59,8 @@ int ShellsOf(const HarnessOptions& options) {
 // between the database and the disk.
 absl::Status RemoveLeftovers(Core& core) {
   ASSIGN_OR_RETURN(std::vector<std::string> files, core.files.AllIds());
-  RETURN_IF_ERROR(
-      RemoveOthers(core.dir.files(), {files.begin(), files.end()}));
-  ASSIGN_OR_RETURN(std::vector<std::string> sessions,
-                   core.sessions.OpenIds());
+  RETURN_IF_ERROR(RemoveOthers(core.dir.files(), {files.begin(), files.end()}));
+  ASSIGN_OR_RETURN(std::vector<std::string> sessions, core.sessions.OpenIds());
   RETURN_IF_ERROR(
       RemoveOthers(core.dir.sessions(), {sessions.begin(), sessions.end()}));
   return RemoveOthers(core.dir.spool(), {});
@@ -81,8 +79,7 @@ absl::Status ProbeSandbox(Core& core) {
 
 class RunningHarness final : public Harness {
  public:
-  RunningHarness(std::shared_ptr<Core> core,
-                 std::unique_ptr<HttpServer> server)
+  RunningHarness(std::shared_ptr<Core> core, std::unique_ptr<HttpServer> server)
       : core_(std::move(core)), server_(std::move(server)) {}
 
   ~RunningHarness() override {

@@ -18,11 +18,11 @@ namespace midwatch::harness {
 struct ConversationItem {
   enum class Kind { kUserMessage, kAgentMessage, kToolUse, kToolResult };
   Kind kind = Kind::kUserMessage;
-  std::string text;          // messages and results
-  std::string tool_use_id;   // tool uses and results
-  std::string tool_name;     // tool uses
-  Json tool_input;           // tool uses
-  bool is_error = false;     // results
+  std::string text;         // messages and results
+  std::string tool_use_id;  // tool uses and results
+  std::string tool_name;    // tool uses
+  Json tool_input;          // tool uses
+  bool is_error = false;    // results
 };
 
 struct ModelRequest {
@@ -37,8 +37,8 @@ struct ToolCall {
 };
 
 struct ModelStep {
-  std::string message;           // "": none
-  std::vector<ToolCall> tools;   // empty: the turn is over
+  std::string message;          // "": none
+  std::vector<ToolCall> tools;  // empty: the turn is over
   int64_t input_tokens = 0;
   int64_t output_tokens = 0;
   int64_t price_usd_micros = 0;

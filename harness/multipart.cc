@@ -15,8 +15,8 @@ namespace {
 // Where `needle` begins, from `from` on; npos where it does not. memmem takes
 // hundreds of megabytes at memory speed.
 size_t Find(absl::string_view body, absl::string_view needle, size_t from) {
-  const void* at = memmem(body.data() + from, body.size() - from,
-                          needle.data(), needle.size());
+  const void* at = memmem(body.data() + from, body.size() - from, needle.data(),
+                          needle.size());
   if (at == nullptr) return absl::string_view::npos;
   return static_cast<size_t>(static_cast<const char*>(at) - body.data());
 }
@@ -87,9 +87,8 @@ absl::StatusOr<std::vector<FormPart>> ParseForm(absl::string_view content_type,
     content += 4;
     size_t end = Find(body, delimiter, content);
     if (end == absl::string_view::npos) return malformed;
-    parts.push_back(ParseHeaders(
-        body.substr(headers + 2, content - 4 - std::min(headers + 2,
-                                                        content - 4))));
+    parts.push_back(ParseHeaders(body.substr(
+        headers + 2, content - 4 - std::min(headers + 2, content - 4))));
     parts.back().content = body.substr(content, end - content);
     at = end + delimiter.size();
   }

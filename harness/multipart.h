@@ -12,8 +12,8 @@ namespace midwatch::harness {
 // One part of a multipart/form-data body (RFC 7578).
 struct FormPart {
   std::string name;
-  std::string filename;      // "" where it is no file
-  std::string content_type;  // "" where none is given
+  std::string filename;       // "" where it is no file
+  std::string content_type;   // "" where none is given
   absl::string_view content;  // into the body
 };
 

@@ -75,8 +75,8 @@ absl::StatusOr<PageQuery> ParsePageQuery(const QueryParams& query,
     if (name == "limit") {
       if (!absl::SimpleAtoi(value, &page.limit) || page.limit < 1 ||
           page.limit > rules.max_limit) {
-        return InvalidRequest(absl::StrCat(
-            "limit: must be a number from 1 to ", rules.max_limit));
+        return InvalidRequest(absl::StrCat("limit: must be a number from 1 to ",
+                                           rules.max_limit));
       }
     } else if (name == "order" && rules.may_order) {
       if (value != "asc" && value != "desc") {
@@ -102,8 +102,8 @@ std::string MakeUntimedCursor(const PageQuery& page, int64_t number) {
   return absl::StrCat(page.newest_first ? "desc" : "asc", ".untimed.", number);
 }
 
-Json MakePage(const PageQuery& page,
-              std::vector<std::pair<int64_t, Json>> rows, bool with_previous) {
+Json MakePage(const PageQuery& page, std::vector<std::pair<int64_t, Json>> rows,
+              bool with_previous) {
   bool more = rows.size() > static_cast<size_t>(page.limit);
   if (more) rows.pop_back();
   if (page.backwards) std::reverse(rows.begin(), rows.end());

@@ -55,8 +55,8 @@ std::string MakeUntimedCursor(const PageQuery& page, int64_t number);
 
 // The answer from up to limit + 1 rows, as the database gave them: data in the
 // list's order, next_page, and with `with_previous` prev_page.
-Json MakePage(const PageQuery& page,
-              std::vector<std::pair<int64_t, Json>> rows, bool with_previous);
+Json MakePage(const PageQuery& page, std::vector<std::pair<int64_t, Json>> rows,
+              bool with_previous);
 
 // All values of an array parameter: `name[]=a&name[]=b`.
 std::vector<std::string> QueryArray(const QueryParams& query,

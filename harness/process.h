@@ -44,8 +44,8 @@ struct SpawnRequest {
 // the thread that called this ends.
 absl::StatusOr<pid_t> SpawnProcess(const SpawnRequest& request);
 
-// A descriptor that becomes readable when the process ends, and that never means
-// another process. Invalid where there is none.
+// A descriptor that becomes readable when the process ends, and that never
+// means another process. Invalid where there is none.
 OwnedFd OpenProcess(pid_t pid);
 // SIGKILL; no effect where it has ended.
 void KillProcess(const OwnedFd& process);

@@ -86,8 +86,8 @@ std::string Tail(const std::string& text, size_t bytes_max) {
 std::string Headline(const Progress& progress) {
   const ConversationItem& last = progress.results.back();
   if (last.is_error) {
-    return absl::StrCat("Block ", progress.results.size(), " failed: ",
-                        ExitStatusOf(last));
+    return absl::StrCat("Block ", progress.results.size(),
+                        " failed: ", ExitStatusOf(last));
   }
   absl::string_view text = absl::StripAsciiWhitespace(last.text);
   absl::string_view line = text.substr(text.rfind('\n') + 1);
@@ -172,7 +172,9 @@ ModelStep NextRunbookStep(const ModelRequest& request) {
     input_bytes += item.text.size() + Dump(item.tool_input).size();
   }
   size_t output_bytes = step.message.size();
-  for (const ToolCall& call : step.tools) output_bytes += Dump(call.input).size();
+  for (const ToolCall& call : step.tools) {
+    output_bytes += Dump(call.input).size();
+  }
   step.input_tokens = TokensOf(input_bytes);
   step.output_tokens = TokensOf(output_bytes);
   return step;

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "base/status_macros.h"
 #include "harness/seccomp.h"
 
@@ -36,6 +37,10 @@ constexpr char kRootView[] = "/mnt";
 
 void Append(std::vector<std::string>& to, std::vector<std::string> more) {
   for (std::string& word : more) to.push_back(std::move(word));
+}
+
+std::vector<std::string> Words(absl::string_view text) {
+  return absl::StrSplit(text, ' ');
 }
 
 // /bin and its like are links into /usr on a merged system.
@@ -139,8 +144,8 @@ absl::Status Sandbox::Probe(const std::string& scratch_dir) const {
   Fds fds = {null.get(), writer.get(), null.get(), null.get()};
   ASSIGN_OR_RETURN(
       pid_t pid,
-      Spawn(scratch_dir, 0,
-            {"/bin/bash", "-c", "test -w /mnt/session/outputs"}, fds));
+      Spawn(scratch_dir, 0, {"/bin/bash", "-c", "test -w /mnt/session/outputs"},
+            fds));
   return AwaitProbe(pid, reader.get());
 }
 
@@ -176,23 +181,22 @@ std::vector<std::string> Sandbox::CommandLine(const std::string& session_dir,
           absl::StrCat("--cpu=", absl::ToInt64Seconds(limits.cpu_time)),
           absl::StrCat("--fsize=", limits.file_bytes), "--core=0"});
   if (as_root_) argv.push_back(absl::StrCat("--nproc=", limits.processes));
-  Append(argv,
-         {"--", "/usr/bin/bwrap", "--die-with-parent", "--new-session",
-          "--unshare-user", "--disable-userns", "--unshare-pid",
-          "--unshare-net", "--unshare-ipc", "--unshare-uts",
-          "--unshare-cgroup-try", "--hostname", "midwatch", "--cap-drop", "ALL",
-          "--uid", "1000", "--gid", "1000", "--seccomp", kSeccompFd,
-          "--info-fd", kInfoFd});
+  Append(argv, Words("-- /usr/bin/bwrap --die-with-parent --new-session"
+                     " --unshare-user --disable-userns --unshare-pid"
+                     " --unshare-net --unshare-ipc --unshare-uts"
+                     " --unshare-cgroup-try --hostname midwatch --cap-drop ALL"
+                     " --uid 1000 --gid 1000"));
+  Append(argv, {"--seccomp", kSeccompFd, "--info-fd", kInfoFd});
   AppendSystemDirs(argv);
-  Append(argv, {"--ro-bind", dir + "/passwd", "/etc/passwd",
-                "--ro-bind", dir + "/group", "/etc/group",
-                "--proc", "/proc", "--dev", "/dev",
-                "--size", "67108864", "--tmpfs", "/dev/shm",
-                "--bind", dir + "/tmp", "/tmp",
-                "--bind", WorkspaceDir(dir), "/workspace",
-                "--ro-bind", UploadsDir(dir), "/mnt/session/uploads",
-                "--bind", OutputsDir(dir), "/mnt/session/outputs",
-                "--remount-ro", "/", "--chdir", "/workspace", "--"});
+  Append(argv, {"--ro-bind", dir + "/passwd", "/etc/passwd"});
+  Append(argv, {"--ro-bind", dir + "/group", "/etc/group"});
+  Append(argv, Words("--proc /proc --dev /dev"
+                     " --size 67108864 --tmpfs /dev/shm"));
+  Append(argv, {"--bind", dir + "/tmp", "/tmp"});
+  Append(argv, {"--bind", WorkspaceDir(dir), "/workspace"});
+  Append(argv, {"--ro-bind", UploadsDir(dir), "/mnt/session/uploads"});
+  Append(argv, {"--bind", OutputsDir(dir), "/mnt/session/outputs"});
+  Append(argv, Words("--remount-ro / --chdir /workspace --"));
   return argv;
 }
 
@@ -200,19 +204,25 @@ absl::StatusOr<pid_t> Sandbox::Spawn(const std::string& session_dir,
                                      int64_t session_number,
                                      const std::vector<std::string>& command,
                                      const Fds& fds) const {
+  const bool none = options_.unsafe_none;
+  const std::string home = none ? WorkspaceDir(session_dir) : "/workspace";
+  const std::string uploads =
+      none ? UploadsDir(session_dir) : "/mnt/session/uploads";
+  const std::string outputs =
+      none ? OutputsDir(session_dir) : "/mnt/session/outputs";
   SpawnRequest request;
   request.fds = {fds.input, fds.output, fds.output, fds.control};
   // None of the harness's own: it may hold keys.
   request.environment = {
       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-      "HOME=/workspace", "USER=user", "LANG=C.UTF-8", "TERM=dumb",
-      "SESSION_UPLOADS_DIR=/mnt/session/uploads",
-      "SESSION_OUTPUTS_DIR=/mnt/session/outputs"};
-  if (options_.unsafe_none) {
-    request.environment[1] = "HOME=" + WorkspaceDir(session_dir);
-    request.environment[5] = "SESSION_UPLOADS_DIR=" + UploadsDir(session_dir);
-    request.environment[6] = "SESSION_OUTPUTS_DIR=" + OutputsDir(session_dir);
-    request.directory = WorkspaceDir(session_dir);
+      "HOME=" + home,
+      "USER=user",
+      "LANG=C.UTF-8",
+      "TERM=dumb",
+      "SESSION_UPLOADS_DIR=" + uploads,
+      "SESSION_OUTPUTS_DIR=" + outputs};
+  if (none) {
+    request.directory = home;
     request.argv = command;
     return SpawnProcess(request);
   }

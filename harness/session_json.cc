@@ -11,6 +11,10 @@ double ActiveSeconds(const Session& session, int64_t now) {
   return static_cast<double>(micros) / 1e6;
 }
 
+Json TextBlocks(const std::string& text) {
+  return Json::array({{{"type", "text"}, {"text", text}}});
+}
+
 // Whole cents, as a string.
 Json Money(int64_t cents) {
   return {{"amount", absl::StrCat(cents)}, {"currency", "USD"}};
@@ -19,15 +23,15 @@ Json Money(int64_t cents) {
 }  // namespace
 
 Json UsageJson(const Session& session, int64_t now) {
-  return {{"input_tokens", session.input_tokens},
-          {"output_tokens", session.output_tokens},
-          {"cache_read_input_tokens", 0},
-          {"cache_creation",
-           {{"ephemeral_5m_input_tokens", 0},
-            {"ephemeral_1h_input_tokens", 0}}},
-          // To the nearest cent; the budget is held against the exact cost.
-          {"list_cost", Money((session.cost_usd_micros + 5'000) / 10'000)},
-          {"active_seconds", ActiveSeconds(session, now)}};
+  return {
+      {"input_tokens", session.input_tokens},
+      {"output_tokens", session.output_tokens},
+      {"cache_read_input_tokens", 0},
+      {"cache_creation",
+       {{"ephemeral_5m_input_tokens", 0}, {"ephemeral_1h_input_tokens", 0}}},
+      // To the nearest cent; the budget is held against the exact cost.
+      {"list_cost", Money((session.cost_usd_micros + 5'000) / 10'000)},
+      {"active_seconds", ActiveSeconds(session, now)}};
 }
 
 Json BudgetJson(const Session& session) {
@@ -85,8 +89,40 @@ Json ErrorEvent(const char* type, const std::string& message) {
             {"retry_status", {{"type", "exhausted"}}}}}};
 }
 
-std::vector<Json> IdleEvents(const Session& session, const char* stop_reason,
-                             int64_t now) {
+Json MessageEvent(const std::string& text) {
+  return {{"type", "agent.message"}, {"content", TextBlocks(text)}};
+}
+
+Json ToolUseEvent(const std::string& name, const Json& input) {
+  return {{"type", "agent.tool_use"},
+          {"name", name},
+          {"input", input},
+          {"evaluated_permission", "allow"},
+          {"evaluation", {{"type", "always_allow"}}}};
+}
+
+Json ToolResultEvent(const std::string& tool_use_id, const std::string& text,
+                     bool is_error) {
+  return {{"type", "agent.tool_result"},
+          {"tool_use_id", tool_use_id},
+          {"content", TextBlocks(text)},
+          {"is_error", is_error}};
+}
+
+Json RequestEndEvent(const std::string& request_id, bool is_error,
+                     int64_t input_tokens, int64_t output_tokens) {
+  return {{"type", "span.model_request_end"},
+          {"model_request_start_id", request_id},
+          {"is_error", is_error},
+          {"model_usage",
+           {{"input_tokens", input_tokens},
+            {"output_tokens", output_tokens},
+            {"cache_creation_input_tokens", 0},
+            {"cache_read_input_tokens", 0}}}};
+}
+
+std::vector<Json> IdleEvents(const Session& session,
+                             const std::string& stop_reason, int64_t now) {
   Json thread = ThreadEvent(session, "session.thread_status_idle");
   Json usage = {{"type", "session.usage"},
                 {"usage", UsageJson(session, now)},

@@ -6,17 +6,17 @@
 namespace midwatch::harness {
 namespace {
 
-#define SESSION_COLUMNS                                                       \
-  "number, id, thread_id, agent, environment_id, title, metadata, status,"    \
-  " stop_reason, budget_usd_cents, input_tokens, output_tokens,"              \
-  " cost_usd_micros, active_micros, running_since, created_at, updated_at,"   \
+#define SESSION_COLUMNS                                                     \
+  "number, id, thread_id, agent, environment_id, title, metadata, status,"  \
+  " stop_reason, budget_usd_cents, input_tokens, output_tokens,"            \
+  " cost_usd_micros, active_micros, running_since, created_at, updated_at," \
   " archived_at"
-#define SESSION_LIST                                                          \
-  "SELECT " SESSION_COLUMNS                                                   \
-  " FROM session WHERE deleted_at IS NULL"                                    \
-  " AND created_at > ?1 AND created_at < ?2"                                  \
-  " AND (?3 = '' OR agent_id = ?3) AND (?4 = 0 OR agent_version = ?4)"        \
-  " AND (?5 = '[]' OR status IN (SELECT value FROM json_each(?5)))"           \
+#define SESSION_LIST                                                   \
+  "SELECT " SESSION_COLUMNS                                            \
+  " FROM session WHERE deleted_at IS NULL"                             \
+  " AND created_at > ?1 AND created_at < ?2"                           \
+  " AND (?3 = '' OR agent_id = ?3) AND (?4 = 0 OR agent_version = ?4)" \
+  " AND (?5 = '[]' OR status IN (SELECT value FROM json_each(?5)))"    \
   " AND (?6 OR archived_at IS NULL) ORDER BY created_at "
 
 std::optional<int64_t> IntOrNothing(const SqliteStatement& row, int column) {
@@ -111,12 +111,12 @@ absl::Status SessionTable::Delete(const std::string& id, int64_t at) {
 
 absl::StatusOr<std::vector<Session>> SessionTable::List(
     const SessionFilter& filter, const PageQuery& page) {
-  SqliteStatement row = db_.sql().Query(
-      page.descending() ? SESSION_LIST "DESC LIMIT ?7"
-                        : SESSION_LIST "ASC LIMIT ?7",
-      page.after, page.before, filter.agent_id, filter.agent_version,
-      Dump(Json(filter.statuses)), filter.include_archived ? 1 : 0,
-      page.limit + 1);
+  SqliteStatement row =
+      db_.sql().Query(page.descending() ? SESSION_LIST "DESC LIMIT ?7"
+                                        : SESSION_LIST "ASC LIMIT ?7",
+                      page.after, page.before, filter.agent_id,
+                      filter.agent_version, Dump(Json(filter.statuses)),
+                      filter.include_archived ? 1 : 0, page.limit + 1);
   std::vector<Session> sessions;
   while (row.Step()) sessions.push_back(ReadSession(row));
   RETURN_IF_ERROR(row.status());
@@ -130,9 +130,9 @@ absl::StatusOr<std::vector<std::string>> SessionTable::RunningIds() {
 }
 
 absl::StatusOr<std::vector<std::string>> SessionTable::OpenIds() {
-  return ReadIds(db_.sql().Query(
-      "SELECT id FROM session WHERE archived_at IS NULL"
-      " AND deleted_at IS NULL"));
+  return ReadIds(
+      db_.sql().Query("SELECT id FROM session WHERE archived_at IS NULL"
+                      " AND deleted_at IS NULL"));
 }
 
 absl::StatusOr<bool> SessionTable::AnyInEnvironment(

@@ -86,7 +86,8 @@ class SessionTable {
   };
   absl::Status InsertResource(const std::string& session_id,
                               const Resource& resource);
-  absl::StatusOr<std::vector<Resource>> Resources(const std::string& session_id);
+  absl::StatusOr<std::vector<Resource>> Resources(
+      const std::string& session_id);
 
  private:
   Database& db_;

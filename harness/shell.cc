@@ -111,9 +111,9 @@ absl::Status Shell::Impl::Launch(const Sandbox& sandbox,
                       info_pipe.writer.get()};
   has_init = sandbox.has_init();
   ASSIGN_OR_RETURN(
-      pid, sandbox.Spawn(
-               session_dir, session_number,
-               {"/bin/bash", "--noprofile", "--norc", "-c", kDriver}, fds));
+      pid, sandbox.Spawn(session_dir, session_number,
+                         {"/bin/bash", "--noprofile", "--norc", "-c", kDriver},
+                         fds));
   boost::system::error_code ignored;
   process.assign(OpenProcess(pid).Release(), ignored);
   output.assign(output_pipe.reader.Release(), ignored);
@@ -244,8 +244,7 @@ Async<absl::StatusOr<std::unique_ptr<Shell>>> Shell::Start(
   if (impl->has_init) Spawn(executor, Impl::WatchInfo(impl));
   Spawn(executor, Impl::WatchControl(impl));
   Spawn(executor, Impl::WatchProcess(impl));
-  std::optional<Impl::Signal> ready =
-      co_await impl->signals.Pop(kStartTimeout);
+  std::optional<Impl::Signal> ready = co_await impl->signals.Pop(kStartTimeout);
   if (!ready || ready->ended) {
     impl->Drain();
     co_return absl::UnavailableError(absl::StrCat(

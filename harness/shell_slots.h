@@ -20,8 +20,7 @@ class ShellSlots {
   // goes.
   class Slot {
    public:
-    explicit Slot(ShellSlots& slots)
-        : slots_(slots), wake_(slots.executor_) {}
+    explicit Slot(ShellSlots& slots) : slots_(slots), wake_(slots.executor_) {}
     ~Slot() { Release(); }
     Slot(const Slot&) = delete;
     Slot& operator=(const Slot&) = delete;

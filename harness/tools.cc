@@ -69,9 +69,9 @@ absl::StatusOr<ToolPlan> PlanRead(const Json& input, absl::Duration timeout) {
                           last <= 0 ? "$" : absl::StrCat(last), "p'");
   }
   // One byte more than allowed, so that a file that is too large shows.
-  plan.command.text = absl::StrCat(
-      "( exec < ", Quoted(path), " || exit; ", select, " | head -c ",
-      kReadBytesMax + 1, "; exit \"${PIPESTATUS[1]}\" )");
+  plan.command.text = absl::StrCat("( exec < ", Quoted(path), " || exit; ",
+                                   select, " | head -c ", kReadBytesMax + 1,
+                                   "; exit \"${PIPESTATUS[0]}\" )");
   plan.command.timeout = timeout;
   plan.command.output_bytes_max = kReadBytesMax + 1;
   return plan;

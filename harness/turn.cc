@@ -1,7 +1,5 @@
 #include "harness/turn.h"
 
-#include <filesystem>
-#include <map>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -9,6 +7,7 @@
 #include "base/status_macros.h"
 #include "harness/disk.h"
 #include "harness/session_json.h"
+#include "harness/session_outputs.h"
 
 namespace midwatch::harness {
 namespace {
@@ -16,31 +15,9 @@ namespace {
 // Between two tries to write to a database that refuses (a full disk).
 constexpr absl::Duration kStorageRetry = absl::Seconds(5);
 
-Json TextBlocks(const std::string& text) {
-  return Json::array({{{"type", "text"}, {"text", text}}});
-}
-
-Json ToolResultEvent(const std::string& tool_use_id,
-                     const ToolOutcome& outcome) {
-  return {{"type", "agent.tool_result"},
-          {"tool_use_id", tool_use_id},
-          {"content", TextBlocks(outcome.text)},
-          {"is_error", outcome.is_error}};
-}
-
-Json RequestEndEvent(const std::string& request_id, bool is_error,
-                     int64_t input_tokens, int64_t output_tokens) {
-  return {{"type", "span.model_request_end"},
-          {"model_request_start_id", request_id},
-          {"is_error", is_error},
-          {"model_usage",
-           {{"input_tokens", input_tokens},
-            {"output_tokens", output_tokens},
-            {"cache_creation_input_tokens", 0},
-            {"cache_read_input_tokens", 0}}}};
-}
-
-Json RunningEvent() { return {{"type", "session.status_running"}}; }
+constexpr char kEndTurn[] = "end_turn";
+constexpr char kBudgetReached[] = "budget_reached";
+constexpr char kRetriesExhausted[] = "retries_exhausted";
 
 std::vector<std::string> Ids(const std::deque<std::string>& ids) {
   return std::vector<std::string>(ids.begin(), ids.end());
@@ -91,8 +68,7 @@ Async<void> Turn::Live(std::shared_ptr<Core> core, std::string session_id) {
 }
 
 absl::Status Turn::Load() {
-  ASSIGN_OR_RETURN(std::vector<Json> events,
-                   core_->log.ReadAll(session_id_));
+  ASSIGN_OR_RETURN(std::vector<Json> events, core_->log.ReadAll(session_id_));
   state_ = TurnState();
   for (const Json& event : events) state_.Apply(event);
   return absl::OkStatus();
@@ -137,13 +113,12 @@ Async<absl::Status> Turn::Take(NextStep step, Session session) {
       write.process = {state_.queued_messages.front()};
       [[fallthrough]];
     case NextStep::kResumeTurn:
-      write.append = {
-          RunningEvent(),
-          ThreadEvent(session, "session.thread_status_running")};
+      write.append = {Json{{"type", "session.status_running"}},
+                      ThreadEvent(session, "session.thread_status_running")};
       write.status = kRunning;
       co_return Commit(std::move(write));
     case NextStep::kInterruptTurn:
-      co_return co_await End("end_turn", std::move(write));
+      co_return co_await End(kEndTurn, {});
     case NextStep::kCloseModelRequest:
       // What it cost is unknown, so nothing is charged for it.
       write.append = {RequestEndEvent(state_.open_request, true, 0, 0)};
@@ -153,9 +128,9 @@ Async<absl::Status> Turn::Take(NextStep step, Session session) {
     case NextStep::kRequestModel:
       co_return co_await RequestModel(std::move(session));
     case NextStep::kPauseForBudget:
-      co_return co_await End("budget_reached", std::move(write));
+      co_return co_await End(kBudgetReached, {});
     case NextStep::kEndTurn:
-      co_return co_await End("end_turn", std::move(write));
+      co_return co_await End(kEndTurn, {});
   }
   co_return absl::OkStatus();
 }
@@ -179,29 +154,21 @@ Async<absl::Status> Turn::RequestModel(Session session) {
   request.system = StringMember(session.agent, "system");
   request.tools = EnabledTools(session.agent);
   request.conversation = state_.conversation;
-  Model& model =
-      *core_->models.at(StringMember(session.agent["model"], "id"));
+  Model& model = *core_->models.at(StringMember(session.agent["model"], "id"));
   absl::StatusOr<ModelStep> step = co_await model.Next(std::move(request));
 
-  LogWrite write;
   if (!step.ok()) {
-    write.append = {
+    std::vector<Json> failure = {
         RequestEndEvent(state_.open_request, true, 0, 0),
         ErrorEvent("model_request_failed_error", step.status().ToString())};
-    // As the API has it: what waits is dropped, to be sent again.
-    write.flush_queue = true;
-    co_return co_await End("retries_exhausted", std::move(write));
+    co_return co_await End(kRetriesExhausted, std::move(failure));
   }
+  LogWrite write;
   if (!step->message.empty()) {
-    write.append.push_back(
-        {{"type", "agent.message"}, {"content", TextBlocks(step->message)}});
+    write.append.push_back(MessageEvent(step->message));
   }
   for (const ToolCall& call : step->tools) {
-    write.append.push_back({{"type", "agent.tool_use"},
-                            {"name", call.name},
-                            {"input", call.input},
-                            {"evaluated_permission", "allow"},
-                            {"evaluation", {{"type", "always_allow"}}}});
+    write.append.push_back(ToolUseEvent(call.name, call.input));
   }
   write.append.push_back(RequestEndEvent(
       state_.open_request, false, step->input_tokens, step->output_tokens));
@@ -216,7 +183,7 @@ Async<absl::Status> Turn::RunTool(Session session) {
   // The interrupt answers for the tool.
   if (!state_.queued_interrupts.empty()) co_return absl::OkStatus();
   LogWrite write;
-  write.append = {ToolResultEvent(use.id, outcome)};
+  write.append = {ToolResultEvent(use.id, outcome.text, outcome.is_error)};
   co_return Commit(std::move(write));
 }
 
@@ -278,107 +245,41 @@ Async<absl::Status> Turn::StartShell(Session session) {
 
 // Goes idle: the shell and all its processes end, what they wrote becomes
 // files, and then, in one transaction with those, the log says so.
-Async<absl::Status> Turn::End(std::string stop_reason, LogWrite write) {
+Async<absl::Status> Turn::End(std::string stop_reason,
+                              std::vector<Json> before) {
   shell_.reset();
   slot_.Release();
-  CO_ASSIGN_OR_RETURN(std::vector<File> outputs,
-                      co_await StoreOutputs(&write));
-  if (!write.append.empty()) stop_reason = "retries_exhausted";
-
+  absl::StatusOr<SessionOutputs> outputs =
+      co_await StoreOutputs(*core_, session_id_);
+  if (!outputs.ok()) {
+    // A turn whose results are lost is not over, it has failed.
+    stop_reason = kRetriesExhausted;
+    before.push_back(ErrorEvent(
+        "unknown_error", absl::StrCat("the outputs could not be stored: ",
+                                      outputs.status().message())));
+    outputs = SessionOutputs();
+  }
   CO_ASSIGN_OR_RETURN(Session session, core_->sessions.Get(session_id_));
-  const ToolOutcome interrupted = {"interrupted", true};
-  std::vector<Json> events;
-  for (const TurnState::ToolUse& use : state_.open_tools) {
-    events.push_back(ToolResultEvent(use.id, interrupted));
-  }
-  for (Json& event : write.append) events.push_back(std::move(event));
-  for (Json& event :
-       IdleEvents(session, stop_reason.c_str(), core_->db->Stamp())) {
-    events.push_back(std::move(event));
-  }
-  write.append = std::move(events);
+  LogWrite write;
   write.process = Ids(state_.queued_interrupts);
-  // The next message begins a turn at once: the session is not seen idle.
-  bool goes_on = !state_.queued_messages.empty() && !write.flush_queue &&
-                 stop_reason != "budget_reached";
+  for (const TurnState::ToolUse& use : state_.open_tools) {
+    write.append.push_back(ToolResultEvent(use.id, "interrupted", true));
+  }
+  for (Json& event : before) write.append.push_back(std::move(event));
+  for (Json& event : IdleEvents(session, stop_reason, core_->db->Stamp())) {
+    write.append.push_back(std::move(event));
+  }
+  // As the API has it: after a failure what waits is dropped, to be sent again.
+  write.flush_queue = stop_reason == kRetriesExhausted;
+  // Otherwise the next message begins a turn at once, and the session is not
+  // seen idle; unless it has no money.
+  bool goes_on = stop_reason == kEndTurn && !state_.queued_messages.empty();
   write.status = goes_on ? kRunning : kIdle;
   write.stop_reason = stop_reason;
-
-  CO_ASSIGN_OR_RETURN(std::vector<File> old,
-                      core_->files.OfSession(session_id_));
-  std::vector<std::string> replaced;
-  auto register_outputs = [&]() -> absl::Status {
-    for (const File& output : outputs) {
-      for (const File& file : old) {
-        if (!file.downloadable || file.filename != output.filename) continue;
-        RETURN_IF_ERROR(core_->files.Delete(file.id));
-        replaced.push_back(core_->files.PathOf(file.id));
-      }
-      RETURN_IF_ERROR(core_->files.Insert(output));
-    }
-    return absl::OkStatus();
-  };
+  auto register_outputs = [&] { return RegisterOutputs(*core_, *outputs); };
   CO_RETURN_IF_ERROR(Commit(std::move(write), register_outputs));
-  if (!replaced.empty()) {
-    core_->pool.Run([replaced = std::move(replaced)] {
-      for (const std::string& path : replaced) {
-        (void)RemoveTree(path);  // or at the next start
-      }
-    });
-  }
+  DropSuperseded(*core_, *outputs);
   co_return absl::OkStatus();
-}
-
-// What is under /mnt/session/outputs and not yet a file of the session, stored;
-// the rows are the caller's to write. Says so in `write` where it fails.
-Async<absl::StatusOr<std::vector<File>>> Turn::StoreOutputs(LogWrite* write) {
-  CO_ASSIGN_OR_RETURN(std::vector<File> old,
-                      core_->files.OfSession(session_id_));
-  std::map<std::string, std::string> known;
-  for (const File& file : old) {
-    if (file.downloadable) known[file.filename] = file.sha256;
-  }
-  struct Collected {
-    absl::StatusOr<std::vector<OutputFile>> outputs;
-    int skipped = 0;
-  };
-  absl::AnyInvocable<Collected()> collect =
-      [dir = OutputsDir(core_->dir.session(session_id_)), known,
-       prefix = core_->files.PathOf(core_->db->NewId("file_")),
-       limit = core_->options.file_bytes_max] {
-        Collected collected;
-        collected.outputs = CollectOutputs(dir, known, prefix,
-                                           {1000, limit}, collected.skipped);
-        return collected;
-      };
-  Collected collected = co_await RunBlocking<Collected>(
-      core_->pool, core_->executor, std::move(collect));
-  std::vector<File> files;
-  if (!collected.outputs.ok()) {
-    write->append.push_back(ErrorEvent(
-        "unknown_error", absl::StrCat("the outputs could not be stored: ",
-                                      collected.outputs.status().message())));
-    write->flush_queue = true;
-    co_return files;
-  }
-  if (collected.skipped > 0) {
-    LogWarning("output files were not registered: too many, too large or "
-               "unreadable",
-               {{"session", session_id_}, {"files", collected.skipped}});
-  }
-  for (const OutputFile& output : *collected.outputs) {
-    File file;
-    file.id = std::filesystem::path(output.path).filename().string();
-    file.filename = ValidUtf8(output.name);
-    file.mime_type = MimeTypeOf(output.name);
-    file.size_bytes = output.stored.size_bytes;
-    file.sha256 = output.stored.sha256;
-    file.downloadable = true;
-    file.session_id = session_id_;
-    file.created_at = core_->db->Stamp();
-    files.push_back(std::move(file));
-  }
-  co_return files;
 }
 
 }  // namespace midwatch::harness

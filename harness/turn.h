@@ -46,16 +46,15 @@ class Turn {
   Async<void> Run();
   Async<absl::Status> Take(NextStep step, Session session);
   absl::Status Load();
-  absl::Status Commit(LogWrite write,
-                      absl::FunctionRef<absl::Status()> also = [] {
-                        return absl::OkStatus();
-                      });
+  absl::Status Commit(
+      LogWrite write,
+      absl::FunctionRef<absl::Status()> also = [] { return absl::OkStatus(); });
   Async<absl::Status> RequestModel(Session session);
   Async<absl::Status> RunTool(Session session);
   Async<ToolOutcome> CallTool(Session session, TurnState::ToolUse use);
   Async<absl::Status> StartShell(Session session);
-  Async<absl::Status> End(std::string stop_reason, LogWrite write);
-  Async<absl::StatusOr<std::vector<File>>> StoreOutputs(LogWrite* write);
+  // `before`: events between what the turn left open and the idle ones.
+  Async<absl::Status> End(std::string stop_reason, std::vector<Json> before);
 
   std::shared_ptr<Core> core_;
   const std::string session_id_;

@@ -22,10 +22,10 @@ struct TurnState {
   std::vector<ConversationItem> conversation;
   std::deque<std::string> queued_messages;    // event ids, not processed yet
   std::deque<std::string> queued_interrupts;  // event ids, not processed yet
-  bool in_turn = false;       // running was said, and idle not yet
-  bool turn_over = false;     // the last model request asked for no tool
-  bool budget_paused = false;  // idle in the middle of a turn
-  std::string open_request;   // a span.model_request_start without its end
+  bool in_turn = false;            // running was said, and idle not yet
+  bool turn_over = false;          // the last model request asked for no tool
+  bool budget_paused = false;      // idle in the middle of a turn
+  std::string open_request;        // a span.model_request_start without its end
   std::deque<ToolUse> open_tools;  // tool uses without their result, in order
 
   // Takes the session's next event, queued or processed. A queued event comes a
@@ -36,13 +36,13 @@ struct TurnState {
 };
 
 enum class NextStep {
-  kNothing,             // idle until something is sent
-  kIgnoreInterrupts,    // no turn that they could end
-  kBeginTurn,           // with the first queued message
-  kResumeTurn,          // the budget that paused it was raised
+  kNothing,           // idle until something is sent
+  kIgnoreInterrupts,  // no turn that they could end
+  kBeginTurn,         // with the first queued message
+  kResumeTurn,        // the budget that paused it was raised
   kInterruptTurn,
-  kCloseModelRequest,   // one that a killed harness left open
-  kRunTool,             // the first open one; again, if it was running
+  kCloseModelRequest,  // one that a killed harness left open
+  kRunTool,            // the first open one; again, if it was running
   kRequestModel,
   kPauseForBudget,
   kEndTurn,

@@ -1,8 +1,10 @@
 #include "node/direct_scheduler_client.h"
 
+#include <memory>
 #include <optional>
 #include <utility>
 
+#include "base/mutex.h"
 #include "scheduler/scheduler.h"
 
 namespace midwatch {
@@ -13,8 +15,30 @@ constexpr absl::Duration kCallTimeout = absl::Seconds(10);
 // real ones notice; this one asks whether the stream is still known.
 constexpr absl::Duration kStreamCheckEvery = absl::Seconds(10);
 
+// The worker's executor, for as long as the client lives. The scheduler may
+// answer after both are gone.
+class Home {
+ public:
+  explicit Home(Executor& executor) : executor_(&executor) {}
+
+  // Thread-safe.
+  void Post(Executor::Task task) {
+    MutexLock lock(mutex_);
+    if (executor_ != nullptr) executor_->Post(std::move(task));
+  }
+  void Leave() {
+    MutexLock lock(mutex_);
+    executor_ = nullptr;
+  }
+
+ private:
+  Mutex mutex_;
+  Executor* executor_ ABSL_GUARDED_BY(mutex_);
+};
+
 // What a call ends with: the answer or the timeout, whichever comes first.
-// Everything happens on the worker's executor.
+// Everything happens on the worker's executor, and the calling coroutine owns
+// it: the scheduler's side knows it weakly.
 template <typename Response>
 struct PendingCall {
   absl::AnyInvocable<void(absl::StatusOr<Response>)> done;
@@ -27,17 +51,13 @@ struct PendingCall {
 };
 
 // The worker's end of a lease stream. The scheduler's end is a sink that posts
-// here, and outlives it.
-struct StreamState {
-  explicit StreamState(Executor& home) : executor(home), mailbox(home) {}
-  Executor& executor;
-  Mailbox<absl::StatusOr<v1::StreamLeasesResponse>> mailbox;
-};
+// here, and may outlive it.
+using StreamMailbox = Mailbox<absl::StatusOr<v1::StreamLeasesResponse>>;
 
 class DirectSink final : public StreamSink<v1::StreamLeasesResponse> {
  public:
-  explicit DirectSink(std::shared_ptr<StreamState> state)
-      : state_(std::move(state)) {}
+  DirectSink(std::shared_ptr<Home> home, std::weak_ptr<StreamMailbox> mailbox)
+      : home_(std::move(home)), mailbox_(std::move(mailbox)) {}
 
   void Send(v1::StreamLeasesResponse message,
             absl::AnyInvocable<void()> /*written*/) override {
@@ -50,19 +70,20 @@ class DirectSink final : public StreamSink<v1::StreamLeasesResponse> {
 
  private:
   void Push(absl::StatusOr<v1::StreamLeasesResponse> value) {
-    state_->executor.Post([state = state_, value = std::move(value)]() mutable {
-      state->mailbox.Push(std::move(value));
+    home_->Post([mailbox = mailbox_, value = std::move(value)]() mutable {
+      if (auto open = mailbox.lock()) open->Push(std::move(value));
     });
   }
 
-  std::shared_ptr<StreamState> state_;
+  std::shared_ptr<Home> home_;
+  std::weak_ptr<StreamMailbox> mailbox_;
 };
 
 class DirectLeaseStream final : public LeaseStream {
  public:
-  DirectLeaseStream(std::shared_ptr<StreamState> state,
+  DirectLeaseStream(std::shared_ptr<StreamMailbox> mailbox,
                     std::shared_ptr<DirectSink> sink, PostToScheduler post)
-      : state_(std::move(state)),
+      : mailbox_(std::move(mailbox)),
         sink_(std::move(sink)),
         post_(std::move(post)) {}
 
@@ -75,9 +96,9 @@ class DirectLeaseStream final : public LeaseStream {
   Async<absl::StatusOr<v1::StreamLeasesResponse>> Next() override {
     while (true) {
       std::optional<absl::StatusOr<v1::StreamLeasesResponse>> next =
-          co_await state_->mailbox.Pop(kStreamCheckEvery);
+          co_await mailbox_->Pop(kStreamCheckEvery);
       if (next.has_value()) co_return *std::move(next);
-      post_([state = state_, sink = sink_](Scheduler& scheduler) {
+      post_([sink = sink_](Scheduler& scheduler) {
         if (scheduler.leases().HasStream(sink.get())) return;
         sink->Finish(absl::UnavailableError("the lease stream is not known"));
       });
@@ -85,11 +106,11 @@ class DirectLeaseStream final : public LeaseStream {
   }
 
   void Close() override {
-    state_->mailbox.Push(absl::CancelledError("closed"));
+    mailbox_->Push(absl::CancelledError("closed"));
   }
 
  private:
-  std::shared_ptr<StreamState> state_;
+  std::shared_ptr<StreamMailbox> mailbox_;
   std::shared_ptr<DirectSink> sink_;
   PostToScheduler post_;
 };
@@ -97,7 +118,10 @@ class DirectLeaseStream final : public LeaseStream {
 class DirectSchedulerClient final : public SchedulerClient {
  public:
   DirectSchedulerClient(Executor& executor, PostToScheduler post)
-      : executor_(executor), post_(std::move(post)) {}
+      : executor_(executor),
+        home_(std::make_shared<Home>(executor)),
+        post_(std::move(post)) {}
+  ~DirectSchedulerClient() override { home_->Leave(); }
 
 #define MIDWATCH_CALL(method, target)                                      \
   Async<absl::StatusOr<v1::method##Response>> method(                      \
@@ -126,13 +150,13 @@ class DirectSchedulerClient final : public SchedulerClient {
 
   Async<absl::StatusOr<std::unique_ptr<LeaseStream>>> StreamLeases(
       v1::StreamLeasesRequest request) override {
-    auto state = std::make_shared<StreamState>(executor_);
-    auto sink = std::make_shared<DirectSink>(state);
+    auto mailbox = std::make_shared<StreamMailbox>(executor_);
+    auto sink = std::make_shared<DirectSink>(home_, mailbox);
     post_([request = std::move(request), sink](Scheduler& scheduler) {
       scheduler.leases().StreamLeases(request, sink);
     });
     std::unique_ptr<LeaseStream> stream =
-        std::make_unique<DirectLeaseStream>(state, sink, post_);
+        std::make_unique<DirectLeaseStream>(mailbox, sink, post_);
     co_return stream;
   }
 
@@ -140,20 +164,28 @@ class DirectSchedulerClient final : public SchedulerClient {
   template <typename Response, typename Request, typename Method>
   Async<absl::StatusOr<Response>> Call(Request request, Method method) {
     using Result = absl::StatusOr<Response>;
+    using Pending = PendingCall<Response>;
+    auto call = std::make_shared<Pending>();
     absl::AnyInvocable<void(absl::AnyInvocable<void(Result)>)> start =
-        [this, method, request = std::move(request)](
+        [this, method, weak = std::weak_ptr<Pending>(call),
+         request = std::move(request)](
             absl::AnyInvocable<void(Result)> done) mutable {
-          auto call = std::make_shared<PendingCall<Response>>();
-          call->done = std::move(done);
-          call->timer = executor_.After(kCallTimeout, [this, call] {
-            call->End(executor_, absl::DeadlineExceededError(
-                                     "the scheduler does not answer"));
+          // Everything that ends the call runs on the worker's executor.
+          auto end = [this, weak](Result result) {
+            if (auto pending = weak.lock()) {
+              pending->End(executor_, std::move(result));
+            }
+          };
+          std::shared_ptr<Pending> pending = weak.lock();
+          pending->done = std::move(done);
+          pending->timer = executor_.After(kCallTimeout, [end] {
+            end(absl::DeadlineExceededError("the scheduler does not answer"));
           });
-          post_([this, method, call,
+          post_([method, home = home_, end,
                  request = std::move(request)](Scheduler& scheduler) {
-            method(scheduler, request, [this, call](Result result) {
-              executor_.Post([this, call, result = std::move(result)]() mutable {
-                call->End(executor_, std::move(result));
+            method(scheduler, request, [home, end](Result result) {
+              home->Post([end, result = std::move(result)]() mutable {
+                end(std::move(result));
               });
             });
           });
@@ -162,7 +194,8 @@ class DirectSchedulerClient final : public SchedulerClient {
   }
 
   Executor& executor_;
-  PostToScheduler post_;
+  const std::shared_ptr<Home> home_;
+  const PostToScheduler post_;
 };
 
 }  // namespace

@@ -270,16 +270,27 @@ void Scheduler::ListBatches(const v1::ListBatchesRequest& request,
       });
 }
 
-void Scheduler::CancelSteps(RowKey batch, std::string reason,
+void Scheduler::CancelSteps(RowKey batch, std::string reason, bool begun,
                             absl::AnyInvocable<void(absl::Status)> done) {
-  store_.Apply(midwatch::CancelBatch{batch, reason},
-               [this, batch, reason, done = std::move(done)](
-                   absl::StatusOr<CancelBatchResult> result) mutable {
-                 if (!result.ok()) return done(result.status());
-                 leases_.Deliver(result->notices);
-                 if (!result->more) return done(absl::OkStatus());
-                 CancelSteps(batch, reason, std::move(done));
-               });
+  store_.Apply(
+      midwatch::CancelBatch{batch, reason},
+      [this, batch, reason, begun, done = std::move(done)](
+          absl::StatusOr<CancelBatchResult> result) mutable {
+        if (!result.ok()) {
+          if (!begun) return done(result.status());
+          LogError("cancel stands still",
+                   {{"batch", ids_.Format(batch)},
+                    {"why", result.status().message()}});
+          executor_.After(absl::Seconds(1), [this, batch, reason,
+                                             done = std::move(done)]() mutable {
+            CancelSteps(batch, reason, /*begun=*/true, std::move(done));
+          });
+          return;
+        }
+        leases_.Deliver(result->notices);
+        if (!result->more) return done(absl::OkStatus());
+        CancelSteps(batch, reason, /*begun=*/true, std::move(done));
+      });
 }
 
 void Scheduler::CancelBatch(const v1::CancelBatchRequest& request,
@@ -290,7 +301,7 @@ void Scheduler::CancelBatch(const v1::CancelBatchRequest& request,
     return reply(status);
   }
   LogInfo("batch cancel asked", {{"batch", request.batch_id()}});
-  CancelSteps(*key, request.reason(),
+  CancelSteps(*key, request.reason(), /*begun=*/false,
               [this, key = *key,
                reply = std::move(reply)](absl::Status status) mutable {
                 if (!status.ok()) return reply(status);

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/utf8.h"
 
 namespace midwatch {
 namespace {
@@ -169,8 +170,7 @@ std::string DescribeEnding(const v1::Ending& ending) {
   // One line, whatever the service wrote.
   absl::c_replace(text, '\n', ' ');
   constexpr size_t kReasonBytesMax = 500;
-  if (text.size() > kReasonBytesMax) text.resize(kReasonBytesMax);
-  return text;
+  return std::string(CutUtf8(text, kReasonBytesMax));
 }
 
 }  // namespace midwatch

@@ -1,5 +1,6 @@
 #include "scheduler/lease_book.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -47,18 +48,18 @@ void LeaseBook::Lapse(int64_t id) {
   if (sink != nullptr) {
     sink->Finish(absl::NotFoundError("the worker's term has lapsed"));
   }
-  Free(id, {}, [](absl::Status) {});
+  Free(id, {}, [] {});
 }
 
 void LeaseBook::Free(int64_t id, std::vector<LeaseKey> held,
-                     absl::AnyInvocable<void(absl::Status)> done) {
+                     absl::AnyInvocable<void()> done) {
   store_.Apply(
       FreeLeases{id, held},
       [this, id, held, done = std::move(done)](
           absl::StatusOr<Freed> freed) mutable {
-        if (absl::IsUnavailable(freed.status())) {
-          // Nobody else frees them: a lapsed worker's tasks would wait for
-          // ever.
+        if (!freed.ok()) {
+          LogError("leases not freed",
+                   {{"worker", id}, {"why", freed.status().message()}});
           executor_.After(absl::Seconds(1),
                           [this, id, held = std::move(held),
                            done = std::move(done)]() mutable {
@@ -66,14 +67,15 @@ void LeaseBook::Free(int64_t id, std::vector<LeaseKey> held,
                           });
           return;
         }
-        if (!freed.ok()) return done(freed.status());
         for (const LeaseKey& lease : freed->leases) {
           LogInfo("lease freed", {{"task", lease.task},
                                   {"attempt", lease.attempt},
                                   {"worker", lease.worker}});
+          Revoke(lease);
           Release(lease);
         }
-        done(absl::OkStatus());
+        Deliver(freed->notices);
+        done();
       });
 }
 
@@ -87,6 +89,11 @@ void LeaseBook::RegisterWorker(const v1::RegisterWorkerRequest& request,
           absl::StatusOr<Registered> registered) mutable {
         if (!registered.ok()) return reply(registered.status());
         WorkerState& worker = workers_[registered->worker];
+        // Its leases of an earlier term may be on their way to be freed.
+        worker.held = static_cast<int>(
+            std::count_if(live_.begin(), live_.end(), [&](const auto& entry) {
+              return entry.second.key.worker == registered->worker;
+            }));
         worker.accounts.assign(request.accounts().begin(),
                                request.accounts().end());
         worker.capacity = request.capacity();
@@ -138,18 +145,17 @@ void LeaseBook::StreamLeases(const v1::StreamLeasesRequest& request,
   // What it holds and the store does not grant it is lost.
   for (size_t i = 0; i < held.size(); ++i) {
     auto live = live_.find(held[i].task);
-    if (live != live_.end() && live->second.key == held[i]) continue;
+    if (held[i].worker == id && live != live_.end() &&
+        live->second.key == held[i]) {
+      continue;
+    }
     v1::StreamLeasesResponse message;
     *message.mutable_revoke() = request.held(static_cast<int>(i));
     sink->Send(std::move(message), [] {});
   }
-  Free(id, std::move(held), [this, id, sink](absl::Status status) {
+  Free(id, std::move(held), [this, id, sink] {
     auto found = workers_.find(id);
     if (found == workers_.end() || found->second.sink != sink) return;
-    if (!status.ok()) {
-      found->second.sink = nullptr;
-      return sink->Finish(std::move(status));
-    }
     found->second.ready = true;
     WantAdmission();
   });
@@ -198,6 +204,7 @@ void LeaseBook::Forget(const LeaseKey& lease) {
   if (live == live_.end() || live->second.key != lease) return;
   SetHolder(live->second, 0, lease.epoch);
   live_.erase(live);
+  describing_.erase(lease.task);
   WantAdmission();
 }
 
@@ -205,32 +212,48 @@ void LeaseBook::Release(const LeaseKey& lease) {
   auto live = live_.find(lease.task);
   if (live == live_.end() || live->second.key != lease) return;
   SetHolder(live->second, 0, lease.epoch);
+  describing_.erase(lease.task);
   WantAdmission();
 }
 
-void LeaseBook::Deliver(const std::vector<CancelResult::Notice>& notices) {
-  for (const CancelResult::Notice& notice : notices) {
+void LeaseBook::Revoke(const LeaseKey& lease) {
+  auto live = live_.find(lease.task);
+  if (live == live_.end() || live->second.key != lease) return;
+  v1::StreamLeasesResponse message;
+  *message.mutable_revoke() = ToProto(lease, live->second.task, ids_);
+  SendTo(lease.worker, std::move(message));
+}
+
+void LeaseBook::Deliver(const std::vector<CancelNotice>& notices) {
+  for (const CancelNotice& notice : notices) {
+    if (!notice.say.has_value()) {
+      Revoke(notice.lease);
+      Forget(notice.lease);
+      continue;
+    }
     auto live = live_.find(notice.lease.task);
     if (live == live_.end() || live->second.key != notice.lease) continue;
-    v1::LeaseToken token = ToProto(notice.lease, live->second.task, ids_);
-    v1::StreamLeasesResponse message;
-    if (notice.say.has_value()) {
-      *message.mutable_say()->mutable_token() = std::move(token);
-      *message.mutable_say()->mutable_say() = *notice.say;
-      message.mutable_say()->set_cancelling(true);
-    } else {
-      *message.mutable_revoke() = std::move(token);
+    if (auto untold = describing_.find(notice.lease.task);
+        untold != describing_.end()) {
+      untold->second.cancelling = true;
+      untold->second.outbox.push_back(*notice.say);
+      continue;
     }
+    v1::StreamLeasesResponse message;
+    *message.mutable_say()->mutable_token() =
+        ToProto(notice.lease, live->second.task, ids_);
+    *message.mutable_say()->mutable_say() = *notice.say;
+    message.mutable_say()->set_cancelling(true);
     SendTo(notice.lease.worker, std::move(message));
-    if (!notice.say.has_value()) Forget(notice.lease);
   }
 }
 
 void LeaseBook::SendTo(int64_t id, v1::StreamLeasesResponse message) {
   auto worker = workers_.find(id);
   // Without a stream the next one brings the worker up to date: what it holds
-  // wrongly is revoked, and what it does not know of is freed and granted anew,
-  // with the whole outbox.
+  // wrongly is revoked, what it does not know of is freed and granted anew, with
+  // the whole outbox, and of what it holds rightly it hears whether cancel was
+  // asked for.
   if (worker == workers_.end() || worker->second.sink == nullptr) return;
   worker->second.sink->Send(std::move(message), [] {});
 }
@@ -263,8 +286,10 @@ void LeaseBook::RunAdmission() {
                  if (!grants.ok()) {
                    LogError("admission failed",
                             {{"why", grants.status().message()}});
-                   executor_.After(absl::Seconds(1),
-                                   [this] { WantAdmission(); });
+                   // Wanted until then, so that whoever asks meanwhile waits
+                   // for the same pass.
+                   admission_wanted_ = true;
+                   executor_.After(absl::Seconds(1), [this] { RunAdmission(); });
                    return;
                  }
                  for (GrantRecord& grant : grants->grants) {
@@ -291,15 +316,30 @@ void LeaseBook::Take(GrantRecord grant) {
                       {"session", grant.session_id}});
   // Only an attempt with a session may have events already.
   if (grant.session_id.empty()) return SendGrant(grant, 0);
-  int64_t grant_seq = grant.grant_seq;
-  store_.Read<int64_t>(
-      [grant_seq](StoreReader& reader) {
-        return reader.CountEvents(grant_seq);
-      },
-      [this, grant = std::move(grant)](absl::StatusOr<int64_t> events) {
-        // Without a count the grant cannot be described; the worker's next
-        // stream, or its lapse, frees it.
-        if (events.ok()) SendGrant(grant, *events);
+  describing_[key.task] = std::move(grant);
+  Describe(key);
+}
+
+void LeaseBook::Describe(const LeaseKey& lease) {
+  auto known = describing_.find(lease.task);
+  if (known == describing_.end() || known->second.lease != lease) return;
+  // Appending nothing tells the end, behind all that an earlier holder may have
+  // under way: what it brings later is refused.
+  store_.AppendEvents(
+      EventChunk{known->second.grant_seq, 0, {}},
+      [this, lease](absl::StatusOr<int64_t> events) {
+        auto found = describing_.find(lease.task);
+        if (found == describing_.end() || found->second.lease != lease) return;
+        if (!events.ok()) {
+          LogError("events not counted", {{"task", lease.task},
+                                          {"attempt", lease.attempt},
+                                          {"why", events.status().message()}});
+          executor_.After(absl::Seconds(1), [this, lease] { Describe(lease); });
+          return;
+        }
+        GrantRecord grant = std::move(found->second);
+        describing_.erase(found);
+        SendGrant(grant, *events);
       });
 }
 

@@ -43,7 +43,7 @@ class LeaseBook {
   void WantAdmission();
 
   // Tells the holders of cancelled tasks.
-  void Deliver(const std::vector<CancelResult::Notice>& notices);
+  void Deliver(const std::vector<CancelNotice>& notices);
 
   // WorkerService. See the proto.
   void RegisterWorker(const v1::RegisterWorkerRequest& request,
@@ -92,13 +92,19 @@ class LeaseBook {
 
   void BeginTerm(int64_t worker);
   void Lapse(int64_t worker);
+  // Goes on until it is done: nobody else frees them, and a lapsed worker's
+  // tasks would wait for ever.
   void Free(int64_t worker, std::vector<LeaseKey> held,
-            absl::AnyInvocable<void(absl::Status)> done);
+            absl::AnyInvocable<void()> done);
   std::vector<WorkerOffer> Offers() const;
   void RunAdmission();
   void Take(GrantRecord grant);
+  // Counts the events of a grant in `describing_`, then sends it.
+  void Describe(const LeaseKey& lease);
   void SendGrant(const GrantRecord& grant, int64_t stored_events);
   void SendTo(int64_t worker, v1::StreamLeasesResponse message);
+  // Tells the lease's holder that it is lost.
+  void Revoke(const LeaseKey& lease);
   // Sets the holder of a live lease, keeping count; 0 for nobody.
   void SetHolder(LiveLease& live, int64_t worker, int64_t epoch);
 
@@ -108,6 +114,10 @@ class LeaseBook {
   const Ids ids_;
   std::map<int64_t, WorkerState> workers_;
   std::map<int64_t, LiveLease> live_;  // by task
+  // Grants whose events are being counted. What is to be told of one meanwhile
+  // is put into it, since its holder does not know it yet; one that is lost
+  // meanwhile is not sent.
+  std::map<int64_t, GrantRecord> describing_;  // by task
   bool admission_wanted_ = false;
   bool admission_runs_ = false;
 };

@@ -17,15 +17,21 @@ constexpr int kAdviceMax = 6;
 constexpr absl::Duration kAccountDelay = absl::Minutes(5);
 constexpr absl::Duration kSpendCapDelay = absl::Hours(1);
 
+// A day at most: a task that waits longer looks forgotten, and asking once a
+// day costs nothing.
 absl::Duration RetryAfter(const v1::Failure& failure) {
-  return absl::Seconds(failure.retry_after().seconds()) +
-         absl::Nanoseconds(failure.retry_after().nanos());
+  constexpr absl::Duration kRetryAfterMax = absl::Hours(24);
+  return std::min(absl::Seconds(failure.retry_after().seconds()) +
+                      absl::Nanoseconds(failure.retry_after().nanos()),
+                  kRetryAfterMax);
 }
 
 int64_t Charge(const Tally& tally, const v1::Ending& ending) {
   if (!ending.charged()) return 0;
-  return ending.has_list_cost_usd_micros() ? ending.list_cost_usd_micros()
-                                           : tally.reserved;
+  // A negative cost would make room in the budget.
+  return ending.has_list_cost_usd_micros()
+             ? std::max<int64_t>(0, ending.list_cost_usd_micros())
+             : tally.reserved;
 }
 
 // "" where another attempt may begin.

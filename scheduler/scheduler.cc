@@ -41,7 +41,7 @@ void Scheduler::Start(absl::AnyInvocable<void(absl::Status)> ready) {
         if (!found.ok()) return ready(found.status());
         leases_.Load(found->live);
         for (RowKey batch : found->cancelling) {
-          CancelSteps(batch, "", [](absl::Status) {});
+          CancelSteps(batch, "", /*begun=*/true, [](absl::Status) {});
         }
         PlanTimers(found->next_timer);
         LogInfo("scheduler ready", {{"live", found->live.size()}});

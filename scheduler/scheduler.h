@@ -94,8 +94,10 @@ class Scheduler {
                    Reply<v1::SubmitBatchResponse> reply);
   template <typename W>
   void ApplyBatchStep(W write, Reply<v1::SubmitBatchResponse> reply);
-  // Cancels the batch's tasks step by step, then calls `done`.
-  void CancelSteps(RowKey batch, std::string reason,
+  // Cancels the batch's tasks step by step, then calls `done`. Once the store
+  // has `begun` it goes on through failures: a batch that is being cancelled
+  // takes no pause with half of its tasks queued.
+  void CancelSteps(RowKey batch, std::string reason, bool begun,
                    absl::AnyInvocable<void(absl::Status)> done);
   // Fires timers at `at` or before, where that is sooner than already planned.
   void PlanTimers(absl::Time at);

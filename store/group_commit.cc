@@ -15,8 +15,9 @@ constexpr int64_t kPageBytes = 4096;
 constexpr int64_t kPassivePages = (16 << 20) / kPageBytes;
 constexpr int64_t kRestartPages = (64 << 20) / kPageBytes;
 
-// Runs each operation in a savepoint. Returns false where SQLite rolled the
-// whole transaction back, which fails the group.
+// Runs each operation in a savepoint. Returns false where the whole transaction
+// was rolled back, which fails the group: SQLite did so by itself, or what a
+// failed operation wrote could not be taken back alone.
 bool RunOps(Sqlite& db, std::vector<WriteOp>& ops,
             std::vector<absl::Status>& results) {
   for (WriteOp& op : ops) {
@@ -27,8 +28,12 @@ bool RunOps(Sqlite& db, std::vector<WriteOp>& ops,
         results.push_back(status);
         return false;
       }
-      if (!status.ok()) (void)db.Run("ROLLBACK TO op");
-      (void)db.Run("RELEASE op");
+      bool kept_apart = status.ok() || db.Run("ROLLBACK TO op").ok();
+      if (!kept_apart || !db.Run("RELEASE op").ok()) {
+        (void)db.Run("ROLLBACK");
+        results.push_back(status);
+        return false;
+      }
     }
     results.push_back(std::move(status));
   }

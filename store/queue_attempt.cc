@@ -24,20 +24,27 @@ absl::StatusOr<RecordedSession> QueueWriter::Do(const RecordSession& write) {
   // The first one recorded stays: only that one is ever sent to, so any other
   // is idle for good and costs nothing.
   if (!live.session.empty()) return RecordedSession{live.session};
+  // A nonce records one session, once: the repetition of a call whose session
+  // was cleared since would put an archived session in another's place.
+  RETURN_IF_ERROR(db_.Run(
+      "DELETE FROM create_try WHERE task = ? AND n = ? AND nonce = ?",
+      write.lease.task, write.lease.attempt, write.nonce));
+  if (db_.changes() == 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "session ", write.session_id,
+        ": its create was not begun, or it was recorded and cleared"));
+  }
   RETURN_IF_ERROR(db_.Run(
       "UPDATE live SET session = ?, phase = ? WHERE task = ?",
       write.session_id, static_cast<int>(v1::ATTEMPT_PHASE_SENDING),
       write.lease.task));
   RETURN_IF_ERROR(db_.Run("UPDATE task SET session = ? WHERE id = ?",
                           write.session_id, write.lease.task));
-  RETURN_IF_ERROR(db_.Run(
-      "DELETE FROM create_try WHERE task = ? AND n = ? AND nonce = ?",
-      write.lease.task, write.lease.attempt, write.nonce));
   JournalEntry entry{.kind = JournalKind::kSessionRecorded,
                      .batch = live.batch,
                      .task = write.lease.task,
                      .attempt = write.lease.attempt,
-                     .state = v1::TASK_STATE_RUNNING,
+                     .state = StateOf(live),
                      .who = write.lease.worker,
                      .why = write.session_id};
   RETURN_IF_ERROR(Journal(entry).status());
@@ -64,7 +71,7 @@ absl::StatusOr<Done> QueueWriter::Do(const ClearSession& write) {
                      .batch = live.batch,
                      .task = write.lease.task,
                      .attempt = write.lease.attempt,
-                     .state = v1::TASK_STATE_RUNNING,
+                     .state = StateOf(live),
                      .who = write.lease.worker,
                      .why = write.session_id};
   RETURN_IF_ERROR(Journal(entry).status());
@@ -81,8 +88,7 @@ absl::StatusOr<Done> QueueWriter::Do(const MarkStarted& write) {
                      .batch = live.batch,
                      .task = write.lease.task,
                      .attempt = write.lease.attempt,
-                     .state = live.cancelling ? v1::TASK_STATE_CANCELLING
-                                              : v1::TASK_STATE_RUNNING,
+                     .state = StateOf(live),
                      .who = write.lease.worker};
   RETURN_IF_ERROR(Journal(entry).status());
   return Done{};
@@ -137,8 +143,7 @@ absl::StatusOr<Done> QueueWriter::Do(const MarkSaid& write) {
                      .batch = live.batch,
                      .task = write.lease.task,
                      .attempt = write.lease.attempt,
-                     .state = live.cancelling ? v1::TASK_STATE_CANCELLING
-                                              : v1::TASK_STATE_RUNNING,
+                     .state = StateOf(live),
                      .who = write.lease.worker,
                      .why = absl::StrCat("outbox ", write.number)};
   RETURN_IF_ERROR(Journal(entry).status());
@@ -223,10 +228,7 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
       .failure_class = next.failure_class,
       .why = next.reason};
   RETURN_IF_ERROR(Journal(entry).status());
-  RETURN_IF_ERROR(Count(task.batch,
-                        live.cancelling ? v1::TASK_STATE_CANCELLING
-                                        : v1::TASK_STATE_RUNNING,
-                        next.state));
+  RETURN_IF_ERROR(Count(task.batch, StateOf(live), next.state));
   return Settled{next.state};
 }
 

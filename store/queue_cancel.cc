@@ -17,9 +17,7 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
   if (live.has_value() && live->phase != v1::ATTEMPT_PHASE_GRANTED) {
     RETURN_IF_ERROR(db_.Run("UPDATE live SET cancelling = 1 WHERE task = ?",
                             task.id));
-    ASSIGN_OR_RETURN(v1::Say say,
-                     PutSay(task.id, live->lease.attempt,
-                            v1::SAY_KIND_INTERRUPT, "cancel", ""));
+    ASSIGN_OR_RETURN(v1::Say say, PutInterrupt(live->lease));
     RETURN_IF_ERROR(db_.Run(
         "UPDATE task SET state = ?, why = ? WHERE id = ?",
         static_cast<int>(v1::TASK_STATE_CANCELLING), reason, task.id));
@@ -32,9 +30,7 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
                        .state = v1::TASK_STATE_CANCELLING,
                        .why = reason};
     RETURN_IF_ERROR(Journal(entry).status());
-    if (live->lease.worker != 0) {
-      result.notices.push_back({live->lease, std::move(say)});
-    }
+    result.notices.push_back({live->lease, std::move(say)});
     result.state = v1::TASK_STATE_CANCELLING;
     return absl::OkStatus();
   }
@@ -46,9 +42,7 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
                         .reason = "cancelled before its session began"};
     RETURN_IF_ERROR(CloseAttempt(task, *live, nothing, ""));
     RETURN_IF_ERROR(LeaveLane(task.lane, task.batch));
-    if (live->lease.worker != 0) {
-      result.notices.push_back({live->lease, std::nullopt});
-    }
+    result.notices.push_back({live->lease, std::nullopt});
   } else {
     RETURN_IF_ERROR(RemoveReady(task));
     if (task.not_before.has_value()) {
@@ -74,6 +68,11 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
   RETURN_IF_ERROR(Journal(entry).status());
   result.state = v1::TASK_STATE_CANCELLED;
   return Count(task.batch, task.state, v1::TASK_STATE_CANCELLED);
+}
+
+absl::StatusOr<v1::Say> QueueWriter::PutInterrupt(const LeaseKey& lease) {
+  return PutSay(lease.task, lease.attempt, v1::SAY_KIND_INTERRUPT, "cancel",
+                "");
 }
 
 absl::StatusOr<CancelResult> QueueWriter::Do(const CancelTask& write) {

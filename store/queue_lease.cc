@@ -1,6 +1,7 @@
 // Workers, admission, and giving leases back.
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -23,18 +24,27 @@ absl::StatusOr<Registered> QueueWriter::Do(const RegisterWorker& write) {
 
 absl::StatusOr<Freed> QueueWriter::Do(const FreeLeases& write) {
   Freed freed;
+  std::vector<LeaseKey> cancelling;
+  const std::set<LeaseKey> held(write.held.begin(), write.held.end());
   {
     SqliteStatement row = db_.Query(
-        "SELECT task, attempt, epoch FROM live WHERE worker = ? ORDER BY task",
+        "SELECT task, attempt, epoch, cancelling FROM live WHERE worker = ? "
+        "ORDER BY task",
         write.worker);
     while (row.Step()) {
       LeaseKey lease{write.worker, row.Int(0),
                      static_cast<int32_t>(row.Int(1)), row.Int(2)};
-      bool held = std::find(write.held.begin(), write.held.end(), lease) !=
-                  write.held.end();
-      if (!held) freed.leases.push_back(lease);
+      if (!held.contains(lease)) {
+        freed.leases.push_back(lease);
+      } else if (row.Int(3) != 0) {
+        cancelling.push_back(lease);
+      }
     }
     RETURN_IF_ERROR(row.status());
+  }
+  for (const LeaseKey& lease : cancelling) {
+    ASSIGN_OR_RETURN(v1::Say say, PutInterrupt(lease));
+    freed.notices.push_back({lease, std::move(say)});
   }
   for (const LeaseKey& lease : freed.leases) {
     ASSIGN_OR_RETURN(TaskRow task, LoadTask(lease.task));
@@ -65,8 +75,7 @@ absl::StatusOr<Done> QueueWriter::Do(const HandBack& write) {
                      .batch = live->batch,
                      .task = write.lease.task,
                      .attempt = write.lease.attempt,
-                     .state = live->cancelling ? v1::TASK_STATE_CANCELLING
-                                               : v1::TASK_STATE_RUNNING,
+                     .state = StateOf(*live),
                      .who = write.lease.worker};
   RETURN_IF_ERROR(Journal(entry).status());
   return Done{};
@@ -243,8 +252,7 @@ absl::StatusOr<GrantRecord> QueueWriter::Adopt(int64_t task, int64_t worker) {
                      .batch = live->batch,
                      .task = task,
                      .attempt = live->lease.attempt,
-                     .state = live->cancelling ? v1::TASK_STATE_CANCELLING
-                                               : v1::TASK_STATE_RUNNING,
+                     .state = StateOf(*live),
                      .who = worker};
   ASSIGN_OR_RETURN(live->lease.epoch, Journal(entry));
   live->lease.worker = worker;

@@ -221,7 +221,8 @@ absl::StatusOr<std::vector<JournalRecord>> SqliteReader::ListJournal(
     int64_t batch, int64_t after_seq, int limit) {
   SqliteStatement row = queue_->Query(
       "SELECT j.seq, j.at, j.kind, j.task, t.at, t.name, j.n, j.state, "
-      "j.reserve_d, j.charge_d, j.over_d, j.class, j.why FROM journal j "
+      "j.reserve_d, j.charge_d, j.over_d, j.class, j.why, j.who "
+      "FROM journal j "
       "LEFT JOIN task t ON t.id = j.task "
       "WHERE j.batch = ? AND j.seq > ? ORDER BY j.seq LIMIT ?",
       batch, after_seq, limit);
@@ -241,6 +242,7 @@ absl::StatusOr<std::vector<JournalRecord>> SqliteReader::ListJournal(
     entry.over_delta = row.Int(10);
     entry.failure_class = static_cast<v1::FailureClass>(row.Int(11));
     entry.why = row.Text(12);
+    entry.who = row.Int(13);
   }
   RETURN_IF_ERROR(row.status());
   return result;

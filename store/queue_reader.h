@@ -11,13 +11,17 @@
 
 namespace midwatch {
 
-// StoreReader on a read-only connection to each of the two files. No read
-// transaction lives longer than one call, so readers never hold back the
-// write-ahead log for long.
+// StoreReader on a read-only connection to each of the two files. A read
+// transaction lives for one Store::Read, a page at most, so readers never hold
+// back the write-ahead log for long.
 class SqliteReader final : public StoreReader {
  public:
   SqliteReader(std::unique_ptr<Sqlite> queue, std::unique_ptr<Sqlite> events)
       : queue_(std::move(queue)), events_(std::move(events)) {}
+
+  // Between the two, whatever is read of the queue is of one moment.
+  absl::Status BeginMoment() { return queue_->Run("BEGIN"); }
+  void EndMoment() { (void)queue_->Run("COMMIT"); }
 
   absl::StatusOr<TaskRecord> GetTask(RowKey task) override;
   absl::StatusOr<BatchRecord> GetBatch(RowKey batch) override;

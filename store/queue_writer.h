@@ -51,6 +51,11 @@ class QueueWriter {
     std::string session;
     bool cancelling = false;
   };
+  // Of the task that the attempt is of.
+  static v1::TaskState StateOf(const LiveRow& live) {
+    return live.cancelling ? v1::TASK_STATE_CANCELLING
+                           : v1::TASK_STATE_RUNNING;
+  }
   struct JournalEntry {
     JournalKind kind{};
     int64_t batch = 0, task = 0;
@@ -128,6 +133,8 @@ class QueueWriter {
   // queue_cancel.cc
   absl::Status CancelOne(const TaskRow& task, const std::string& reason,
                          CancelResult& result);
+  // The outbox entry of an attempt's cancel: the one there is, or a new one.
+  absl::StatusOr<v1::Say> PutInterrupt(const LeaseKey& lease);
   // queue_lease.cc
   absl::StatusOr<AdmissionView> View(const std::vector<WorkerOffer>& offers);
   absl::Status ViewLanes(int64_t account_id, const std::string& account,

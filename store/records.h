@@ -4,6 +4,7 @@
 #define MIDWATCH_STORE_RECORDS_H_
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -32,7 +33,7 @@ struct LeaseKey {
   int32_t attempt = 0;
   int64_t epoch = 0;
 
-  friend bool operator==(const LeaseKey&, const LeaseKey&) = default;
+  friend auto operator<=>(const LeaseKey&, const LeaseKey&) = default;
 };
 
 // How many tasks stand in each state, indexed by v1::TaskState.
@@ -111,6 +112,7 @@ struct JournalRecord {
   int64_t batch = 0;
   int32_t attempt = 0;
   v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
+  int64_t who = 0;  // the worker; 0 where it was none's doing
   int64_t reserve_delta = 0, charge_delta = 0, over_delta = 0;
   v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
   std::string why;

@@ -144,14 +144,17 @@ class SqliteStore final : public Store {
   void ReadWith(absl::AnyInvocable<void(StoreReader&)> work) override {
     pool_.Run([this, work = std::move(work)]() mutable {
       absl::StatusOr<std::unique_ptr<SqliteReader>> reader = TakeReader();
+      absl::Status status = reader.status();
+      if (reader.ok()) status = (*reader)->BeginMoment();
       // Opened once before, so a failure here is a machine out of files or
       // memory.
-      if (!reader.ok()) {
-        BrokenReader broken(reader.status());
+      if (!status.ok()) {
+        BrokenReader broken(status);
         work(broken);
         return;
       }
       work(**reader);
+      (*reader)->EndMoment();
       MutexLock lock(readers_mutex_);
       idle_readers_.push_back(*std::move(reader));
     });

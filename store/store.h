@@ -43,8 +43,9 @@ struct TaskFilter {
   std::vector<v1::TaskState> states;  // empty: all
 };
 
-// Reads of one moment, on a reader's thread. Every call blocks. Any may return
-// kDataLoss (the database is corrupt: stop).
+// Reads of the queue as it stood at one moment (events, which are only ever
+// added to, may be newer), on a reader's thread. Every call blocks. Any may
+// return kDataLoss (the database is corrupt: stop).
 class StoreReader {
  public:
   virtual ~StoreReader() = default;

@@ -90,15 +90,17 @@ struct RetryTask {
 
 // Cancelling -----------------------------------------------------------------
 
+// What a lease's holder must hear of: the lease is lost (the task had no
+// session), or there is something to say. Nobody holds it where lease.worker
+// is 0.
+struct CancelNotice {
+  LeaseKey lease;
+  std::optional<v1::Say> say;  // unset: lost
+};
+
 struct CancelResult {
   v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
-  // Holders that must hear of it: the lease is lost (the task had no session),
-  // or there is something to say.
-  struct Notice {
-    LeaseKey lease;
-    std::optional<v1::Say> say;  // unset: lost
-  };
-  std::vector<Notice> notices;
+  std::vector<CancelNotice> notices;
 };
 
 // Again, or for a final task: OK, nothing changes.
@@ -110,7 +112,7 @@ struct CancelTask {
 };
 
 struct CancelBatchResult {
-  std::vector<CancelResult::Notice> notices;
+  std::vector<CancelNotice> notices;
   // Not all is done yet: write the same again.
   bool more = false;
 };
@@ -137,6 +139,8 @@ struct RegisterWorker {
 
 struct Freed {
   std::vector<LeaseKey> leases;
+  // Of cancelled tasks whose leases the worker keeps: it may not have heard.
+  std::vector<CancelNotice> notices;
 };
 
 // Frees every lease of the worker that `held` does not name: those attempts
@@ -177,6 +181,10 @@ struct RecordedSession {
 
 // The first session recorded for an attempt is its session; again, or after
 // another, the result names that one. Sets the phase to SENDING.
+//   kFailedPrecondition  no session is recorded, and the nonce is not that of a
+//                        create whose session is still to be: it was not begun,
+//                        or its session was recorded and cleared, and a late
+//                        repetition may not bring that back
 struct RecordSession {
   using Result = RecordedSession;
   LeaseKey lease;

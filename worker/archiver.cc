@@ -35,13 +35,13 @@ void Archiver::Archive(AgentsClient& client, std::string session_id) {
 Async<void> Archiver::Run(Archiver& self, AgentsClient& client,
                           std::string session_id) {
   for (int tried = 1;; ++tried) {
-    absl::StatusOr<Session> archived = co_await client.ArchiveSession(session_id);
+    absl::StatusOr<Session> archived =
+        co_await client.ArchiveSession(session_id);
     if (archived.ok()) break;
     std::optional<absl::Duration> delay = DelayAfter(archived.status());
     if (!delay || tried == kTries || self.draining_) {
       LogInfo("session left to the sweep",
-              {{"session", session_id},
-               {"why", archived.status().ToString()}});
+              {{"session", session_id}, {"why", archived.status().ToString()}});
       break;
     }
     co_await Sleep(self.executor_, *delay);

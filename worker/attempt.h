@@ -10,7 +10,7 @@
 //
 // No attempt is ever paid for twice: only the recorded session is sent to, its
 // first message is sent once, and whoever cannot know whether it was sent
-// fences instead of sending (docs/guarantees.md).
+// fences instead of sending.
 //
 // Steps return kAborted where the lease is lost (everything is dropped: the
 // attempt is another's) and kCancelled where the worker drains (it is handed
@@ -184,6 +184,7 @@ class Attempt {
   v1::Lease lease_;
   std::string session_id_;
   v1::AttemptPhase phase_;
+  bool phase_stored_;            // the scheduler knows of RUNNING
   bool fresh_ = false;           // session_id_ was created by this holder
   bool message_proved_ = false;  // the session refused a fence: it runs
   Transcript transcript_;
@@ -196,8 +197,8 @@ class Attempt {
 
   bool lost_ = false;
   bool draining_ = false;
-  bool released_ = false;    // settled or handed back
-  bool handing_back_ = true; // a drain ends what runs; not once it settles
+  bool released_ = false;     // settled or handed back
+  bool handing_back_ = true;  // a drain ends what runs; not once it settles
   bool cancelling_ = false;
   bool at_rest_ = true;          // the session spends nothing more
   bool assume_charged_ = false;  // it cannot be known

@@ -18,7 +18,8 @@ class Backoff {
       : random_(random), first_(first), max_(max) {}
 
   absl::Duration Next() {
-    absl::Duration ceiling = std::min(max_, first_ * (int64_t{1} << doublings_));
+    absl::Duration ceiling =
+        std::min(max_, first_ * (int64_t{1} << doublings_));
     doublings_ = std::min(doublings_ + 1, 20);
     return ceiling * random_.Fraction();
   }

@@ -9,7 +9,8 @@ namespace midwatch {
 
 absl::Status Attempt::Stopped() const {
   if (lost_) return absl::AbortedError("the lease is lost");
-  if (parts_.term.over()) return absl::AbortedError("the worker's term is over");
+  if (parts_.term.over())
+    return absl::AbortedError("the worker's term is over");
   if (draining_ && handing_back_) return absl::CancelledError("draining");
   return absl::OkStatus();
 }
@@ -81,7 +82,7 @@ Async<absl::Status> Attempt::Store(bool all) {
     v1::AppendEventsRequest request;
     *request.mutable_token() = token();
     request.set_first_sequence(transcript_.stored());
-    request.set_first_message_seen(true);
+    request.set_first_message_seen(!phase_stored_);
     for (std::string& json : transcript_.NextBatch()) {
       request.add_events_json(std::move(json));
     }
@@ -89,7 +90,7 @@ Async<absl::Status> Attempt::Store(bool all) {
         co_await Ask(&SchedulerClient::AppendEvents, std::move(request));
     status = answer.status();
     if (!status.ok()) break;
-    phase_ = v1::ATTEMPT_PHASE_RUNNING;
+    phase_stored_ = true;
     size_t taken = transcript_.MarkStored(answer->stored_events());
     if (taken == 0) {
       status = absl::InternalError(absl::StrCat(
@@ -117,9 +118,9 @@ void Attempt::NewFeed() {
   EventPump::Sink sink = [this, number](absl::StatusOr<Event> event) {
     items_.Push(Fed{std::move(event), number});
   };
-  pump_ = std::make_shared<EventPump>(parts_.executor, parts_.agents,
-                                      parts_.random, session_id_,
-                                      std::move(sink));
+  pump_ =
+      std::make_shared<EventPump>(parts_.executor, parts_.agents, parts_.random,
+                                  session_id_, std::move(sink));
 }
 
 void Attempt::StopFeed() {
@@ -184,7 +185,8 @@ bool IsTransient(const absl::Status& status) {
 }
 
 absl::Duration FromProto(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+  return absl::Seconds(duration.seconds()) +
+         absl::Nanoseconds(duration.nanos());
 }
 
 }  // namespace midwatch

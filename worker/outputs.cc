@@ -9,6 +9,7 @@
 #include "absl/strings/strip.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "worker/attempt.h"
 #include "worker/output_path.h"
 
@@ -67,8 +68,7 @@ Async<absl::StatusOr<std::vector<RemoteFile>>> Attempt::ListOutputs() {
 Async<absl::StatusOr<v1::Output>> Attempt::StoreOutput(RemoteFile file) {
   while (true) {
     std::string scratch = parts_.artifacts.ScratchPath();
-    absl::Status status =
-        co_await parts_.agents.DownloadFile(file.id, scratch);
+    absl::Status status = co_await parts_.agents.DownloadFile(file.id, scratch);
     if (status.ok()) {
       CO_ASSIGN_OR_RETURN(ArtifactRef stored,
                           co_await parts_.artifacts.PutFile(scratch));
@@ -124,10 +124,8 @@ Async<absl::Status> Attempt::StoreFinalMessage(v1::Ending& ending) {
   }
   CO_ASSIGN_OR_RETURN(ArtifactRef stored,
                       co_await parts_.artifacts.PutBytes(whole));
-  size_t end = kFinalMessageBytesMax;
-  // Not inside a character.
-  while (end > 0 && (whole[end] & 0xC0) == 0x80) --end;
-  ending.set_final_message(whole.substr(0, end));
+  ending.set_final_message(
+      std::string(CutUtf8(whole, kFinalMessageBytesMax)));
   ending.set_final_message_sha256(stored.sha256);
   co_return absl::OkStatus();
 }

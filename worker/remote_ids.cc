@@ -24,8 +24,8 @@ Async<absl::StatusOr<std::string>> RemoteIds::Ensure(std::string account,
   Key key(std::move(account), std::move(name));
   if (auto it = known_.find(key); it != known_.end()) co_return it->second;
   if (auto it = finding_.find(key); it != finding_.end()) {
-    absl::AnyInvocable<void(Waiter)> start = [&waiters = it->second](
-                                                 Waiter waiter) {
+    absl::AnyInvocable<void(Waiter)> start = [&waiters =
+                                                  it->second](Waiter waiter) {
       waiters.push_back(std::move(waiter));
     };
     co_return co_await AwaitCallback<Result>(executor_, std::move(start));

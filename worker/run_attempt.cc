@@ -14,6 +14,7 @@ constexpr absl::Duration kTotalDefault = absl::Hours(4);
 constexpr absl::Duration kCancelLimit = absl::Minutes(2);
 // From an interrupt of our own to the session's rest.
 constexpr absl::Duration kRestLimit = absl::Seconds(30);
+constexpr absl::Duration kEchoAtDrain = absl::Seconds(2);
 // Sessions that one holder may begin and lose the first message of.
 constexpr int kRoundsMax = 10;
 
@@ -35,13 +36,13 @@ Attempt::Attempt(AttemptParts parts, v1::Lease lease)
       lease_(std::move(lease)),
       session_id_(lease_.session_id()),
       phase_(lease_.phase()),
+      phase_stored_(phase_ == v1::ATTEMPT_PHASE_RUNNING),
       transcript_(parts_.clock, lease_.stored_events()),
       items_(parts_.executor) {
   // Time counts from the grant, so for an adopter also before it came.
   absl::Duration before = absl::ZeroDuration();
   if (!session_id_.empty() && lease_.has_granted_at()) {
-    before = std::max(before, parts_.clock.Now() -
-                                  TimeOf(lease_.granted_at()));
+    before = std::max(before, parts_.clock.Now() - TimeOf(lease_.granted_at()));
   }
   started_ = parts_.clock.Steady() - before;
   last_event_ = parts_.clock.Steady();
@@ -90,8 +91,8 @@ Async<void> Attempt::Run() {
   if (verdict.ok()) status = co_await End(*std::move(verdict));
   if (absl::IsAborted(status)) {
     lost_ = true;
-    LogInfo("lease lost", {{"task", token().task_id()},
-                           {"attempt", token().attempt()}});
+    LogInfo("lease lost",
+            {{"task", token().task_id()}, {"attempt", token().attempt()}});
   } else if (!status.ok()) {
     if (!absl::IsCancelled(status)) {
       LogError("attempt handed back", {{"task", token().task_id()},
@@ -106,6 +107,11 @@ Async<void> Attempt::Run() {
 Async<void> Attempt::HandBack() {
   handing_back_ = false;
   // Best effort: the next holder reads from the service what is not stored.
+  // But a message that was just sent is worth a moment: who cannot see it must
+  // fence.
+  if (phase_ == v1::ATTEMPT_PHASE_RUNNING && pump_ != nullptr) {
+    (void)co_await WatchForMessages(1, kEchoAtDrain);
+  }
   absl::Status stored = co_await Store(/*all=*/true);
   if (absl::IsAborted(stored)) co_return;
   v1::HandBackRequest request;
@@ -135,12 +141,14 @@ Async<absl::StatusOr<Verdict>> Attempt::BringToVerdict() {
     // or the session is cleared and another is to be started.
     fresh_ = false;
   }
-  co_return absl::InternalError(absl::StrCat(
-      "the first message was lost with ", kRoundsMax, " sessions in a row"));
+  co_return absl::InternalError(absl::StrCat("the first message was lost with ",
+                                             kRoundsMax, " sessions in a row"));
 }
 
 // Takes in events until the session is done with all that was said to it.
 Async<absl::StatusOr<Verdict>> Attempt::Drive() {
+  // Said, and perhaps megabytes; a worker holds thousands of attempts.
+  lease_.mutable_spec()->clear_prompt();
   while (true) {
     CO_RETURN_IF_ERROR(Stopped());
     CO_ASSIGN_OR_RETURN(std::optional<Verdict> over, co_await SayMessages());
@@ -173,10 +181,9 @@ Async<absl::StatusOr<bool>> Attempt::GoesOn(const Verdict& verdict) {
   CO_ASSIGN_OR_RETURN(v1::AdviseResponse advice,
                       co_await TakeAdvice(failure, /*session_idle=*/true));
   if (advice.action() == v1::AdviseResponse::ACTION_NUDGE) {
-    // A nudge that was said already brought us here again.
-    v1::Say& say = outbox_[advice.say().number()];
-    if (say.said()) co_return false;
-    say = advice.say();
+    // One that an earlier holder said brought us here: the next advice, which
+    // counts one failure more, is another.
+    outbox_.try_emplace(advice.say().number(), advice.say());
     co_return true;
   }
   co_return advice.action() == v1::AdviseResponse::ACTION_RETRY;
@@ -192,8 +199,7 @@ Async<Attempt::Step> Attempt::MendFeed() {
   }
   if (!again) {
     Verdict verdict;
-    verdict.kind =
-        deleted ? v1::Ending::KIND_DELETED : v1::Ending::KIND_BROKEN;
+    verdict.kind = deleted ? v1::Ending::KIND_DELETED : v1::Ending::KIND_BROKEN;
     verdict.failure = std::move(failure);
     at_rest_ = deleted;
     co_return verdict;

@@ -67,9 +67,9 @@ Async<absl::Status> Attempt::End(Verdict verdict) {
   FaultPoint("worker.outputs.after");
 
   // Late, since cancel may come while outputs are collected.
-  ending.set_finished_before_interrupt(
-      cancelling_ && verdict.stop_reason == "end_turn" && state.idle &&
-      !state.idle->interrupted);
+  ending.set_finished_before_interrupt(cancelling_ &&
+                                       verdict.stop_reason == "end_turn" &&
+                                       state.idle && !state.idle->interrupted);
   handing_back_ = false;
   v1::SettleRequest request;
   *request.mutable_token() = token();

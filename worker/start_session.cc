@@ -89,8 +89,8 @@ Async<absl::StatusOr<SessionSpec>> Attempt::PrepareSession() {
     std::string key = AgentKey(definition);
     RemoteIds::Make make = [&] { return MakeAgent(agents, definition); };
     CO_ASSIGN_OR_RETURN(spec.agent.id,
-                        co_await parts_.remote_ids.Ensure(
-                            lease_.account(), key, std::move(make)));
+                        co_await parts_.remote_ids.Ensure(lease_.account(), key,
+                                                          std::move(make)));
     made_of_.emplace_back(std::move(key), spec.agent.id);
   }
   if (lease_.spec().environment().has_environment_id()) {
@@ -101,8 +101,8 @@ Async<absl::StatusOr<SessionSpec>> Attempt::PrepareSession() {
     std::string key = EnvironmentKey(definition);
     RemoteIds::Make make = [&] { return agents.CreateEnvironment(definition); };
     CO_ASSIGN_OR_RETURN(spec.environment_id,
-                        co_await parts_.remote_ids.Ensure(
-                            lease_.account(), key, std::move(make)));
+                        co_await parts_.remote_ids.Ensure(lease_.account(), key,
+                                                          std::move(make)));
     made_of_.emplace_back(std::move(key), spec.environment_id);
   }
   for (const v1::Input& input : lease_.inputs()) {

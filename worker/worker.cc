@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "worker/attempt.h"
 
 namespace midwatch {
@@ -37,9 +38,11 @@ struct Worker::Impl {
   // ---- Being alive to the scheduler ----
 
   Async<void> Serve();
-  Async<void> Register();
+  // Begins a term, or makes the scheduler know the one that is under way.
+  Async<absl::Status> Register();
   // Renews until the term is over.
   Async<void> KeepTerm();
+  Async<absl::Status> Renew();
   void Lapse(const char* why);
 
   // ---- Grants and notices ----
@@ -59,6 +62,7 @@ struct Worker::Impl {
   WorkerTerm term;
   RemoteIds remote_ids;
   Archiver archiver;
+  std::string incarnation;
   int64_t worker_id = 0;
   std::string cluster;
   absl::Duration renew_every;
@@ -71,7 +75,16 @@ struct Worker::Impl {
 
 Async<void> Worker::Impl::Serve() {
   while (!draining) {
-    co_await Register();
+    incarnation = parts.random.Hex(16);
+    Backoff backoff(parts.random, kFirstBackoff, kBackoffMax);
+    while (!draining && term.over()) {
+      absl::Status registered = co_await Register();
+      if (registered.ok()) continue;
+      if (!IsTransient(registered)) {
+        LogWarning("cannot register", {{"why", registered.ToString()}});
+      }
+      co_await Sleep(parts.executor, backoff.Next());
+    }
     if (draining) break;
     ++generation;
     Spawn(parts.executor, ReadLeases(*this, generation));
@@ -79,64 +92,69 @@ Async<void> Worker::Impl::Serve() {
   }
 }
 
-Async<void> Worker::Impl::Register() {
+Async<absl::Status> Worker::Impl::Register() {
+  const std::string mine = incarnation;
   v1::RegisterWorkerRequest request;
-  request.set_incarnation(parts.random.Hex(16));
+  request.set_incarnation(mine);
   request.set_description(options.description);
   request.set_capacity(options.capacity);
   for (const auto& [name, client] : parts.accounts) request.add_accounts(name);
-  Backoff backoff(parts.random, kFirstBackoff, kBackoffMax);
-  while (!draining) {
-    absl::Duration mark = term.Mark();
-    v1::RegisterWorkerRequest copy = request;
-    absl::StatusOr<v1::RegisterWorkerResponse> answer =
-        co_await parts.scheduler.RegisterWorker(std::move(copy));
-    if (answer.ok()) {
-      worker_id = answer->worker_id();
-      cluster = answer->cluster();
-      renew_every =
-          std::max(FromProto(answer->renew_every()), kRenewEveryMin);
-      term.Extend(mark, FromProto(answer->term()));
-      if (!term.over()) {
-        LogInfo("registered", {{"worker", worker_id}});
-        co_return;
-      }
-    } else if (!IsTransient(answer.status())) {
-      LogWarning("cannot register", {{"why", answer.status().ToString()}});
-    }
-    co_await Sleep(parts.executor, backoff.Next());
+  absl::Duration mark = term.Mark();
+  CO_ASSIGN_OR_RETURN(
+      v1::RegisterWorkerResponse answer,
+      co_await parts.scheduler.RegisterWorker(std::move(request)));
+  if (mine != incarnation) co_return absl::AbortedError("of an older term");
+  if (answer.worker_id() != worker_id) {
+    // What was held under another id is lost.
+    for (auto& [key, attempt] : attempts) attempt->Revoke();
   }
+  worker_id = answer.worker_id();
+  cluster = answer.cluster();
+  renew_every = std::max(FromProto(answer.renew_every()), kRenewEveryMin);
+  term.Extend(mark, FromProto(answer.term()));
+  LogInfo("registered", {{"worker", worker_id}});
+  co_return absl::OkStatus();
 }
 
 Async<void> Worker::Impl::KeepTerm() {
   while (true) {
     co_await Sleep(parts.executor, renew_every);
-    absl::StatusOr<v1::RenewWorkerResponse> answer;
     Backoff backoff(parts.random, kFirstBackoff, kBackoffMax);
-    do {
+    while (true) {
       if (term.over()) {
         Lapse("the scheduler could not be reached in time");
         co_return;
       }
-      absl::Duration mark = term.Mark();
-      v1::RenewWorkerRequest request;
-      request.set_worker_id(worker_id);
-      answer = co_await parts.scheduler.RenewWorker(std::move(request));
-      if (answer.ok()) {
-        term.Extend(mark, FromProto(answer->term()));
-      } else if (!IsTransient(answer.status())) {
+      absl::Status renewed = co_await Renew();
+      if (renewed.ok()) break;
+      if (!IsTransient(renewed)) {
         Lapse("the scheduler does not know the worker");
         co_return;
-      } else {
-        co_await Sleep(parts.executor, backoff.Next());
       }
-    } while (!answer.ok());
+      co_await Sleep(parts.executor, backoff.Next());
+    }
   }
 }
 
+Async<absl::Status> Worker::Impl::Renew() {
+  absl::Duration mark = term.Mark();
+  v1::RenewWorkerRequest request;
+  request.set_worker_id(worker_id);
+  absl::StatusOr<v1::RenewWorkerResponse> answer =
+      co_await parts.scheduler.RenewWorker(std::move(request));
+  if (answer.ok()) term.Extend(mark, FromProto(answer->term()));
+  // A scheduler that has just started knows a worker by its leases alone, which
+  // are good for a full term, until it registers again.
+  if (absl::IsNotFound(answer.status()) && !term.over()) {
+    co_return co_await Register();
+  }
+  co_return answer.status();
+}
+
 void Worker::Impl::Lapse(const char* why) {
-  LogWarning("term over; dropping all attempts",
-             {{"worker", worker_id}, {"attempts", attempts.size()}, {"why", why}});
+  LogWarning(
+      "term over; dropping all attempts",
+      {{"worker", worker_id}, {"attempts", attempts.size()}, {"why", why}});
   term.End();
   ++generation;
   if (leases != nullptr) std::exchange(leases, nullptr)->Close();
@@ -154,6 +172,7 @@ Async<void> Worker::Impl::ReadLeases(Impl& self, int generation) {
     absl::StatusOr<std::unique_ptr<LeaseStream>> opened =
         co_await self.parts.scheduler.StreamLeases(std::move(request));
     if (generation != self.generation || self.draining) break;
+    bool unknown = absl::IsNotFound(opened.status());
     if (opened.ok()) {
       std::unique_ptr<LeaseStream> stream = *std::move(opened);
       self.leases = stream.get();
@@ -162,12 +181,17 @@ Async<void> Worker::Impl::ReadLeases(Impl& self, int generation) {
             co_await stream->Next();
         // Of an older term: its grants are void.
         if (generation != self.generation) co_return;
-        if (!response.ok()) break;
+        if (!response.ok()) {
+          unknown = absl::IsNotFound(response.status());
+          break;
+        }
         backoff.Reset();
         self.Handle(*response);
       }
       self.leases = nullptr;
     }
+    // Sooner than KeepTerm would: until then nothing is granted.
+    if (unknown && !self.term.over()) (void)co_await self.Renew();
     // KeepTerm notices by itself that the term is over.
     co_await Sleep(self.parts.executor, backoff.Next());
   }
@@ -211,11 +235,10 @@ void Worker::Impl::Take(const v1::Lease& lease) {
                       {"attempt", token.attempt()},
                       {"epoch", token.epoch()},
                       {"session", lease.session_id()}});
-  AttemptParts attempt_parts{
-      parts.executor,  parts.clock,      parts.random,
-      parts.scheduler, parts.artifacts,  *account->second,
-      remote_ids,      archiver,         term,
-      cluster};
+  AttemptParts attempt_parts{parts.executor,  parts.clock,     parts.random,
+                             parts.scheduler, parts.artifacts, *account->second,
+                             remote_ids,      archiver,        term,
+                             cluster};
   auto attempt = std::make_shared<Attempt>(std::move(attempt_parts), lease);
   attempts[KeyOf(token)] = attempt;
   Spawn(parts.executor, RunAttempt(*this, std::move(attempt)));

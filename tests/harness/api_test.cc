@@ -141,10 +141,10 @@ TEST_F(HarnessTest, WhatThisServerLacksIsRefused) {
 }
 
 TEST_F(HarnessTest, AgentsHaveVersions) {
-  Reply created = client_.Post(
-      "/v1/agents", {{"name", "a"},
-                     {"model", {{"id", "runbook"}}},
-                     {"metadata", {{"k", "1"}, {"gone", "x"}}}});
+  Reply created =
+      client_.Post("/v1/agents", {{"name", "a"},
+                                  {"model", {{"id", "runbook"}}},
+                                  {"metadata", {{"k", "1"}, {"gone", "x"}}}});
   ASSERT_EQ(created.status, 200) << created.text;
   std::string path = "/v1/agents/" + StringMember(created.body, "id");
   EXPECT_EQ(created.body["version"], 1);
@@ -153,10 +153,10 @@ TEST_F(HarnessTest, AgentsHaveVersions) {
 
   EXPECT_EQ(client_.Post(path, {{"name", "a"}}).body["version"], 1)
       << "nothing changed";
-  Reply updated = client_.Post(
-      path, {{"version", 1},
-             {"name", "b"},
-             {"metadata", {{"gone", nullptr}, {"new", "y"}}}});
+  Reply updated =
+      client_.Post(path, {{"version", 1},
+                          {"name", "b"},
+                          {"metadata", {{"gone", nullptr}, {"new", "y"}}}});
   EXPECT_EQ(updated.body["version"], 2);
   Json metadata = {{"k", "1"}, {"new", "y"}};
   EXPECT_EQ(updated.body["metadata"], metadata);
@@ -248,9 +248,9 @@ TEST_F(HarnessTest, SessionListsPageBothWays) {
   ExpectError(client_.Get("/v1/sessions?order=asc&page=" +
                           first.body["next_page"].get<std::string>()),
               400, "invalid_request_error");
-  for (const char* bad : {"limit=0", "limit=x", "limit=101", "page=x",
-                          "order=up", "created_at[gt]=yesterday",
-                          "statuses[]=odd", "agent_version=1"}) {
+  for (const char* bad :
+       {"limit=0", "limit=x", "limit=101", "page=x", "order=up",
+        "created_at[gt]=yesterday", "statuses[]=odd", "agent_version=1"}) {
     EXPECT_EQ(client_.Get(absl::StrCat("/v1/sessions?", bad)).status, 400)
         << bad;
   }
@@ -320,9 +320,9 @@ TEST_F(HarnessTest, QueuedEventsAreLastAndHaveNoTime) {
     std::vector<Json> paged;
     std::string cursor;
     do {
-      Reply page = client_.Get(
-          Path(session, absl::StrCat("/events?limit=1&order=", order,
-                                     "&page=", cursor)));
+      Reply page = client_.Get(Path(
+          session,
+          absl::StrCat("/events?limit=1&order=", order, "&page=", cursor)));
       for (const Json& event : page.body["data"]) paged.push_back(event);
       cursor = StringMember(page.body, "next_page");
     } while (!cursor.empty());
@@ -427,11 +427,12 @@ TEST_F(FilesTest, UploadsMayExpire) {
   Reply uploaded = Upload("x", "y", kPart);
   ASSERT_EQ(uploaded.status, 200) << uploaded.text;
   EXPECT_TRUE(uploaded.body["expires_at"].is_string());
-  EXPECT_EQ(Upload("x", "y", absl::StrReplaceAll(kPart, {{"3600", "1"}})).status,
-            400);
-  EXPECT_EQ(Upload("x", "y", absl::StrReplaceAll(kPart, {{"expires", "e"}}))
-                .status,
-            400);
+  EXPECT_EQ(
+      Upload("x", "y", absl::StrReplaceAll(kPart, {{"3600", "1"}})).status,
+      400);
+  EXPECT_EQ(
+      Upload("x", "y", absl::StrReplaceAll(kPart, {{"expires", "e"}})).status,
+      400);
 }
 
 TEST_F(FilesTest, BadUploads) {
@@ -454,11 +455,10 @@ TEST_F(FilesTest, FilesAreMountedReadOnlyAsCopies) {
   while (content.size() < 3 << 20) content += random.Hex(32) + "\r\n--";
   std::string id = StringMember(Upload("big", content).body, "id");
   std::string session = NewSession(
-      {{"resources",
-        Json::array({{{"type", "file"}, {"file_id", id}},
-                     {{"type", "file"},
-                      {"file_id", id},
-                      {"mount_path", "/sub/dir/big"}}})}});
+      {{"resources", Json::array({{{"type", "file"}, {"file_id", id}},
+                                  {{"type", "file"},
+                                   {"file_id", id},
+                                   {"mount_path", "/sub/dir/big"}}})}});
   Json resources = client_.Get(Path(session, "/resources")).body["data"];
   ASSERT_EQ(resources.size(), 2u);
   EXPECT_EQ(StringMember(resources[0], "mount_path"),
@@ -471,8 +471,8 @@ TEST_F(FilesTest, FilesAreMountedReadOnlyAsCopies) {
 
   std::vector<Json> events = RunTurn(
       session,
-      Block(absl::StrCat("cd /mnt/session/uploads; wc -c < ", id,
-                         "; cmp ", id, " sub/dir/big && echo same; "
+      Block(absl::StrCat("cd /mnt/session/uploads; wc -c < ", id, "; cmp ", id,
+                         " sub/dir/big && echo same; "
                          "echo x 2>/dev/null >> sub/dir/big || echo read-only; "
                          "rm -f sub/dir/big 2>/dev/null || echo kept")));
   EXPECT_EQ(StringMember(events[7]["content"][0], "text"),
@@ -493,16 +493,16 @@ TEST_F(FilesTest, OutputsBecomeFilesBeforeTheSessionIsIdle) {
   std::string session = NewSession();
   std::vector<Json> events = RunTurn(
       session,
-          Block("cd /mnt/session/outputs; mkdir -p a/b; echo one > one.txt; "
-                "printf '\\0\\1' > a/b/two.bin; ln -s /etc/passwd link; "
-                "mkfifo pipe; echo secret > a/closed; chmod 0 a/closed"));
+      Block("cd /mnt/session/outputs; mkdir -p a/b; echo one > one.txt; "
+            "printf '\\0\\1' > a/b/two.bin; ln -s /etc/passwd link; "
+            "mkfifo pipe; echo secret > a/closed; chmod 0 a/closed"));
   EXPECT_EQ(StringMember(events[7]["content"][0], "text"), "");
   EXPECT_THAT(TypesOf(events), Not(Contains("session.error")))
       << Dump(Json(events));
   auto list = [&] {
     std::map<std::string, Json> files;
-    for (const Json& file :
-         client_.Get("/v1/files?scope_id=" + session).body["data"]) {
+    Reply reply = client_.Get("/v1/files?scope_id=" + session);
+    for (const Json& file : reply.body["data"]) {
       files[StringMember(file, "filename")] = file;
     }
     return files;

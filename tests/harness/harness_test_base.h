@@ -114,8 +114,7 @@ class Client {
 // An open event stream of a session.
 class EventReader {
  public:
-  EventReader(Client& client, const std::string& session_id)
-      : client_(client) {
+  EventReader(Client& client, const std::string& session_id) : client_(client) {
     HttpRequest request = client.Request(
         "GET", absl::StrCat("/v1/sessions/", session_id, "/events/stream"));
     auto open = [&] { return client_.transport().OpenStream(request); };

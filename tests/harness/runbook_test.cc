@@ -33,30 +33,38 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::ValuesIn<ParseCase>({
         {"NoBlock", "just text", {}},
         {"OneBlock", "do\n```bash\nls\n```\nthen", {"ls\n"}},
-        {"ThreeNames", "```bash\na\n```\n```sh\nb\n```\n```shell\nc\n```",
+        {"ThreeNames",
+         "```bash\na\n```\n```sh\nb\n```\n```shell\nc\n```",
          {"a\n", "b\n", "c\n"}},
         {"OtherLanguages", "```python\nx\n```\n```\ny\n```", {}},
         {"NameWithMore", "```bash title=\"x\"\na\n```", {"a\n"}},
         {"NameIsCaseless", "``` BASH\na\n```", {"a\n"}},
         {"Bashful", "```bashful\na\n```", {}},
         {"Tildes", "~~~sh\na\n~~~", {"a\n"}},
-        {"TildesAroundBackticks", "~~~sh\necho '```'\n```\n~~~",
+        {"TildesAroundBackticks",
+         "~~~sh\necho '```'\n```\n~~~",
          {"echo '```'\n```\n"}},
         {"LongerFence", "````bash\na\n```\nb\n````", {"a\n```\nb\n"}},
         {"ClosedByLonger", "```bash\na\n`````\nb", {"a\n"}},
         {"ShortFenceIsNone", "``bash\na\n``", {}},
         {"NotClosed", "```bash\na\nb", {"a\nb\n"}},
         {"Empty", "```bash\n```", {""}},
-        {"IndentedInAList", "1. do\n   ```bash\n   a\n     b\n   ```",
+        {"IndentedInAList",
+         "1. do\n   ```bash\n   a\n     b\n   ```",
          {"a\n  b\n"}},
         {"FourSpacesAreCode", "    ```bash\n    a\n    ```", {}},
         {"InlineCode", "```bash`` `\na", {}},
         {"WindowsLines", "```bash\r\na\r\n```\r\n", {"a\n"}},
-        {"Directive", "runbook: continue-on-error\n```sh\na\n```", {"a\n"},
+        {"Directive",
+         "runbook: continue-on-error\n```sh\na\n```",
+         {"a\n"},
          true},
-        {"DirectiveAfter", "```sh\na\n```\n  runbook: continue-on-error  ",
-         {"a\n"}, true},
-        {"DirectiveInABlock", "```sh\nrunbook: continue-on-error\n```",
+        {"DirectiveAfter",
+         "```sh\na\n```\n  runbook: continue-on-error  ",
+         {"a\n"},
+         true},
+        {"DirectiveInABlock",
+         "```sh\nrunbook: continue-on-error\n```",
          {"runbook: continue-on-error\n"}},
     }),
     [](const auto& c) { return std::string(c.param.name); });
@@ -104,9 +112,10 @@ TEST(NextRunbookStepTest, RunsBlocksInTurnAndReports) {
   AddCall(request, "two\n", false);
   step = NextRunbookStep(request);
   EXPECT_TRUE(step.tools.empty());
-  EXPECT_EQ(step.message,
-            "two\n\nRan 2 of 2 blocks.\n\n1. exit status 0\n2. exit status 0\n\n"
-            "Output of the last block:\ntwo\n");
+  EXPECT_EQ(
+      step.message,
+      "two\n\nRan 2 of 2 blocks.\n\n1. exit status 0\n2. exit status 0\n\n"
+      "Output of the last block:\ntwo\n");
 }
 
 TEST(NextRunbookStepTest, StopsAtTheFirstFailure) {

@@ -9,14 +9,13 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
-#include <set>
-#include <sstream>
+#include <optional>
 #include <string>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/real_executor.h"
+#include "harness/tools.h"
+#include "tests/harness/processes.h"
 #include "tests/testing/coro_test.h"
 #include "tests/testing/status_matchers.h"
 
@@ -27,20 +26,6 @@ namespace fs = std::filesystem;
 using ::midwatch::testing::RunCoro;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-// How many processes of this machine have `marker` in their command line.
-int ProcessesWith(const std::string& marker) {
-  int count = 0;
-  for (const auto& entry : fs::directory_iterator("/proc")) {
-    int pid;
-    if (!absl::SimpleAtoi(entry.path().filename().string(), &pid)) continue;
-    std::ifstream file(entry.path() / "cmdline");
-    std::stringstream text;
-    text << file.rdbuf();
-    if (absl::StrContains(text.str(), marker)) ++count;
-  }
-  return count;
-}
 
 // One shell in a session's directory, driven from the test's thread.
 class ShellTest : public ::testing::Test {
@@ -142,8 +127,9 @@ TEST_F(ShellTest, TimeoutKillsTheWholeProcessTree) {
 
 TEST_F(ShellTest, BackgroundProcessesDieWithTheShell) {
   const std::string marker = absl::StrCat("32", getpid(), "7");
-  Run(absl::StrCat("setsid sleep ", marker,
-                   " & until [ \"$(cat /proc/$!/comm)\" = sleep ]; do :; done"));
+  Run(absl::StrCat(
+      "setsid sleep ", marker,
+      " & until [ \"$(cat /proc/$!/comm)\" = sleep ]; do :; done"));
   EXPECT_EQ(ProcessesWith(marker), 1);
   Close();
   EXPECT_EQ(ProcessesWith(marker), 0);
@@ -178,8 +164,43 @@ TEST_F(ShellTest, BytesAreKeptAsTheyAre) {
 
 TEST_F(ShellTest, LongCommandsArrive) {
   std::string text(300'000, 'x');
-  EXPECT_EQ(Run(absl::StrCat("a='", text, "'; echo ${#a}")).output,
-            "300000\n");
+  EXPECT_EQ(Run(absl::StrCat("a='", text, "'; echo ${#a}")).output, "300000\n");
+}
+
+// The tools read and write are commands too.
+
+class FileToolsTest : public ShellTest {
+ protected:
+  ToolOutcome Call(const std::string& name, const Json& input) {
+    absl::StatusOr<ToolPlan> plan = PlanTool(name, input, absl::Seconds(20));
+    EXPECT_OK(plan);
+    return OutcomeOf(name, input, *plan, Run(plan->command));
+  }
+};
+
+TEST_F(FileToolsTest, WriteAndRead) {
+  Json write = {{"file_path", "new dir/it's"}, {"content", "1\n2\n$(3)\n%d"}};
+  ToolOutcome outcome = Call("write", write);
+  EXPECT_FALSE(outcome.is_error) << outcome.text;
+  EXPECT_EQ(outcome.text, "Wrote 11 bytes to new dir/it's");
+  Json read = {{"file_path", "/workspace/new dir/it's"}};
+  EXPECT_EQ(Call("read", read).text, "1\n2\n$(3)\n%d");
+  read["view_range"] = {2, 3};
+  EXPECT_EQ(Call("read", read).text, "2\n$(3)\n");
+  read["view_range"] = {3, -1};
+  EXPECT_EQ(Call("read", read).text, "$(3)\n%d");
+}
+
+TEST_F(FileToolsTest, FailuresAreTold) {
+  ToolOutcome outcome = Call("read", {{"file_path", "none"}});
+  EXPECT_TRUE(outcome.is_error);
+  EXPECT_THAT(outcome.text, HasSubstr("No such file"));
+  EXPECT_TRUE(Call("read", {{"file_path", "/workspace"}}).is_error);
+  EXPECT_TRUE(
+      Call("write", {{"file_path", "/usr/x"}, {"content", ""}}).is_error);
+  Run("head -c 300000 /dev/zero > big");
+  EXPECT_THAT(Call("read", {{"file_path", "big"}}).text,
+              HasSubstr("larger than"));
 }
 
 // The sandbox.
@@ -196,16 +217,16 @@ TEST_F(ShellTest, NothingOutsideCanBeRead) {
   std::ofstream(root_ + "/secret") << "secret";
   chmod((root_ + "/secret").c_str(), 0644);
   EXPECT_NE(Run(absl::StrCat("cat ", root_, "/secret")).exit_status, 0);
-  for (const char* path : {"/etc/shadow", "/root", "/home", "/work", "/var",
-                           "/sys", "/run"}) {
+  for (const char* path :
+       {"/etc/shadow", "/root", "/home", "/work", "/var", "/sys", "/run"}) {
     EXPECT_NE(Run(absl::StrCat("ls ", path)).exit_status, 0) << path;
   }
   EXPECT_THAT(Run("ls /tmp").output, "");
 }
 
 TEST_F(ShellTest, OnlyTheSessionsDirectoriesCanBeWritten) {
-  for (const char* dir : {"/", "/usr", "/etc", "/mnt", "/mnt/session",
-                          "/mnt/session/uploads"}) {
+  for (const char* dir :
+       {"/", "/usr", "/etc", "/mnt", "/mnt/session", "/mnt/session/uploads"}) {
     EXPECT_NE(Run(absl::StrCat("touch ", dir, "/x")).exit_status, 0) << dir;
   }
   for (const char* dir :

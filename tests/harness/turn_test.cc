@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "tests/harness/harness_test_base.h"
+#include "tests/harness/processes.h"
 
 namespace midwatch::harness {
 namespace {
@@ -79,8 +80,8 @@ TEST_F(HarnessTest, InitialEventsStartTheSession) {
 
 TEST_F(HarnessTest, AFailingBlockIsAnErrorAndStopsTheRunbook) {
   std::string session = NewSession();
-  std::vector<Json> events = RunTurn(
-      session, Block("echo out; exit 3") + Block("echo never"));
+  std::vector<Json> events =
+      RunTurn(session, Block("echo out; exit 3") + Block("echo never"));
   auto result = std::find_if(events.begin(), events.end(), [](const Json& e) {
     return StringMember(e, "type") == "agent.tool_result";
   });
@@ -136,11 +137,10 @@ TEST_F(HarnessTest, AnInterruptKillsTheCommandAndOvertakesTheQueue) {
   EXPECT_EQ(StopReason(events), "end_turn");
   std::vector<std::string> types = TypesOf(events);
   // The interrupt is processed, the tool answered, the message still waits.
-  EXPECT_THAT(
-      std::vector<std::string>(types.end() - 5, types.end()),
-      ElementsAre("user.interrupt", "agent.tool_result",
-                  "session.thread_status_idle", "session.usage",
-                  "session.status_idle"));
+  EXPECT_THAT(std::vector<std::string>(types.end() - 5, types.end()),
+              ElementsAre("user.interrupt", "agent.tool_result",
+                          "session.thread_status_idle", "session.usage",
+                          "session.status_idle"));
   EXPECT_THAT(FinalText(reader.Until("session.status_idle")),
               HasSubstr("next"));
   // Without a turn there is nothing to end.
@@ -158,9 +158,9 @@ TEST_F(HarnessTest, ABudgetPausesAndARaiseResumes) {
   Say(session, Block("echo 1") + Block("echo 2") + Block("echo 3"));
   std::vector<Json> events = reader.Until("session.status_idle");
   EXPECT_EQ(StopReason(events), "budget_reached");
-  EXPECT_EQ(StringMember(events[events.size() - 2]["usage"]["list_cost"],
-                         "amount"),
-            "2");
+  EXPECT_EQ(
+      StringMember(events[events.size() - 2]["usage"]["list_cost"], "amount"),
+      "2");
 
   Reply refused = Say(session, "more");
   EXPECT_EQ(refused.status, 400);
@@ -209,8 +209,7 @@ TEST_F(HarnessTest, ARunningSessionIsNeitherArchivedNorDeleted) {
   EXPECT_EQ(client_.Post(Path(session, "/archive")).status, 200);
 
   EXPECT_EQ(client_.Delete(Path(session)).status, 200);
-  EXPECT_EQ(TypesOf(reader.Until("session.deleted")).back(),
-            "session.deleted");
+  EXPECT_EQ(TypesOf(reader.Until("session.deleted")).back(), "session.deleted");
   EXPECT_TRUE(reader.Next().is_null());
   EXPECT_EQ(client_.Get(Path(session)).status, 404);
   EXPECT_EQ(client_.Delete(Path(session)).status, 404);
@@ -221,9 +220,9 @@ TEST_F(HarnessTest, AToolCallThatTakesTooLongIsKilled) {
   options_.tool_timeout = absl::Seconds(1);
   StartHarness();
   std::string session = NewSession();
-  std::vector<Json> events = RunTurn(
-      session, "runbook: continue-on-error\n" + Block("sleep 600") +
-                   Block("echo a fresh shell"));
+  std::vector<Json> events =
+      RunTurn(session, "runbook: continue-on-error\n" + Block("sleep 600") +
+                           Block("echo a fresh shell"));
   EXPECT_THAT(FinalText(events), HasSubstr("1. timed out after 1s"));
   EXPECT_THAT(FinalText(events), HasSubstr("a fresh shell"));
 }
@@ -248,8 +247,7 @@ TEST_F(HarnessTest, ShellsAreBoundedAndTurnsWait) {
   // One that waits can be interrupted.
   Json interrupt = Events({Json{{"type", "user.interrupt"}}});
   client_.Post(Path(second, "/events"), interrupt);
-  EXPECT_EQ(StopReason(second_reader.Until("session.status_idle")),
-            "end_turn");
+  EXPECT_EQ(StopReason(second_reader.Until("session.status_idle")), "end_turn");
   client_.Post(Path(first, "/events"), interrupt);
   first_reader.Until("session.status_idle");
   EXPECT_THAT(FinalText(third_reader.Until("session.status_idle")),
@@ -259,16 +257,12 @@ TEST_F(HarnessTest, ShellsAreBoundedAndTurnsWait) {
 TEST_F(HarnessTest, AnIdleSessionHasNoProcess) {
   std::string session = NewSession();
   const std::string marker = absl::StrCat("33", getpid(), "7");
-  RunTurn(session, Block(absl::StrCat("setsid sleep ", marker, " &")));
-  std::string command = absl::StrCat("grep -la '", marker,
-                                     "' /proc/[0-9]*/cmdline 2>/dev/null | "
-                                     "grep -v self | wc -l");
-  FILE* pipe = popen(command.c_str(), "r");
-  int count = -1;
-  ASSERT_EQ(fscanf(pipe, "%d", &count), 1);
-  pclose(pipe);
-  // The shell of popen and grep name it; the sleep is gone.
-  EXPECT_LE(count, 2);
+  RunTurn(session, Block(absl::StrCat(
+                       "setsid sleep ", marker,
+                       " & until [ \"$(cat /proc/$!/comm)\" = sleep ]; do :; "
+                       "done; echo up")));
+  EXPECT_EQ(ProcessesWith(marker), 0);
+  EXPECT_EQ(ProcessesWith(options_.data_dir + "/sessions/" + session), 0);
 }
 
 }  // namespace

@@ -158,5 +158,23 @@ TEST(DescribeEndingTest, IsOneBoundedLine) {
   EXPECT_EQ(text.substr(0, 38), "not started: create_session 400: a b" "xx");
 }
 
+// Half a character at the end made lists of tasks unreadable to clients.
+TEST(DescribeEndingTest, IsNotCutWithinACharacter) {
+  v1::Ending ending;
+  ending.set_kind(v1::Ending::KIND_BROKEN);
+  for (const char* character : {"\u00e9", "\u65e5", "\U0001f319"}) {
+    for (int shift = 0; shift < 4; ++shift) {
+      std::string message(static_cast<size_t>(shift), 'x');
+      while (message.size() < 1000) message += character;
+      ending.mutable_failure()->set_message(message);
+      std::string text = DescribeEnding(ending);
+      EXPECT_LE(text.size(), 500u);
+      EXPECT_GT(text.size(), 490u);
+      std::string last(character);
+      EXPECT_EQ(text.substr(text.size() - last.size()), last);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace midwatch

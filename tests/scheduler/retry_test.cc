@@ -126,6 +126,18 @@ TEST(DecideTest, CancelWinsOverEveryEnding) {
   }
 }
 
+TEST(DecideTest, RetryAfterIsKeptForADayAtMost) {
+  v1::Ending ending = EndingOf(v1::FAILURE_CLASS_SERVICE);
+  ending.mutable_failure()->mutable_retry_after()->set_seconds(INT64_MAX);
+  EXPECT_EQ(Decide(OneStart(), ending, 1.0).delay, absl::Hours(24));
+}
+
+TEST(DecideTest, ANegativeCostIsNone) {
+  v1::Ending ending = EndingOf(v1::FAILURE_CLASS_TASK);
+  ending.set_list_cost_usd_micros(-5'000'000);
+  EXPECT_EQ(Decide(OneStart(), ending, 1.0).charged, 0);
+}
+
 TEST(DecideTest, RetryAfterIsKept) {
   v1::Ending ending = EndingOf(v1::FAILURE_CLASS_SERVICE);
   ending.mutable_failure()->mutable_retry_after()->set_seconds(90);

@@ -36,9 +36,17 @@ struct Plan {
     lost_create = pick(1, 100);
     lost_answer_of_send = pick(1, 100);
     lost_send = lost_answer_of_send + pick(1, 60);
+    // On its way for longer than anybody waits for it: it arrives when its
+    // sender has begun to doubt, or when another has taken over.
+    late_send = lost_send + pick(1, 30);
+    late_by = pick(31, 90);
+    // Longer than a term: what it held back is said on a lost lease.
+    cut_from = pick(5, 120);
+    cut_to = cut_from + pick(31, 60);
   }
   int scheduler_down, scheduler_up, worker_down, worker_up, stall_from,
-      stall_to, lost_create, lost_answer_of_send, lost_send;
+      stall_to, lost_create, lost_answer_of_send, lost_send, late_send, late_by,
+      cut_from, cut_to;
 };
 
 // Turns of 5 to 60 seconds, 1 to 30 cents, by the world's own dice.
@@ -65,6 +73,9 @@ FakeFault FaultOf(World& world, const Plan& plan, const FakeCall& call) {
     } else if (call.number == plan.lost_send) {
       fault.kind = FakeFault::Kind::kLoseRequest;
       ++world.counts.lost_sends;
+    } else if (call.number == plan.late_send) {
+      fault.request_delay = absl::Seconds(plan.late_by);
+      ++world.counts.late_sends;
     }
   }
   return fault;
@@ -87,6 +98,8 @@ std::string RunNight(uint64_t seed) {
   world.service->hooks.on_call = [&](const FakeCall& call) {
     return FaultOf(world, plan, call);
   };
+  world.lost_answers = 0.01;
+  world.doubled_calls = 0.04;
   world.StartScheduler();
   world.SubmitBatch(kTasks);
   world.StartWorker("w1", 15);
@@ -100,6 +113,8 @@ std::string RunNight(uint64_t seed) {
     if (second == plan.worker_up) world.StartWorker("w1", 15);
     if (second == plan.stall_from) world.StallWorker("w2", true);
     if (second == plan.stall_to) world.StallWorker("w2", false);
+    if (second == plan.cut_from) world.CutWorker("w1", true);
+    if (second == plan.cut_to) world.CutWorker("w1", false);
     if (second > 250 && world.Batch().state == v1::BATCH_STATE_DONE) break;
   }
   world.time.Advance(absl::Minutes(2));  // archives and other afterthoughts
@@ -110,6 +125,10 @@ std::string RunNight(uint64_t seed) {
   EXPECT_EQ(world.counts.stalls, 1);
   EXPECT_EQ(world.counts.lost_creates, 1);
   EXPECT_EQ(world.counts.lost_sends, 2);
+  EXPECT_EQ(world.counts.late_sends, 1);
+  EXPECT_EQ(world.counts.cuts, 1);
+  EXPECT_GT(world.counts.lost_answers, 1);
+  EXPECT_GT(world.counts.doubled_calls, 10);
   // One send was lost before it arrived: whoever finds that archives the
   // session and clears it, and only then makes another.
   EXPECT_GE(CountJournal(world, JournalKind::kSessionCleared), 1)

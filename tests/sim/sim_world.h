@@ -48,6 +48,11 @@ struct Counts {
   int stalls = 0;
   int lost_creates = 0;
   int lost_sends = 0;
+  int late_sends = 0;
+  int cuts = 0;
+  // Of workers' calls to the scheduler.
+  int lost_answers = 0;
+  int doubled_calls = 0;
 };
 
 class World {
@@ -60,6 +65,9 @@ class World {
   void StartWorker(const std::string& name, int capacity);
   void CrashWorker(const std::string& name);
   void StallWorker(const std::string& name, bool stalled);
+  // Between the worker and the scheduler: while it is cut, what the worker says
+  // waits on the way, and arrives when it no longer is.
+  void CutWorker(const std::string& name, bool cut);
 
   // Submits a sealed batch of `tasks` tasks and waits until it is acknowledged.
   void SubmitBatch(int tasks);
@@ -72,6 +80,11 @@ class World {
   void CheckAlways();
   // Those that hold once the batch is done.
   void CheckAtEnd(int tasks);
+
+  // How often a worker's call is carried out with its answer lost, and how often
+  // it arrives a second time, up to a minute later.
+  double lost_answers = 0;
+  double doubled_calls = 0;
 
   // Folds a line into the trace; log lines come here by themselves.
   void Trace(absl::string_view line);
@@ -86,7 +99,10 @@ class World {
 
  private:
   testing::FakeExecutor& NewExecutor();
-  void PostToScheduler(absl::AnyInvocable<void(Scheduler&)> call);
+  void PostToScheduler(const std::string& worker,
+                       absl::AnyInvocable<void(Scheduler&)> call);
+  // Every write stands on the one live lease of its task.
+  void CheckJournal(const std::vector<JournalRecord>& journal);
   template <typename T>
   T Read(absl::AnyInvocable<absl::StatusOr<T>(StoreReader&)> work);
 
@@ -99,6 +115,9 @@ class World {
   std::unique_ptr<SchedulerLife> scheduler_;
   std::map<std::string, testing::FakeExecutor*> worker_executors_;
   std::map<std::string, std::unique_ptr<WorkerLife>> workers_;
+  // By worker: what waits where its link is cut.
+  std::map<std::string, std::vector<absl::AnyInvocable<void(Scheduler&)>>>
+      cut_;
   std::string request_id_;
   Sha256 trace_;
 };

@@ -146,9 +146,27 @@ TEST_F(StoreTest, AClearedSessionMakesRoomForAnother) {
               StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_OK(Apply(ClearSession{grant.lease, "sesn_1"}));
   EXPECT_OK(Apply(ClearSession{grant.lease, "sesn_1"}));
+  ASSERT_OK(Apply(BeginCreate{grant.lease, "nonce-2222222222"}));
   EXPECT_EQ(Apply(RecordSession{grant.lease, "nonce-2222222222", "sesn_2"})
                 ->session_id,
             "sesn_2");
+}
+
+// The call was repeated, and the first one came once all was over.
+TEST_F(StoreTest, ALateRecordBringsNoClearedSessionBack) {
+  SubmitBatch(1);
+  GrantRecord grant = GrantAndRecord(Register());
+  ASSERT_OK(Apply(ClearSession{grant.lease, "sesn_1"}));
+  EXPECT_THAT(Apply(RecordSession{grant.lease, "nonce-0123456789", "sesn_1"}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(Task(grant.task).session_id, "");
+}
+
+TEST_F(StoreTest, ASessionIsRecordedOnlyForACreateThatWasBegun) {
+  SubmitBatch(1);
+  GrantRecord grant = AdmitTo(Register(), 1).at(0);
+  EXPECT_THAT(Apply(RecordSession{grant.lease, "nonce-0123456789", "sesn_1"}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
 TEST_F(StoreTest, AStartedSessionCannotBeCleared) {
@@ -202,6 +220,23 @@ TEST_F(StoreTest, LeasesThatTheWorkerHoldsAreKept) {
   EXPECT_OK(Apply(BeginCreate{grants[1].lease, "nonce-0123456789"}));
   EXPECT_THAT(Apply(BeginCreate{grants[0].lease, "nonce-0123456789"}),
               StatusIs(absl::StatusCode::kAborted));
+}
+
+TEST_F(StoreTest, AKeptLeaseOfACancelledTaskIsNamedAgain) {
+  SubmitBatch(1);
+  int64_t worker = Register();
+  GrantRecord grant = GrantAndRecord(worker);
+  auto kept = Apply(FreeLeases{worker, {grant.lease}});
+  EXPECT_THAT(kept->notices, IsEmpty());
+  auto cancelled = Apply(CancelTask{grant.task, ""});
+  for (int again = 0; again < 2; ++again) {
+    kept = Apply(FreeLeases{worker, {grant.lease}});
+    EXPECT_THAT(kept->leases, IsEmpty());
+    ASSERT_THAT(kept->notices, SizeIs(1));
+    EXPECT_EQ(kept->notices[0].lease, grant.lease);
+    EXPECT_EQ(kept->notices[0].say->number(),
+              cancelled->notices.at(0).say->number());
+  }
 }
 
 TEST_F(StoreTest, AFailedAttemptComesBackAfterItsDelay) {
@@ -415,6 +450,22 @@ TEST_F(StoreTest, ListsComeInPages) {
   auto queued = Read<std::vector<TaskRecord>>(
       [&](StoreReader& reader) { return reader.ListTasks(filter, 0, 10); });
   EXPECT_THAT(*queued, SizeIs(5));
+}
+
+// A batch was read as done whose last changes had not been read.
+TEST_F(StoreTest, OneReadSeesOneMoment) {
+  RowKey batch = SubmitBatch(1);
+  auto seen = Read<bool>([&](StoreReader& reader) -> absl::StatusOr<bool> {
+    EXPECT_EQ(reader.GetBatch(batch)->state, v1::BATCH_STATE_SEALED);
+    auto writer = Sqlite::Open(dir_ / "queue.db");
+    EXPECT_OK(writer);
+    EXPECT_OK((*writer)->Run("UPDATE batch SET state = 4 WHERE id = ?",
+                             batch.row));
+    EXPECT_EQ(reader.GetBatch(batch)->state, v1::BATCH_STATE_SEALED);
+    return true;
+  });
+  ASSERT_OK(seen);
+  EXPECT_EQ(Batch(batch).state, v1::BATCH_STATE_DONE);
 }
 
 // Opening ---------------------------------------------------------------------

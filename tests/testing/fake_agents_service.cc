@@ -56,8 +56,8 @@ Route ParseRoute(const HttpRequest& request) {
   route.method = request.method;
   size_t start = request.url.find("/v1/");
   if (start == std::string::npos) return route;
-  std::pair<std::string, std::string> parts = absl::StrSplit(
-      request.url.substr(start + 4), absl::MaxSplits('?', 1));
+  std::pair<std::string, std::string> parts =
+      absl::StrSplit(request.url.substr(start + 4), absl::MaxSplits('?', 1));
   for (absl::string_view segment : absl::StrSplit(parts.first, '/')) {
     route.path.push_back(PercentDecode(segment));
   }
@@ -233,10 +233,8 @@ struct FakeAgentsService::Impl {
                       session.queue.front().text, session.turns + 1};
     session.turn =
         service.hooks.script ? service.hooks.script(prompt) : FakeTurn();
-    session.timer =
-        executor.After(session.turn->queued_for, [this, &session] {
-          StartTurn(session);
-        });
+    session.timer = executor.After(session.turn->queued_for,
+                                   [this, &session] { StartTurn(session); });
   }
 
   void StartTurn(Session& session) {
@@ -256,8 +254,8 @@ struct FakeAgentsService::Impl {
       open_tools[session.view.id].push_back(use["id"]);
     }
     if (session.turn->stop_reason == "never") return;
-    session.timer = executor.After(
-        session.turn->duration, [this, &session] { FinishTurn(session); });
+    session.timer = executor.After(session.turn->duration,
+                                   [this, &session] { FinishTurn(session); });
   }
 
   void FinishTurn(Session& session) {
@@ -268,8 +266,8 @@ struct FakeAgentsService::Impl {
                      {"content", json::array()}});
     }
     json block = {{"type", "text"}, {"text", turn.message}};
-    Emit(session, {{"type", "agent.message"},
-                   {"content", json::array({block})}});
+    Emit(session,
+         {{"type", "agent.message"}, {"content", json::array({block})}});
     Emit(session, {{"type", "span.model_request_end"}});
     for (const FakeFile& file : turn.files) {
       std::string id = NewId("file");
@@ -297,9 +295,8 @@ struct FakeAgentsService::Impl {
     if (AtBudget(session)) reason = "budget_reached";
     session.view.status = "idle";
     session.turn.reset();
-    Emit(session,
-         {{"type", "session.usage"},
-          {"usage", {{"list_cost", Money(session.view.cost_cents)}}}});
+    Emit(session, {{"type", "session.usage"},
+                   {"usage", {{"list_cost", Money(session.view.cost_cents)}}}});
     Emit(session, {{"type", "session.status_idle"},
                    {"stop_reason", {{"type", reason}}}});
     ScheduleTurn(session);

@@ -95,9 +95,8 @@ class FakeAgentsTransport::Stream final : public HttpStream {
     bytes_.Push("");
     if (service_stream_ == 0) return;
     FakeAgentsService* service = transport_.link_.service;
-    service->executor().Post([service, stream = service_stream_] {
-      service->CloseStream(stream);
-    });
+    service->executor().Post(
+        [service, stream = service_stream_] { service->CloseStream(stream); });
   }
 
  private:
@@ -178,8 +177,8 @@ void FakeAgentsTransport::Execute(const Link& link, HttpRequest request,
   }
   service.executor().After(
       fault.request_delay, [link, fault, call, stream_key, request, body] {
-        FakeReply reply = link.service->Handle(request, body,
-                                               SinkOf(link, stream_key));
+        FakeReply reply =
+            link.service->Handle(request, body, SinkOf(link, stream_key));
         if (fault.kind != Kind::kLoseAnswer) {
           Answer(link, call, fault.answer_delay, std::move(reply));
           return;
@@ -219,13 +218,15 @@ Async<absl::StatusOr<FakeReply>> FakeAgentsTransport::Exchange(
 
 Async<absl::StatusOr<HttpResponse>> FakeAgentsTransport::Fetch(
     HttpRequest request) {
-  CO_ASSIGN_OR_RETURN(FakeReply reply, co_await Exchange(std::move(request), 0));
+  CO_ASSIGN_OR_RETURN(FakeReply reply,
+                      co_await Exchange(std::move(request), 0));
   co_return ToResponse(std::move(reply));
 }
 
 Async<absl::StatusOr<HttpResponse>> FakeAgentsTransport::Download(
     HttpRequest request, std::string path) {
-  CO_ASSIGN_OR_RETURN(FakeReply reply, co_await Exchange(std::move(request), 0));
+  CO_ASSIGN_OR_RETURN(FakeReply reply,
+                      co_await Exchange(std::move(request), 0));
   HttpResponse response = ToResponse(std::move(reply));
   if (response.status == 200) {
     std::ofstream(path, std::ios::binary) << response.body;

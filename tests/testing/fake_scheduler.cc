@@ -329,10 +329,10 @@ Async<absl::StatusOr<Response>> FakeSchedulerClient::Call(std::string method,
   co_return response;
 }
 
-#define MIDWATCH_FAKE_CALL(method)                                        \
+#define MIDWATCH_FAKE_CALL(method)                                         \
   Async<absl::StatusOr<v1::method##Response>> FakeSchedulerClient::method( \
-      v1::method##Request request) {                                      \
-    return Call<v1::method##Response>(#method, std::move(request));       \
+      v1::method##Request request) {                                       \
+    return Call<v1::method##Response>(#method, std::move(request));        \
   }
 MIDWATCH_FAKE_CALL(RegisterWorker)
 MIDWATCH_FAKE_CALL(RenewWorker)

@@ -2,6 +2,8 @@
 #ifndef MIDWATCH_TESTS_WORKER_WORLD_H_
 #define MIDWATCH_TESTS_WORKER_WORLD_H_
 
+#include <gtest/gtest.h>
+
 #include <fstream>
 #include <map>
 #include <memory>
@@ -141,8 +143,8 @@ inline Node::Node(World& world, int number)
       client(transport, executor, clock,
              AgentsClientOptions{"https://agents.test", "key"}),
       scheduler(world.scheduler, executor),
-      artifacts(MakeDirectoryArtifactStore(SharedArtifacts(), world.pool,
-                                           executor)),
+      artifacts(
+          MakeDirectoryArtifactStore(SharedArtifacts(), world.pool, executor)),
       worker(WorkerParts{executor,
                          clock,
                          random,
@@ -151,6 +153,36 @@ inline Node::Node(World& world, int number)
                          {{"default", &client}}},
              WorkerOptions{"test", 8}) {
   executor.Post([this] { worker.Start(); });
+}
+
+inline FakeFault Lose(FakeFault::Kind kind) {
+  FakeFault fault;
+  fault.kind = kind;
+  return fault;
+}
+
+inline FakeFault Refuse(int status, std::string type) {
+  FakeFault fault;
+  fault.kind = FakeFault::Kind::kRefuse;
+  fault.status = status;
+  fault.error_type = std::move(type);
+  return fault;
+}
+
+// What must hold of every story that ends well.
+inline void ExpectDoneOnce(World& world, const std::string& id) {
+  const FakeTask& task = world.Task(id);
+  EXPECT_EQ(task.ending.kind(), v1::Ending::KIND_IDLE);
+  EXPECT_EQ(task.ending.stop_reason(), "end_turn");
+  EXPECT_TRUE(task.ending.charged());
+  EXPECT_EQ(world.ChargedSessions(), 1);
+  int messages = 0;
+  for (const FakeSessionView& session : world.service.Sessions()) {
+    EXPECT_TRUE(session.archived) << session.id << " is left behind";
+    EXPECT_EQ(session.charged, session.id == task.lease.session_id());
+    messages += static_cast<int>(session.user_messages.size());
+  }
+  EXPECT_EQ(messages, 1);
 }
 
 }  // namespace midwatch::testing

@@ -1,0 +1,206 @@
+#include "harness/agent_spec.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/status_macros.h"
+#include "harness/api_error.h"
+#include "harness/fields.h"
+#include "harness/tools.h"
+
+namespace midwatch::harness {
+namespace {
+
+absl::StatusOr<Json> ResolveModel(const Json* params,
+                                  const std::set<std::string>& models) {
+  std::string id;
+  if (params != nullptr && params->is_string()) {
+    id = params->get<std::string>();
+  } else if (params != nullptr) {
+    RETURN_IF_ERROR(CheckMembers(*params,
+                                 {"id", "effort", "inference_geo", "speed"},
+                                 {"effort", "inference_geo"}));
+    id = StringMember(*params, "id");
+    std::string speed = StringMember(*params, "speed");
+    if (!speed.empty() && speed != "standard") {
+      return NotSupported(absl::StrCat("model.speed ", speed));
+    }
+  }
+  if (models.count(id) == 0) {
+    return InvalidRequest(
+        absl::StrCat("model: this server does not have \"", id,
+                     "\"; available: ", absl::StrJoin(models, ", ")));
+  }
+  return Json{{"id", id}};
+}
+
+absl::StatusOr<bool> ResolveEnabled(const Json& config, bool by_default) {
+  if (const Json* policy = Member(config, "permission_policy")) {
+    std::string type = StringMember(*policy, "type");
+    if (type != "always_allow") {
+      return NotSupported(absl::StrCat("permission_policy ", type));
+    }
+  }
+  const Json* enabled = Member(config, "enabled");
+  if (enabled == nullptr) return by_default;
+  if (!enabled->is_boolean()) {
+    return InvalidRequest("enabled: must be true or false");
+  }
+  return enabled->get<bool>();
+}
+
+// All of the API's: those that this server lacks may be configured, and are
+// never called.
+const std::set<std::string>& ToolNames() {
+  static const auto* names =
+      new std::set<std::string>{"bash", "read", "write",     "edit",
+                                "glob", "grep", "web_fetch", "web_search"};
+  return *names;
+}
+
+absl::StatusOr<Json> ResolveToolset(const Json& params) {
+  std::string type = StringMember(params, "type");
+  if (type != kToolset) {
+    return NotSupported(absl::StrCat("a tool of type \"", type, "\""));
+  }
+  RETURN_IF_ERROR(
+      CheckMembers(params, {"type", "default_config", "configs"}, {}));
+  const Json allow = {{"type", "always_allow"}};
+  bool by_default = true;
+  if (const Json* config = Member(params, "default_config")) {
+    RETURN_IF_ERROR(
+        CheckMembers(*config, {"enabled", "permission_policy"}, {}));
+    ASSIGN_OR_RETURN(by_default, ResolveEnabled(*config, true));
+  }
+  Json configs = Json::array();
+  if (const Json* list = Member(params, "configs")) {
+    if (!list->is_array()) return InvalidRequest("configs: must be an array");
+    for (const Json& config : *list) {
+      RETURN_IF_ERROR(CheckMembers(
+          config, {"name", "type", "enabled", "permission_policy"}, {}));
+      std::string name = StringMember(config, "name");
+      if (ToolNames().count(name) == 0) {
+        return InvalidRequest(
+            absl::StrCat("configs: ", kToolset, " has no tool \"", name, "\""));
+      }
+      ASSIGN_OR_RETURN(bool enabled, ResolveEnabled(config, by_default));
+      configs.push_back({{"name", name},
+                         {"type", name},
+                         {"enabled", enabled},
+                         {"permission_policy", allow}});
+    }
+  }
+  return Json{{"type", kToolset},
+              {"default_config",
+               {{"enabled", by_default}, {"permission_policy", allow}}},
+              {"configs", std::move(configs)}};
+}
+
+absl::StatusOr<Json> ResolveTools(const Json* params) {
+  Json tools = Json::array();
+  if (params == nullptr) return tools;
+  if (!params->is_array()) return InvalidRequest("tools: must be an array");
+  for (const Json& toolset : *params) {
+    ASSIGN_OR_RETURN(Json resolved, ResolveToolset(toolset));
+    tools.push_back(std::move(resolved));
+  }
+  if (tools.size() > 1) {
+    return InvalidRequest(absl::StrCat("tools: ", kToolset, " is there twice"));
+  }
+  return tools;
+}
+
+// The session's sandboxes have no network. `unrestricted`, the API's default,
+// is taken; a list of hosts that would not be reachable is not.
+absl::StatusOr<Json> ResolveConfig(const Json* params) {
+  Json unrestricted = {{"type", "unrestricted"}};
+  Json none = {{"type", "packages"}};
+  for (const char* manager : {"apt", "cargo", "gem", "go", "npm", "pip"}) {
+    none[manager] = Json::array();
+  }
+  Json config = {
+      {"type", "cloud"}, {"networking", unrestricted}, {"packages", none}};
+  if (params == nullptr) return config;
+  std::string type = StringMember(*params, "type");
+  if (type != "cloud") {
+    return NotSupported(absl::StrCat("an environment of type \"", type, "\""));
+  }
+  RETURN_IF_ERROR(
+      CheckMembers(*params, {"type", "networking", "packages"}, {}));
+  if (const Json* packages = Member(*params, "packages")) {
+    RETURN_IF_ERROR(CheckMembers(
+        *packages, {"type", "apt", "cargo", "gem", "go", "npm", "pip"},
+        {"apt", "cargo", "gem", "go", "npm", "pip"}));
+  }
+  if (const Json* networking = Member(*params, "networking")) {
+    std::string kind = StringMember(*networking, "type");
+    if (kind == "limited") {
+      RETURN_IF_ERROR(CheckMembers(
+          *networking,
+          {"type", "allowed_hosts", "allow_mcp_servers",
+           "allow_package_managers"},
+          {"allowed_hosts", "allow_mcp_servers", "allow_package_managers"}));
+      config["networking"] = {{"type", "limited"},
+                              {"allowed_hosts", Json::array()},
+                              {"allow_mcp_servers", false},
+                              {"allow_package_managers", false}};
+    } else if (kind != "unrestricted") {
+      return InvalidRequest("networking.type: must be unrestricted or limited");
+    }
+  }
+  return config;
+}
+
+}  // namespace
+
+absl::StatusOr<Json> ResolveAgent(const Json& params,
+                                  const std::set<std::string>& models) {
+  RETURN_IF_ERROR(CheckMembers(
+      params,
+      {"name", "description", "model", "system", "tools", "metadata",
+       "mcp_servers", "skills", "multiagent", "execution_identity"},
+      {"mcp_servers", "skills", "multiagent", "execution_identity"}));
+  ASSIGN_OR_RETURN(Json name, RequiredName(params));
+  ASSIGN_OR_RETURN(Json description, TextOrNull(params, "description", 2048));
+  ASSIGN_OR_RETURN(Json model, ResolveModel(Member(params, "model"), models));
+  ASSIGN_OR_RETURN(Json system, TextOrNull(params, "system", 100'000));
+  ASSIGN_OR_RETURN(Json tools, ResolveTools(Member(params, "tools")));
+  ASSIGN_OR_RETURN(Json metadata, ResolveMetadata(Member(params, "metadata")));
+  return Json{{"name", std::move(name)},   {"description", description},
+              {"model", std::move(model)}, {"system", std::move(system)},
+              {"tools", std::move(tools)}, {"metadata", metadata}};
+}
+
+absl::StatusOr<Json> ResolveAgentUpdate(const Json& current, const Json& params,
+                                        const std::set<std::string>& models) {
+  if (!params.is_object()) return InvalidRequest("must be a JSON object");
+  Json merged = current;
+  for (const auto& [key, value] : params.items()) {
+    if (key != "version" && key != "metadata") merged[key] = value;
+  }
+  if (const Json* patch = Member(params, "metadata")) {
+    ASSIGN_OR_RETURN(merged["metadata"],
+                     MergeMetadata(current["metadata"], *patch));
+  }
+  return ResolveAgent(merged, models);
+}
+
+absl::StatusOr<Json> ResolveEnvironment(const Json& params) {
+  RETURN_IF_ERROR(CheckMembers(
+      params, {"name", "description", "config", "metadata", "scope"}, {}));
+  ASSIGN_OR_RETURN(Json name, RequiredName(params));
+  ASSIGN_OR_RETURN(Json description, TextOrNull(params, "description", 2048));
+  ASSIGN_OR_RETURN(Json config, ResolveConfig(Member(params, "config")));
+  ASSIGN_OR_RETURN(Json metadata, ResolveMetadata(Member(params, "metadata")));
+  std::string scope = StringMember(params, "scope");
+  if (!scope.empty() && scope != "organization") {
+    return NotSupported(absl::StrCat("scope ", scope));
+  }
+  return Json{{"name", std::move(name)},
+              {"description", std::move(description)},
+              {"config", std::move(config)},
+              {"metadata", std::move(metadata)}};
+}
+
+}  // namespace midwatch::harness

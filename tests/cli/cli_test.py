@@ -1,0 +1,247 @@
+"""The midwatch binary as a shell sees it: exit codes, messages, JSON."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+MIDWATCH = os.path.abspath(sys.argv.pop(1))
+
+BATCH = """
+name: batch
+defaults:
+  agent: {{name: a, model: {model}, tools: [{{type: agent_toolset_20260401}}]}}
+  prompt: |
+    ```sh
+    {command}
+    ```
+  max_cost: $0.10
+  retry: {{max_failures: 1}}
+  expect: {{files: [out.txt]}}
+tasks: [{{name: one}}, {{name: two}}]
+"""
+
+
+class CliTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="midwatch-")
+        self.addCleanup(self.folder.cleanup)
+        self.path = pathlib.Path(self.folder.name)
+
+    def start(self, *arguments, **kwargs):
+        environment = dict(os.environ, XDG_STATE_HOME=str(self.path))
+        environment.pop("ANTHROPIC_API_KEY", None)
+        environment.pop("MIDWATCH_SERVER", None)
+        environment.update(kwargs.pop("env", {}))
+        return subprocess.Popen(
+            [MIDWATCH, *arguments], cwd=self.path, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs)
+
+    def run_cli(self, *arguments, **kwargs):
+        process = self.start(*arguments, **kwargs)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+    def write(self, model="runbook",
+              command="echo hi > /mnt/session/outputs/out.txt"):
+        file = self.path / "batch.yaml"
+        file.write_text(BATCH.format(model=model, command=command))
+        return file.name
+
+    def start_node(self, *arguments):
+        """Starts a long-running command; returns what it says when ready."""
+        process = self.start(*arguments)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process, process.stdout.readline()
+
+    def test_wrong_usage_is_bad_input(self):
+        for arguments in ([], ["nonsense"], ["run"], ["batch"],
+                          ["run", "x", "--jobs", "0"],
+                          ["run", "x", "--param", "novalue"],
+                          ["--output", "xml", "batch", "list"]):
+            code, _, err = self.run_cli(*arguments)
+            self.assertEqual(code, 2, (arguments, err))
+
+    def test_help_and_version(self):
+        code, out, _ = self.run_cli("--version")
+        self.assertEqual((code, out[:9]), (0, "midwatch "))
+        self.assertEqual(self.run_cli("run", "--help")[0], 0)
+
+    def test_bad_batch_file_is_refused_before_anything_happens(self):
+        (self.path / "bad.yaml").write_text("name: x\nnmae: y\n")
+        code, out, err = self.run_cli("run", "bad.yaml")
+        self.assertEqual(code, 2)
+        self.assertEqual(out, "")
+        self.assertIn("midwatch: bad.yaml:2:1: unknown key 'nmae'", err)
+        self.assertFalse((self.path / "midwatch").exists())
+
+    def test_run_writes_results(self):
+        code, out, err = self.run_cli("run", self.write(), "--results", "r")
+        self.assertEqual(code, 0, out + err)
+        self.assertNotIn("\x1b", out)
+        self.assertRegex(out, r"succeeded +2")
+        self.assertRegex(out, r"cost +\$0\.04")
+        self.assertIn("results in r", out)
+        lines = (self.path / "r/results.jsonl").read_text().splitlines()
+        self.assertEqual([json.loads(line)["name"] for line in lines],
+                         ["one", "two"])
+        self.assertEqual((self.path / "r/outputs/one/out.txt").read_text(),
+                         "hi\n")
+
+        # The same batch, seen by other commands on the same state.
+        code, out, _ = self.run_cli("--output", "json", "batch", "list")
+        batch = json.loads(out)
+        self.assertEqual((code, batch["state"], batch["counts"]["succeeded"]),
+                         (0, "done", 2))
+        exported = self.run_cli("export", "batch")[1].splitlines()
+        self.assertEqual(exported, lines)
+        self.assertEqual(
+            self.run_cli("export", batch["batch_id"], "--out", "e.jsonl")[0], 0)
+        self.assertEqual((self.path / "e.jsonl").read_text().splitlines(),
+                         lines)
+        task = json.loads(lines[0])
+        code, out, _ = self.run_cli("task", "events", task["task_id"],
+                                    "--output", "json")
+        types = [json.loads(line)["type"] for line in out.splitlines()]
+        self.assertIn("agent.tool_use", types)
+        code, out, _ = self.run_cli("task", "output", task["task_id"])
+        self.assertEqual(out.strip(), task["final_message"].strip())
+        code, out, _ = self.run_cli("task", "get", task["task_id"])
+        self.assertIn(task["session_id"], out)
+        code, out, _ = self.run_cli("task", "list", "--batch", "batch",
+                                    "--state", "failed", "--output", "json")
+        self.assertEqual((code, out), (0, ""))
+        self.assertEqual(self.run_cli("batch", "watch", "batch")[0], 0)
+        # A final task is tried again as a new one.
+        code, out, _ = self.run_cli("task", "retry", task["task_id"])
+        self.assertEqual(code, 0)
+        code, out, _ = self.run_cli("task", "cancel", out.strip(),
+                                    "--output", "json")
+        self.assertEqual(json.loads(out)["state"], "cancelled")
+
+    def test_failed_tasks_are_told_by_cause(self):
+        file = self.write(model="no-such-model")
+        code, out, _ = self.run_cli("run", file, "--results", "r")
+        self.assertEqual(code, 1)
+        self.assertRegex(out, r"failed +2")
+        self.assertIn("What failed", out)
+        self.assertIn("such as one, two", out)
+        code, out, _ = self.run_cli("run", file, "--new", "--results", "r",
+                                    "--output", "json")
+        document = json.loads(out)
+        self.assertEqual(code, 1)
+        self.assertEqual(document["failures"][0]["count"], 2)
+        self.assertEqual(document["batch"]["counts"]["failed"], 2)
+
+    def test_interrupted_run_goes_on(self):
+        file = self.write(command="sleep 2; touch /mnt/session/outputs/out.txt")
+        process = self.start("run", file, "--results", "r")
+        first = process.stdout.readline()
+        # Once a session is on; the log tells.
+        log = self.path / "midwatch/midwatch.log"
+        while "session recorded" not in log.read_text():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 130)
+        self.assertIn(f"{MIDWATCH} run {file} --results r", out)
+        self.assertIn(f"{MIDWATCH} batch cancel", out)
+        code, out, _ = self.run_cli("run", file, "--results", "r")
+        self.assertEqual(code, 0, out)
+        batch = first.split()[-1]
+        self.assertIn(f"continuing batch {batch}", out)
+        for line in (self.path / "r/results.jsonl").read_text().splitlines():
+            self.assertEqual(json.loads(line)["attempts"], 1)
+
+    def test_killed_run_goes_on(self):
+        file = self.write(command="sleep 1; touch /mnt/session/outputs/out.txt")
+        process = self.start("run", file, "--results", "r")
+        process.stdout.readline()
+        log = self.path / "midwatch/midwatch.log"
+        while "session recorded" not in log.read_text():
+            time.sleep(0.05)
+        process.kill()
+        process.communicate()
+        code, out, _ = self.run_cli("run", file, "--results", "r")
+        self.assertEqual(code, 0, out)
+        self.assertIn("continuing batch", out)
+
+    def test_separate_processes(self):
+        _, line = self.start_node("scheduler", "--listen", "127.0.0.1:0",
+                                  "--state-dir", "s")
+        server = line.split()[-1]
+        _, line = self.start_node("harness", "--port", "0", "--data-dir", "h")
+        url = line.split("serving ")[1].split()[0]
+        worker, line = self.start_node(
+            "worker", "--server", server, "--base-url", url,
+            "--api-key-file", "h/api-key", "--cache-dir", "c")
+        self.assertIn("serving", line)
+        code, out, err = self.run_cli("submit", self.write(),
+                                      "--server", server)
+        self.assertEqual(code, 0, err)
+        batch = out.strip()
+        code, out, _ = self.run_cli("batch", "watch", batch,
+                                    env={"MIDWATCH_SERVER": server})
+        self.assertEqual(code, 0, out)
+        worker.send_signal(signal.SIGTERM)
+        self.assertEqual(worker.wait(timeout=30), 0)
+        # Commands beside the scheduler find it by its state directory.
+        code, out, _ = self.run_cli("batch", "get", batch, "--state-dir", "s")
+        self.assertIn("succeeded", out)
+        code, out, _ = self.run_cli("batch", "cancel", batch,
+                                    "--server", server)
+        self.assertEqual((code, out), (0, "done\n"))
+
+    def test_second_process_on_one_state_is_refused(self):
+        self.start_node("scheduler", "--listen", "127.0.0.1:0",
+                        "--state-dir", "s")
+        code, _, err = self.run_cli("run", self.write(), "--state-dir", "s")
+        self.assertEqual(code, 2)
+        self.assertIn("is in use", err)
+
+    def test_unreachable_and_unauthorized_are_one_sentence(self):
+        file = self.write()
+        key = self.path / "key"
+        key.write_text("wrong\n")
+        _, line = self.start_node("harness", "--port", "0", "--data-dir", "h")
+        url = line.split("serving ")[1].split()[0]
+        cases = [
+            (["batch", "list", "--server", "127.0.0.1:1"],
+             "no scheduler answers at 127.0.0.1:1"),
+            (["run", file, "--base-url", "http://127.0.0.1:1",
+              "--api-key-file", "key"], "cannot reach http://127.0.0.1:1"),
+            (["run", file, "--base-url", url, "--api-key-file", "key"],
+             "refuses the key"),
+            (["worker", "--base-url", url, "--api-key-file", "key"],
+             "refuses the key"),
+        ]
+        for arguments, expected in cases:
+            code, out, err = self.run_cli(*arguments)
+            self.assertEqual((code, out), (4, ""), arguments)
+            self.assertIn(expected, err)
+            self.assertEqual(err.count("\n"), 1, err)
+        code, _, err = self.run_cli("run", file, "--base-url", url)
+        self.assertEqual(code, 2)
+        self.assertIn("ANTHROPIC_API_KEY", err)
+
+    def test_unknown_ids_are_bad_input(self):
+        for arguments in (["batch", "get", "nonsense"],
+                          ["task", "get", "nonsense"],
+                          ["task", "get", "01ARZ3NDEKTSV4RRFFQ69G5FAV"],
+                          ["task", "list", "--state", "lost"],
+                          ["export", "nonsense"]):
+            code, out, err = self.run_cli(*arguments)
+            self.assertEqual((code, out), (2, ""), (arguments, err))
+            self.assertTrue(err.startswith("midwatch: "), err)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,257 @@
+// What the command line's clients do when the connection breaks, against a
+// service that breaks it at will.
+#include <gmock/gmock.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/mutex.h"
+#include "base/real_clock.h"
+#include "cli/batch_watch.h"
+#include "cli/scheduler_connection.h"
+#include "cli/submit.h"
+#include "midwatch/v1/artifact_service.grpc.pb.h"
+#include "midwatch/v1/batch_service.grpc.pb.h"
+#include "tests/testing/status_matchers.h"
+#include "worker/grpc_scheduler_client.h"
+
+namespace midwatch::cli {
+namespace {
+
+using ::midwatch::testing::IsOk;
+using ::midwatch::testing::StatusIs;
+using ::testing::ElementsAre;
+
+constexpr int kNever = 1 << 30;
+
+// Takes lines, and ends a stream with `error` before it answers its n-th
+// message, once.
+class FakeBatchService final : public v1::BatchService::Service {
+ public:
+  int fail_at_message = kNever;
+  grpc::StatusCode error = grpc::StatusCode::UNAVAILABLE;
+  std::vector<v1::Batch> batches;
+
+  // What came, in order: "open", "lines 0+2", "seal 3".
+  std::vector<std::string> steps() {
+    MutexLock lock(mutex_);
+    return steps_;
+  }
+  std::vector<std::string> request_ids() {
+    MutexLock lock(mutex_);
+    return request_ids_;
+  }
+  std::vector<int64_t> watched_from() {
+    MutexLock lock(mutex_);
+    return watched_from_;
+  }
+
+  grpc::Status ListBatches(grpc::ServerContext*,
+                           const v1::ListBatchesRequest* request,
+                           v1::ListBatchesResponse* response) override {
+    for (const v1::Batch& batch : batches) {
+      if (batch.name() == request->name()) *response->add_batches() = batch;
+    }
+    return grpc::Status::OK;
+  }
+
+  grpc::Status SubmitBatch(
+      grpc::ServerContext*,
+      grpc::ServerReaderWriter<v1::SubmitBatchResponse, v1::SubmitBatchRequest>*
+          stream) override {
+    v1::SubmitBatchRequest request;
+    while (stream->Read(&request)) {
+      v1::SubmitBatchResponse response;
+      {
+        MutexLock lock(mutex_);
+        Take(request);
+        if (static_cast<int>(steps_.size()) == fail_at_message) {
+          return {error, "broken"};
+        }
+        response.set_batch_id("batch");
+        response.set_accepted_lines(accepted_);
+      }
+      stream->Write(response);
+    }
+    return grpc::Status::OK;
+  }
+
+  // Sends one change a stream and breaks it; the third stream ends well.
+  grpc::Status WatchBatch(
+      grpc::ServerContext*, const v1::WatchBatchRequest* request,
+      grpc::ServerWriter<v1::WatchBatchResponse>* writer) override {
+    size_t streams;
+    {
+      MutexLock lock(mutex_);
+      watched_from_.push_back(request->resume_token());
+      streams = watched_from_.size();
+    }
+    if (streams == 3) return grpc::Status::OK;
+    v1::WatchBatchResponse message;
+    message.set_resume_token(request->resume_token() + 10);
+    writer->Write(message);
+    return {error, "broken"};
+  }
+
+ private:
+  void Take(const v1::SubmitBatchRequest& request)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    request_ids_.push_back(request.request_id());
+    if (request.has_open()) {
+      steps_.push_back("open");
+    } else if (request.has_chunk()) {
+      steps_.push_back(absl::StrCat("lines ", request.chunk().first_line(), "+",
+                                    request.chunk().lines_size()));
+      accepted_ =
+          std::max<int64_t>(accepted_, request.chunk().first_line() +
+                                           request.chunk().lines_size());
+    } else {
+      steps_.push_back(absl::StrCat("seal ", request.seal().lines()));
+    }
+  }
+
+  Mutex mutex_;
+  int64_t accepted_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<std::string> steps_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> request_ids_ ABSL_GUARDED_BY(mutex_);
+  std::vector<int64_t> watched_from_ ABSL_GUARDED_BY(mutex_);
+};
+
+class LostConnectionTest : public ::testing::Test {
+ protected:
+  LostConnectionTest() {
+    int port = 0;
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
+                             &port);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    connection_ = std::make_unique<SchedulerConnection>(
+        MakeSchedulerChannel(absl::StrCat("127.0.0.1:", port)));
+    file_.open.set_name("n");
+    file_.open.set_content_sha256("hash");
+    file_.open.set_account("default");
+  }
+
+  void AddLines(int count) {
+    for (int i = 0; i < count; ++i) {
+      file_.lines.emplace_back().set_name(absl::StrCat(i));
+    }
+  }
+  absl::StatusOr<Submitted> Submit(bool always_new = false) {
+    return SubmitBatch(*connection_, file_, always_new, [] { return false; });
+  }
+
+  FakeBatchService service_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<SchedulerConnection> connection_;
+  BatchFile file_;
+};
+
+TEST_F(LostConnectionTest, SubmitsInChunks) {
+  AddLines(2500);
+  ASSERT_OK(Submit());
+  EXPECT_THAT(service_.steps(),
+              ElementsAre("open", "lines 0+1000", "lines 1000+1000",
+                          "lines 2000+500", "seal 2500"));
+}
+
+TEST_F(LostConnectionTest, LargeLinesMakeSmallChunks) {
+  AddLines(3);
+  for (v1::TaskLine& line : file_.lines) {
+    (*line.mutable_parameters())["p"] = std::string(3 << 20, 'x');
+  }
+  ASSERT_OK(Submit());
+  EXPECT_THAT(service_.steps(), ElementsAre("open", "lines 0+1", "lines 1+1",
+                                            "lines 2+1", "seal 3"));
+}
+
+TEST_F(LostConnectionTest, SubmitGoesOnFromTheLastAcknowledgedLine) {
+  AddLines(2500);
+  service_.fail_at_message = 3;
+  absl::StatusOr<Submitted> submitted = Submit();
+  ASSERT_OK(submitted);
+  EXPECT_EQ(submitted->batch_id, "batch");
+  // The second chunk was taken, and its answer lost.
+  EXPECT_THAT(service_.steps(),
+              ElementsAre("open", "lines 0+1000", "lines 1000+1000", "open",
+                          "lines 2000+500", "seal 2500"));
+  EXPECT_THAT(service_.request_ids(),
+              ::testing::Each(service_.request_ids()[0]));
+}
+
+TEST_F(LostConnectionTest, RefusedSubmitIsNotRepeated) {
+  AddLines(1);
+  service_.fail_at_message = 1;
+  service_.error = grpc::StatusCode::INVALID_ARGUMENT;
+  EXPECT_THAT(Submit(), StatusIs(absl::StatusCode::kInvalidArgument,
+                                 "SubmitBatch: broken"));
+  EXPECT_EQ(service_.steps().size(), 1u);
+}
+
+TEST_F(LostConnectionTest, SubmitStopsWhenToldTo) {
+  AddLines(2500);
+  int asked = 0;
+  EXPECT_THAT(
+      SubmitBatch(*connection_, file_, false, [&] { return ++asked == 2; }),
+      StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_THAT(service_.steps(), ElementsAre("open", "lines 0+1000"));
+}
+
+TEST_F(LostConnectionTest, UnfinishedBatchOfEqualContentIsContinued) {
+  AddLines(1);
+  auto add = [&](const std::string& request_id, v1::BatchState state,
+                 const std::string& content, const std::string& account) {
+    v1::Batch& batch = service_.batches.emplace_back();
+    batch.set_name("n");
+    batch.set_request_id(request_id);
+    batch.set_state(state);
+    batch.set_content_sha256(content);
+    batch.set_account(account);
+  };
+  add("done", v1::BATCH_STATE_DONE, "hash", "default");
+  add("cancelled", v1::BATCH_STATE_CANCELLING, "hash", "default");
+  add("other content", v1::BATCH_STATE_SEALED, "other", "default");
+  add("other account", v1::BATCH_STATE_SEALED, "hash", "other");
+  absl::StatusOr<Submitted> fresh = Submit();
+  ASSERT_OK(fresh);
+  EXPECT_FALSE(fresh->continued);
+
+  add("this", v1::BATCH_STATE_OPEN, "hash", "default");
+  absl::StatusOr<Submitted> continued = Submit();
+  ASSERT_OK(continued);
+  EXPECT_TRUE(continued->continued);
+  EXPECT_EQ(service_.request_ids().back(), "this");
+
+  absl::StatusOr<Submitted> forced = Submit(/*always_new=*/true);
+  ASSERT_OK(forced);
+  EXPECT_FALSE(forced->continued);
+  EXPECT_NE(service_.request_ids().back(), "this");
+}
+
+TEST_F(LostConnectionTest, WatchResumesAfterWhatItSaw) {
+  BatchWatch watch(*connection_, RealClock(), "batch", BatchWatch::kFromNow);
+  std::vector<int64_t> tokens;
+  while (!watch.ended()) {
+    auto message = watch.Next(absl::Seconds(5));
+    ASSERT_OK(message);
+    if (*message) tokens.push_back((*message)->resume_token());
+  }
+  EXPECT_THAT(tokens, ElementsAre(10, 20));
+  EXPECT_THAT(service_.watched_from(), ElementsAre(0, 10, 20));
+}
+
+TEST_F(LostConnectionTest, WatchOfAnUnknownBatchEnds) {
+  service_.error = grpc::StatusCode::NOT_FOUND;
+  BatchWatch watch(*connection_, RealClock(), "batch", BatchWatch::kFromNow);
+  ASSERT_OK(watch.Next(absl::Seconds(5)));
+  EXPECT_THAT(watch.Next(absl::Seconds(5)),
+              StatusIs(absl::StatusCode::kNotFound));
+}
+
+}  // namespace
+}  // namespace midwatch::cli

@@ -1,0 +1,127 @@
+// What people and programs read.
+#include "cli/views.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/export.h"
+#include "cli/progress.h"
+#include "cli/table.h"
+#include "cli/terminal.h"
+
+namespace midwatch::cli {
+namespace {
+
+TEST(FormatSpanTest, FitsTheLength) {
+  EXPECT_EQ(FormatSpan(absl::ZeroDuration()), "0.0 s");
+  EXPECT_EQ(FormatSpan(absl::Milliseconds(9940)), "9.9 s");
+  EXPECT_EQ(FormatSpan(absl::Seconds(10)), "10 s");
+  EXPECT_EQ(FormatSpan(absl::Seconds(65)), "1 m 05 s");
+  EXPECT_EQ(FormatSpan(absl::Minutes(125)), "2 h 05 m");
+}
+
+TEST(NamesTest, AreWords) {
+  EXPECT_EQ(NameOf(v1::TASK_STATE_SUCCEEDED), "succeeded");
+  EXPECT_EQ(NameOf(v1::BATCH_STATE_OPEN), "open");
+  EXPECT_EQ(NameOf(v1::FAILURE_CLASS_SPEND_CAP), "spend cap");
+  EXPECT_EQ(TaskStateNamed("failed"), v1::TASK_STATE_FAILED);
+  EXPECT_EQ(TaskStateNamed("lost"), v1::TASK_STATE_UNSPECIFIED);
+}
+
+TEST(FormatTableTest, AlignsAndCutsTheLastColumn) {
+  EXPECT_EQ(FormatTable({{"A"}, {"N", true}, {"TEXT"}},
+                        {{"caf\u00e9", "1", "short"},
+                         {"b", "22", "this one is too long"}},
+                        22),
+            "A      N  TEXT\n"
+            "caf\u00e9   1  short\n"
+            "b     22  this one is\u2026\n");
+}
+
+v1::Task FinishedTask() {
+  v1::Task task;
+  task.set_task_id("T");
+  task.set_name("name");
+  task.set_state(v1::TASK_STATE_SUCCEEDED);
+  task.set_attempts(2);
+  task.set_failures(1);
+  task.set_charged_usd_micros(1'230'000);
+  task.set_final_message("\n  MIT\nand more");
+  task.mutable_run_time()->set_seconds(3);
+  task.mutable_run_time()->set_nanos(500'000'000);
+  v1::Output& output = *task.add_outputs();
+  output.set_path("a/b");
+  output.set_sha256("hash");
+  output.set_size_bytes(7);
+  v1::Attempt& attempt = *task.add_attempt_list();
+  attempt.set_number(1);
+  attempt.set_session_id("sesn_1");
+  return task;
+}
+
+TEST(ToJsonTest, TaskHasWhatAnExportPromises) {
+  const Json json = ToJson(FinishedTask());
+  EXPECT_EQ(json["task_id"], "T");
+  EXPECT_EQ(json["state"], "succeeded");
+  EXPECT_EQ(json["result"], "MIT");
+  EXPECT_EQ(json["attempts"], 2);
+  EXPECT_EQ(json["failures"], 1);
+  EXPECT_EQ(json["cost_usd"], 1.23);
+  EXPECT_EQ(json["charged_usd_micros"], 1'230'000);
+  EXPECT_EQ(json["duration_seconds"], 3.5);
+  EXPECT_EQ(json["final_message"], "\n  MIT\nand more");
+  EXPECT_EQ(json["outputs"][0]["sha256"], "hash");
+  EXPECT_EQ(json["attempt_list"][0]["session_id"], "sesn_1");
+  EXPECT_TRUE(json["failure_class"].is_null());
+}
+
+TEST(ToJsonTest, BytesThatAreNotUtf8AreReplaced) {
+  v1::Task task = FinishedTask();
+  task.set_final_message("a\xff");
+  EXPECT_THAT(ToLine(ToJson(task)), ::testing::HasSubstr("a\uFFFD"));
+}
+
+TEST(ResultLineTest, FailedTaskSaysWhy) {
+  v1::Task task = FinishedTask();
+  task.set_state(v1::TASK_STATE_FAILED);
+  task.set_reason("exit status 1\nsecond line");
+  EXPECT_EQ(ResultLine(task), "exit status 1");
+  task.clear_reason();
+  EXPECT_EQ(ResultLine(task), "MIT");
+}
+
+TEST(FileNameOfTest, StaysInItsFolder) {
+  EXPECT_EQ(FileNameOf("g++-12"), "g++-12");
+  EXPECT_EQ(FileNameOf("a/b%c"), "a%2Fb%25c");
+  EXPECT_EQ(FileNameOf(".."), "%2E.");
+  EXPECT_EQ(FileNameOf(std::string(200, '/')).size(), 213u);
+}
+
+TEST(SummaryTest, GroupsFailuresByCauseLargestFirst) {
+  v1::Batch batch;
+  batch.mutable_counts()->set_succeeded(7);
+  batch.mutable_counts()->set_failed(3);
+  batch.set_charged_usd_micros(300'000);
+  Outcome outcome;
+  outcome.attempts = 12;
+  outcome.failures[{"spec", "no such agent"}] = {1, {"x"}};
+  outcome.failures[{"task", "exit status 1"}] = {2, {"a", "b"}};
+  const Terminal plain;  // a test's output is no terminal
+  EXPECT_EQ(Summary(plain, batch, outcome, absl::Seconds(83)),
+            "  succeeded         7\n"
+            "  failed            3\n"
+            "  cost          $0.30\n"
+            "  time       1 m 23 s\n"
+            "  retries           2\n"
+            "\n"
+            "What failed\n"
+            "          2  task  exit status 1\n"
+            "             such as a, b\n"
+            "          1  spec  no such agent\n"
+            "             x\n");
+}
+
+}  // namespace
+}  // namespace midwatch::cli

@@ -1,0 +1,146 @@
+// What a scheduler that starts goes on with, and what it does not give up.
+#include "scheduler/scheduler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/testing/faulty_store.h"
+#include "tests/testing/store_fixture.h"
+
+namespace midwatch {
+namespace {
+
+using ::testing::SizeIs;
+using testing::StatusIs;
+
+struct Grants final : StreamSink<v1::StreamLeasesResponse> {
+  void Send(v1::StreamLeasesResponse message,
+            absl::AnyInvocable<void()>) override {
+    if (message.has_grant()) leases.push_back(message.grant());
+  }
+  void Finish(absl::Status) override {}
+  std::vector<v1::Lease> leases;
+};
+
+class SchedulerTest : public testing::StoreFixture {
+ protected:
+  SchedulerTest() { StartScheduler(); }
+  ~SchedulerTest() override { CrashScheduler(); }
+
+  void StartScheduler() {
+    faulty_ = std::make_unique<testing::FaultyStore>(*executor_, *store_);
+    scheduler_ = std::make_unique<Scheduler>(*executor_, clock_, random_,
+                                             *faulty_);
+    bool ready = false;
+    scheduler_->Start([&](absl::Status status) {
+      EXPECT_OK(status);
+      ready = true;
+    });
+    time_.RunUntilIdle();
+    EXPECT_TRUE(ready);
+  }
+  void CrashScheduler() {
+    executor_->Stop();
+    scheduler_.reset();
+    faulty_.reset();
+  }
+  void RestartScheduler() {
+    CrashScheduler();
+    Restart();
+    StartScheduler();
+  }
+
+  std::shared_ptr<Grants> StartWorker(const char* incarnation) {
+    v1::RegisterWorkerRequest request;
+    request.set_incarnation(incarnation);
+    request.add_accounts("default");
+    request.set_capacity(5);
+    auto grants = std::make_shared<Grants>();
+    scheduler_->leases().RegisterWorker(
+        request, [&](absl::StatusOr<v1::RegisterWorkerResponse> response) {
+          EXPECT_OK(response);
+          v1::StreamLeasesRequest stream;
+          stream.set_worker_id(response->worker_id());
+          scheduler_->leases().StreamLeases(stream, grants);
+        });
+    time_.RunUntilIdle();
+    return grants;
+  }
+
+  std::optional<absl::Status> CancelBatch(RowKey batch) {
+    cancelled_ = std::nullopt;
+    v1::CancelBatchRequest request;
+    request.set_batch_id(Ids(store_->cluster()).Format(batch));
+    scheduler_->CancelBatch(request,
+                            [this](absl::StatusOr<v1::CancelBatchResponse> r) {
+                              cancelled_ = r.status();
+                            });
+    time_.RunUntilIdle();
+    return cancelled_;
+  }
+
+  std::optional<absl::Status> cancelled_;
+  std::unique_ptr<testing::FaultyStore> faulty_;
+  std::unique_ptr<Scheduler> scheduler_;
+};
+
+TEST_F(SchedulerTest, ACancelThatWasBegunGoesOnAfterARestart) {
+  RowKey batch = SubmitBatch(450);
+  ASSERT_TRUE(Apply(midwatch::CancelBatch{batch, "enough"})->more);
+  RestartScheduler();
+  EXPECT_EQ(Batch(batch).state, v1::BATCH_STATE_DONE);
+  EXPECT_EQ(Batch(batch).counts[v1::TASK_STATE_CANCELLED], 450);
+}
+
+// Half of the batch's tasks stayed queued, and ran.
+TEST_F(SchedulerTest, ACancelThatWasBegunGoesOnThoughTheDiskWasFull) {
+  RowKey batch = SubmitBatch(450);
+  int writes = 0;
+  faulty_->on_write = [&](const Write& write) {
+    bool fails = std::holds_alternative<midwatch::CancelBatch>(write) &&
+                 ++writes > 1 && writes < 4;
+    return fails ? absl::ResourceExhaustedError("disk full") : absl::OkStatus();
+  };
+  EXPECT_EQ(CancelBatch(batch), std::nullopt);
+  time_.Advance(absl::Seconds(2));
+  ASSERT_TRUE(cancelled_.has_value());
+  EXPECT_OK(*cancelled_);
+  EXPECT_EQ(Batch(batch).counts[v1::TASK_STATE_CANCELLED], 450);
+}
+
+TEST_F(SchedulerTest, ACancelThatDidNotBeginIsRefused) {
+  RowKey batch = SubmitBatch(1);
+  faulty_->on_write = [](const Write&) {
+    return absl::ResourceExhaustedError("disk full");
+  };
+  EXPECT_THAT(*CancelBatch(batch),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+  faulty_->on_write = nullptr;
+  EXPECT_EQ(Batch(batch).state, v1::BATCH_STATE_SEALED);
+}
+
+TEST_F(SchedulerTest, ADelayThatEndedMeanwhileEndsAtTheStart) {
+  SubmitBatch(1);
+  auto grants = StartWorker("worker-incarnation-1");
+  ASSERT_THAT(grants->leases, SizeIs(1));
+  const v1::LeaseToken& token = grants->leases[0].token();
+  v1::SettleRequest settle;
+  *settle.mutable_token() = token;
+  settle.mutable_ending()->set_kind(v1::Ending::KIND_TERMINATED);
+  std::optional<v1::TaskState> state;
+  scheduler_->Settle(settle, [&](absl::StatusOr<v1::SettleResponse> response) {
+    ASSERT_OK(response);
+    state = response->state();
+  });
+  time_.RunUntilIdle();
+  EXPECT_EQ(state, v1::TASK_STATE_QUEUED);
+
+  RestartScheduler();
+  time_.Advance(absl::Minutes(16));
+  grants = StartWorker("worker-incarnation-2");
+  ASSERT_THAT(grants->leases, SizeIs(1));
+  EXPECT_EQ(grants->leases[0].token().attempt(), 2);
+}
+
+}  // namespace
+}  // namespace midwatch

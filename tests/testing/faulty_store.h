@@ -1,0 +1,86 @@
+// A store in front of another: writes that are made to fail, and events whose
+// storing takes as long as a test wants.
+#ifndef MIDWATCH_TESTS_TESTING_FAULTY_STORE_H_
+#define MIDWATCH_TESTS_TESTING_FAULTY_STORE_H_
+
+#include <functional>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/executor.h"
+#include "store/store.h"
+
+namespace midwatch::testing {
+
+class FaultyStore final : public Store {
+ public:
+  // Both outlive it. `executor` is `inner`'s.
+  FaultyStore(Executor& executor, Store& inner)
+      : executor_(executor), inner_(inner) {}
+
+  // Not OK: the write is answered so, and not carried out.
+  std::function<absl::Status(const Write&)> on_write;
+
+  // Appends wait, in their order, until they are let go.
+  void HoldAppends() { holding_ = true; }
+  void LetAppendsGo() {
+    holding_ = false;
+    for (auto& [chunk, done] : std::exchange(held_, {})) {
+      inner_.AppendEvents(std::move(chunk), std::move(done));
+    }
+  }
+
+  void AppendEvents(EventChunk chunk, Callback<int64_t> done) override {
+    if (!holding_)
+      return inner_.AppendEvents(std::move(chunk), std::move(done));
+    held_.emplace_back(std::move(chunk), std::move(done));
+  }
+  void SetCommitListener(
+      std::function<void(const std::vector<int64_t>&)> listener) override {
+    inner_.SetCommitListener(std::move(listener));
+  }
+  uint16_t cluster() const override { return inner_.cluster(); }
+
+ protected:
+  void ApplyWrite(Write write, Callback<WriteResult> done) override {
+    absl::Status status = on_write ? on_write(write) : absl::OkStatus();
+    if (!status.ok()) {
+      return PostHome([status = std::move(status),
+                       done = std::move(done)]() mutable { done(status); });
+    }
+    std::visit(
+        [&](auto& w) {
+          using W = std::decay_t<decltype(w)>;
+          inner_.Apply(std::move(w),
+                       [done = std::move(done)](
+                           absl::StatusOr<typename W::Result> r) mutable {
+                         if (!r.ok()) return done(r.status());
+                         done(WriteResult(*std::move(r)));
+                       });
+        },
+        write);
+  }
+  void ReadWith(absl::AnyInvocable<void(StoreReader&)> work) override {
+    inner_.Read<bool>(
+        [work = std::move(work)](
+            StoreReader& reader) mutable -> absl::StatusOr<bool> {
+          work(reader);
+          return true;
+        },
+        [](absl::StatusOr<bool>) {});
+  }
+  void PostHome(absl::AnyInvocable<void()> task) override {
+    executor_.Post(std::move(task));
+  }
+
+ private:
+  Executor& executor_;
+  Store& inner_;
+  bool holding_ = false;
+  std::vector<std::pair<EventChunk, Callback<int64_t>>> held_;
+};
+
+}  // namespace midwatch::testing
+
+#endif  // MIDWATCH_TESTS_TESTING_FAULTY_STORE_H_

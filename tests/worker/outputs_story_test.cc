@@ -1,0 +1,108 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/worker/world.h"
+
+namespace midwatch::testing {
+namespace {
+
+using Kind = FakeFault::Kind;
+
+TEST(OutputsStoryTest, LateFilesAreWaitedFor) {
+  FakeAgentsOptions options;
+  options.file_delay = absl::Seconds(15);
+  World world(options);
+  world.service.hooks.script = [](const FakePrompt&) {
+    FakeTurn turn;
+    turn.files = {{"/mnt/session/outputs/a/b.txt", "bytes"},
+                  {"../escape", "x"},
+                  {"/etc/passwd", "x"}};
+    return turn;
+  };
+  v1::TaskSpec spec = World::Spec();
+  spec.mutable_expect()->add_files("/mnt/session/outputs/a/b.txt");
+  world.AddNode();
+  std::string id = world.scheduler.Add(spec);
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  const v1::Ending& ending = world.Task(id).ending;
+  EXPECT_EQ(ending.kind(), v1::Ending::KIND_IDLE);
+  ASSERT_EQ(ending.outputs_size(), 1);
+  EXPECT_EQ(ending.outputs(0).path(), "a/b.txt");
+  EXPECT_EQ(world.Artifact(ending.outputs(0).sha256()), "bytes");
+}
+
+TEST(OutputsStoryTest, MissingFileIsReportedWithWhatIsThere) {
+  World world;
+  world.service.hooks.script = [](const FakePrompt&) {
+    FakeTurn turn;
+    turn.files = {{"other.txt", "bytes"}};
+    return turn;
+  };
+  v1::TaskSpec spec = World::Spec();
+  spec.mutable_expect()->add_files("wanted.txt");
+  world.AddNode();
+  std::string id = world.scheduler.Add(spec);
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  EXPECT_NEAR(absl::ToDoubleSeconds(world.time.Elapsed()), 32, 3);
+  const v1::Ending& ending = world.Task(id).ending;
+  EXPECT_EQ(ending.kind(), v1::Ending::KIND_OUTPUT_MISSING);
+  EXPECT_EQ(ending.missing_output(), "wanted.txt");
+  EXPECT_EQ(ending.outputs_size(), 1);
+}
+
+TEST(OutputsStoryTest, DownloadThatFailsIsTriedAgain) {
+  World world;
+  world.service.hooks.script = [](const FakePrompt&) {
+    FakeTurn turn;
+    turn.files = {{"a.txt", "bytes"}};
+    return turn;
+  };
+  world.OnCall("list_files", 1, Refuse(503, "api_error"));
+  world.OnCall("download_file", 1, Lose(Kind::kLoseAnswer));
+  world.AddNode();
+  std::string id = world.scheduler.Add(World::Spec());
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  ASSERT_EQ(world.Task(id).ending.outputs_size(), 1);
+  EXPECT_EQ(world.Artifact(world.Task(id).ending.outputs(0).sha256()), "bytes");
+}
+
+TEST(OutputsStoryTest, LongFinalMessageIsCutBetweenCharacters) {
+  World world;
+  std::string message(16 << 10, 'x');
+  message.replace(message.size() - 1, 1, "\u00e9 and so on");
+  world.service.hooks.script = [&](const FakePrompt&) {
+    FakeTurn turn;
+    turn.message = message;
+    return turn;
+  };
+  world.AddNode();
+  std::string id = world.scheduler.Add(World::Spec());
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  const v1::Ending& ending = world.Task(id).ending;
+  EXPECT_EQ(ending.final_message(), std::string((16 << 10) - 1, 'x'));
+  EXPECT_EQ(world.Artifact(ending.final_message_sha256()), message);
+}
+
+TEST(OutputsStoryTest, StopReasonsAreReportedAsTheyAre) {
+  for (const char* reason :
+       {"refusal", "budget_reached", "something_new", "terminated"}) {
+    World world;
+    world.service.hooks.script = [&](const FakePrompt&) {
+      FakeTurn turn;
+      turn.stop_reason = reason;
+      return turn;
+    };
+    world.AddNode();
+    std::string id = world.scheduler.Add(World::Spec());
+    ASSERT_TRUE(world.RunUntilSettled(id)) << reason;
+    const v1::Ending& ending = world.Task(id).ending;
+    bool terminated = std::string(reason) == "terminated";
+    EXPECT_EQ(ending.kind(),
+              terminated ? v1::Ending::KIND_TERMINATED : v1::Ending::KIND_IDLE);
+    EXPECT_EQ(ending.stop_reason(), terminated ? "" : reason);
+    EXPECT_TRUE(ending.charged());
+  }
+}
+
+}  // namespace
+}  // namespace midwatch::testing
