@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "absl/strings/escaping.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "agents/json_fields.h"
@@ -26,10 +26,14 @@ bool ReadEnvelope(absl::string_view body, ApiError& error) {
   return true;
 }
 
-// What somebody else's server sent, for people: cut, and with every byte that
-// is not ASCII escaped, since it may be in any encoding or none.
+// What somebody else's server sent, for people: cut, and with a ? for whatever
+// is not printable ASCII, since it may be in any encoding or none.
 std::string Printable(absl::string_view body) {
-  return absl::CHexEscape(body.substr(0, 200));
+  std::string text(body.substr(0, 200));
+  for (char& c : text) {
+    if (!absl::ascii_isprint(static_cast<unsigned char>(c))) c = '?';
+  }
+  return text;
 }
 
 // The status that goes with an error type, for errors without one.
@@ -104,8 +108,8 @@ ApiError ErrorOfFrame(std::string operation, absl::string_view data) {
   ApiError error;
   error.operation = std::move(operation);
   if (!ReadEnvelope(data, error)) {
-    error.message = absl::StrCat("error frame without an error object: ",
-                                 Printable(data));
+    error.message =
+        absl::StrCat("error frame without an error object: ", Printable(data));
   }
   error.http_status = StatusOfType(error.type);
   return error;

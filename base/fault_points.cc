@@ -14,15 +14,15 @@
 namespace midwatch {
 
 const char* const kFaultPoints[] = {
-    "store.commit.before",        // a group is written, not yet durable
-    "store.commit.after",         // durable, nobody told
-    "worker.create.before",       // the nonce is durable, nothing sent
-    "worker.create.after",        // the session exists, not recorded
-    "worker.record.after",        // recorded, nothing said
-    "worker.send.after",          // the first message is sent, nothing stored
-    "worker.outputs.after",       // outputs are stored, not settled
-    "worker.settle.after",        // settled, not archived
-    "harness.event.after",        // an event is durable, nobody saw it
+    "store.commit.before",   // a group is written, not yet durable
+    "store.commit.after",    // durable, nobody told
+    "worker.create.before",  // the nonce is durable, nothing sent
+    "worker.create.after",   // the session exists, not recorded
+    "worker.record.after",   // recorded, nothing said
+    "worker.send.after",     // the first message is sent, nothing stored
+    "worker.outputs.after",  // outputs are stored, not settled
+    "worker.settle.after",   // settled, not archived
+    "harness.event.after",   // an event is durable, nobody saw it
 };
 const int kFaultPointCount = sizeof kFaultPoints / sizeof kFaultPoints[0];
 

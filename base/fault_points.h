@@ -1,8 +1,8 @@
 // Named places at which a test kills the process, to see that nothing is lost.
 //
-// Off by default: a disabled point is one relaxed load. The environment switches
-// one on: MIDWATCH_FAULT=store.commit.after:3 ends the process, as kill -9
-// would, when that point is passed for the third time.
+// Off by default: a disabled point is one relaxed load. The environment
+// switches one on: MIDWATCH_FAULT=store.commit.after:3 ends the process, as
+// kill -9 would, when that point is passed for the third time.
 #ifndef MIDWATCH_BASE_FAULT_POINTS_H_
 #define MIDWATCH_BASE_FAULT_POINTS_H_
 

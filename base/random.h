@@ -14,9 +14,7 @@ class Random {
   virtual uint64_t Next() = 0;
 
   // Uniform in [0, 1).
-  double Fraction() {
-    return static_cast<double>(Next() >> 11) * 0x1.0p-53;
-  }
+  double Fraction() { return static_cast<double>(Next() >> 11) * 0x1.0p-53; }
   // `bytes` random bytes in lower-case hex: nonces, keys, file names.
   std::string Hex(int bytes);
 };

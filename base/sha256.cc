@@ -3,8 +3,8 @@
 #include <openssl/evp.h>
 
 #include <cerrno>
-#include <cstdlib>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 
 #include "absl/status/status.h"

@@ -11,20 +11,20 @@
 #define MIDWATCH_CONCAT_INNER_(a, b) a##b
 #define MIDWATCH_CONCAT_(a, b) MIDWATCH_CONCAT_INNER_(a, b)
 
-#define RETURN_IF_ERROR(expr)                   \
-  do {                                          \
-    absl::Status midwatch_status_ = (expr);     \
-    if (!midwatch_status_.ok()) {               \
-      return midwatch_status_;                  \
-    }                                           \
+#define RETURN_IF_ERROR(expr)               \
+  do {                                      \
+    absl::Status midwatch_status_ = (expr); \
+    if (!midwatch_status_.ok()) {           \
+      return midwatch_status_;              \
+    }                                       \
   } while (false)
 
-#define CO_RETURN_IF_ERROR(expr)                \
-  do {                                          \
-    absl::Status midwatch_status_ = (expr);     \
-    if (!midwatch_status_.ok()) {               \
-      co_return midwatch_status_;               \
-    }                                           \
+#define CO_RETURN_IF_ERROR(expr)            \
+  do {                                      \
+    absl::Status midwatch_status_ = (expr); \
+    if (!midwatch_status_.ok()) {           \
+      co_return midwatch_status_;           \
+    }                                       \
   } while (false)
 
 #define MIDWATCH_ASSIGN_OR_(ret, tmp, lhs, expr) \
@@ -34,9 +34,9 @@
   }                                              \
   lhs = *std::move(tmp)
 
-#define ASSIGN_OR_RETURN(lhs, expr)                                     \
-  MIDWATCH_ASSIGN_OR_(return, MIDWATCH_CONCAT_(midwatch_or_, __LINE__), \
-                      lhs, expr)
+#define ASSIGN_OR_RETURN(lhs, expr)                                          \
+  MIDWATCH_ASSIGN_OR_(return, MIDWATCH_CONCAT_(midwatch_or_, __LINE__), lhs, \
+                            expr)
 
 #define CO_ASSIGN_OR_RETURN(lhs, expr)                                     \
   MIDWATCH_ASSIGN_OR_(co_return, MIDWATCH_CONCAT_(midwatch_or_, __LINE__), \

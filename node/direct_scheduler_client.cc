@@ -105,9 +105,7 @@ class DirectLeaseStream final : public LeaseStream {
     }
   }
 
-  void Close() override {
-    mailbox_->Push(absl::CancelledError("closed"));
-  }
+  void Close() override { mailbox_->Push(absl::CancelledError("closed")); }
 
  private:
   std::shared_ptr<StreamMailbox> mailbox_;
@@ -123,15 +121,15 @@ class DirectSchedulerClient final : public SchedulerClient {
         post_(std::move(post)) {}
   ~DirectSchedulerClient() override { home_->Leave(); }
 
-#define MIDWATCH_CALL(method, target)                                      \
-  Async<absl::StatusOr<v1::method##Response>> method(                      \
-      v1::method##Request request) override {                              \
-    return Call<v1::method##Response>(                                     \
-        std::move(request),                                                \
-        [](Scheduler& scheduler, const v1::method##Request& r,             \
-           Reply<v1::method##Response> reply) {                            \
-          scheduler.target method(r, std::move(reply));                    \
-        });                                                                \
+#define MIDWATCH_CALL(method, target)                          \
+  Async<absl::StatusOr<v1::method##Response>> method(          \
+      v1::method##Request request) override {                  \
+    return Call<v1::method##Response>(                         \
+        std::move(request),                                    \
+        [](Scheduler& scheduler, const v1::method##Request& r, \
+           Reply<v1::method##Response> reply) {                \
+          scheduler.target method(r, std::move(reply));        \
+        });                                                    \
   }
   MIDWATCH_CALL(RegisterWorker, leases().)
   MIDWATCH_CALL(RenewWorker, leases().)

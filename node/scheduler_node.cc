@@ -30,8 +30,7 @@ constexpr int kPoolThreads = 4;
 
 // Without authentication only this machine may be listened to.
 absl::Status CheckLoopback(const std::string& address) {
-  for (absl::string_view prefix :
-       {"unix:", "127.", "localhost:", "[::1]:"}) {
+  for (absl::string_view prefix : {"unix:", "127.", "localhost:", "[::1]:"}) {
     if (absl::StartsWith(address, prefix)) return absl::OkStatus();
   }
   return absl::FailedPreconditionError(absl::StrCat(
@@ -134,9 +133,9 @@ class SchedulerNodeImpl final : public SchedulerNode {
     for (size_t i = 0; i < listen.size(); ++i) {
       bool is_unix = absl::StartsWith(listen[i], "unix:");
       if (server_ == nullptr || (!is_unix && ports_[i] == 0)) {
-        return absl::FailedPreconditionError(absl::StrCat(
-            "cannot listen on ", listen[i],
-            ": the address is in use or not this machine's"));
+        return absl::FailedPreconditionError(
+            absl::StrCat("cannot listen on ", listen[i],
+                         ": the address is in use or not this machine's"));
       }
       if (is_unix) ports_[i] = 0;
     }

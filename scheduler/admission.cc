@@ -110,8 +110,8 @@ AdmissionDecisions DecideAdmission(absl::Time /*now*/,
     }
   }
   Caps caps(view);
-  while (!heads.empty() && decisions.grants.size() <
-                               AdmissionBounds::kGrantsPerPass) {
+  while (!heads.empty() &&
+         decisions.grants.size() < AdmissionBounds::kGrantsPerPass) {
     Head head = heads.top();
     heads.pop();
     if (std::optional<LaneBlock> why = caps.Binding(*head.view)) {

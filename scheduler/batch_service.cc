@@ -51,15 +51,14 @@ class BatchServiceImpl final : public v1::BatchService::CallbackService {
   BatchServiceImpl(Executor& executor, Scheduler& scheduler)
       : executor_(executor), scheduler_(scheduler) {}
 
-#define MIDWATCH_SERVE(method)                                             \
-  grpc::ServerUnaryReactor* method(                                        \
-      grpc::CallbackServerContext* context,                                \
-      const v1::method##Request* request, v1::method##Response* response)  \
-      override {                                                           \
-    return ServeUnary(context, request, response, executor_,               \
-                      [this](const auto& r, auto reply) {                  \
-                        scheduler_.method(r, std::move(reply));            \
-                      });                                                  \
+#define MIDWATCH_SERVE(method)                                                \
+  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context,      \
+                                   const v1::method##Request* request,        \
+                                   v1::method##Response* response) override { \
+    return ServeUnary(context, request, response, executor_,                  \
+                      [this](const auto& r, auto reply) {                     \
+                        scheduler_.method(r, std::move(reply));               \
+                      });                                                     \
   }
   MIDWATCH_SERVE(GetBatch)
   MIDWATCH_SERVE(ListBatches)

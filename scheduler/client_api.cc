@@ -30,15 +30,14 @@ void Scheduler::SubmitTask(const v1::SubmitTaskRequest& request,
                            Reply<v1::SubmitTaskResponse> reply) {
   absl::StatusOr<midwatch::SubmitTask> write = FromProto(request);
   if (!write.ok()) return reply(write.status());
-  store_.Apply(*std::move(write),
-               [this, reply = std::move(reply)](
-                   absl::StatusOr<TaskKey> task) mutable {
-                 if (!task.ok()) return reply(task.status());
-                 leases_.WantAdmission();
-                 v1::SubmitTaskResponse response;
-                 response.set_task_id(ids_.Format(task->task));
-                 reply(std::move(response));
-               });
+  store_.Apply(*std::move(write), [this, reply = std::move(reply)](
+                                      absl::StatusOr<TaskKey> task) mutable {
+    if (!task.ok()) return reply(task.status());
+    leases_.WantAdmission();
+    v1::SubmitTaskResponse response;
+    response.set_task_id(ids_.Format(task->task));
+    reply(std::move(response));
+  });
 }
 
 void Scheduler::GetTask(const v1::GetTaskRequest& request,
@@ -47,7 +46,8 @@ void Scheduler::GetTask(const v1::GetTaskRequest& request,
   if (!key.ok()) return reply(key.status());
   store_.Read<TaskRecord>(
       [key = *key](StoreReader& reader) { return reader.GetTask(key); },
-      [this, reply = std::move(reply)](absl::StatusOr<TaskRecord> task) mutable {
+      [this,
+       reply = std::move(reply)](absl::StatusOr<TaskRecord> task) mutable {
         if (!task.ok()) return reply(task.status());
         v1::GetTaskResponse response;
         *response.mutable_task() = ToProto(*task, ids_, clock_.Now());
@@ -73,8 +73,8 @@ void Scheduler::ListTasks(const v1::ListTasksRequest& request,
     filter.states.push_back(static_cast<v1::TaskState>(state));
   }
   store_.Read<std::vector<TaskRecord>>(
-      [filter, batch, after = *after, size = *size](StoreReader& reader)
-          -> absl::StatusOr<std::vector<TaskRecord>> {
+      [filter, batch, after = *after, size = *size](
+          StoreReader& reader) -> absl::StatusOr<std::vector<TaskRecord>> {
         if (batch.has_value()) {
           RETURN_IF_ERROR(reader.GetBatch(*batch).status());
         }
@@ -120,15 +120,15 @@ void Scheduler::RetryTask(const v1::RetryTaskRequest& request,
       !status.ok()) {
     return reply(status);
   }
-  store_.Apply(midwatch::RetryTask{*key, request.request_id()},
-               [this, reply = std::move(reply)](
-                   absl::StatusOr<TaskKey> task) mutable {
-                 if (!task.ok()) return reply(task.status());
-                 leases_.WantAdmission();
-                 v1::RetryTaskResponse response;
-                 response.set_task_id(ids_.Format(task->task));
-                 reply(std::move(response));
-               });
+  store_.Apply(
+      midwatch::RetryTask{*key, request.request_id()},
+      [this, reply = std::move(reply)](absl::StatusOr<TaskKey> task) mutable {
+        if (!task.ok()) return reply(task.status());
+        leases_.WantAdmission();
+        v1::RetryTaskResponse response;
+        response.set_task_id(ids_.Format(task->task));
+        reply(std::move(response));
+      });
 }
 
 void Scheduler::ListTaskEvents(const v1::ListTaskEventsRequest& request,
@@ -142,9 +142,8 @@ void Scheduler::ListTaskEvents(const v1::ListTaskEventsRequest& request,
     return reply(absl::InvalidArgumentError("from_sequence: negative"));
   }
   store_.Read<v1::ListTaskEventsResponse>(
-      [key = *key, attempt = request.attempt(), from,
-       size = *size](StoreReader& reader)
-          -> absl::StatusOr<v1::ListTaskEventsResponse> {
+      [key = *key, attempt = request.attempt(), from, size = *size](
+          StoreReader& reader) -> absl::StatusOr<v1::ListTaskEventsResponse> {
         ASSIGN_OR_RETURN(TaskRecord task, reader.GetTask(key));
         v1::ListTaskEventsResponse response;
         int64_t end = 0;
@@ -177,8 +176,7 @@ void Scheduler::ListTaskEvents(const v1::ListTaskEventsRequest& request,
 }
 
 template <typename W>
-void Scheduler::ApplyBatchStep(W write,
-                               Reply<v1::SubmitBatchResponse> reply) {
+void Scheduler::ApplyBatchStep(W write, Reply<v1::SubmitBatchResponse> reply) {
   store_.Apply(std::move(write),
                [this, reply = std::move(reply)](
                    absl::StatusOr<BatchProgress> batch) mutable {
@@ -248,8 +246,8 @@ void Scheduler::ListBatches(const v1::ListBatchesRequest& request,
                             Reply<v1::ListBatchesResponse> reply) {
   absl::StatusOr<int> size = CheckPageSize(request.page_size(), 100);
   if (!size.ok()) return reply(size.status());
-  absl::StatusOr<int64_t> before = ParsePageToken(
-      request.page_token(), std::numeric_limits<int64_t>::max());
+  absl::StatusOr<int64_t> before =
+      ParsePageToken(request.page_token(), std::numeric_limits<int64_t>::max());
   if (!before.ok()) return reply(before.status());
   store_.Read<std::vector<BatchRecord>>(
       [name = request.name(), before = *before,
@@ -278,9 +276,8 @@ void Scheduler::CancelSteps(RowKey batch, std::string reason, bool begun,
           absl::StatusOr<CancelBatchResult> result) mutable {
         if (!result.ok()) {
           if (!begun) return done(result.status());
-          LogError("cancel stands still",
-                   {{"batch", ids_.Format(batch)},
-                    {"why", result.status().message()}});
+          LogError("cancel stands still", {{"batch", ids_.Format(batch)},
+                                           {"why", result.status().message()}});
           executor_.After(absl::Seconds(1), [this, batch, reason,
                                              done = std::move(done)]() mutable {
             CancelSteps(batch, reason, /*begun=*/true, std::move(done));

@@ -43,10 +43,10 @@ bool IsOwnSpendLimit(const v1::Failure& failure) {
 v1::FailureClass ClassifyFailure(const v1::Failure& failure) {
   if (failure.operation() == "session") return ClassifySessionError(failure);
   absl::string_view code = failure.error_code();
-  if (IsOneOf(code, {"enforced_spend_limit_reached",
-                     "contract_spend_limit_reached",
-                     "linked_organization_spend_limit_reached",
-                     "linked_organization_billing_unavailable"})) {
+  if (IsOneOf(code,
+              {"enforced_spend_limit_reached", "contract_spend_limit_reached",
+               "linked_organization_spend_limit_reached",
+               "linked_organization_billing_unavailable"})) {
     return v1::FAILURE_CLASS_SPEND_CAP;
   }
   if (IsOneOf(code,
@@ -55,7 +55,7 @@ v1::FailureClass ClassifyFailure(const v1::Failure& failure) {
     return v1::FAILURE_CLASS_ACCOUNT;
   }
   switch (failure.http_status()) {
-    case 0:    // no answer
+    case 0:  // no answer
     case 408:
     case 409:  // the worker has read again, and the conflict stayed
     case 412:
@@ -90,8 +90,7 @@ v1::FailureClass ClassifyEnding(const v1::Ending& ending) {
       if (ending.stop_reason() == "requires_action") {
         return v1::FAILURE_CLASS_SPEC;
       }
-      if (ending.stop_reason() == "retries_exhausted" &&
-          ending.has_failure()) {
+      if (ending.stop_reason() == "retries_exhausted" && ending.has_failure()) {
         return ClassifyFailure(ending.failure());
       }
       return v1::FAILURE_CLASS_TASK;
@@ -100,9 +99,8 @@ v1::FailureClass ClassifyEnding(const v1::Ending& ending) {
       return ClassifyFailure(ending.failure());
     case v1::Ending::KIND_TERMINATED:
       // Ended by an error of the account, or by the task's own.
-      return ending.has_failure() &&
-                     ClassifyFailure(ending.failure()) ==
-                         v1::FAILURE_CLASS_SPEND_CAP
+      return ending.has_failure() && ClassifyFailure(ending.failure()) ==
+                                         v1::FAILURE_CLASS_SPEND_CAP
                  ? v1::FAILURE_CLASS_SPEND_CAP
                  : v1::FAILURE_CLASS_TASK;
     default:
@@ -159,8 +157,7 @@ std::string DescribeEnding(const v1::Ending& ending) {
       text = "not started";
       break;
     case v1::Ending::KIND_OUTPUT_MISSING:
-      return absl::StrCat("expected output missing: ",
-                          ending.missing_output());
+      return absl::StrCat("expected output missing: ", ending.missing_output());
     default:
       text = "the session broke off";
   }

@@ -134,9 +134,11 @@ absl::Status CheckSpec(v1::TaskSpec& spec) {
     return Bad("spec.retry.max_starts: ", retry.max_starts(),
                "; expected 1 to 1000");
   }
-  RETURN_IF_ERROR(CheckDuration("spec.timeouts.start", spec.timeouts().start()));
+  RETURN_IF_ERROR(
+      CheckDuration("spec.timeouts.start", spec.timeouts().start()));
   RETURN_IF_ERROR(CheckDuration("spec.timeouts.idle", spec.timeouts().idle()));
-  RETURN_IF_ERROR(CheckDuration("spec.timeouts.total", spec.timeouts().total()));
+  RETURN_IF_ERROR(
+      CheckDuration("spec.timeouts.total", spec.timeouts().total()));
   if (spec.expect().files_size() > 100) {
     return Bad("spec.expect.files: ", spec.expect().files_size(),
                "; at most 100");
@@ -170,8 +172,8 @@ absl::StatusOr<NewTask> ToNewTask(const v1::TaskSpec& spec,
   RETURN_IF_ERROR(CheckInputs(line));
   ASSIGN_OR_RETURN(v1::TaskSpec filled, FillIn(spec, line.parameters()));
   if (filled.prompt().size() > kPromptBytesMax) {
-    return Bad("prompt with its parameters filled in: ",
-               filled.prompt().size(), " bytes; at most ", kPromptBytesMax);
+    return Bad("prompt with its parameters filled in: ", filled.prompt().size(),
+               " bytes; at most ", kPromptBytesMax);
   }
   for (const std::string& file : filled.expect().files()) {
     RETURN_IF_ERROR(CheckRelativePath("spec.expect.files", file));

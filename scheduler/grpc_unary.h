@@ -25,9 +25,8 @@ inline grpc::Status ToGrpc(const absl::Status& status) {
 // as few as two threads: nothing waits here.
 template <typename Request, typename Response, typename Method>
 grpc::ServerUnaryReactor* ServeUnary(grpc::CallbackServerContext* context,
-                                     const Request* request,
-                                     Response* response, Executor& executor,
-                                     Method method) {
+                                     const Request* request, Response* response,
+                                     Executor& executor, Method method) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   executor.Post([=, method = std::move(method)]() mutable {
     Reply<Response> reply = [=](absl::StatusOr<Response> result) {
@@ -51,8 +50,7 @@ class StreamWriter final : public grpc::ServerWriteReactor<Response> {
    public:
     explicit Sink(Executor& executor) : executor_(executor) {}
 
-    void Send(Response message,
-              absl::AnyInvocable<void()> written) override {
+    void Send(Response message, absl::AnyInvocable<void()> written) override {
       MutexLock lock(mutex_);
       if (writer_ == nullptr || finished_) return;
       waiting_.emplace_back(std::move(message), std::move(written));

@@ -10,8 +10,7 @@
 
 namespace midwatch {
 
-LeaseBook::LeaseBook(Executor& executor, Store& store,
-                     LeaseBookOptions options)
+LeaseBook::LeaseBook(Executor& executor, Store& store, LeaseBookOptions options)
     : executor_(executor),
       store_(store),
       options_(options),
@@ -22,8 +21,8 @@ LeaseBook::~LeaseBook() = default;
 void LeaseBook::Load(const std::vector<LiveRecord>& live) {
   for (const LiveRecord& record : live) {
     LeaseKey key = record.lease;
-    live_[key.task] = LiveLease{key, record.task, record.batch,
-                                record.grant_seq};
+    live_[key.task] =
+        LiveLease{key, record.task, record.batch, record.grant_seq};
     if (key.worker == 0) continue;
     WorkerState& worker = workers_[key.worker];
     ++worker.held;
@@ -36,8 +35,7 @@ void LeaseBook::Load(const std::vector<LiveRecord>& live) {
 void LeaseBook::BeginTerm(int64_t id) {
   WorkerState& worker = workers_[id];
   executor_.Cancel(worker.term_timer);
-  worker.term_timer =
-      executor_.After(options_.term, [this, id] { Lapse(id); });
+  worker.term_timer = executor_.After(options_.term, [this, id] { Lapse(id); });
 }
 
 void LeaseBook::Lapse(int64_t id) {
@@ -53,30 +51,27 @@ void LeaseBook::Lapse(int64_t id) {
 
 void LeaseBook::Free(int64_t id, std::vector<LeaseKey> held,
                      absl::AnyInvocable<void()> done) {
-  store_.Apply(
-      FreeLeases{id, held},
-      [this, id, held, done = std::move(done)](
-          absl::StatusOr<Freed> freed) mutable {
-        if (!freed.ok()) {
-          LogError("leases not freed",
-                   {{"worker", id}, {"why", freed.status().message()}});
-          executor_.After(absl::Seconds(1),
-                          [this, id, held = std::move(held),
-                           done = std::move(done)]() mutable {
-                            Free(id, std::move(held), std::move(done));
-                          });
-          return;
-        }
-        for (const LeaseKey& lease : freed->leases) {
-          LogInfo("lease freed", {{"task", lease.task},
-                                  {"attempt", lease.attempt},
-                                  {"worker", lease.worker}});
-          Revoke(lease);
-          Release(lease);
-        }
-        Deliver(freed->notices);
-        done();
+  store_.Apply(FreeLeases{id, held}, [this, id, held, done = std::move(done)](
+                                         absl::StatusOr<Freed> freed) mutable {
+    if (!freed.ok()) {
+      LogError("leases not freed",
+               {{"worker", id}, {"why", freed.status().message()}});
+      executor_.After(absl::Seconds(1), [this, id, held = std::move(held),
+                                         done = std::move(done)]() mutable {
+        Free(id, std::move(held), std::move(done));
       });
+      return;
+    }
+    for (const LeaseKey& lease : freed->leases) {
+      LogInfo("lease freed", {{"task", lease.task},
+                              {"attempt", lease.attempt},
+                              {"worker", lease.worker}});
+      Revoke(lease);
+      Release(lease);
+    }
+    Deliver(freed->notices);
+    done();
+  });
 }
 
 void LeaseBook::RegisterWorker(const v1::RegisterWorkerRequest& request,
@@ -84,9 +79,8 @@ void LeaseBook::RegisterWorker(const v1::RegisterWorkerRequest& request,
   absl::StatusOr<midwatch::RegisterWorker> write = FromProto(request);
   if (!write.ok()) return reply(write.status());
   store_.Apply(
-      *std::move(write),
-      [this, request, reply = std::move(reply)](
-          absl::StatusOr<Registered> registered) mutable {
+      *std::move(write), [this, request, reply = std::move(reply)](
+                             absl::StatusOr<Registered> registered) mutable {
         if (!registered.ok()) return reply(registered.status());
         WorkerState& worker = workers_[registered->worker];
         // Its leases of an earlier term may be on their way to be freed.
@@ -114,8 +108,7 @@ void LeaseBook::RenewWorker(const v1::RenewWorkerRequest& request,
                             Reply<v1::RenewWorkerResponse> reply) {
   auto worker = workers_.find(request.worker_id());
   if (worker == workers_.end() || worker->second.capacity == 0) {
-    return reply(absl::NotFoundError(
-        "no term to renew: register anew, with leases lost"));
+    return reply(absl::NotFoundError("no term to renew: register again"));
   }
   BeginTerm(request.worker_id());
   v1::RenewWorkerResponse response;
@@ -134,11 +127,12 @@ void LeaseBook::StreamLeases(const v1::StreamLeasesRequest& request,
   for (const v1::LeaseToken& token : request.held()) {
     absl::StatusOr<RowKey> task = ids_.Parse("held.task_id", token.task_id());
     if (!task.ok()) return sink->Finish(task.status());
-    held.push_back({token.worker_id(), task->row, token.attempt(),
-                    token.epoch()});
+    held.push_back(
+        {token.worker_id(), task->row, token.attempt(), token.epoch()});
   }
   if (worker->second.sink != nullptr) {
-    worker->second.sink->Finish(absl::AbortedError("another stream was opened"));
+    worker->second.sink->Finish(
+        absl::AbortedError("another stream was opened"));
   }
   worker->second.sink = sink;
   worker->second.ready = false;
@@ -251,9 +245,9 @@ void LeaseBook::Deliver(const std::vector<CancelNotice>& notices) {
 void LeaseBook::SendTo(int64_t id, v1::StreamLeasesResponse message) {
   auto worker = workers_.find(id);
   // Without a stream the next one brings the worker up to date: what it holds
-  // wrongly is revoked, what it does not know of is freed and granted anew, with
-  // the whole outbox, and of what it holds rightly it hears whether cancel was
-  // asked for.
+  // wrongly is revoked, what it does not know of is freed and granted anew,
+  // with the whole outbox, and of what it holds rightly it hears whether cancel
+  // was asked for.
   if (worker == workers_.end() || worker->second.sink == nullptr) return;
   worker->second.sink->Send(std::move(message), [] {});
 }
@@ -280,24 +274,24 @@ void LeaseBook::RunAdmission() {
   std::vector<WorkerOffer> offers = Offers();
   if (offers.empty()) return;
   admission_runs_ = true;
-  store_.Apply(Admit{std::move(offers), DecideAdmission},
-               [this](absl::StatusOr<Grants> grants) {
-                 admission_runs_ = false;
-                 if (!grants.ok()) {
-                   LogError("admission failed",
-                            {{"why", grants.status().message()}});
-                   // Wanted until then, so that whoever asks meanwhile waits
-                   // for the same pass.
-                   admission_wanted_ = true;
-                   executor_.After(absl::Seconds(1), [this] { RunAdmission(); });
-                   return;
-                 }
-                 for (GrantRecord& grant : grants->grants) {
-                   Take(std::move(grant));
-                 }
-                 if (grants->more) admission_wanted_ = true;
-                 if (admission_wanted_) RunAdmission();
-               });
+  store_.Apply(
+      Admit{std::move(offers), DecideAdmission},
+      [this](absl::StatusOr<Grants> grants) {
+        admission_runs_ = false;
+        if (!grants.ok()) {
+          LogError("admission failed", {{"why", grants.status().message()}});
+          // Wanted until then, so that whoever asks meanwhile waits
+          // for the same pass.
+          admission_wanted_ = true;
+          executor_.After(absl::Seconds(1), [this] { RunAdmission(); });
+          return;
+        }
+        for (GrantRecord& grant : grants->grants) {
+          Take(std::move(grant));
+        }
+        if (grants->more) admission_wanted_ = true;
+        if (admission_wanted_) RunAdmission();
+      });
 }
 
 void LeaseBook::Take(GrantRecord grant) {
@@ -347,9 +341,9 @@ void LeaseBook::SendGrant(const GrantRecord& grant, int64_t stored_events) {
   absl::StatusOr<v1::Lease> lease = ToProto(grant, stored_events, ids_);
   if (!lease.ok()) {
     // Parameters were checked at submit, so this is a damaged row.
-    LogError("a grant cannot be described",
-             {{"task", ids_.Format(grant.task)},
-              {"why", lease.status().message()}});
+    LogError(
+        "a grant cannot be described",
+        {{"task", ids_.Format(grant.task)}, {"why", lease.status().message()}});
     return;
   }
   v1::StreamLeasesResponse message;

@@ -27,8 +27,8 @@ absl::StatusOr<std::string> FillIn(absl::string_view text,
     size_t open = text.find("{{");
     size_t close = open == text.npos ? text.npos : text.find("}}", open + 2);
     if (close == text.npos) break;
-    absl::string_view name = absl::StripAsciiWhitespace(
-        text.substr(open + 2, close - open - 2));
+    absl::string_view name =
+        absl::StripAsciiWhitespace(text.substr(open + 2, close - open - 2));
     if (!IsName(name)) {
       // Somebody else's braces.
       absl::StrAppend(&out, text.substr(0, open + 2));

@@ -46,8 +46,8 @@ std::string WhyNoMore(const Tally& tally, v1::FailureClass failure,
   if (failure == v1::FAILURE_CLASS_REFUSAL && !policy.retry_refusals()) {
     return "refusals are not tried again";
   }
-  bool own = failure == v1::FAILURE_CLASS_TASK ||
-             failure == v1::FAILURE_CLASS_REFUSAL;
+  bool own =
+      failure == v1::FAILURE_CLASS_TASK || failure == v1::FAILURE_CLASS_REFUSAL;
   if (own && tally.failures + 1 >= max_failures) {
     return max_failures == 1
                ? "no further try is allowed"

@@ -20,8 +20,7 @@ absl::Duration Backoff(int earlier, double jitter);
 // A charged attempt costs what the service reports, or its reservation where
 // it reports nothing. Failures of the service never count against the task. An
 // attempt needs at least a tenth of the task's max_cost to begin.
-Disposition Decide(const Tally& tally, const v1::Ending& ending,
-                   double jitter);
+Disposition Decide(const Tally& tally, const v1::Ending& ending, double jitter);
 
 struct Advice {
   v1::AdviseResponse::Action action = v1::AdviseResponse::ACTION_END;

@@ -60,16 +60,15 @@ void Scheduler::PlanTimers(absl::Time at) {
 
 void Scheduler::FireTimers() {
   timers_at_ = absl::InfiniteFuture();
-  store_.Apply(midwatch::FireTimers{},
-               [this](absl::StatusOr<TimersFired> fired) {
-                 if (!fired.ok()) {
-                   LogWarning("timers failed",
-                              {{"why", fired.status().message()}});
-                   return PlanTimers(clock_.Now() + absl::Seconds(1));
-                 }
-                 if (fired->fired > 0) leases_.WantAdmission();
-                 PlanTimers(fired->next);
-               });
+  store_.Apply(
+      midwatch::FireTimers{}, [this](absl::StatusOr<TimersFired> fired) {
+        if (!fired.ok()) {
+          LogWarning("timers failed", {{"why", fired.status().message()}});
+          return PlanTimers(clock_.Now() + absl::Seconds(1));
+        }
+        if (fired->fired > 0) leases_.WantAdmission();
+        PlanTimers(fired->next);
+      });
 }
 
 }  // namespace midwatch

@@ -34,7 +34,7 @@ class WatchHub {
     RowKey batch;
     int64_t seq = 0;  // sent up to here
     std::shared_ptr<Sink> sink;
-    bool busy = true;   // reading, or waiting for the sink
+    bool busy = true;    // reading, or waiting for the sink
     bool dirty = false;  // something came while busy
   };
   // One page of a batch's journal, with the batch as it stands after it.

@@ -54,15 +54,15 @@ void Scheduler::RecordSession(const v1::RecordSessionRequest& request,
     return reply(
         absl::InvalidArgumentError("session_id: expected 1 to 200 bytes"));
   }
-  store_.Apply(midwatch::RecordSession{*lease, request.nonce(),
-                                       request.session_id()},
-               [reply = std::move(reply)](
-                   absl::StatusOr<RecordedSession> recorded) mutable {
-                 if (!recorded.ok()) return reply(recorded.status());
-                 v1::RecordSessionResponse response;
-                 response.set_session_id(recorded->session_id);
-                 reply(std::move(response));
-               });
+  store_.Apply(
+      midwatch::RecordSession{*lease, request.nonce(), request.session_id()},
+      [reply =
+           std::move(reply)](absl::StatusOr<RecordedSession> recorded) mutable {
+        if (!recorded.ok()) return reply(recorded.status());
+        v1::RecordSessionResponse response;
+        response.set_session_id(recorded->session_id);
+        reply(std::move(response));
+      });
 }
 
 void Scheduler::ClearSession(const v1::ClearSessionRequest& request,
@@ -80,7 +80,8 @@ void Scheduler::AppendEvents(const v1::AppendEventsRequest& request,
   absl::StatusOr<LeaseBook::LiveLease> live = leases_.Find(request.token());
   if (!live.ok()) return reply(live.status());
   if (request.events_json_size() > kEventsPerAppend ||
-      request.ByteSizeLong() > kAppendBytesMax || request.first_sequence() < 0) {
+      request.ByteSizeLong() > kAppendBytesMax ||
+      request.first_sequence() < 0) {
     return reply(absl::InvalidArgumentError(absl::StrCat(
         "events_json: expected at most ", kEventsPerAppend, " events and ",
         kAppendBytesMax, " bytes, from sequence 0 on")));
@@ -109,10 +110,8 @@ void Scheduler::ReadEvents(const v1::ReadEventsRequest& request,
   absl::StatusOr<LeaseBook::LiveLease> live = leases_.Find(request.token());
   if (!live.ok()) return reply(live.status());
   store_.Read<std::vector<std::string>>(
-      [grant_seq = live->grant_seq,
-       from = request.from_sequence()](StoreReader& reader) {
-        return reader.ReadEvents(grant_seq, from);
-      },
+      [grant_seq = live->grant_seq, from = request.from_sequence()](
+          StoreReader& reader) { return reader.ReadEvents(grant_seq, from); },
       [reply = std::move(reply)](
           absl::StatusOr<std::vector<std::string>> events) mutable {
         if (!events.ok()) return reply(events.status());
@@ -189,14 +188,13 @@ void Scheduler::HandBack(const v1::HandBackRequest& request,
                          Reply<v1::HandBackResponse> reply) {
   absl::StatusOr<LeaseKey> lease = ParseToken(ids_, request.token());
   if (!lease.ok()) return reply(lease.status());
-  store_.Apply(
-      midwatch::HandBack{*lease},
-      [this, lease = *lease,
-       reply = std::move(reply)](absl::StatusOr<Done> done) mutable {
-        if (!done.ok()) return reply(done.status());
-        leases_.Release(lease);
-        reply(v1::HandBackResponse());
-      });
+  store_.Apply(midwatch::HandBack{*lease},
+               [this, lease = *lease,
+                reply = std::move(reply)](absl::StatusOr<Done> done) mutable {
+                 if (!done.ok()) return reply(done.status());
+                 leases_.Release(lease);
+                 reply(v1::HandBackResponse());
+               });
 }
 
 void Scheduler::FindRemoteIds(const v1::FindRemoteIdsRequest& request,
@@ -207,10 +205,8 @@ void Scheduler::FindRemoteIds(const v1::FindRemoteIdsRequest& request,
   std::vector<std::string> keys(request.keys().begin(), request.keys().end());
   using Pairs = std::vector<std::pair<std::string, std::string>>;
   store_.Read<Pairs>(
-      [account = request.account(),
-       keys = std::move(keys)](StoreReader& reader) {
-        return reader.FindRemoteIds(account, keys);
-      },
+      [account = request.account(), keys = std::move(keys)](
+          StoreReader& reader) { return reader.FindRemoteIds(account, keys); },
       [reply = std::move(reply)](absl::StatusOr<Pairs> pairs) mutable {
         if (!pairs.ok()) return reply(pairs.status());
         v1::FindRemoteIdsResponse response;

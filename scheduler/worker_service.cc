@@ -11,15 +11,14 @@ class WorkerServiceImpl final : public v1::WorkerService::CallbackService {
   WorkerServiceImpl(Executor& executor, Scheduler& scheduler)
       : executor_(executor), scheduler_(scheduler) {}
 
-#define MIDWATCH_SERVE(method, target)                                     \
-  grpc::ServerUnaryReactor* method(                                        \
-      grpc::CallbackServerContext* context,                                \
-      const v1::method##Request* request, v1::method##Response* response)  \
-      override {                                                           \
-    return ServeUnary(context, request, response, executor_,               \
-                      [this](const auto& r, auto reply) {                  \
-                        target.method(r, std::move(reply));                \
-                      });                                                  \
+#define MIDWATCH_SERVE(method, target)                                        \
+  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context,      \
+                                   const v1::method##Request* request,        \
+                                   v1::method##Response* response) override { \
+    return ServeUnary(context, request, response, executor_,                  \
+                      [this](const auto& r, auto reply) {                     \
+                        target.method(r, std::move(reply));                   \
+                      });                                                     \
   }
   MIDWATCH_SERVE(RegisterWorker, scheduler_.leases())
   MIDWATCH_SERVE(RenewWorker, scheduler_.leases())

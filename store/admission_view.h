@@ -35,7 +35,7 @@ struct LaneView {
   // Tasks whose keys are equal run one at a time; "" for none. Distinct
   // tenants' keys are distinct here.
   std::string concurrency_key;
-  bool key_busy = false;  // one of the key's tasks is on
+  bool key_busy = false;         // one of the key's tasks is on
   std::vector<ReadyTask> ready;  // the first ones, by rank
 };
 

@@ -14,8 +14,7 @@
 
 namespace midwatch {
 
-absl::StatusOr<std::unique_ptr<DirLock>> DirLock::Take(
-    const std::string& dir) {
+absl::StatusOr<std::unique_ptr<DirLock>> DirLock::Take(const std::string& dir) {
   std::error_code error;
   if (std::filesystem::create_directories(dir, error)) {
     std::filesystem::permissions(dir, std::filesystem::perms::owner_all, error);
@@ -34,10 +33,10 @@ absl::StatusOr<std::unique_ptr<DirLock>> DirLock::Take(
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     char holder[32] = {};
     (void)!read(fd, holder, sizeof holder - 1);
-    return absl::FailedPreconditionError(absl::StrCat(
-        dir, " is in use by process ",
-        absl::StripAsciiWhitespace(absl::string_view(holder)),
-        "; stop it, or name another directory"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(dir, " is in use by process ",
+                     absl::StripAsciiWhitespace(absl::string_view(holder)),
+                     "; stop it, or name another directory"));
   }
   std::string pid = absl::StrCat(getpid(), "\n");
   // For people only: the lock is what counts.

@@ -90,7 +90,8 @@ absl::StatusOr<std::vector<std::string>> ReadStoredEvents(Sqlite& db,
                                                           int64_t grant_seq,
                                                           int64_t from) {
   SqliteStatement row = db.Query(
-      "SELECT first, body FROM chunk WHERE grant_seq = ? AND first + events > ? "
+      "SELECT first, body FROM chunk WHERE grant_seq = ? AND first + events > "
+      "? "
       "ORDER BY first",
       grant_seq, from);
   std::vector<std::string> result;

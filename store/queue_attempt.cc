@@ -14,8 +14,7 @@ absl::StatusOr<Done> QueueWriter::Do(const BeginCreate& write) {
   RETURN_IF_ERROR(
       db_.Run("INSERT INTO create_try(task, n, nonce, at) VALUES (?,?,?,?) "
               "ON CONFLICT DO NOTHING",
-              write.lease.task, write.lease.attempt, write.nonce,
-              NowMicros()));
+              write.lease.task, write.lease.attempt, write.nonce, NowMicros()));
   return Done{};
 }
 
@@ -26,18 +25,17 @@ absl::StatusOr<RecordedSession> QueueWriter::Do(const RecordSession& write) {
   if (!live.session.empty()) return RecordedSession{live.session};
   // A nonce records one session, once: the repetition of a call whose session
   // was cleared since would put an archived session in another's place.
-  RETURN_IF_ERROR(db_.Run(
-      "DELETE FROM create_try WHERE task = ? AND n = ? AND nonce = ?",
-      write.lease.task, write.lease.attempt, write.nonce));
+  RETURN_IF_ERROR(
+      db_.Run("DELETE FROM create_try WHERE task = ? AND n = ? AND nonce = ?",
+              write.lease.task, write.lease.attempt, write.nonce));
   if (db_.changes() == 0) {
     return absl::FailedPreconditionError(absl::StrCat(
         "session ", write.session_id,
         ": its create was not begun, or it was recorded and cleared"));
   }
   RETURN_IF_ERROR(db_.Run(
-      "UPDATE live SET session = ?, phase = ? WHERE task = ?",
-      write.session_id, static_cast<int>(v1::ATTEMPT_PHASE_SENDING),
-      write.lease.task));
+      "UPDATE live SET session = ?, phase = ? WHERE task = ?", write.session_id,
+      static_cast<int>(v1::ATTEMPT_PHASE_SENDING), write.lease.task));
   RETURN_IF_ERROR(db_.Run("UPDATE task SET session = ? WHERE id = ?",
                           write.session_id, write.lease.task));
   JournalEntry entry{.kind = JournalKind::kSessionRecorded,
@@ -65,8 +63,8 @@ absl::StatusOr<Done> QueueWriter::Do(const ClearSession& write) {
   RETURN_IF_ERROR(
       db_.Run("UPDATE live SET session = NULL, phase = ? WHERE task = ?",
               static_cast<int>(v1::ATTEMPT_PHASE_GRANTED), write.lease.task));
-  RETURN_IF_ERROR(db_.Run("UPDATE task SET session = NULL WHERE id = ?",
-                          write.lease.task));
+  RETURN_IF_ERROR(
+      db_.Run("UPDATE task SET session = NULL WHERE id = ?", write.lease.task));
   JournalEntry entry{.kind = JournalKind::kSessionCleared,
                      .batch = live.batch,
                      .task = write.lease.task,
@@ -81,9 +79,9 @@ absl::StatusOr<Done> QueueWriter::Do(const ClearSession& write) {
 absl::StatusOr<Done> QueueWriter::Do(const MarkStarted& write) {
   ASSIGN_OR_RETURN(LiveRow live, LoadLive(write.lease));
   if (live.phase != v1::ATTEMPT_PHASE_SENDING) return Done{};
-  RETURN_IF_ERROR(
-      db_.Run("UPDATE live SET phase = ? WHERE task = ?",
-              static_cast<int>(v1::ATTEMPT_PHASE_RUNNING), write.lease.task));
+  RETURN_IF_ERROR(db_.Run("UPDATE live SET phase = ? WHERE task = ?",
+                          static_cast<int>(v1::ATTEMPT_PHASE_RUNNING),
+                          write.lease.task));
   JournalEntry entry{.kind = JournalKind::kStarted,
                      .batch = live.batch,
                      .task = write.lease.task,
@@ -150,18 +148,17 @@ absl::StatusOr<Done> QueueWriter::Do(const MarkSaid& write) {
   return Done{};
 }
 
-absl::Status QueueWriter::CloseAttempt(const TaskRow& task,
-                                       const LiveRow& live,
+absl::Status QueueWriter::CloseAttempt(const TaskRow& task, const LiveRow& live,
                                        const Disposition& disposition,
                                        const std::string& outcome_hash) {
   RETURN_IF_ERROR(db_.Run(
       "INSERT INTO attempt(task, n, session, epoch, outcome_hash, state, "
       "reserved, charged, class, why, granted_at, ended_at, grant_seq) "
       "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
-      task.id, live.lease.attempt, live.session, live.lease.epoch,
-      outcome_hash, static_cast<int>(disposition.state), live.reserved,
-      disposition.charged, static_cast<int>(disposition.failure_class),
-      disposition.reason, live.granted_at, NowMicros(), live.grant_seq));
+      task.id, live.lease.attempt, live.session, live.lease.epoch, outcome_hash,
+      static_cast<int>(disposition.state), live.reserved, disposition.charged,
+      static_cast<int>(disposition.failure_class), disposition.reason,
+      live.granted_at, NowMicros(), live.grant_seq));
   RETURN_IF_ERROR(db_.Run("DELETE FROM say WHERE task = ? AND n = ?", task.id,
                           live.lease.attempt));
   return db_.Run("DELETE FROM live WHERE task = ?", task.id);
@@ -175,8 +172,8 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
         "SELECT state, epoch, outcome_hash FROM attempt "
         "WHERE task = ? AND n = ?",
         write.lease.task, write.lease.attempt);
-    bool same = row.Step() && row.Int(1) == write.lease.epoch &&
-                row.Text(2) == hash;
+    bool same =
+        row.Step() && row.Int(1) == write.lease.epoch && row.Text(2) == hash;
     RETURN_IF_ERROR(row.status());
     if (same) return Settled{static_cast<v1::TaskState>(row.Int(0))};
     return found.status();
@@ -206,13 +203,12 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
       "ended_at = ?, not_before = ?, ending = ? WHERE id = ?",
       static_cast<int>(next.state), next.counts_as_failure ? 1 : 0,
       next.charged, static_cast<int>(next.failure_class),
-      live.cancelling ? 1 : 0, next.reason, SqliteNullable<int64_t>{!again, now},
-      SqliteNullable<int64_t>{again, due},
+      live.cancelling ? 1 : 0, next.reason,
+      SqliteNullable<int64_t>{!again, now}, SqliteNullable<int64_t>{again, due},
       SqliteBlob{write.ending.SerializeAsString()}, task.id));
   if (again) {
-    RETURN_IF_ERROR(
-        db_.Run("INSERT INTO timer(at, kind, ref) VALUES (?, ?, ?)", due,
-                kReadyTimer, task.id));
+    RETURN_IF_ERROR(db_.Run("INSERT INTO timer(at, kind, ref) VALUES (?, ?, ?)",
+                            due, kReadyTimer, task.id));
   }
   RETURN_IF_ERROR(CountMoney(task.batch, next.charged, -live.reserved));
   JournalEntry entry{

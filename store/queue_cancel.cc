@@ -15,14 +15,13 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
   }
   ASSIGN_OR_RETURN(std::optional<LiveRow> live, FindLive(task.id));
   if (live.has_value() && live->phase != v1::ATTEMPT_PHASE_GRANTED) {
-    RETURN_IF_ERROR(db_.Run("UPDATE live SET cancelling = 1 WHERE task = ?",
-                            task.id));
-    ASSIGN_OR_RETURN(v1::Say say, PutInterrupt(live->lease));
-    RETURN_IF_ERROR(db_.Run(
-        "UPDATE task SET state = ?, why = ? WHERE id = ?",
-        static_cast<int>(v1::TASK_STATE_CANCELLING), reason, task.id));
     RETURN_IF_ERROR(
-        Count(task.batch, task.state, v1::TASK_STATE_CANCELLING));
+        db_.Run("UPDATE live SET cancelling = 1 WHERE task = ?", task.id));
+    ASSIGN_OR_RETURN(v1::Say say, PutInterrupt(live->lease));
+    RETURN_IF_ERROR(db_.Run("UPDATE task SET state = ?, why = ? WHERE id = ?",
+                            static_cast<int>(v1::TASK_STATE_CANCELLING), reason,
+                            task.id));
+    RETURN_IF_ERROR(Count(task.batch, task.state, v1::TASK_STATE_CANCELLING));
     JournalEntry entry{.kind = JournalKind::kCancelAsked,
                        .batch = task.batch,
                        .task = task.id,
@@ -51,11 +50,11 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
                   *task.not_before, kReadyTimer, task.id));
     }
   }
-  RETURN_IF_ERROR(db_.Run(
-      "UPDATE task SET state = ?, why = ?, ended_at = ?, reserved = 0, "
-      "rank = NULL, not_before = NULL WHERE id = ?",
-      static_cast<int>(v1::TASK_STATE_CANCELLED), reason, NowMicros(),
-      task.id));
+  RETURN_IF_ERROR(
+      db_.Run("UPDATE task SET state = ?, why = ?, ended_at = ?, reserved = 0, "
+              "rank = NULL, not_before = NULL WHERE id = ?",
+              static_cast<int>(v1::TASK_STATE_CANCELLED), reason, NowMicros(),
+              task.id));
   RETURN_IF_ERROR(CountMoney(task.batch, 0, -released));
   // Before the counts, which may end the batch with a row of its own.
   JournalEntry entry{.kind = JournalKind::kCancelled,
@@ -88,9 +87,9 @@ absl::StatusOr<CancelBatchResult> QueueWriter::Do(const CancelBatch& write) {
   std::string reason = write.reason;
   v1::BatchState state;
   {
-    SqliteStatement row = db_.Query(
-        "SELECT at, state, cancel_why FROM batch WHERE id = ?",
-        write.batch.row);
+    SqliteStatement row =
+        db_.Query("SELECT at, state, cancel_why FROM batch WHERE id = ?",
+                  write.batch.row);
     bool found = row.Step();
     RETURN_IF_ERROR(row.status());
     if (!found || row.Int(0) / 1000 != write.batch.unix_millis) {
@@ -102,19 +101,17 @@ absl::StatusOr<CancelBatchResult> QueueWriter::Do(const CancelBatch& write) {
   CancelBatchResult result;
   if (state == v1::BATCH_STATE_DONE) return result;
   if (state != v1::BATCH_STATE_CANCELLING) {
-    RETURN_IF_ERROR(
-        db_.Run("UPDATE batch SET state = ?, cancel_why = ? WHERE id = ?",
-                static_cast<int>(v1::BATCH_STATE_CANCELLING), reason,
-                write.batch.row));
+    RETURN_IF_ERROR(db_.Run(
+        "UPDATE batch SET state = ?, cancel_why = ? WHERE id = ?",
+        static_cast<int>(v1::BATCH_STATE_CANCELLING), reason, write.batch.row));
     JournalEntry entry{.kind = JournalKind::kBatchCancelAsked,
                        .batch = write.batch.row,
                        .why = reason};
     RETURN_IF_ERROR(Journal(entry).status());
   }
   std::vector<int64_t> tasks;
-  for (v1::TaskState each :
-       {v1::TASK_STATE_BLOCKED, v1::TASK_STATE_QUEUED, v1::TASK_STATE_RUNNING,
-        v1::TASK_STATE_WAITING}) {
+  for (v1::TaskState each : {v1::TASK_STATE_BLOCKED, v1::TASK_STATE_QUEUED,
+                             v1::TASK_STATE_RUNNING, v1::TASK_STATE_WAITING}) {
     SqliteStatement row = db_.Query(
         "SELECT id FROM task WHERE batch = ? AND state = ? ORDER BY id "
         "LIMIT ?",

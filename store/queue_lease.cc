@@ -32,8 +32,8 @@ absl::StatusOr<Freed> QueueWriter::Do(const FreeLeases& write) {
         "ORDER BY task",
         write.worker);
     while (row.Step()) {
-      LeaseKey lease{write.worker, row.Int(0),
-                     static_cast<int32_t>(row.Int(1)), row.Int(2)};
+      LeaseKey lease{write.worker, row.Int(0), static_cast<int32_t>(row.Int(1)),
+                     row.Int(2)};
       if (!held.contains(lease)) {
         freed.leases.push_back(lease);
       } else if (row.Int(3) != 0) {
@@ -171,8 +171,7 @@ absl::StatusOr<AdmissionView> QueueWriter::View(
 
 absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
   ASSIGN_OR_RETURN(AdmissionView view, View(write.offers));
-  AdmissionDecisions decisions =
-      write.decide(clock_.Now(), write.offers, view);
+  AdmissionDecisions decisions = write.decide(clock_.Now(), write.offers, view);
   Grants result;
   for (const auto& assign : decisions.adoptions) {
     ASSIGN_OR_RETURN(GrantRecord grant, Adopt(assign.task, assign.worker));
@@ -183,8 +182,9 @@ absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
     result.grants.push_back(std::move(grant));
   }
   for (const auto& block : decisions.blocks) {
-    RETURN_IF_ERROR(db_.Run("UPDATE lane SET blocked = blocked | ? WHERE id = ?",
-                            static_cast<int>(block.why), block.lane));
+    RETURN_IF_ERROR(
+        db_.Run("UPDATE lane SET blocked = blocked | ? WHERE id = ?",
+                static_cast<int>(block.why), block.lane));
   }
   // Blocking may have uncovered lanes behind the view's bound.
   result.more = !decisions.grants.empty() || !decisions.adoptions.empty() ||
@@ -299,9 +299,9 @@ absl::StatusOr<GrantRecord> QueueWriter::DescribeGrant(const LiveRow& live) {
     }
     RETURN_IF_ERROR(row.status());
   }
-  SqliteStatement row = db_.Query(
-      "SELECT count(*) FROM create_try WHERE task = ? AND n = ?", task.id,
-      live.lease.attempt);
+  SqliteStatement row =
+      db_.Query("SELECT count(*) FROM create_try WHERE task = ? AND n = ?",
+                task.id, live.lease.attempt);
   if (row.Step()) grant.create_tries = static_cast<int32_t>(row.Int(0));
   RETURN_IF_ERROR(row.status());
   return grant;

@@ -62,10 +62,10 @@ BatchRecord ReadBatch(const SqliteStatement& row) {
   batch.name = row.Text(2);
   batch.state = static_cast<v1::BatchState>(row.Int(3));
   static constexpr v1::TaskState kStates[] = {
-      v1::TASK_STATE_BLOCKED,   v1::TASK_STATE_QUEUED,
-      v1::TASK_STATE_RUNNING,   v1::TASK_STATE_WAITING,
+      v1::TASK_STATE_BLOCKED,    v1::TASK_STATE_QUEUED,
+      v1::TASK_STATE_RUNNING,    v1::TASK_STATE_WAITING,
       v1::TASK_STATE_CANCELLING, v1::TASK_STATE_SUCCEEDED,
-      v1::TASK_STATE_FAILED,    v1::TASK_STATE_CANCELLED,
+      v1::TASK_STATE_FAILED,     v1::TASK_STATE_CANCELLED,
       v1::TASK_STATE_SKIPPED};
   for (int i = 0; i < 9; ++i) {
     batch.counts[static_cast<size_t>(kStates[i])] = row.Int(4 + i);
@@ -213,8 +213,8 @@ absl::StatusOr<v1::TaskSpec> SqliteReader::FindBatchSpec(
   v1::TaskSpec spec;
   if (row.Step() && spec.ParseFromString(row.Text(0))) return spec;
   RETURN_IF_ERROR(row.status());
-  return absl::NotFoundError(absl::StrCat(
-      "no batch was opened with request_id '", request_id, "'"));
+  return absl::NotFoundError(
+      absl::StrCat("no batch was opened with request_id '", request_id, "'"));
 }
 
 absl::StatusOr<std::vector<JournalRecord>> SqliteReader::ListJournal(
@@ -283,7 +283,8 @@ absl::StatusOr<std::vector<RowKey>> SqliteReader::ListCancellingBatches() {
 }
 
 absl::StatusOr<absl::Time> SqliteReader::NextTimer() {
-  SqliteStatement row = queue_->Query("SELECT at FROM timer ORDER BY at LIMIT 1");
+  SqliteStatement row =
+      queue_->Query("SELECT at FROM timer ORDER BY at LIMIT 1");
   if (row.Step()) return absl::FromUnixMicros(row.Int(0));
   RETURN_IF_ERROR(row.status());
   return absl::InfiniteFuture();

@@ -43,13 +43,13 @@ absl::Status QueueWriter::RefuseWhenFull() const {
 
 absl::StatusOr<BatchProgress> QueueWriter::FindBatch(
     const std::string& request_id) {
-  SqliteStatement row = db_.Query(
-      "SELECT id, at, state, lines FROM batch WHERE request_id = ?",
-      request_id);
+  SqliteStatement row =
+      db_.Query("SELECT id, at, state, lines FROM batch WHERE request_id = ?",
+                request_id);
   if (!row.Step()) {
     RETURN_IF_ERROR(row.status());
-    return absl::NotFoundError(absl::StrCat(
-        "no batch was opened with request_id '", request_id, "'"));
+    return absl::NotFoundError(
+        absl::StrCat("no batch was opened with request_id '", request_id, "'"));
   }
   return BatchProgress{{row.Int(0), row.Int(1) / 1000},
                        static_cast<v1::BatchState>(row.Int(2)),
@@ -95,9 +95,9 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const AddTasks& write) {
   int64_t end = write.first_line + static_cast<int64_t>(write.tasks.size());
   if (end <= batch.lines) return batch;
   if (write.first_line > batch.lines) {
-    return absl::OutOfRangeError(
-        absl::StrCat("lines ", batch.lines, " to ", write.first_line - 1,
-                     " are missing; send them first"));
+    return absl::OutOfRangeError(absl::StrCat("lines ", batch.lines, " to ",
+                                              write.first_line - 1,
+                                              " are missing; send them first"));
   }
   if (batch.state != v1::BATCH_STATE_OPEN) {
     return absl::FailedPreconditionError(
@@ -128,14 +128,14 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const AddTasks& write) {
     }
     RETURN_IF_ERROR(id.status());
   }
-  RETURN_IF_ERROR(db_.Run(
-      "UPDATE batch SET lines = ?, queued = queued + ? WHERE id = ?", end,
-      added, place.batch));
-  JournalEntry entry{.kind = JournalKind::kTasksAdded,
-                     .batch = place.batch,
-                     .state = v1::TASK_STATE_QUEUED,
-                     .why = absl::StrCat("lines ", batch.lines, " to ",
-                                         end - 1)};
+  RETURN_IF_ERROR(
+      db_.Run("UPDATE batch SET lines = ?, queued = queued + ? WHERE id = ?",
+              end, added, place.batch));
+  JournalEntry entry{
+      .kind = JournalKind::kTasksAdded,
+      .batch = place.batch,
+      .state = v1::TASK_STATE_QUEUED,
+      .why = absl::StrCat("lines ", batch.lines, " to ", end - 1)};
   RETURN_IF_ERROR(Journal(entry).status());
   batch.lines = end;
   return batch;
@@ -145,8 +145,8 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const SealBatch& write) {
   ASSIGN_OR_RETURN(BatchProgress batch, FindBatch(write.request_id));
   if (batch.lines != write.lines) {
     return absl::FailedPreconditionError(
-        absl::StrCat("the batch has ", batch.lines, " lines, not ",
-                     write.lines, "; send the missing ones first"));
+        absl::StrCat("the batch has ", batch.lines, " lines, not ", write.lines,
+                     "; send the missing ones first"));
   }
   if (batch.state != v1::BATCH_STATE_OPEN) return batch;
   RETURN_IF_ERROR(db_.Run("UPDATE batch SET state = ? WHERE id = ?",
@@ -195,10 +195,10 @@ absl::StatusOr<TaskKey> QueueWriter::Do(const SubmitTask& write) {
   RETURN_IF_ERROR(
       db_.Run("INSERT INTO request(key, hash, task, day) VALUES (?,?,?,?)",
               write.request_id, hash, id, DayOf(now)));
-  RETURN_IF_ERROR(db_.Run(
-      "DELETE FROM request WHERE key IN "
-      "(SELECT key FROM request WHERE day < ? LIMIT 2)",
-      DayOf(now) - kRequestDays));
+  RETURN_IF_ERROR(
+      db_.Run("DELETE FROM request WHERE key IN "
+              "(SELECT key FROM request WHERE day < ? LIMIT 2)",
+              DayOf(now) - kRequestDays));
   JournalEntry entry{.kind = JournalKind::kSubmitted,
                      .task = id,
                      .state = v1::TASK_STATE_QUEUED};
@@ -257,10 +257,10 @@ absl::StatusOr<int64_t> QueueWriter::LaneFor(const Place& place,
     if (row.Step()) return row.Int(0);
     RETURN_IF_ERROR(row.status());
   }
-  RETURN_IF_ERROR(db_.Run(
-      "INSERT INTO lane(tenant, queue, batch, ckey, account) "
-      "VALUES (?,?,?,?,?)",
-      place.tenant, place.queue, place.batch, ckey, place.account));
+  RETURN_IF_ERROR(
+      db_.Run("INSERT INTO lane(tenant, queue, batch, ckey, account) "
+              "VALUES (?,?,?,?,?)",
+              place.tenant, place.queue, place.batch, ckey, place.account));
   return db_.last_insert_id();
 }
 
@@ -272,13 +272,13 @@ absl::StatusOr<int64_t> QueueWriter::InsertTask(const Place& place,
   RETURN_IF_ERROR(db_.Run(
       "INSERT INTO task(at, lane, batch, line, name, state, template, "
       "line_blob, prio, max_cost, retry_of) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-      now, lane, place.batch,
-      SqliteNullable<int64_t>{line >= 0, line}, task.line.name(),
-      static_cast<int>(v1::TASK_STATE_QUEUED), place.template_id,
-      SqliteBlob{task.line.SerializeAsString()}, task.priority, task.max_cost,
+      now, lane, place.batch, SqliteNullable<int64_t>{line >= 0, line},
+      task.line.name(), static_cast<int>(v1::TASK_STATE_QUEUED),
+      place.template_id, SqliteBlob{task.line.SerializeAsString()},
+      task.priority, task.max_cost,
       SqliteNullable<int64_t>{retry_of != 0, retry_of}));
-  TaskRow row{.id = db_.last_insert_id(), .lane = lane,
-              .priority = task.priority};
+  TaskRow row{
+      .id = db_.last_insert_id(), .lane = lane, .priority = task.priority};
   RETURN_IF_ERROR(MakeReady(row, now));
   return row.id;
 }

@@ -55,9 +55,8 @@ absl::StatusOr<int64_t> QueueWriter::Journal(const JournalEntry& e) {
 absl::StatusOr<int64_t> QueueWriter::LabelId(int kind,
                                              const std::string& name) {
   {
-    SqliteStatement row =
-        db_.Query("SELECT id FROM label WHERE kind = ? AND name = ?", kind,
-                  name);
+    SqliteStatement row = db_.Query(
+        "SELECT id FROM label WHERE kind = ? AND name = ?", kind, name);
     if (row.Step()) return row.Int(0);
     RETURN_IF_ERROR(row.status());
   }
@@ -196,9 +195,9 @@ absl::Status QueueWriter::MakeReady(const TaskRow& task, int64_t at_micros) {
   int64_t rank = RankOf(absl::FromUnixMicros(at_micros), task.priority);
   RETURN_IF_ERROR(db_.Run("INSERT INTO ready(lane, rank, task) VALUES (?,?,?)",
                           task.lane, rank, task.id));
-  RETURN_IF_ERROR(db_.Run(
-      "UPDATE task SET rank = ?, not_before = NULL WHERE id = ?", rank,
-      task.id));
+  RETURN_IF_ERROR(
+      db_.Run("UPDATE task SET rank = ?, not_before = NULL WHERE id = ?", rank,
+              task.id));
   return db_.Run("UPDATE lane SET head = min(ifnull(head, ?), ?) WHERE id = ?",
                  rank, rank, task.lane);
 }
@@ -235,10 +234,10 @@ absl::Status QueueWriter::LeaveLane(int64_t lane, int64_t batch) {
     RETURN_IF_ERROR(row.status());
   }
   if (!key.empty()) {
-    RETURN_IF_ERROR(db_.Run(
-        "UPDATE lane SET blocked = blocked & ~? "
-        "WHERE tenant = ? AND ckey = ? AND ckey != ''",
-        static_cast<int>(LaneBlock::kKeyBusy), tenant, key));
+    RETURN_IF_ERROR(
+        db_.Run("UPDATE lane SET blocked = blocked & ~? "
+                "WHERE tenant = ? AND ckey = ? AND ckey != ''",
+                static_cast<int>(LaneBlock::kKeyBusy), tenant, key));
   }
   if (batch == 0) return absl::OkStatus();
   return db_.Run(
@@ -254,9 +253,9 @@ absl::StatusOr<RemoteId> QueueWriter::Do(const RecordRemoteId& write) {
       "INSERT INTO remote_id(account, key, id) VALUES (?, ?, ?) "
       "ON CONFLICT(account, key) DO UPDATE SET id = excluded.id WHERE id = ?",
       account, write.key, write.id, write.replaces));
-  SqliteStatement row = db_.Query(
-      "SELECT id FROM remote_id WHERE account = ? AND key = ?", account,
-      write.key);
+  SqliteStatement row =
+      db_.Query("SELECT id FROM remote_id WHERE account = ? AND key = ?",
+                account, write.key);
   if (row.Step()) return RemoteId{row.Text(0)};
   RETURN_IF_ERROR(row.status());
   return absl::InternalError("remote_id vanished");

@@ -45,16 +45,14 @@ class QueueWriter {
   };
   struct LiveRow {
     LeaseKey lease;
-    int64_t account = 0, batch = 0, reserved = 0, grant_seq = 0,
-            granted_at = 0;
+    int64_t account = 0, batch = 0, reserved = 0, grant_seq = 0, granted_at = 0;
     v1::AttemptPhase phase = v1::ATTEMPT_PHASE_UNSPECIFIED;
     std::string session;
     bool cancelling = false;
   };
   // Of the task that the attempt is of.
   static v1::TaskState StateOf(const LiveRow& live) {
-    return live.cancelling ? v1::TASK_STATE_CANCELLING
-                           : v1::TASK_STATE_RUNNING;
+    return live.cancelling ? v1::TASK_STATE_CANCELLING : v1::TASK_STATE_RUNNING;
   }
   struct JournalEntry {
     JournalKind kind{};

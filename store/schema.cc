@@ -119,20 +119,21 @@ absl::Status Migrate(Sqlite& db, const SchemaSteps& steps,
                    ReadPragma(db, "SELECT count(*) FROM sqlite_master"));
   if (tables > 0 && app != kApplicationId) {
     return absl::DataLossError(absl::StrCat(
-        path, " is an SQLite database, but not one of Midwatch's; name another "
-              "directory"));
+        path,
+        " is an SQLite database, but not one of Midwatch's; name another "
+        "directory"));
   }
   int64_t newest = static_cast<int64_t>(steps.size());
   if (version > newest) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        path, " was written by a newer release (schema ", version,
-        ", this program knows ", newest, "); use that release"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, " was written by a newer release (schema ", version,
+                     ", this program knows ", newest, "); use that release"));
   }
   for (; version < newest; ++version) {
-    absl::Status status = db.Script(absl::StrCat(
-        "BEGIN IMMEDIATE;", steps[static_cast<size_t>(version)],
-        "PRAGMA user_version=", version + 1,
-        ";PRAGMA application_id=", kApplicationId, ";COMMIT;"));
+    absl::Status status = db.Script(
+        absl::StrCat("BEGIN IMMEDIATE;", steps[static_cast<size_t>(version)],
+                     "PRAGMA user_version=", version + 1,
+                     ";PRAGMA application_id=", kApplicationId, ";COMMIT;"));
     if (!status.ok()) {
       (void)db.Script("ROLLBACK");
       return absl::Status(status.code(),

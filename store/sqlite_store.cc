@@ -82,15 +82,11 @@ class SqliteStore final : public Store {
     queue_.emplace(*queue_db_, clock, [this] { return disk_.NearlyFull(); });
     auto after_commit = [this] { NotifyCommit(); };
     if (options_.threads) {
-      queue_ops_ =
-          MakeThreadWriter("queue-writer", *queue_db_, after_commit);
-      events_ops_ =
-          MakeThreadWriter("events-writer", *events_db_, nullptr);
+      queue_ops_ = MakeThreadWriter("queue-writer", *queue_db_, after_commit);
+      events_ops_ = MakeThreadWriter("events-writer", *events_db_, nullptr);
     } else {
-      queue_ops_ =
-          MakeExecutorWriter(executor_, *queue_db_, after_commit);
-      events_ops_ =
-          MakeExecutorWriter(executor_, *events_db_, nullptr);
+      queue_ops_ = MakeExecutorWriter(executor_, *queue_db_, after_commit);
+      events_ops_ = MakeExecutorWriter(executor_, *events_db_, nullptr);
     }
     return absl::OkStatus();
   }
@@ -114,9 +110,9 @@ class SqliteStore final : public Store {
 
   void SetCommitListener(
       std::function<void(const std::vector<int64_t>&)> listener) override {
-    commit_listener_ =
-        std::make_shared<const std::function<void(const std::vector<int64_t>&)>>(
-            std::move(listener));
+    commit_listener_ = std::make_shared<
+        const std::function<void(const std::vector<int64_t>&)>>(
+        std::move(listener));
   }
 
   uint16_t cluster() const override { return cluster_; }
@@ -125,20 +121,20 @@ class SqliteStore final : public Store {
   void ApplyWrite(Write write, Callback<WriteResult> done) override {
     auto result = std::make_shared<absl::StatusOr<WriteResult>>(
         absl::UnknownError("not run"));
-    queue_ops_->Submit(WriteOp{
-        .run =
-            [this, write = std::move(write), result] {
-              *result = queue_->Apply(write);
-              return result->status();
-            },
-        .finish =
-            [this, result,
-             done = std::move(done)](absl::Status status) mutable {
-              if (!status.ok()) *result = std::move(status);
-              PostHome([result, done = std::move(done)]() mutable {
-                done(std::move(*result));
-              });
-            }});
+    queue_ops_->Submit(
+        WriteOp{.run =
+                    [this, write = std::move(write), result] {
+                      *result = queue_->Apply(write);
+                      return result->status();
+                    },
+                .finish =
+                    [this, result,
+                     done = std::move(done)](absl::Status status) mutable {
+                      if (!status.ok()) *result = std::move(status);
+                      PostHome([result, done = std::move(done)]() mutable {
+                        done(std::move(*result));
+                      });
+                    }});
   }
 
   void ReadWith(absl::AnyInvocable<void(StoreReader&)> work) override {
@@ -214,10 +210,10 @@ class SqliteStore final : public Store {
   std::string EventsPath() const { return options_.dir + "/events.db"; }
 
   absl::Status LoadCluster(Random& random) {
-    RETURN_IF_ERROR(queue_db_->Run(
-        "INSERT INTO meta(key, value) VALUES ('cluster', ?) "
-        "ON CONFLICT DO NOTHING",
-        static_cast<int64_t>(random.Next() & 0xffff)));
+    RETURN_IF_ERROR(
+        queue_db_->Run("INSERT INTO meta(key, value) VALUES ('cluster', ?) "
+                       "ON CONFLICT DO NOTHING",
+                       static_cast<int64_t>(random.Next() & 0xffff)));
     SqliteStatement row =
         queue_db_->Query("SELECT value FROM meta WHERE key = 'cluster'");
     if (row.Step()) cluster_ = static_cast<uint16_t>(row.Int(0));
@@ -233,8 +229,8 @@ class SqliteStore final : public Store {
         return reader;
       }
     }
-    SqliteOptions sqlite{.read_only = true, .cache_kib = 8 * 1024,
-                         .vfs = options_.vfs};
+    SqliteOptions sqlite{
+        .read_only = true, .cache_kib = 8 * 1024, .vfs = options_.vfs};
     ASSIGN_OR_RETURN(std::unique_ptr<Sqlite> queue,
                      Sqlite::Open(QueuePath(), sqlite));
     ASSIGN_OR_RETURN(std::unique_ptr<Sqlite> events,

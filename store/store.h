@@ -80,8 +80,8 @@ class StoreReader {
                 const std::vector<std::string>& keys) = 0;
 
   // An attempt's events from `from` on, about 4 MiB at most; empty at the end.
-  virtual absl::StatusOr<std::vector<std::string>> ReadEvents(
-      int64_t grant_seq, int64_t from) = 0;
+  virtual absl::StatusOr<std::vector<std::string>> ReadEvents(int64_t grant_seq,
+                                                              int64_t from) = 0;
   // How many events of the attempt are stored.
   virtual absl::StatusOr<int64_t> CountEvents(int64_t grant_seq) = 0;
 };
@@ -111,12 +111,12 @@ class Store {
   //   kResourceExhausted  the disk is nearly full (submissions only)
   template <typename W>
   void Apply(W write, Callback<typename W::Result> done) {
-    ApplyWrite(Write(std::move(write)),
-               [done = std::move(done)](
-                   absl::StatusOr<WriteResult> result) mutable {
-                 if (!result.ok()) return done(result.status());
-                 done(std::get<typename W::Result>(*std::move(result)));
-               });
+    ApplyWrite(
+        Write(std::move(write)),
+        [done = std::move(done)](absl::StatusOr<WriteResult> result) mutable {
+          if (!result.ok()) return done(result.status());
+          done(std::get<typename W::Result>(*std::move(result)));
+        });
   }
 
   // Runs `work` with a reader on a reader's thread, then `done` with what it

@@ -124,8 +124,7 @@ Async<absl::Status> Attempt::StoreFinalMessage(v1::Ending& ending) {
   }
   CO_ASSIGN_OR_RETURN(ArtifactRef stored,
                       co_await parts_.artifacts.PutBytes(whole));
-  ending.set_final_message(
-      std::string(CutUtf8(whole, kFinalMessageBytesMax)));
+  ending.set_final_message(std::string(CutUtf8(whole, kFinalMessageBytesMax)));
   ending.set_final_message_sha256(stored.sha256);
   co_return absl::OkStatus();
 }

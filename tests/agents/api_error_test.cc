@@ -75,11 +75,12 @@ TEST(ApiErrorTest, EnvelopeIsRead) {
 
 TEST(ApiErrorTest, BodiesWithoutEnvelope) {
   for (const char* body : {"", "<html>Bad gateway</html>", "null", "[1]",
-                           R"({"error":"text"})", "\xff\xfe"}) {
+                           R"({"error":"text"})", "??"}) {
     HttpResponse response;
     response.status = 502;
     response.headers = {{"request-id", "req_1"}};
-    response.body = body;
+    // What is no UTF-8 would make a settle that names it unreadable.
+    response.body = body == std::string("??") ? "\xff\xfe" : body;
     ApiError error = ErrorOfAnswer("get_session", response, kNow);
     EXPECT_EQ(error.type, "");
     EXPECT_EQ(error.request_id, "req_1");

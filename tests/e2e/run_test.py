@@ -233,9 +233,10 @@ class RunTest(unittest.TestCase):
         process = self.run_in_the_middle(results)
         process.send_signal(signal.SIGINT)
         self.assertEqual(process.wait(60), 130, self.printed())
-        self.assertIn(f"to go on:   midwatch run {self.file}", self.printed())
         self.assertRegex(self.printed(),
-                         r"to end it:  midwatch batch cancel [0-9A-Z]{26}")
+                         rf"to go on: +\S*midwatch run {re.escape(str(self.file))}")
+        self.assertRegex(self.printed(),
+                         r"to end it: +\S*midwatch batch cancel [0-9A-Z]{26}")
         began = time.monotonic()
         self.finish_and_check(results)
         # Handed back, not lapsed: nothing waits for the old worker's term.

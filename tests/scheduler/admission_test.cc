@@ -27,9 +27,9 @@ AdmissionDecisions Decide(const std::vector<WorkerOffer>& offers,
 TEST(AdmissionTest, LowestRankGoesFirstOverAllLanes) {
   AdmissionView view;
   view.lanes = {Lane(1, {{11, 50}, {12, 70}}), Lane(2, {{21, 60}})};
-  EXPECT_THAT(Decide({{1, 3, {"a"}}}, view).grants,
-              ElementsAre(FieldsAre(11, 1), FieldsAre(21, 1),
-                          FieldsAre(12, 1)));
+  EXPECT_THAT(
+      Decide({{1, 3, {"a"}}}, view).grants,
+      ElementsAre(FieldsAre(11, 1), FieldsAre(21, 1), FieldsAre(12, 1)));
 }
 
 TEST(AdmissionTest, SlotsBoundGrantsAndAreSpread) {
@@ -66,10 +66,9 @@ TEST(AdmissionTest, ABusyKeyBlocksItsLane) {
   view.lanes[2].concurrency_key = "t/k2";
   AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
   EXPECT_THAT(decisions.grants, ElementsAre(FieldsAre(21, 1)));
-  EXPECT_THAT(decisions.blocks,
-              ElementsAre(FieldsAre(1, LaneBlock::kKeyBusy),
-                          FieldsAre(2, LaneBlock::kKeyBusy),
-                          FieldsAre(3, LaneBlock::kKeyBusy)));
+  EXPECT_THAT(decisions.blocks, ElementsAre(FieldsAre(1, LaneBlock::kKeyBusy),
+                                            FieldsAre(2, LaneBlock::kKeyBusy),
+                                            FieldsAre(3, LaneBlock::kKeyBusy)));
 }
 
 TEST(AdmissionTest, ABatchCapIsSharedByItsLanes) {

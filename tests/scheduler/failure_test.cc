@@ -64,9 +64,8 @@ INSTANTIATE_TEST_SUITE_P(
          "", "", "You have reached your specified API usage limits. ...", false,
          kSpendCap},
         {"OwnWorkspaceLimit", "create_session", 400, "invalid_request_error",
-         "", "",
-         "You have reached your specified workspace API usage limits.", false,
-         kSpendCap},
+         "", "", "You have reached your specified workspace API usage limits.",
+         false, kSpendCap},
         {"RevokedKey", "create_session", 401, "authentication_error", "", "",
          "", false, kAccount},
         {"Forbidden", "create_session", 403, "permission_error", "", "", "",
@@ -155,7 +154,9 @@ TEST(DescribeEndingTest, IsOneBoundedLine) {
   std::string text = DescribeEnding(ending);
   EXPECT_EQ(text.find('\n'), std::string::npos);
   EXPECT_LE(text.size(), 500u);
-  EXPECT_EQ(text.substr(0, 38), "not started: create_session 400: a b" "xx");
+  EXPECT_EQ(text.substr(0, 38),
+            "not started: create_session 400: a b"
+            "xx");
 }
 
 // Half a character at the end made lists of tasks unreadable to clients.

@@ -43,9 +43,8 @@ class BadRequestTest : public ::testing::TestWithParam<BadCase> {};
 TEST_P(BadRequestTest, IsRefusedWithItsField) {
   v1::SubmitTaskRequest request = Valid();
   GetParam().spoil(request);
-  EXPECT_THAT(FromProto(request),
-              StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr(GetParam().message)));
+  EXPECT_THAT(FromProto(request), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr(GetParam().message)));
 }
 
 using R = v1::SubmitTaskRequest;
@@ -60,8 +59,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::ValuesIn<BadCase>({
         {"NoRequestId", [](R& r) { r.clear_request_id(); }, "request_id"},
         {"NoName", [](R& r) { r.mutable_line()->clear_name(); }, "name"},
-        {"ControlCharacters",
-         [](R& r) { r.mutable_line()->set_name("a\nb"); }, "control"},
+        {"ControlCharacters", [](R& r) { r.mutable_line()->set_name("a\nb"); },
+         "control"},
         {"NoAgent", [](R& r) { r.mutable_spec()->clear_agent(); },
          "spec.agent"},
         {"NoPrompt", [](R& r) { r.mutable_spec()->clear_prompt(); },
@@ -86,8 +85,7 @@ INSTANTIATE_TEST_SUITE_P(
          },
          "max_cost_usd_micros"},
         {"UnknownParameter",
-         [](R& r) { r.mutable_spec()->set_prompt("{{other}}"); },
-         "{{other}}"},
+         [](R& r) { r.mutable_spec()->set_prompt("{{other}}"); }, "{{other}}"},
         {"Priority", [](R& r) { r.mutable_spec()->set_priority(10); },
          "priority"},
         {"Failures",

@@ -59,8 +59,7 @@ TEST_P(DecideTest, MatchesTable) {
   EXPECT_EQ(next.delay, c.delay);
   EXPECT_EQ(next.charged, 100'000);
   EXPECT_EQ(next.counts_as_failure, c.failure == v1::FAILURE_CLASS_TASK ||
-                                        c.failure ==
-                                            v1::FAILURE_CLASS_REFUSAL);
+                                        c.failure == v1::FAILURE_CLASS_REFUSAL);
 }
 
 constexpr v1::TaskState kAgain = v1::TASK_STATE_QUEUED;

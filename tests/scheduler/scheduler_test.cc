@@ -29,8 +29,8 @@ class SchedulerTest : public testing::StoreFixture {
 
   void StartScheduler() {
     faulty_ = std::make_unique<testing::FaultyStore>(*executor_, *store_);
-    scheduler_ = std::make_unique<Scheduler>(*executor_, clock_, random_,
-                                             *faulty_);
+    scheduler_ =
+        std::make_unique<Scheduler>(*executor_, clock_, random_, *faulty_);
     bool ready = false;
     scheduler_->Start([&](absl::Status status) {
       EXPECT_OK(status);

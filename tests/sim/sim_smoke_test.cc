@@ -52,7 +52,8 @@ struct Plan {
 // Turns of 5 to 60 seconds, 1 to 30 cents, by the world's own dice.
 FakeTurn RollTurn(World& world) {
   FakeTurn turn;
-  turn.duration = absl::Seconds(5) + absl::Seconds(55) * world.random.Fraction();
+  turn.duration =
+      absl::Seconds(5) + absl::Seconds(55) * world.random.Fraction();
   turn.cost_cents = 1 + static_cast<int64_t>(world.random.Next() % 30);
   turn.tool_calls = 1 + static_cast<int>(world.random.Next() % 4);
   turn.files = {{"result.json", "{}"}};

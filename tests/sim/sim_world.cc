@@ -27,10 +27,10 @@ class FlakyClient final : public SchedulerClient {
               std::unique_ptr<SchedulerClient> inner)
       : world_(world), executor_(executor), inner_(std::move(inner)) {}
 
-#define MIDWATCH_CALL(method)                                              \
-  Async<absl::StatusOr<v1::method##Response>> method(                      \
-      v1::method##Request request) override {                              \
-    return Call(&SchedulerClient::method, std::move(request));             \
+#define MIDWATCH_CALL(method)                                  \
+  Async<absl::StatusOr<v1::method##Response>> method(          \
+      v1::method##Request request) override {                  \
+    return Call(&SchedulerClient::method, std::move(request)); \
   }
   MIDWATCH_CALL(RegisterWorker)
   MIDWATCH_CALL(RenewWorker)
@@ -120,8 +120,8 @@ testing::FakeExecutor& World::NewExecutor() {
 void World::StartScheduler() {
   scheduler_executor_ = &NewExecutor();
   auto life = std::make_unique<SchedulerLife>();
-  SqliteStoreOptions options{.dir = dir_ / "store", .threads = false,
-                             .watch_disk_space = false};
+  SqliteStoreOptions options{
+      .dir = dir_ / "store", .threads = false, .watch_disk_space = false};
   absl::StatusOr<std::unique_ptr<Store>> store =
       OpenSqliteStore(*scheduler_executor_, pool_, clock, random, options);
   ASSERT_TRUE(store.ok()) << store.status();
@@ -183,11 +183,12 @@ void World::StartWorker(const std::string& name, int capacity) {
   ASSERT_TRUE(directory.ok()) << directory.status();
   life->artifacts =
       MakeDirectoryArtifactStore(*std::move(directory), pool_, executor);
-  WorkerParts parts{executor,        clock,
-                    random,          *life->scheduler,
+  WorkerParts parts{executor,         clock,
+                    random,           *life->scheduler,
                     *life->artifacts, {{"default", life->client.get()}}};
   life->worker = std::make_unique<Worker>(
-      std::move(parts), WorkerOptions{.description = name, .capacity = capacity});
+      std::move(parts),
+      WorkerOptions{.description = name, .capacity = capacity});
   Worker* worker = life->worker.get();
   executor.Post([worker] { worker->Start(); });
   workers_[name] = std::move(life);
@@ -264,9 +265,8 @@ BatchRecord World::Batch() {
 }
 
 std::vector<TaskRecord> World::Tasks() {
-  return Read<std::vector<TaskRecord>>([](StoreReader& reader) {
-    return reader.ListTasks({}, 0, 1'000'000);
-  });
+  return Read<std::vector<TaskRecord>>(
+      [](StoreReader& reader) { return reader.ListTasks({}, 0, 1'000'000); });
 }
 
 std::vector<JournalRecord> World::Journal() {
@@ -390,10 +390,10 @@ void World::Trace(absl::string_view line) {
 
 std::string World::TraceHash() {
   for (const JournalRecord& entry : Journal()) {
-    trace_.Update(absl::StrCat(
-        entry.seq, " ", absl::ToUnixMicros(entry.at), " ",
-        static_cast<int>(entry.kind), " ", entry.task_name, " ", entry.attempt,
-        " ", entry.charge_delta, " ", entry.why, "\n"));
+    trace_.Update(absl::StrCat(entry.seq, " ", absl::ToUnixMicros(entry.at),
+                               " ", static_cast<int>(entry.kind), " ",
+                               entry.task_name, " ", entry.attempt, " ",
+                               entry.charge_delta, " ", entry.why, "\n"));
   }
   for (const testing::FakeSessionView& session : service->Sessions()) {
     for (const std::string& event : service->History(session.id)) {

@@ -81,8 +81,8 @@ class World {
   // Those that hold once the batch is done.
   void CheckAtEnd(int tasks);
 
-  // How often a worker's call is carried out with its answer lost, and how often
-  // it arrives a second time, up to a minute later.
+  // How often a worker's call is carried out with its answer lost, and how
+  // often it arrives a second time, up to a minute later.
   double lost_answers = 0;
   double doubled_calls = 0;
 
@@ -116,8 +116,7 @@ class World {
   std::map<std::string, testing::FakeExecutor*> worker_executors_;
   std::map<std::string, std::unique_ptr<WorkerLife>> workers_;
   // By worker: what waits where its link is cut.
-  std::map<std::string, std::vector<absl::AnyInvocable<void(Scheduler&)>>>
-      cut_;
+  std::map<std::string, std::vector<absl::AnyInvocable<void(Scheduler&)>>> cut_;
   std::string request_id_;
   Sha256 trace_;
 };

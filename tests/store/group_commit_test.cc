@@ -32,9 +32,10 @@ class CommitGroupTest : public ::testing::Test {
                           db_->Run("INSERT INTO t VALUES (?)", x);
                       return status.ok() && more ? more() : status;
                     },
-                    .finish = [this, place](absl::Status status) {
-                      results_[place] = std::move(status);
-                    }});
+                    .finish =
+                        [this, place](absl::Status status) {
+                          results_[place] = std::move(status);
+                        }});
   }
   void Commit() {
     CommitGroup(*db_, ops_, [this] { ++commits_; });
@@ -91,10 +92,9 @@ TEST_F(CommitGroupTest, WhatCannotBeRolledBackAloneFailsTheGroup) {
   });
   Add(3);
   Commit();
-  EXPECT_THAT(results_,
-              ElementsAre(StatusIs(absl::StatusCode::kUnavailable),
-                          StatusIs(absl::StatusCode::kInternal),
-                          StatusIs(absl::StatusCode::kUnavailable)));
+  EXPECT_THAT(results_, ElementsAre(StatusIs(absl::StatusCode::kUnavailable),
+                                    StatusIs(absl::StatusCode::kInternal),
+                                    StatusIs(absl::StatusCode::kUnavailable)));
   EXPECT_THAT(Rows(), ElementsAre());
   // The connection is fit for the next group.
   ops_.clear();

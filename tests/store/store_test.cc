@@ -23,8 +23,7 @@ class StoreTest : public testing::StoreFixture {
   GrantRecord GrantAndRecord(int64_t worker) {
     GrantRecord grant = AdmitTo(worker, 1).at(0);
     EXPECT_OK(Apply(BeginCreate{grant.lease, "nonce-0123456789"}));
-    EXPECT_OK(
-        Apply(RecordSession{grant.lease, "nonce-0123456789", "sesn_1"}));
+    EXPECT_OK(Apply(RecordSession{grant.lease, "nonce-0123456789", "sesn_1"}));
     return grant;
   }
 };
@@ -57,8 +56,12 @@ TEST_F(StoreTest, WhatIsAcknowledgedSurvivesACrash) {
 }
 
 TEST_F(StoreTest, WhatIsNotCommittedIsGoneAfterACrash) {
-  store_->Apply(SubmitTask{.request_id = "r", .tenant = "t", .queue = "q",
-                           .account = "a", .spec = Spec(), .task = Line("x")},
+  store_->Apply(SubmitTask{.request_id = "r",
+                           .tenant = "t",
+                           .queue = "q",
+                           .account = "a",
+                           .spec = Spec(),
+                           .task = Line("x")},
                 [](absl::StatusOr<TaskKey>) { FAIL() << "acknowledged"; });
   Restart();
   auto tasks = Read<std::vector<TaskRecord>>(
@@ -69,16 +72,24 @@ TEST_F(StoreTest, WhatIsNotCommittedIsGoneAfterACrash) {
 TEST_F(StoreTest, ARepeatedSubmitGivesTheSameTask) {
   RowKey first = SubmitOne();
   EXPECT_EQ(SubmitOne(), first);
-  SubmitTask other{.request_id = "one", .tenant = "default",
-                   .queue = "default", .account = "default",
-                   .spec = Spec(), .task = Line("another")};
+  SubmitTask other{.request_id = "one",
+                   .tenant = "default",
+                   .queue = "default",
+                   .account = "default",
+                   .spec = Spec(),
+                   .task = Line("another")};
   EXPECT_THAT(Apply(other), StatusIs(absl::StatusCode::kAlreadyExists));
 }
 
 TEST_F(StoreTest, LinesOfABatchAreTakenOnce) {
-  OpenBatch open{.request_id = "r", .name = "b", .tenant = "default",
-                 .queue = "default", .account = "default",
-                 .content_sha256 = "", .spec = Spec(), .max_running = 0};
+  OpenBatch open{.request_id = "r",
+                 .name = "b",
+                 .tenant = "default",
+                 .queue = "default",
+                 .account = "default",
+                 .content_sha256 = "",
+                 .spec = Spec(),
+                 .max_running = 0};
   ASSERT_OK(Apply(open));
   AddTasks two{"r", 0, {Line("a"), Line("b")}};
   EXPECT_EQ(Apply(two)->lines, 2);
@@ -101,9 +112,14 @@ TEST_F(StoreTest, LinesOfABatchAreTakenOnce) {
 }
 
 TEST_F(StoreTest, ABadLineFailsItsChunkAlone) {
-  OpenBatch open{.request_id = "r", .name = "b", .tenant = "default",
-                 .queue = "default", .account = "default",
-                 .content_sha256 = "", .spec = Spec(), .max_running = 0};
+  OpenBatch open{.request_id = "r",
+                 .name = "b",
+                 .tenant = "default",
+                 .queue = "default",
+                 .account = "default",
+                 .content_sha256 = "",
+                 .spec = Spec(),
+                 .max_running = 0};
   ASSERT_OK(Apply(open));
   // All three wait for one group commit.
   std::vector<absl::Status> results;
@@ -114,10 +130,9 @@ TEST_F(StoreTest, ABadLineFailsItsChunkAlone) {
   store_->Apply(AddTasks{"r", 1, {Line("b"), Line("a")}}, keep);
   store_->Apply(AddTasks{"r", 1, {Line("c")}}, keep);
   time_.RunUntilIdle();
-  EXPECT_THAT(results,
-              ElementsAre(testing::IsOk(),
-                          StatusIs(absl::StatusCode::kAlreadyExists),
-                          testing::IsOk()));
+  EXPECT_THAT(results, ElementsAre(testing::IsOk(),
+                                   StatusIs(absl::StatusCode::kAlreadyExists),
+                                   testing::IsOk()));
   auto tasks = Read<std::vector<TaskRecord>>(
       [](StoreReader& reader) { return reader.ListTasks({}, 0, 10); });
   ASSERT_THAT(*tasks, SizeIs(2));
@@ -333,9 +348,12 @@ TEST_F(StoreTest, ABatchCapBlocksItsLaneUntilATaskEnds) {
 
 TEST_F(StoreTest, TasksOfOneConcurrencyKeyRunOneAtATime) {
   for (const char* request : {"r1", "r2", "r3"}) {
-    SubmitTask submit{.request_id = request, .tenant = "default",
-                      .queue = "default", .account = "default",
-                      .spec = Spec(), .task = Line(request)};
+    SubmitTask submit{.request_id = request,
+                      .tenant = "default",
+                      .queue = "default",
+                      .account = "default",
+                      .spec = Spec(),
+                      .task = Line(request)};
     submit.task.concurrency_key = request[1] == '3' ? "other" : "repo-7";
     ASSERT_OK(Apply(submit));
   }
@@ -459,8 +477,8 @@ TEST_F(StoreTest, OneReadSeesOneMoment) {
     EXPECT_EQ(reader.GetBatch(batch)->state, v1::BATCH_STATE_SEALED);
     auto writer = Sqlite::Open(dir_ / "queue.db");
     EXPECT_OK(writer);
-    EXPECT_OK((*writer)->Run("UPDATE batch SET state = 4 WHERE id = ?",
-                             batch.row));
+    EXPECT_OK(
+        (*writer)->Run("UPDATE batch SET state = 4 WHERE id = ?", batch.row));
     EXPECT_EQ(reader.GetBatch(batch)->state, v1::BATCH_STATE_SEALED);
     return true;
   });

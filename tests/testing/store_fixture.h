@@ -30,8 +30,8 @@ class StoreFixture : public ::testing::Test {
 
   void Open() {
     executor_ = std::make_unique<FakeExecutor>(time_);
-    SqliteStoreOptions options{.dir = dir_.path(), .threads = false,
-                               .watch_disk_space = false};
+    SqliteStoreOptions options{
+        .dir = dir_.path(), .threads = false, .watch_disk_space = false};
     auto store = OpenSqliteStore(*executor_, pool_, clock_, random_, options);
     ASSERT_OK(store);
     store_ = *std::move(store);
@@ -51,10 +51,9 @@ class StoreFixture : public ::testing::Test {
   template <typename W>
   absl::StatusOr<typename W::Result> Apply(W write) {
     std::optional<absl::StatusOr<typename W::Result>> result;
-    store_->Apply(std::move(write),
-                  [&](absl::StatusOr<typename W::Result> r) {
-                    result = std::move(r);
-                  });
+    store_->Apply(std::move(write), [&](absl::StatusOr<typename W::Result> r) {
+      result = std::move(r);
+    });
     time_.RunUntilIdle();
     return *std::move(result);
   }
@@ -109,9 +108,13 @@ class StoreFixture : public ::testing::Test {
   // A sealed batch of `n` tasks named t0, t1, ...
   RowKey SubmitBatch(int n, int32_t max_running = 0,
                      const std::string& request = "batch-1") {
-    OpenBatch open{.request_id = request, .name = "b", .tenant = "default",
-                   .queue = "default", .account = "default",
-                   .content_sha256 = "", .spec = Spec(),
+    OpenBatch open{.request_id = request,
+                   .name = "b",
+                   .tenant = "default",
+                   .queue = "default",
+                   .account = "default",
+                   .content_sha256 = "",
+                   .spec = Spec(),
                    .max_running = max_running};
     auto batch = Apply(open);
     EXPECT_OK(batch);
@@ -125,9 +128,12 @@ class StoreFixture : public ::testing::Test {
   }
 
   RowKey SubmitOne(const std::string& request = "one") {
-    SubmitTask submit{.request_id = request, .tenant = "default",
-                      .queue = "default", .account = "default",
-                      .spec = Spec(), .task = Line("one")};
+    SubmitTask submit{.request_id = request,
+                      .tenant = "default",
+                      .queue = "default",
+                      .account = "default",
+                      .spec = Spec(),
+                      .task = Line("one")};
     auto task = Apply(submit);
     EXPECT_OK(task);
     return task->task;
@@ -140,8 +146,7 @@ class StoreFixture : public ::testing::Test {
   }
 
   std::vector<GrantRecord> AdmitTo(int64_t worker, int slots) {
-    auto grants =
-        Apply(Admit{{{worker, slots, {"default"}}}, DecideAdmission});
+    auto grants = Apply(Admit{{{worker, slots, {"default"}}}, DecideAdmission});
     EXPECT_OK(grants);
     return std::move(grants->grants);
   }
@@ -155,8 +160,7 @@ class StoreFixture : public ::testing::Test {
     return ending;
   }
 
-  absl::StatusOr<Settled> SettleWith(const LeaseKey& lease,
-                                     v1::Ending ending) {
+  absl::StatusOr<Settled> SettleWith(const LeaseKey& lease, v1::Ending ending) {
     return Apply(Settle{lease, std::move(ending),
                         [](const Tally& tally, const v1::Ending& e) {
                           return Decide(tally, e, 1.0);

@@ -52,7 +52,8 @@ HEAVY = re.compile(r'#include <(grpcpp/|boost/beast|curl/|boost/asio/co_spawn)')
 HEAVY_HEADERS = {"scheduler/grpc_unary.h"}
 
 # In a header of the curl, Beast and gRPC shells themselves.
-SHELL_HEADER = re.compile(r"^(net/(curl|http_connection)|worker/grpc_)")
+SHELL_HEADER = re.compile(r"^(net/(curl|http_connection)|worker/grpc_"
+                          r"|cli/(batch_watch|scheduler_connection))")
 
 INCLUDE = re.compile(r'#include "([^"]+)"')
 
