@@ -82,6 +82,30 @@ class RunTest(unittest.TestCase):
 
     # ---- A batch to its end ----
 
+    def test_ten_megabytes_in_and_out(self):
+        filler = "All work and no play. " * (10_000_000 // 22)
+        block = ("```sh\nyes | head -c 10000000 > "
+                 "/mnt/session/outputs/out.txt\n```")
+        path = self.folder / "batch.json"
+        batch = {"name": "large",
+                 "defaults": {"agent": {"name": "a", "model": "runbook", "tools":
+                                        [{"type": "agent_toolset_20260401"}]},
+                              "prompt": f"{filler}\n{block}\n",
+                              "expect": {"files": ["out.txt"]}},
+                 "tasks": [{"name": "one"}]}
+        path.write_text(json.dumps(batch))
+        results = self.folder / "results"
+        self.expect_code(self.midwatch("run", path, "--results", results), 0)
+        written = results / "outputs" / "one" / "out.txt"
+        self.assertEqual(written.stat().st_size, 10_000_000)
+        # Past the limit: refused before anything is submitted, with its place.
+        batch["defaults"]["prompt"] = filler * 2
+        path.write_text(json.dumps(batch))
+        done = self.midwatch("run", path)
+        self.expect_code(done, 2)
+        self.assertIn("at most 12582912", done.stderr)
+        self.assertIn("batch.json:1:", done.stderr)
+
     def test_all_succeed(self):
         prompts = {name: ["echo begin", WRITE_OUTPUT.format(name)]
                    for name in ("apple", "pear", "with/slash")}
