@@ -99,6 +99,7 @@ class BatchRun {
   absl::Status StartScheduler() {
     SchedulerNodeOptions node;
     node.data_dir = state_dir_;
+    node.embeds_workers = true;
     if (std::string socket = SocketAddress(state_dir_); !socket.empty()) {
       node.listen.push_back(socket);
     }

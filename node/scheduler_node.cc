@@ -58,7 +58,7 @@ class SchedulerNodeImpl final : public SchedulerNode {
     ASSIGN_OR_RETURN(ArtifactDirectory artifacts,
                      ArtifactDirectory::Open(artifacts_dir_));
     artifacts_.emplace(std::move(artifacts));
-    RETURN_IF_ERROR(StartScheduler());
+    RETURN_IF_ERROR(StartScheduler(options));
     return Serve(options.listen);
   }
 
@@ -99,10 +99,12 @@ class SchedulerNodeImpl final : public SchedulerNode {
   }
 
  private:
-  absl::Status StartScheduler() {
+  absl::Status StartScheduler(const SchedulerNodeOptions& node) {
+    SchedulerOptions options;
+    options.leases.workers_died_too = node.embeds_workers;
     std::promise<absl::Status> started;
     executor_.Post([&] {
-      scheduler_.emplace(executor_, RealClock(), random_, *store_);
+      scheduler_.emplace(executor_, RealClock(), random_, *store_, options);
       scheduler_->Start(
           [&](absl::Status status) { started.set_value(std::move(status)); });
     });

@@ -28,6 +28,9 @@ struct SchedulerNodeOptions {
   // then only InProcessChannel reaches it. Anything but loopback and unix
   // sockets is refused: there is no authentication yet.
   std::vector<std::string> listen;
+  // Workers are part of this process, and of those before it: none has outlived
+  // the last one, so its attempts are taken up at once.
+  bool embeds_workers = false;
 };
 
 class SchedulerNode {

@@ -51,19 +51,9 @@ class BatchServiceImpl final : public v1::BatchService::CallbackService {
   BatchServiceImpl(Executor& executor, Scheduler& scheduler)
       : executor_(executor), scheduler_(scheduler) {}
 
-#define MIDWATCH_SERVE(method)                                                \
-  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context,      \
-                                   const v1::method##Request* request,        \
-                                   v1::method##Response* response) override { \
-    return ServeUnary(context, request, response, executor_,                  \
-                      [this](const auto& r, auto reply) {                     \
-                        scheduler_.method(r, std::move(reply));               \
-                      });                                                     \
-  }
-  MIDWATCH_SERVE(GetBatch)
-  MIDWATCH_SERVE(ListBatches)
-  MIDWATCH_SERVE(CancelBatch)
-#undef MIDWATCH_SERVE
+  MIDWATCH_SERVE_UNARY(GetBatch, scheduler_)
+  MIDWATCH_SERVE_UNARY(ListBatches, scheduler_)
+  MIDWATCH_SERVE_UNARY(CancelBatch, scheduler_)
 
   grpc::ServerBidiReactor<v1::SubmitBatchRequest, v1::SubmitBatchResponse>*
   SubmitBatch(grpc::CallbackServerContext*) override {

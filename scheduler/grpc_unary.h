@@ -38,6 +38,18 @@ grpc::ServerUnaryReactor* ServeUnary(grpc::CallbackServerContext* context,
   return reactor;
 }
 
+// Defines `method` of a CallbackService whose messages are named after it:
+// calls target.method on `executor_`.
+#define MIDWATCH_SERVE_UNARY(method, target)                                  \
+  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context,      \
+                                   const v1::method##Request* request,        \
+                                   v1::method##Response* response) override { \
+    return ServeUnary(context, request, response, executor_,                  \
+                      [this](const auto& r, auto reply) {                     \
+                        (target).method(r, std::move(reply));                 \
+                      });                                                     \
+  }
+
 // A server stream as a sink of the scheduler's: messages wait here in order
 // while one is being written, which is all that gRPC allows at a time.
 //

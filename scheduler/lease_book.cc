@@ -30,6 +30,12 @@ void LeaseBook::Load(const std::vector<LiveRecord>& live) {
     // are freed late rather than twice held.
     if (worker.term_timer == 0) BeginTerm(key.worker);
   }
+  if (!options_.workers_died_too) return;
+  while (!workers_.empty()) {
+    int64_t id = workers_.begin()->first;
+    executor_.Cancel(workers_.begin()->second.term_timer);
+    Lapse(id);
+  }
 }
 
 void LeaseBook::BeginTerm(int64_t id) {

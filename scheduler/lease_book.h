@@ -28,6 +28,10 @@ struct LeaseBookOptions {
   // scheduler's steady clock.
   absl::Duration term = absl::Seconds(30);
   absl::Duration renew_every = absl::Seconds(10);
+  // The workers of an earlier life lived in the process that died with it, so
+  // what they held is free at once, and not after a term. Where one lives after
+  // all, it is refused, as any holder of a lost lease.
+  bool workers_died_too = false;
 };
 
 // Lives on the scheduler's executor.

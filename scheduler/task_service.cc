@@ -11,22 +11,12 @@ class TaskServiceImpl final : public v1::TaskService::CallbackService {
   TaskServiceImpl(Executor& executor, Scheduler& scheduler)
       : executor_(executor), scheduler_(scheduler) {}
 
-#define MIDWATCH_SERVE(method)                                                \
-  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context,      \
-                                   const v1::method##Request* request,        \
-                                   v1::method##Response* response) override { \
-    return ServeUnary(context, request, response, executor_,                  \
-                      [this](const auto& r, auto reply) {                     \
-                        scheduler_.method(r, std::move(reply));               \
-                      });                                                     \
-  }
-  MIDWATCH_SERVE(SubmitTask)
-  MIDWATCH_SERVE(GetTask)
-  MIDWATCH_SERVE(ListTasks)
-  MIDWATCH_SERVE(CancelTask)
-  MIDWATCH_SERVE(RetryTask)
-  MIDWATCH_SERVE(ListTaskEvents)
-#undef MIDWATCH_SERVE
+  MIDWATCH_SERVE_UNARY(SubmitTask, scheduler_)
+  MIDWATCH_SERVE_UNARY(GetTask, scheduler_)
+  MIDWATCH_SERVE_UNARY(ListTasks, scheduler_)
+  MIDWATCH_SERVE_UNARY(CancelTask, scheduler_)
+  MIDWATCH_SERVE_UNARY(RetryTask, scheduler_)
+  MIDWATCH_SERVE_UNARY(ListTaskEvents, scheduler_)
 
  private:
   Executor& executor_;

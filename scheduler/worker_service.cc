@@ -11,29 +11,19 @@ class WorkerServiceImpl final : public v1::WorkerService::CallbackService {
   WorkerServiceImpl(Executor& executor, Scheduler& scheduler)
       : executor_(executor), scheduler_(scheduler) {}
 
-#define MIDWATCH_SERVE(method, target)                                        \
-  grpc::ServerUnaryReactor* method(grpc::CallbackServerContext* context,      \
-                                   const v1::method##Request* request,        \
-                                   v1::method##Response* response) override { \
-    return ServeUnary(context, request, response, executor_,                  \
-                      [this](const auto& r, auto reply) {                     \
-                        target.method(r, std::move(reply));                   \
-                      });                                                     \
-  }
-  MIDWATCH_SERVE(RegisterWorker, scheduler_.leases())
-  MIDWATCH_SERVE(RenewWorker, scheduler_.leases())
-  MIDWATCH_SERVE(BeginCreate, scheduler_)
-  MIDWATCH_SERVE(RecordSession, scheduler_)
-  MIDWATCH_SERVE(ClearSession, scheduler_)
-  MIDWATCH_SERVE(AppendEvents, scheduler_)
-  MIDWATCH_SERVE(ReadEvents, scheduler_)
-  MIDWATCH_SERVE(Advise, scheduler_)
-  MIDWATCH_SERVE(MarkSaid, scheduler_)
-  MIDWATCH_SERVE(Settle, scheduler_)
-  MIDWATCH_SERVE(HandBack, scheduler_)
-  MIDWATCH_SERVE(FindRemoteIds, scheduler_)
-  MIDWATCH_SERVE(RecordRemoteId, scheduler_)
-#undef MIDWATCH_SERVE
+  MIDWATCH_SERVE_UNARY(RegisterWorker, scheduler_.leases())
+  MIDWATCH_SERVE_UNARY(RenewWorker, scheduler_.leases())
+  MIDWATCH_SERVE_UNARY(BeginCreate, scheduler_)
+  MIDWATCH_SERVE_UNARY(RecordSession, scheduler_)
+  MIDWATCH_SERVE_UNARY(ClearSession, scheduler_)
+  MIDWATCH_SERVE_UNARY(AppendEvents, scheduler_)
+  MIDWATCH_SERVE_UNARY(ReadEvents, scheduler_)
+  MIDWATCH_SERVE_UNARY(Advise, scheduler_)
+  MIDWATCH_SERVE_UNARY(MarkSaid, scheduler_)
+  MIDWATCH_SERVE_UNARY(Settle, scheduler_)
+  MIDWATCH_SERVE_UNARY(HandBack, scheduler_)
+  MIDWATCH_SERVE_UNARY(FindRemoteIds, scheduler_)
+  MIDWATCH_SERVE_UNARY(RecordRemoteId, scheduler_)
 
   grpc::ServerWriteReactor<v1::StreamLeasesResponse>* StreamLeases(
       grpc::CallbackServerContext*,

@@ -46,10 +46,9 @@ class LeaseBookTest : public testing::StoreFixture {
   LeaseBookTest() { OpenBook(); }
   ~LeaseBookTest() override { CrashBook(); }
 
-  void OpenBook() {
+  void OpenBook(LeaseBookOptions options = {}) {
     faulty_ = std::make_unique<FaultyStore>(*executor_, *store_);
-    book_ =
-        std::make_unique<LeaseBook>(*executor_, *faulty_, LeaseBookOptions());
+    book_ = std::make_unique<LeaseBook>(*executor_, *faulty_, options);
     auto live = Read<std::vector<LiveRecord>>(
         [](StoreReader& reader) { return reader.ListLive(); });
     book_->Load(*live);
@@ -59,10 +58,10 @@ class LeaseBookTest : public testing::StoreFixture {
     book_.reset();
     faulty_.reset();
   }
-  void RestartScheduler() {
+  void RestartScheduler(LeaseBookOptions options = {}) {
     CrashBook();
     Restart();
-    OpenBook();
+    OpenBook(options);
   }
 
   int64_t RegisterWorker(const char* incarnation, int capacity = 10) {
@@ -201,6 +200,23 @@ TEST_F(LeaseBookTest,
   ASSERT_EQ(RegisterWorker(kFirst, 1), worker);
   time_.Advance(absl::Seconds(1));
   EXPECT_THAT(OpenStream(worker)->grants, SizeIs(1));
+}
+
+// `midwatch run`, killed and run again, waited for the term of a worker that
+// had died with it.
+TEST_F(LeaseBookTest, WorkersThatDiedWithTheSchedulerHoldNothing) {
+  SubmitBatch(2);
+  v1::LeaseToken held =
+      OpenStream(RegisterWorker(kFirst, 2))->grants.at(0).token();
+  LeaseBookOptions options;
+  options.workers_died_too = true;
+  RestartScheduler(options);
+  time_.RunUntilIdle();
+  EXPECT_THAT(book_->Find(held), StatusIs(absl::StatusCode::kAborted));
+  // Taken up by the next one at once.
+  auto stream = OpenStream(RegisterWorker(kSecond, 2));
+  ASSERT_EQ(stream->grants.size(), 2u);
+  EXPECT_EQ(stream->grants[0].token().attempt(), 1);
 }
 
 TEST_F(LeaseBookTest, ARestartGivesEveryWorkerAFullTerm) {
