@@ -59,7 +59,7 @@ endfunction()
 function(midwatch_cc_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SRCS;DEPS" ${ARGN})
   midwatch_cc_binary(${name} SRCS ${ARG_SRCS}
-    DEPS ${ARG_DEPS} GTest::gmock GTest::gtest GTest::gtest_main)
+    DEPS ${ARG_DEPS} midwatch::testing GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
