@@ -56,7 +56,10 @@ class SqliteStatement {
 
  private:
   friend class Sqlite;
-  SqliteStatement(sqlite3* db, sqlite3_stmt* stmt, absl::Status status);
+  // Whether bound bytes are copied, or live until the statement goes.
+  enum class Bytes { kCopied, kBorrowed };
+  SqliteStatement(sqlite3* db, sqlite3_stmt* stmt, Bytes bytes,
+                  absl::Status status);
   // A value that cannot be bound fails the statement, as does a parameter that
   // got none.
   void CheckCount(int values);
@@ -76,6 +79,7 @@ class SqliteStatement {
 
   sqlite3* db_;
   sqlite3_stmt* stmt_;
+  Bytes bytes_;
   absl::Status status_;
 };
 
@@ -107,19 +111,16 @@ class Sqlite {
   // never pasted. One live statement per text at a time.
   template <typename... Args>
   SqliteStatement Query(const char* sql, const Args&... args) {
-    SqliteStatement statement = Prepare(sql);
-    if (statement.status_.ok()) {
-      int index = 1;
-      (BindOne(statement, index++, args), ...);
-      statement.CheckCount(static_cast<int>(sizeof...(args)));
-    }
-    return statement;
+    // Copied: a caller may pass a temporary, which is gone before the first
+    // step.
+    return Bound(sql, SqliteStatement::Bytes::kCopied, args...);
   }
 
   // Runs a statement to its end and drops its rows.
   template <typename... Args>
   absl::Status Run(const char* sql, const Args&... args) {
-    SqliteStatement statement = Query(sql, args...);
+    SqliteStatement statement =
+        Bound(sql, SqliteStatement::Bytes::kBorrowed, args...);
     while (statement.Step()) {
     }
     return statement.status();
@@ -131,6 +132,8 @@ class Sqlite {
   int64_t last_insert_id() const;
   // Rows changed by the last INSERT, UPDATE or DELETE.
   int64_t changes() const;
+  // Rows changed since the connection was opened, rolled back ones included.
+  int64_t total_changes() const;
   // False while a transaction is open. After an error inside one it tells
   // whether SQLite has rolled everything back.
   bool autocommit() const;
@@ -138,7 +141,19 @@ class Sqlite {
 
  private:
   explicit Sqlite(sqlite3* db) : db_(db) {}
-  SqliteStatement Prepare(const char* sql);
+  SqliteStatement Prepare(const char* sql, SqliteStatement::Bytes bytes);
+
+  template <typename... Args>
+  SqliteStatement Bound(const char* sql, SqliteStatement::Bytes bytes,
+                        const Args&... args) {
+    SqliteStatement statement = Prepare(sql, bytes);
+    if (statement.status_.ok()) {
+      int index = 1;
+      (BindOne(statement, index++, args), ...);
+      statement.CheckCount(static_cast<int>(sizeof...(args)));
+    }
+    return statement;
+  }
 
   template <typename T>
   static void BindOne(SqliteStatement& statement, int index, const T& value) {

@@ -7,6 +7,7 @@
 
 #include "base/fault_points.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 
 namespace midwatch {
 namespace {
@@ -15,29 +16,53 @@ constexpr int64_t kPageBytes = 4096;
 constexpr int64_t kPassivePages = (16 << 20) / kPageBytes;
 constexpr int64_t kRestartPages = (64 << 20) / kPageBytes;
 
-// Runs each operation in a savepoint. Returns false where the whole transaction
-// was rolled back, which fails the group: SQLite did so by itself, or what a
-// failed operation wrote could not be taken back alone.
-bool RunOps(Sqlite& db, std::vector<WriteOp>& ops,
-            std::vector<absl::Status>& results) {
+// How a group's operations went.
+enum class Ran {
+  kAll,
+  // One that failed has written something, which is to be taken back alone.
+  kHalf,
+  // The whole transaction was rolled back, which fails the group: SQLite did so
+  // by itself, or what a failed operation wrote could not be taken back alone.
+  kNone,
+};
+
+// Runs the operations without a savepoint for each, under which SQLite keeps a
+// copy of every page that changes: hardly one fails, and those that do mostly
+// refuse before they write.
+Ran RunTogether(Sqlite& db, std::vector<WriteOp>& ops,
+                std::vector<absl::Status>& results) {
+  for (WriteOp& op : ops) {
+    const int64_t changes = db.total_changes();
+    absl::Status status = op.run();
+    const bool clean = status.ok() || db.total_changes() == changes;
+    results.push_back(std::move(status));
+    if (db.autocommit()) return Ran::kNone;
+    if (!clean) return Ran::kHalf;
+  }
+  return Ran::kAll;
+}
+
+// Runs each operation in a savepoint.
+Ran RunApart(Sqlite& db, std::vector<WriteOp>& ops,
+             std::vector<absl::Status>& results) {
   for (WriteOp& op : ops) {
     absl::Status status = db.Run("SAVEPOINT op");
     if (status.ok()) {
       status = op.run();
       if (db.autocommit()) {
         results.push_back(status);
-        return false;
+        return Ran::kNone;
       }
       bool kept_apart = status.ok() || db.Run("ROLLBACK TO op").ok();
       if (!kept_apart || !db.Run("RELEASE op").ok()) {
         (void)db.Run("ROLLBACK");
         results.push_back(status);
-        return false;
+        return Ran::kNone;
       }
     }
     results.push_back(std::move(status));
   }
-  return true;
+  return Ran::kAll;
 }
 
 absl::Status Commit(Sqlite& db) {
@@ -57,20 +82,28 @@ absl::Status Commit(Sqlite& db) {
   return status;
 }
 
+// One transaction around `ops`, each of whose results it adds.
+absl::Status RunGroup(Sqlite& db, std::vector<WriteOp>& ops,
+                      std::vector<absl::Status>& results) {
+  RETURN_IF_ERROR(db.Run("BEGIN IMMEDIATE"));
+  Ran ran = RunTogether(db, ops, results);
+  if (ran == Ran::kHalf) {
+    results.clear();
+    RETURN_IF_ERROR(db.Run("ROLLBACK"));
+    RETURN_IF_ERROR(db.Run("BEGIN IMMEDIATE"));
+    ran = RunApart(db, ops, results);
+  }
+  if (ran == Ran::kAll) return Commit(db);
+  return absl::UnavailableError(
+      "the database rolled a group of writes back; try again");
+}
+
 }  // namespace
 
 void CommitGroup(Sqlite& db, std::vector<WriteOp>& ops,
                  const std::function<void()>& after_commit) {
   std::vector<absl::Status> results;
-  absl::Status group = db.Run("BEGIN IMMEDIATE");
-  if (group.ok()) {
-    if (RunOps(db, ops, results)) {
-      group = Commit(db);
-    } else {
-      group = absl::UnavailableError(
-          "the database rolled a group of writes back; try again");
-    }
-  }
+  absl::Status group = RunGroup(db, ops, results);
   if (group.ok() && after_commit) after_commit();
   results.resize(ops.size());
   for (size_t i = 0; i < ops.size(); ++i) {

@@ -21,7 +21,8 @@ namespace midwatch {
 
 struct WriteOp {
   // Runs inside the group's transaction. Where it fails, what it wrote is
-  // rolled back, alone.
+  // rolled back, alone. May run a second time, after all that it did in the
+  // database was taken back: the last run counts.
   absl::AnyInvocable<absl::Status()> run;
   // Told once how it went: OK after the commit, `run`'s failure, or the
   // commit's.

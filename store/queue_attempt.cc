@@ -210,7 +210,6 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
     RETURN_IF_ERROR(db_.Run("INSERT INTO timer(at, kind, ref) VALUES (?, ?, ?)",
                             due, kReadyTimer, task.id));
   }
-  RETURN_IF_ERROR(CountMoney(task.batch, next.charged, -live.reserved));
   JournalEntry entry{
       .kind = again ? JournalKind::kRetry : JournalKind::kSettled,
       .batch = task.batch,
@@ -224,7 +223,8 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
       .failure_class = next.failure_class,
       .why = next.reason};
   RETURN_IF_ERROR(Journal(entry).status());
-  RETURN_IF_ERROR(Count(task.batch, StateOf(live), next.state));
+  RETURN_IF_ERROR(Count(task.batch, StateOf(live), next.state, next.charged,
+                        -live.reserved));
   return Settled{next.state};
 }
 

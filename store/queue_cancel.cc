@@ -55,7 +55,6 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
               "rank = NULL, not_before = NULL WHERE id = ?",
               static_cast<int>(v1::TASK_STATE_CANCELLED), reason, NowMicros(),
               task.id));
-  RETURN_IF_ERROR(CountMoney(task.batch, 0, -released));
   // Before the counts, which may end the batch with a row of its own.
   JournalEntry entry{.kind = JournalKind::kCancelled,
                      .batch = task.batch,
@@ -66,7 +65,7 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
                      .why = reason};
   RETURN_IF_ERROR(Journal(entry).status());
   result.state = v1::TASK_STATE_CANCELLED;
-  return Count(task.batch, task.state, v1::TASK_STATE_CANCELLED);
+  return Count(task.batch, task.state, v1::TASK_STATE_CANCELLED, 0, -released);
 }
 
 absl::StatusOr<v1::Say> QueueWriter::PutInterrupt(const LeaseKey& lease) {

@@ -217,13 +217,12 @@ absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker) {
   ASSIGN_OR_RETURN(live.lease.epoch, Journal(entry));
   live.grant_seq = live.lease.epoch;
   RETURN_IF_ERROR(RemoveReady(task));
+  RETURN_IF_ERROR(
+      db_.Run("UPDATE lane SET running = running + 1 WHERE id = ?", task.lane));
   {
-    SqliteStatement row = db_.Query(
-        "UPDATE lane SET running = running + 1 WHERE id = ? RETURNING account",
-        task.lane);
+    SqliteStatement row =
+        db_.Query("SELECT account FROM lane WHERE id = ?", task.lane);
     if (row.Step()) live.account = row.Int(0);
-    while (row.Step()) {
-    }
     RETURN_IF_ERROR(row.status());
   }
   RETURN_IF_ERROR(db_.Run(
@@ -236,21 +235,21 @@ absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker) {
       "UPDATE task SET state = ?, attempts = attempts + 1, reserved = ?, "
       "rank = NULL, granted_at = ifnull(granted_at, ?) WHERE id = ?",
       static_cast<int>(v1::TASK_STATE_RUNNING), live.reserved, now, id));
-  RETURN_IF_ERROR(
-      Count(task.batch, v1::TASK_STATE_QUEUED, v1::TASK_STATE_RUNNING));
-  RETURN_IF_ERROR(CountMoney(task.batch, 0, live.reserved));
-  return DescribeGrant(live);
+  RETURN_IF_ERROR(Count(task.batch, v1::TASK_STATE_QUEUED,
+                        v1::TASK_STATE_RUNNING, 0, live.reserved));
+  return DescribeGrant(task, live);
 }
 
-absl::StatusOr<GrantRecord> QueueWriter::Adopt(int64_t task, int64_t worker) {
-  ASSIGN_OR_RETURN(std::optional<LiveRow> live, FindLive(task));
+absl::StatusOr<GrantRecord> QueueWriter::Adopt(int64_t id, int64_t worker) {
+  ASSIGN_OR_RETURN(std::optional<LiveRow> live, FindLive(id));
   if (!live.has_value() || live->lease.worker != 0) {
     return absl::InternalError(
-        absl::StrCat("admission adopted task ", task, ", which is not free"));
+        absl::StrCat("admission adopted task ", id, ", which is not free"));
   }
+  ASSIGN_OR_RETURN(TaskRow task, LoadTask(id));
   JournalEntry entry{.kind = JournalKind::kAdopted,
                      .batch = live->batch,
-                     .task = task,
+                     .task = id,
                      .attempt = live->lease.attempt,
                      .state = StateOf(*live),
                      .who = worker};
@@ -258,11 +257,14 @@ absl::StatusOr<GrantRecord> QueueWriter::Adopt(int64_t task, int64_t worker) {
   live->lease.worker = worker;
   RETURN_IF_ERROR(
       db_.Run("UPDATE live SET worker = ?, epoch = ? WHERE task = ?", worker,
-              live->lease.epoch, task));
-  return DescribeGrant(*live);
+              live->lease.epoch, id));
+  ASSIGN_OR_RETURN(GrantRecord grant, DescribeGrant(task, *live));
+  RETURN_IF_ERROR(AddWhatWasBegun(grant));
+  return grant;
 }
 
-absl::StatusOr<GrantRecord> QueueWriter::DescribeGrant(const LiveRow& live) {
+absl::StatusOr<GrantRecord> QueueWriter::DescribeGrant(const TaskRow& task,
+                                                       const LiveRow& live) {
   GrantRecord grant;
   grant.lease = live.lease;
   grant.batch = live.batch;
@@ -272,7 +274,6 @@ absl::StatusOr<GrantRecord> QueueWriter::DescribeGrant(const LiveRow& live) {
   grant.granted_at = absl::FromUnixMicros(live.granted_at);
   grant.grant_seq = live.grant_seq;
   grant.cancelling = live.cancelling;
-  ASSIGN_OR_RETURN(TaskRow task, LoadTask(live.lease.task));
   grant.task = {task.id, task.at / 1000};
   ASSIGN_OR_RETURN(grant.account, LabelName(live.account));
   ASSIGN_OR_RETURN(grant.spec, LoadSpec(task.template_id));
@@ -284,11 +285,15 @@ absl::StatusOr<GrantRecord> QueueWriter::DescribeGrant(const LiveRow& live) {
     }
     grant.name = row.Text(0);
   }
+  return grant;
+}
+
+absl::Status QueueWriter::AddWhatWasBegun(GrantRecord& grant) {
   {
     SqliteStatement row = db_.Query(
         "SELECT k, kind, key, body, said FROM say WHERE task = ? AND n = ? "
         "ORDER BY k",
-        task.id, live.lease.attempt);
+        grant.lease.task, grant.lease.attempt);
     while (row.Step()) {
       v1::Say& say = grant.outbox.emplace_back();
       say.set_number(static_cast<int32_t>(row.Int(0)));
@@ -301,10 +306,9 @@ absl::StatusOr<GrantRecord> QueueWriter::DescribeGrant(const LiveRow& live) {
   }
   SqliteStatement row =
       db_.Query("SELECT count(*) FROM create_try WHERE task = ? AND n = ?",
-                task.id, live.lease.attempt);
+                grant.lease.task, grant.lease.attempt);
   if (row.Step()) grant.create_tries = static_cast<int32_t>(row.Int(0));
-  RETURN_IF_ERROR(row.status());
-  return grant;
+  return row.status();
 }
 
 }  // namespace midwatch

@@ -11,6 +11,7 @@ namespace {
 
 // Requests of single tasks are remembered so long.
 constexpr int64_t kRequestDays = 7;
+constexpr int64_t kForgetEvery = 64;
 
 int64_t DayOf(int64_t micros) {
   return micros / absl::ToInt64Microseconds(absl::Hours(24));
@@ -195,10 +196,13 @@ absl::StatusOr<TaskKey> QueueWriter::Do(const SubmitTask& write) {
   RETURN_IF_ERROR(
       db_.Run("INSERT INTO request(key, hash, task, day) VALUES (?,?,?,?)",
               write.request_id, hash, id, DayOf(now)));
-  RETURN_IF_ERROR(
-      db_.Run("DELETE FROM request WHERE key IN "
-              "(SELECT key FROM request WHERE day < ? LIMIT 2)",
-              DayOf(now) - kRequestDays));
+  // More go than come, and not with every one.
+  if (id % kForgetEvery == 0) {
+    RETURN_IF_ERROR(
+        db_.Run("DELETE FROM request WHERE key IN "
+                "(SELECT key FROM request WHERE day < ? LIMIT ?)",
+                DayOf(now) - kRequestDays, 2 * kForgetEvery));
+  }
   JournalEntry entry{.kind = JournalKind::kSubmitted,
                      .task = id,
                      .state = v1::TASK_STATE_QUEUED};
@@ -249,19 +253,30 @@ absl::StatusOr<TaskKey> QueueWriter::Do(const RetryTask& write) {
 
 absl::StatusOr<int64_t> QueueWriter::LaneFor(const Place& place,
                                              const std::string& ckey) {
+  if (known_.lane != 0 && known_.lane_key == ckey &&
+      known_.lane_place.SameLanes(place)) {
+    return known_.lane;
+  }
+  int64_t lane = 0;
   {
     SqliteStatement row = db_.Query(
         "SELECT id FROM lane WHERE batch = ? AND tenant = ? AND queue = ? "
         "AND ckey = ? AND account = ?",
         place.batch, place.tenant, place.queue, ckey, place.account);
-    if (row.Step()) return row.Int(0);
+    if (row.Step()) lane = row.Int(0);
     RETURN_IF_ERROR(row.status());
   }
-  RETURN_IF_ERROR(
-      db_.Run("INSERT INTO lane(tenant, queue, batch, ckey, account) "
-              "VALUES (?,?,?,?,?)",
-              place.tenant, place.queue, place.batch, ckey, place.account));
-  return db_.last_insert_id();
+  if (lane == 0) {
+    RETURN_IF_ERROR(
+        db_.Run("INSERT INTO lane(tenant, queue, batch, ckey, account) "
+                "VALUES (?,?,?,?,?)",
+                place.tenant, place.queue, place.batch, ckey, place.account));
+    lane = db_.last_insert_id();
+  }
+  known_.lane_place = place;
+  known_.lane_key = ckey;
+  known_.lane = lane;
+  return lane;
 }
 
 absl::StatusOr<int64_t> QueueWriter::InsertTask(const Place& place,
@@ -269,18 +284,19 @@ absl::StatusOr<int64_t> QueueWriter::InsertTask(const Place& place,
                                                 int64_t line, int64_t now,
                                                 int64_t retry_of) {
   ASSIGN_OR_RETURN(int64_t lane, LaneFor(place, task.concurrency_key));
-  RETURN_IF_ERROR(db_.Run(
-      "INSERT INTO task(at, lane, batch, line, name, state, template, "
-      "line_blob, prio, max_cost, retry_of) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-      now, lane, place.batch, SqliteNullable<int64_t>{line >= 0, line},
-      task.line.name(), static_cast<int>(v1::TASK_STATE_QUEUED),
-      place.template_id, SqliteBlob{task.line.SerializeAsString()},
-      task.priority, task.max_cost,
-      SqliteNullable<int64_t>{retry_of != 0, retry_of}));
-  TaskRow row{
-      .id = db_.last_insert_id(), .lane = lane, .priority = task.priority};
-  RETURN_IF_ERROR(MakeReady(row, now));
-  return row.id;
+  int64_t rank = RankOf(absl::FromUnixMicros(now), task.priority);
+  RETURN_IF_ERROR(
+      db_.Run("INSERT INTO task(at, lane, batch, line, name, state, template, "
+              "line_blob, prio, max_cost, rank, retry_of) "
+              "VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+              now, lane, place.batch, SqliteNullable<int64_t>{line >= 0, line},
+              task.line.name(), static_cast<int>(v1::TASK_STATE_QUEUED),
+              place.template_id, SqliteBlob{task.line.SerializeAsString()},
+              task.priority, task.max_cost, rank,
+              SqliteNullable<int64_t>{retry_of != 0, retry_of}));
+  int64_t id = db_.last_insert_id();
+  RETURN_IF_ERROR(PutReady(lane, rank, id));
+  return id;
 }
 
 }  // namespace midwatch

@@ -29,8 +29,9 @@ absl::StatusOr<WriteResult> QueueWriter::Apply(const Write& write) {
   return std::visit(
       [this](const auto& w) -> absl::StatusOr<WriteResult> {
         auto result = Do(w);
-        if (!result.ok()) return result.status();
-        return WriteResult(*std::move(result));
+        if (result.ok()) return WriteResult(*std::move(result));
+        Forget();
+        return result.status();
       },
       write);
 }
@@ -54,15 +55,25 @@ absl::StatusOr<int64_t> QueueWriter::Journal(const JournalEntry& e) {
 
 absl::StatusOr<int64_t> QueueWriter::LabelId(int kind,
                                              const std::string& name) {
+  if (auto known = known_.labels.find({kind, name});
+      known != known_.labels.end()) {
+    return known->second;
+  }
+  int64_t id = 0;
   {
     SqliteStatement row = db_.Query(
         "SELECT id FROM label WHERE kind = ? AND name = ?", kind, name);
-    if (row.Step()) return row.Int(0);
+    if (row.Step()) id = row.Int(0);
     RETURN_IF_ERROR(row.status());
   }
-  RETURN_IF_ERROR(
-      db_.Run("INSERT INTO label(kind, name) VALUES (?, ?)", kind, name));
-  return db_.last_insert_id();
+  if (id == 0) {
+    RETURN_IF_ERROR(
+        db_.Run("INSERT INTO label(kind, name) VALUES (?, ?)", kind, name));
+    id = db_.last_insert_id();
+  }
+  if (known_.labels.size() >= kKnownLabelsMax) known_.labels.clear();
+  known_.labels[{kind, name}] = id;
+  return id;
 }
 
 absl::StatusOr<std::string> QueueWriter::LabelName(int64_t id) {
@@ -142,17 +153,23 @@ absl::StatusOr<QueueWriter::LiveRow> QueueWriter::LoadLive(
 }
 
 absl::StatusOr<v1::TaskSpec> QueueWriter::LoadSpec(int64_t template_id) {
+  if (known_.template_id == template_id) return known_.spec;
   SqliteStatement row =
       db_.Query("SELECT spec FROM template WHERE id = ?", template_id);
   v1::TaskSpec spec;
-  if (row.Step() && spec.ParseFromString(row.Text(0))) return spec;
+  if (row.Step() && spec.ParseFromString(row.Text(0))) {
+    known_.template_id = template_id;
+    known_.spec = spec;
+    return spec;
+  }
   RETURN_IF_ERROR(row.status());
   return absl::DataLossError(absl::StrCat("template ", template_id));
 }
 
 absl::Status QueueWriter::Count(int64_t batch, v1::TaskState from,
-                                v1::TaskState to) {
-  if (batch == 0 || from == to) return absl::OkStatus();
+                                v1::TaskState to, int64_t charge_delta,
+                                int64_t reserve_delta) {
+  if (batch == 0) return absl::OkStatus();
   auto delta = [&](v1::TaskState state) {
     return (to == state ? 1 : 0) - (from == state ? 1 : 0);
   };
@@ -160,23 +177,14 @@ absl::Status QueueWriter::Count(int64_t batch, v1::TaskState from,
       "UPDATE batch SET blocked = blocked + ?, queued = queued + ?, "
       "running = running + ?, waiting = waiting + ?, "
       "cancelling = cancelling + ?, succeeded = succeeded + ?, "
-      "failed = failed + ?, cancelled = cancelled + ?, skipped = skipped + ? "
-      "WHERE id = ?",
+      "failed = failed + ?, cancelled = cancelled + ?, skipped = skipped + ?, "
+      "charged = charged + ?, reserved = reserved + ? WHERE id = ?",
       delta(v1::TASK_STATE_BLOCKED), delta(v1::TASK_STATE_QUEUED),
       delta(v1::TASK_STATE_RUNNING), delta(v1::TASK_STATE_WAITING),
       delta(v1::TASK_STATE_CANCELLING), delta(v1::TASK_STATE_SUCCEEDED),
       delta(v1::TASK_STATE_FAILED), delta(v1::TASK_STATE_CANCELLED),
-      delta(v1::TASK_STATE_SKIPPED), batch));
+      delta(v1::TASK_STATE_SKIPPED), charge_delta, reserve_delta, batch));
   return IsFinal(to) ? EndBatchIfDone(batch) : absl::OkStatus();
-}
-
-absl::Status QueueWriter::CountMoney(int64_t batch, int64_t charge_delta,
-                                     int64_t reserve_delta) {
-  if (batch == 0) return absl::OkStatus();
-  return db_.Run(
-      "UPDATE batch SET charged = charged + ?, reserved = reserved + ? "
-      "WHERE id = ?",
-      charge_delta, reserve_delta, batch);
 }
 
 absl::Status QueueWriter::EndBatchIfDone(int64_t batch) {
@@ -193,13 +201,18 @@ absl::Status QueueWriter::EndBatchIfDone(int64_t batch) {
 
 absl::Status QueueWriter::MakeReady(const TaskRow& task, int64_t at_micros) {
   int64_t rank = RankOf(absl::FromUnixMicros(at_micros), task.priority);
-  RETURN_IF_ERROR(db_.Run("INSERT INTO ready(lane, rank, task) VALUES (?,?,?)",
-                          task.lane, rank, task.id));
   RETURN_IF_ERROR(
       db_.Run("UPDATE task SET rank = ?, not_before = NULL WHERE id = ?", rank,
               task.id));
-  return db_.Run("UPDATE lane SET head = min(ifnull(head, ?), ?) WHERE id = ?",
-                 rank, rank, task.lane);
+  return PutReady(task.lane, rank, task.id);
+}
+
+absl::Status QueueWriter::PutReady(int64_t lane, int64_t rank, int64_t task) {
+  RETURN_IF_ERROR(db_.Run("INSERT INTO ready(lane, rank, task) VALUES (?,?,?)",
+                          lane, rank, task));
+  return db_.Run(
+      "UPDATE lane SET head = ? WHERE id = ? AND (head IS NULL OR head > ?)",
+      rank, lane, rank);
 }
 
 absl::Status QueueWriter::RemoveReady(const TaskRow& task) {
@@ -221,18 +234,16 @@ absl::Status QueueWriter::LeaveLane(int64_t lane, int64_t batch) {
   int64_t tenant = 0;
   std::string key;
   {
-    SqliteStatement row = db_.Query(
-        "UPDATE lane SET running = running - 1 WHERE id = ? "
-        "RETURNING tenant, ckey",
-        lane);
+    SqliteStatement row =
+        db_.Query("SELECT tenant, ckey FROM lane WHERE id = ?", lane);
     if (row.Step()) {
       tenant = row.Int(0);
       key = row.Text(1);
     }
-    while (row.Step()) {
-    }
     RETURN_IF_ERROR(row.status());
   }
+  RETURN_IF_ERROR(
+      db_.Run("UPDATE lane SET running = running - 1 WHERE id = ?", lane));
   if (!key.empty()) {
     RETURN_IF_ERROR(
         db_.Run("UPDATE lane SET blocked = blocked & ~? "

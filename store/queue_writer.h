@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -29,6 +31,10 @@ class QueueWriter {
         disk_nearly_full_(std::move(disk_nearly_full)) {}
 
   absl::StatusOr<WriteResult> Apply(const Write& write);
+
+  // What was written since the last commit was rolled back: forgets what is
+  // remembered of it. A failed Apply does so by itself.
+  void Forget() { known_ = {}; }
 
   // Batches whose journal grew since the last call, rising. May name one whose
   // write was rolled back.
@@ -67,6 +73,11 @@ class QueueWriter {
   // Where the tasks of a submission go.
   struct Place {
     int64_t tenant = 0, queue = 0, account = 0, batch = 0, template_id = 0;
+
+    bool SameLanes(const Place& other) const {
+      return tenant == other.tenant && queue == other.queue &&
+             account == other.account && batch == other.batch;
+    }
   };
 
   // queue_submit.cc
@@ -106,13 +117,14 @@ class QueueWriter {
   absl::StatusOr<LiveRow> LoadLive(const LeaseKey& lease);
   absl::StatusOr<std::optional<LiveRow>> FindLive(int64_t task);
   absl::StatusOr<v1::TaskSpec> LoadSpec(int64_t template_id);
-  // Moves one task between the batch's counts, and ends the batch with its
-  // last task. No effect for a task alone.
-  absl::Status Count(int64_t batch, v1::TaskState from, v1::TaskState to);
-  absl::Status CountMoney(int64_t batch, int64_t charge_delta,
-                          int64_t reserve_delta);
+  // Moves one task between the batch's counts, with its money, and ends the
+  // batch with its last task. No effect for a task alone.
+  absl::Status Count(int64_t batch, v1::TaskState from, v1::TaskState to,
+                     int64_t charge_delta = 0, int64_t reserve_delta = 0);
   absl::Status EndBatchIfDone(int64_t batch);
   absl::Status MakeReady(const TaskRow& task, int64_t at_micros);
+  // The row by which admission finds it, and its lane's head.
+  absl::Status PutReady(int64_t lane, int64_t rank, int64_t task);
   absl::Status RemoveReady(const TaskRow& task);
   absl::Status UpdateLaneHead(int64_t lane);
   // One task of the lane has left: room for another, in it and in its batch.
@@ -139,7 +151,10 @@ class QueueWriter {
                          int tasks_per_lane, AdmissionView& view);
   absl::StatusOr<GrantRecord> GrantNew(int64_t task, int64_t worker);
   absl::StatusOr<GrantRecord> Adopt(int64_t task, int64_t worker);
-  absl::StatusOr<GrantRecord> DescribeGrant(const LiveRow& live);
+  absl::StatusOr<GrantRecord> DescribeGrant(const TaskRow& task,
+                                            const LiveRow& live);
+  // What an earlier holder may have left of the attempt.
+  absl::Status AddWhatWasBegun(GrantRecord& grant);
   // queue_attempt.cc
   absl::StatusOr<v1::Say> PutSay(int64_t task, int32_t attempt,
                                  v1::SayKind kind, const std::string& key,
@@ -152,6 +167,18 @@ class QueueWriter {
   const Clock& clock_;
   std::function<bool()> disk_nearly_full_;
   std::set<int64_t> touched_batches_;
+  // Rows that never change once they are there, as they were last met: writes
+  // come in runs that ask for the same ones.
+  struct Known {
+    std::map<std::pair<int, std::string>, int64_t> labels;  // kKnownLabelsMax
+    Place lane_place;
+    std::string lane_key;
+    int64_t lane = 0;
+    int64_t template_id = 0;
+    v1::TaskSpec spec;
+  };
+  static constexpr size_t kKnownLabelsMax = 1000;
+  Known known_;
 };
 
 // Kinds of label.

@@ -130,7 +130,11 @@ class SqliteStore final : public Store {
                 .finish =
                     [this, result,
                      done = std::move(done)](absl::Status status) mutable {
-                      if (!status.ok()) *result = std::move(status);
+                      if (!status.ok()) {
+                        // It may be the commit that failed.
+                        queue_->Forget();
+                        *result = std::move(status);
+                      }
                       PostHome([result, done = std::move(done)]() mutable {
                         done(std::move(*result));
                       });

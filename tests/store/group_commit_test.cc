@@ -67,6 +67,26 @@ TEST_F(CommitGroupTest, OneThatFailsIsRolledBackAlone) {
   EXPECT_EQ(commits_, 1);
 }
 
+TEST_F(CommitGroupTest, OneThatFailsBeforeItWritesDisturbsNobody) {
+  int runs = 0;
+  Add(1, [&] {
+    ++runs;
+    return absl::OkStatus();
+  });
+  results_.push_back(absl::UnknownError("not told"));
+  ops_.push_back(
+      {.run = [] { return absl::AbortedError("lost"); },
+       .finish =
+           [this](absl::Status status) { results_[1] = std::move(status); }});
+  Add(3);
+  Commit();
+  EXPECT_THAT(
+      results_,
+      ElementsAre(IsOk(), StatusIs(absl::StatusCode::kAborted), IsOk()));
+  EXPECT_THAT(Rows(), ElementsAre(1, 3));
+  EXPECT_EQ(runs, 1);
+}
+
 TEST_F(CommitGroupTest, WhereSqliteRolledAllBackAllFail) {
   Add(1);
   Add(2, [this] {
@@ -87,7 +107,8 @@ TEST_F(CommitGroupTest, WhereSqliteRolledAllBackAllFail) {
 TEST_F(CommitGroupTest, WhatCannotBeRolledBackAloneFailsTheGroup) {
   Add(1);
   Add(2, [this] {
-    EXPECT_OK(db_->Run("RELEASE op"));  // so that ROLLBACK TO fails
+    // So that ROLLBACK TO fails, once there is a savepoint.
+    (void)db_->Run("RELEASE op");
     return absl::InternalError("no");
   });
   Add(3);

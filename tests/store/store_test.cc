@@ -139,6 +139,25 @@ TEST_F(StoreTest, ABadLineFailsItsChunkAlone) {
   EXPECT_EQ((*tasks)[1].name, "c");
 }
 
+// The lane that a failed chunk had made was remembered, and its tasks stood in
+// a lane that does not exist.
+TEST_F(StoreTest, WhatAFailedWriteMadeIsForgotten) {
+  ASSERT_OK(Apply(OpenBatch{.request_id = "r",
+                            .name = "b",
+                            .tenant = "nobody's yet",
+                            .queue = "default",
+                            .account = "default",
+                            .content_sha256 = "",
+                            .spec = Spec(),
+                            .max_running = 0}));
+  NewTask keyed = Line("a");
+  keyed.concurrency_key = "k";
+  EXPECT_THAT(Apply(AddTasks{"r", 0, {keyed, keyed}}),
+              StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_EQ(Apply(AddTasks{"r", 0, {keyed}})->lines, 1);
+  EXPECT_EQ(AdmitTo(Register(), 1).size(), 1u);
+}
+
 TEST_F(StoreTest, AnEmptyBatchIsDoneWhenSealed) {
   EXPECT_EQ(Batch(SubmitBatch(0)).state, v1::BATCH_STATE_DONE);
 }
