@@ -31,7 +31,6 @@ const std::string& IdentityOf(const Event& event) {
 SessionFeed::SessionFeed(AgentsClient& client, Executor& executor,
                          Random& random, std::string session_id)
     : client_(client),
-      executor_(executor),
       random_(random),
       session_id_(std::move(session_id)),
       closed_box_(executor) {}

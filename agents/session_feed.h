@@ -69,7 +69,6 @@ class SessionFeed {
   Async<void> BackOff();
 
   AgentsClient& client_;
-  Executor& executor_;
   Random& random_;
   const std::string session_id_;
   std::unique_ptr<EventStream> stream_;

@@ -109,7 +109,8 @@ class CurlStream final : public CurlTransfer, public HttpStream {
       absl::AnyInvocable<void(Wake)> start = [this](Wake wake) {
         wake_ = std::move(wake);
       };
-      co_await AwaitCallback<absl::Status>(executor_, std::move(start));
+      // Why it was woken is in `end_` and `buffer_`.
+      (void)co_await AwaitCallback<absl::Status>(executor_, std::move(start));
     }
     if (!buffer_.empty()) {
       std::string bytes = std::exchange(buffer_, std::string());

@@ -251,14 +251,15 @@ Async<void> Connection::Refuse(Refusal refusal) {
 }
 
 Async<void> Connection::EndAnswer() {
+  // A client that has gone in the meantime shows in `gone_`.
   if (gone_) co_return;
   if (!answered_) {
     std::string body = state_.error_body(500, "the server gave no answer");
     HttpHeaders headers = {{"Content-Type", "application/json"}};
-    co_await Send(500, std::move(headers), std::move(body));
+    (void)co_await Send(500, std::move(headers), std::move(body));
   } else if (streaming_ && chunked_) {
     std::string last = "0\r\n\r\n";
-    co_await WriteAll(std::move(last));
+    (void)co_await WriteAll(std::move(last));
   }
 }
 

@@ -138,7 +138,7 @@ class Store {
   virtual void AppendEvents(EventChunk chunk, Callback<int64_t> done) = 0;
 
   // Called, on the same executor and before the callbacks of its writes, after
-  // each commit that added to some batch's journal: the batches, rising.
+  // each commit to a batch's journal: the batches, rising. Set before writes.
   virtual void SetCommitListener(
       std::function<void(const std::vector<int64_t>& batches)> listener) = 0;
 

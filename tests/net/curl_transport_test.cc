@@ -61,7 +61,7 @@ class CurlTransportTest : public LoopbackTest {
     if (request.path == "/hash") co_await Hash(std::move(request), reply);
     if (request.path == "/status") co_await Status(std::move(request), reply);
     if (request.path == "/file") {
-      co_await reply.SendFile(200, {}, request.QueryValue("path"));
+      (void)co_await reply.SendFile(200, {}, request.QueryValue("path"));
     }
     if (request.path == "/gzip") co_await Gzip(reply);
     if (request.path == "/abort") reply.Abort();
@@ -83,43 +83,43 @@ class CurlTransportTest : public LoopbackTest {
     }
     absl::StrAppend(&body, "\n", request.body);
     HttpHeaders headers = {{"X-Answer", "yes"}, {"X-Empty", ""}};
-    co_await reply.Send(200, std::move(headers), std::move(body));
+    (void)co_await reply.Send(200, std::move(headers), std::move(body));
   }
 
   Async<void> Hash(ServerRequest request, ServerResponder& reply) {
     std::string hash = request.body_path.empty()
                            ? Sha256Hex(request.body)
                            : Sha256HexOfFile(request.body_path).value();
-    co_await reply.Send(200, {}, std::move(hash));
+    (void)co_await reply.Send(200, {}, std::move(hash));
   }
 
   Async<void> Status(ServerRequest request, ServerResponder& reply) {
     int status = 0;
     EXPECT_TRUE(absl::SimpleAtoi(request.QueryValue("code"), &status));
-    co_await reply.Send(status, {}, request.QueryValue("body"));
+    (void)co_await reply.Send(status, {}, request.QueryValue("body"));
   }
 
   Async<void> Gzip(ServerResponder& reply) {
     std::string body = absl::HexStringToBytes(
         "1f8b0800000000000203cb48cdc9c95728cf2fca49010085114a0d0b000000");
     HttpHeaders headers = {{"Content-Encoding", "gzip"}};
-    co_await reply.Send(200, std::move(headers), std::move(body));
+    (void)co_await reply.Send(200, std::move(headers), std::move(body));
   }
 
   Async<void> Cut(ServerResponder& reply) {
-    co_await reply.StartStream(200, {});
+    (void)co_await reply.StartStream(200, {});
     std::string bytes = "half";
-    co_await reply.Write(std::move(bytes));
+    (void)co_await reply.Write(std::move(bytes));
     reply.Abort();
   }
 
   Async<void> Silent(ServerResponder& reply) {
-    co_await reply.StartStream(200, {});
+    (void)co_await reply.StartStream(200, {});
     co_await Sleep(server_thread_, kForever);
   }
 
   Async<void> Flood(ServerResponder& reply) {
-    co_await reply.StartStream(200, {});
+    (void)co_await reply.StartStream(200, {});
     int64_t left = kFloodBytes;
     while (left > 0) {
       std::string piece(64 << 10, 'x');
@@ -132,7 +132,7 @@ class CurlTransportTest : public LoopbackTest {
 
   // Answers nobody until all have come.
   Async<void> Together(ServerResponder& reply) {
-    co_await reply.StartStream(200, {});
+    (void)co_await reply.StartStream(200, {});
     if (++together_ == kTogether) {
       for (Mailbox<int>* waiting : waiting_) waiting->Push(0);
     } else {
@@ -142,7 +142,7 @@ class CurlTransportTest : public LoopbackTest {
     }
     for (int i = 0; i < 20; ++i) {
       std::string chunk = absl::StrCat(i, ",");
-      co_await reply.Write(std::move(chunk));
+      (void)co_await reply.Write(std::move(chunk));
       co_await Sleep(server_thread_, absl::Milliseconds(1));
     }
   }

@@ -91,30 +91,30 @@ class HttpServerTest : public LoopbackTest {
           request.body_path.empty()
               ? request.body
               : absl::StrCat("spooled:", ReadFile(request.body_path));
-      co_await reply.Send(200, {}, std::move(body));
+      (void)co_await reply.Send(200, {}, std::move(body));
     }
     if (request.path == "/stream") {
-      co_await reply.StartStream(200, {});
+      (void)co_await reply.StartStream(200, {});
       std::string piece = "0123456789abcdef!";
-      co_await reply.Write(std::move(piece));
+      (void)co_await reply.Write(std::move(piece));
       std::string none;
-      co_await reply.Write(std::move(none));
+      (void)co_await reply.Write(std::move(none));
       std::string last = "end";
-      co_await reply.Write(std::move(last));
+      (void)co_await reply.Write(std::move(last));
     }
     if (request.path == "/twice") co_await Twice(reply);
     if (request.path == "/keep") {
       EXPECT_EQ(rename(request.body_path.c_str(), (dir_ / "kept").c_str()), 0);
-      co_await reply.Send(204, {}, std::string());
+      (void)co_await reply.Send(204, {}, std::string());
     }
     if (request.path == "/no-file") {
       absl::Status status = co_await reply.SendFile(200, {}, "/nowhere");
       EXPECT_THAT(status, StatusIs(absl::StatusCode::kNotFound));
-      co_await reply.Send(404, {}, std::string());
+      (void)co_await reply.Send(404, {}, std::string());
     }
     if (request.path == "/split") {
       HttpHeaders headers = {{"X-A", "1\r\nX-B: 2"}};
-      co_await reply.Send(200, std::move(headers), std::string());
+      (void)co_await reply.Send(200, std::move(headers), std::string());
     }
   }
 

@@ -417,7 +417,7 @@ struct FakeAgentsService::Impl {
     auto take = [&](const json& event) {
       bool wanted = types.first == types.second;
       for (auto it = types.first; it != types.second; ++it) {
-        wanted |= it->second == event["type"];
+        wanted |= event["type"] == it->second;
       }
       // The stamps are of one form, so they compare as text.
       bool late_enough = from.empty() || (event["processed_at"].is_string() &&
