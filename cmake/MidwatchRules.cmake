@@ -14,6 +14,8 @@ if(MIDWATCH_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
 
+include(Sanitizers)
+
 set(MIDWATCH_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor
     -Woverloaded-virtual -Wimplicit-fallthrough -Werror
     # Members left out of a designated initializer have their defaults.
@@ -34,7 +36,8 @@ function(midwatch_cc_library name)
   cmake_parse_arguments(ARG "" "" "SRCS;HDRS;DEPS" ${ARGN})
   if(ARG_SRCS)
     add_library(midwatch_${name} STATIC ${ARG_SRCS} ${ARG_HDRS})
-    target_compile_options(midwatch_${name} PRIVATE ${MIDWATCH_WARNINGS})
+    target_compile_options(midwatch_${name} PRIVATE
+      ${MIDWATCH_WARNINGS} ${MIDWATCH_LOCK_WARNINGS})
     target_include_directories(midwatch_${name} PUBLIC ${PROJECT_SOURCE_DIR})
     target_link_libraries(midwatch_${name} PUBLIC ${ARG_DEPS})
   else()
@@ -49,13 +52,14 @@ endfunction()
 function(midwatch_cc_binary name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
-  target_compile_options(${name} PRIVATE ${MIDWATCH_WARNINGS})
+  target_compile_options(${name} PRIVATE
+    ${MIDWATCH_WARNINGS} ${MIDWATCH_LOCK_WARNINGS})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS})
 endfunction()
 
 # midwatch_cc_test(name SRCS ... DEPS ...): a GoogleTest binary that ctest runs
-# whole, as one test of that name.
+# whole, as one test of that name, labelled with its folder.
 function(midwatch_cc_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SRCS;DEPS" ${ARGN})
   midwatch_cc_binary(${name} SRCS ${ARG_SRCS}
@@ -64,5 +68,10 @@ function(midwatch_cc_test name)
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
   endif()
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
+  if(MIDWATCH_INSTRUMENT)
+    math(EXPR ARG_TIMEOUT "5 * ${ARG_TIMEOUT}")
+  endif()
+  cmake_path(GET CMAKE_CURRENT_SOURCE_DIR FILENAME folder)
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT}
+                       LABELS ${folder})
 endfunction()
