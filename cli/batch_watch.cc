@@ -94,7 +94,7 @@ absl::Status BatchWatch::OnStep(
 }
 
 absl::Status BatchWatch::OnFinish() {
-  const absl::Status status = FromGrpc(stream_->status, "WatchBatch");
+  absl::Status status = FromGrpc(stream_->status, "WatchBatch");
   stream_.reset();
   step_ = Step::kNone;
   if (status.ok()) {
