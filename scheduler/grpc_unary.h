@@ -30,8 +30,9 @@ grpc::ServerUnaryReactor* ServeUnary(grpc::CallbackServerContext* context,
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   executor.Post([=, method = std::move(method)]() mutable {
     Reply<Response> reply = [=](absl::StatusOr<Response> result) {
+      grpc::Status status = ToGrpc(result.status());
       if (result.ok()) *response = *std::move(result);
-      reactor->Finish(ToGrpc(result.status()));
+      reactor->Finish(status);
     };
     method(*request, std::move(reply));
   });
