@@ -1,4 +1,5 @@
 // `midwatch submit`, `midwatch batch ...` and `midwatch export`.
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -12,21 +13,30 @@
 #include "cli/commands.h"
 #include "cli/exit_code.h"
 #include "cli/export.h"
+#include "cli/follow.h"
 #include "cli/interrupts.h"
 #include "cli/progress.h"
+#include "cli/shell_words.h"
 #include "cli/submit.h"
+#include "cli/summary.h"
 #include "cli/terminal.h"
+#include "cli/utf8.h"
 #include "cli/views.h"
 
 namespace midwatch::cli {
 namespace {
 
-constexpr absl::Duration kTick = absl::Milliseconds(200);
-
 ExitCode CodeOf(const v1::Batch& batch) {
   const v1::TaskCounts& counts = batch.counts();
   if (batch.state() != v1::BATCH_STATE_DONE) return kExitWaiting;
   return counts.succeeded() == TotalOf(counts) ? kExitSucceeded : kExitFailed;
+}
+
+// How long it took, or has taken.
+absl::Duration TimeOf(const v1::Batch& batch) {
+  const absl::Time end =
+      batch.has_ended_at() ? ToTime(batch.ended_at()) : RealClock().Now();
+  return std::max(end - ToTime(batch.submitted_at()), absl::ZeroDuration());
 }
 
 Json ChangeToJson(const v1::TaskChange& change) {
@@ -106,21 +116,33 @@ int BatchWatchCommand(const GlobalOptions& global, const std::string& batch) {
         ASSIGN_OR_RETURN(v1::Batch found, scheduler.FindBatch(batch));
         Terminal terminal;
         Progress progress(terminal, RealClock(), global.json);
+        progress.SetElapsedBefore(TimeOf(found));
         BatchWatch watch(scheduler, RealClock(), found.batch_id(),
                          BatchWatch::kFromNow);
-        while (!watch.ended() && !interrupts.requested()) {
-          ASSIGN_OR_RETURN(std::optional<v1::WatchBatchResponse> message,
-                           watch.Next(kTick));
-          if (message) {
-            progress.Add(*message);
-            if (global.json) PrintMessage(*message);
-          }
-          progress.Tick();
+        if (progress.is_live()) {
+          terminal.Print(absl::StrCat(OneLine(found.name()), ": batch ",
+                                      found.batch_id()));
+        }
+        RETURN_IF_ERROR(FollowBatch(scheduler, RealClock(), watch, interrupts,
+                                    progress,
+                                    [&](const v1::WatchBatchResponse& message) {
+                                      if (global.json) PrintMessage(message);
+                                    }));
+        if (!watch.ended()) {
+          progress.Keep();
+          return kExitInterrupted;
         }
         progress.Finish();
-        if (!watch.ended()) return kExitInterrupted;
         if (!global.json) {
-          std::fputs(BatchDetails(progress.batch()).c_str(), stdout);
+          ASSIGN_OR_RETURN(Outcome failures,
+                           FindFailures(scheduler, found.batch_id()));
+          if (progress.is_live()) terminal.Print("");
+          terminal.Print(Summary(
+              global, progress.batch(), failures, TimeOf(progress.batch()),
+              absl::StrCat(
+                  "results: ",
+                  CommandLine(global,
+                              absl::StrCat("export ", found.batch_id())))));
         }
         return CodeOf(progress.batch());
       });

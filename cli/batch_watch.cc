@@ -29,7 +29,10 @@ struct BatchWatch::Stream {
 
 BatchWatch::BatchWatch(SchedulerConnection& scheduler, const Clock& clock,
                        const std::string& batch_id, int64_t resume_token)
-    : scheduler_(scheduler), clock_(clock), begin_at_(clock.Steady()) {
+    : scheduler_(scheduler),
+      clock_(clock),
+      from_beginning_(resume_token == kFromBeginning),
+      begin_at_(clock.Steady()) {
   request_.set_batch_id(batch_id);
   request_.set_resume_token(resume_token);
 }
@@ -72,6 +75,11 @@ absl::StatusOr<std::optional<v1::WatchBatchResponse>> BatchWatch::Next(
     }
   }
   return message;
+}
+
+std::optional<absl::Duration> BatchWatch::lost_for() const {
+  if (!lost_since_) return std::nullopt;
+  return clock_.Steady() - *lost_since_;
 }
 
 absl::Status BatchWatch::OnStep(

@@ -35,6 +35,12 @@ class BatchWatch {
   // The batch is done, and every change was returned.
   bool ended() const { return ended_; }
 
+  // Its first message came before every change.
+  bool from_beginning() const { return from_beginning_; }
+
+  // How long the scheduler has been out of reach; unset while it is not.
+  std::optional<absl::Duration> lost_for() const;
+
  private:
   struct Stream;
   // What the stream under way waits for.
@@ -46,6 +52,7 @@ class BatchWatch {
 
   SchedulerConnection& scheduler_;
   const Clock& clock_;
+  const bool from_beginning_;
   v1::WatchBatchRequest request_;
   grpc::CompletionQueue queue_;
   std::unique_ptr<Stream> stream_;

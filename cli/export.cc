@@ -71,7 +71,10 @@ void Count(const v1::Task& task, Outcome& outcome) {
   Outcome::Failures& group = outcome.failures[{
       failed ? NameOf(task.failure_class()) : NameOf(task.state()),
       ResultLine(task)}];
-  ++group.count;
+  if (++group.count == 1) {
+    group.task_id = task.task_id();
+    group.look = task.session_id().empty() ? "get" : "events";
+  }
   if (group.examples.size() < kExamplesMax) {
     group.examples.push_back(Printable(task.name()));
   }
@@ -164,6 +167,20 @@ absl::StatusOr<Outcome> WriteResults(SchedulerConnection& scheduler,
   };
   RETURN_IF_ERROR(ForEachFullTask(scheduler, batch_id, write));
   RETURN_IF_ERROR(file.Commit());
+  return outcome;
+}
+
+absl::StatusOr<Outcome> FindFailures(SchedulerConnection& scheduler,
+                                     const std::string& batch_id) {
+  Outcome outcome;
+  RETURN_IF_ERROR(scheduler.ForEachTask(
+      batch_id,
+      {v1::TASK_STATE_FAILED, v1::TASK_STATE_CANCELLED, v1::TASK_STATE_SKIPPED},
+      [&](const v1::Task& task) {
+        Count(task, outcome);
+        return absl::OkStatus();
+      }));
+  outcome.attempts = 0;  // others had theirs too
   return outcome;
 }
 

@@ -32,10 +32,13 @@ struct Outcome {
   struct Failures {
     int64_t count = 0;
     std::vector<std::string> examples;  // names, three at most
+    std::string task_id;                // of the first example
+    // The subcommand of `midwatch task` that says most about it.
+    std::string look;
   };
   // By what went wrong: (class or state, reason).
   std::map<std::pair<std::string, std::string>, Failures> failures;
-  int64_t attempts = 0;
+  int64_t attempts = 0;  // of the tasks looked at
 };
 
 // [{"cause", "reason", "count", "examples"}]
@@ -46,6 +49,10 @@ Json ToJson(const Outcome& outcome);
 absl::StatusOr<Outcome> WriteResults(SchedulerConnection& scheduler,
                                      const std::string& batch_id,
                                      const std::string& folder);
+
+// Of the tasks that did not succeed alone.
+absl::StatusOr<Outcome> FindFailures(SchedulerConnection& scheduler,
+                                     const std::string& batch_id);
 
 // Writes one task's output files below `folder`.
 absl::Status WriteOutputs(SchedulerConnection& scheduler, const v1::Task& task,

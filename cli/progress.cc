@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "cli/money.h"
 #include "cli/utf8.h"
 #include "cli/views.h"
@@ -18,15 +16,23 @@ constexpr absl::Duration kPlainStatusEvery = absl::Seconds(5);
 constexpr absl::Duration kLiveStatusEvery = absl::Milliseconds(100);
 // Larger batches show no line for each task that succeeds.
 constexpr int64_t kEachTaskMax = 1000;
-constexpr int kBarWidth = 24;
+// Reasons may hold names and numbers: past these, causes are put together.
+constexpr size_t kTroublesMax = 200;
+constexpr char kOtherTroubles[] = "other causes";
 
-std::string Bar(const Terminal& terminal, int64_t done, int64_t total) {
-  const int full = total == 0 ? 0 : static_cast<int>(kBarWidth * done / total);
-  std::string filled, empty;
-  for (int i = 0; i < full; ++i) filled += "━";
-  for (int i = full; i < kBarWidth; ++i) empty += "─";
-  return absl::StrCat(terminal.Styled(Style::kGood, filled),
-                      terminal.Styled(Style::kDim, empty));
+bool IsRunning(v1::TaskState state) {
+  return state == v1::TASK_STATE_RUNNING || state == v1::TASK_STATE_WAITING ||
+         state == v1::TASK_STATE_CANCELLING;
+}
+
+std::string CauseOf(v1::FailureClass failure_class, absl::string_view reason) {
+  std::string cause;
+  if (failure_class != v1::FAILURE_CLASS_UNSPECIFIED) {
+    cause = NameOf(failure_class);
+  }
+  const std::string words = OneLine(reason);
+  if (!cause.empty() && !words.empty()) cause += ": ";
+  return cause + words;
 }
 
 }  // namespace
@@ -36,125 +42,179 @@ Progress::Progress(Terminal& terminal, const Clock& clock, bool silent)
       clock_(clock),
       silent_(silent),
       begun_(clock.Steady()),
-      shown_at_(begun_) {}
+      shown_at_(begun_),
+      pace_(begun_) {}
 
 void Progress::Add(const v1::WatchBatchResponse& message) {
   if (message.has_batch()) batch_ = message.batch();
-  if (message.has_change()) ShowChange(message.change());
+  if (message.has_change()) AddChange(message.change());
 }
 
-void Progress::ShowChange(const v1::TaskChange& change) {
-  Running& running = running_[change.task_id()];
-  running.charged_usd_micros += change.charged_usd_micros();
-  if (change.state() == v1::TASK_STATE_RUNNING &&
-      running.since == absl::Time()) {
-    running.since = ToTime(change.at());
+void Progress::AddKnown(const v1::Task& task) {
+  if (task.state() == v1::TASK_STATE_FAILED) {
+    v1::TaskChange change;
+    change.set_state(task.state());
+    change.set_failure_class(task.failure_class());
+    change.set_reason(task.reason());
+    return AddTrouble(change);
   }
-  if (!IsFinal(change.state())) return;
-  const Running done = running;
-  running_.erase(change.task_id());
-  if (silent_) return;
+  if (!IsRunning(task.state())) return;
+  auto [entry, is_new] = open_.try_emplace(task.task_id());
+  if (!is_new) return;
+  entry->second.name = OneLine(task.name());
+  entry->second.state = task.state();
+  entry->second.since = clock_.Steady() - ToDuration(task.run_time());
+  entry->second.charged_usd_micros = task.charged_usd_micros();
+  Show(entry, true);
+}
 
+void Progress::Show(OpenTasks::iterator task, bool shown) {
+  const std::pair<absl::Duration, std::string> key(task->second.since,
+                                                   task->first);
+  if (shown) {
+    running_.insert(key);
+  } else {
+    running_.erase(key);
+  }
+}
+
+void Progress::AddChange(const v1::TaskChange& change) {
+  auto entry = open_.find(change.task_id());
+  if (entry == open_.end()) {
+    if (!IsRunning(change.state()) && !IsFinal(change.state())) return;
+    entry = open_.try_emplace(change.task_id()).first;
+    entry->second.name = OneLine(change.name());
+    entry->second.seen_whole =
+        change.attempt() <= 1 && change.state() == v1::TASK_STATE_RUNNING;
+  }
+  Open& task = entry->second;
+  task.charged_usd_micros += change.charged_usd_micros();
+  Show(entry, false);
+  if (IsRunning(change.state()) && !IsRunning(task.state)) {
+    task.since = clock_.Steady();
+    if (task.granted_at == absl::Time()) task.granted_at = ToTime(change.at());
+    task.doing.clear();
+  }
+  task.state = change.state();
+  if (change.state() == v1::TASK_STATE_FAILED ||
+      (change.state() == v1::TASK_STATE_QUEUED &&
+       change.failure_class() != v1::FAILURE_CLASS_UNSPECIFIED)) {
+    AddTrouble(change);
+  }
+  if (!IsFinal(change.state())) return Show(entry, IsRunning(change.state()));
+  // A task that never ran says nothing of the pace.
+  if (change.attempt() > 0) {
+    pace_.Ended(clock_.Steady(), task.seen_whole
+                                     ? std::optional(task.charged_usd_micros)
+                                     : std::nullopt);
+  }
+  PrintEnd(change, task);
+  open_.erase(entry);
+}
+
+void Progress::AddTrouble(const v1::TaskChange& change) {
+  std::string cause = CauseOf(change.failure_class(), change.reason());
+  if (troubles_.size() >= kTroublesMax && !troubles_.contains(cause)) {
+    cause = kOtherTroubles;
+  }
+  Trouble& trouble = troubles_[cause];
+  trouble.counts.cause = cause;
+  ++(change.state() == v1::TASK_STATE_FAILED ? trouble.counts.failed
+                                             : trouble.counts.retried);
+  trouble.last = ++troubles_seen_;
+}
+
+void Progress::PrintEnd(const v1::TaskChange& change, const Open& task) {
+  if (silent_ || terminal_.is_live()) return;
   const bool succeeded = change.state() == v1::TASK_STATE_SUCCEEDED;
-  const bool each = TotalOf(batch_.counts()) <= kEachTaskMax;
-  if (succeeded && (terminal_.is_live() || !each)) return;
-  std::string line = absl::StrFormat("%-9s  %-28s  %7s", NameOf(change.state()),
-                                     Shorten(Printable(change.name()), 28),
-                                     FormatUsd(done.charged_usd_micros));
-  if (done.since != absl::Time()) {
+  if (succeeded && TotalOf(batch_.counts()) > kEachTaskMax) return;
+  std::string line = absl::StrCat(
+      PadRight(NameOf(change.state()), 9), "  ", PadRight(task.name, 28), "  ",
+      absl::StrFormat("%7s", FormatUsd(task.charged_usd_micros)));
+  if (task.granted_at != absl::Time()) {
     absl::StrAppendFormat(&line, "  %7s",
-                          FormatSpan(ToTime(change.at()) - done.since));
+                          FormatSpan(ToTime(change.at()) - task.granted_at));
   }
   if (!succeeded && !change.reason().empty()) {
-    absl::StrAppend(&line, "  ", Printable(change.reason()));
+    absl::StrAppend(&line, "  ", OneLine(change.reason()));
   }
-  if (terminal_.is_live()) line = Shorten(line, terminal_.width() - 1);
-  terminal_.Print(
-      terminal_.Styled(succeeded ? Style::kPlain : Style::kBad, line));
+  terminal_.Print(line);
+}
+
+std::vector<std::string> Progress::ShownTasks() const {
+  std::vector<std::string> ids;
+  const size_t rows = static_cast<size_t>(terminal_.height());
+  for (auto it = running_.begin(); it != running_.end() && ids.size() < rows;
+       ++it) {
+    ids.push_back(it->second);
+  }
+  return ids;
+}
+
+void Progress::SetDoing(const std::string& task_id, const std::string& doing) {
+  if (auto entry = open_.find(task_id); entry != open_.end()) {
+    entry->second.doing = doing;
+  }
+}
+
+LiveMoment Progress::Moment(size_t running_max) const {
+  const absl::Duration now = clock_.Steady();
+  const v1::TaskCounts& counts = batch_.counts();
+  LiveMoment moment;
+  moment.counts = counts;
+  moment.charged_usd_micros = batch_.charged_usd_micros();
+  moment.elapsed = elapsed();
+  moment.left =
+      pace_.Left(now, TotalOf(counts) - FinalOf(counts), counts.running());
+  moment.ends_per_minute = pace_.EndsPerMinute(now);
+  moment.median_usd_micros = pace_.MedianUsdMicros();
+  moment.lost_for = lost_for_;
+  for (const auto& [since, id] : running_) {
+    if (moment.running.size() == running_max) break;
+    const Open& task = open_.at(id);
+    moment.running.push_back({task.name, now - since, task.doing});
+  }
+  std::vector<const Trouble*> latest;
+  for (const auto& entry : troubles_) latest.push_back(&entry.second);
+  std::sort(
+      latest.begin(), latest.end(),
+      [](const Trouble* a, const Trouble* b) { return a->last > b->last; });
+  for (const Trouble* trouble : latest) {
+    moment.troubles.push_back(trouble->counts);
+  }
+  return moment;
 }
 
 std::string Progress::StatusLine() const {
   const v1::TaskCounts& counts = batch_.counts();
-  const int64_t total = TotalOf(counts), done = FinalOf(counts);
-  const bool live = terminal_.is_live();
-  std::string line = live ? absl::StrCat(Bar(terminal_, done, total), " ") : "";
-  absl::StrAppend(
-      &line, terminal_.Styled(Style::kBold, absl::StrCat(done, "/", total)));
-  auto add = [&](int64_t count, absl::string_view what, Style style) {
-    if (count == 0) return;
-    absl::StrAppend(&line, "  ",
-                    terminal_.Styled(style, absl::StrCat(count, " ", what)));
+  std::string line = absl::StrCat(FinalOf(counts), "/", TotalOf(counts));
+  auto add = [&](int64_t count, absl::string_view what) {
+    if (count > 0) absl::StrAppend(&line, "  ", count, " ", what);
   };
-  add(counts.running(), "running", Style::kBusy);
-  add(counts.waiting(), "waiting", Style::kBusy);
-  add(counts.cancelling(), "cancelling", Style::kBusy);
-  add(counts.failed(), "failed", Style::kBad);
-  add(counts.cancelled() + counts.skipped(), "cancelled", Style::kBad);
-  absl::StrAppend(&line, "  ", FormatUsd(batch_.charged_usd_micros()), "  ",
-                  FormatSpan(elapsed()));
-  return line;
+  add(counts.running(), "running");
+  add(counts.waiting(), "waiting");
+  add(counts.cancelling(), "cancelling");
+  add(counts.failed(), "failed");
+  add(counts.cancelled() + counts.skipped(), "cancelled");
+  return absl::StrCat(line, "  ", FormatUsd(batch_.charged_usd_micros()), "  ",
+                      FormatSpan(elapsed()));
 }
 
 void Progress::Tick() {
   if (silent_ || batch_.batch_id().empty()) return;
-  const absl::Duration every =
-      terminal_.is_live() ? kLiveStatusEvery : kPlainStatusEvery;
-  if (clock_.Steady() - shown_at_ < every) return;
-  shown_at_ = clock_.Steady();
-  if (terminal_.is_live()) {
-    terminal_.SetStatus(StatusLine());
-  } else {
-    terminal_.Print(StatusLine());
-  }
+  const bool live = terminal_.is_live();
+  const absl::Duration now = clock_.Steady();
+  if (now - shown_at_ < (live ? kLiveStatusEvery : kPlainStatusEvery)) return;
+  shown_at_ = now;
+  if (!live) return terminal_.Print(StatusLine());
+  // One row is left to what was printed before.
+  const int rows = std::max(1, terminal_.height() - 1);
+  terminal_.SetLines(RenderLive(Moment(static_cast<size_t>(rows)),
+                                terminal_.width(), rows, terminal_.colours()));
 }
 
-void Progress::Finish() {
-  if (!silent_) terminal_.ClearStatus();
-}
+void Progress::Finish() { terminal_.ClearLines(); }
 
-std::string Summary(const Terminal& terminal, const v1::Batch& batch,
-                    const Outcome& outcome, absl::Duration elapsed) {
-  const v1::TaskCounts& counts = batch.counts();
-  std::string out;
-  auto line = [&](absl::string_view key, int64_t count, Style style) {
-    if (count == 0) return;
-    absl::StrAppend(&out, absl::StrFormat("  %-10s", key),
-                    terminal.Styled(style, absl::StrFormat("%9d", count)),
-                    "\n");
-  };
-  line("succeeded", counts.succeeded(), Style::kGood);
-  line("failed", counts.failed(), Style::kBad);
-  line("cancelled", counts.cancelled(), Style::kBad);
-  line("skipped", counts.skipped(), Style::kBad);
-  line("waiting", counts.waiting(), Style::kBusy);
-  absl::StrAppendFormat(&out, "  %-10s%9s\n", "cost",
-                        FormatUsd(batch.charged_usd_micros()));
-  absl::StrAppendFormat(&out, "  %-10s%9s\n", "time", FormatSpan(elapsed));
-  if (const int64_t again = outcome.attempts - TotalOf(counts); again > 0) {
-    absl::StrAppendFormat(&out, "  %-10s%9d\n", "retries", again);
-  }
-  if (outcome.failures.empty()) return out;
-
-  absl::StrAppend(&out, "\n", terminal.Styled(Style::kBold, "What failed"),
-                  "\n");
-  using Group =
-      std::pair<std::pair<std::string, std::string>, Outcome::Failures>;
-  std::vector<Group> groups(outcome.failures.begin(), outcome.failures.end());
-  std::stable_sort(groups.begin(), groups.end(),
-                   [](const Group& a, const Group& b) {
-                     return a.second.count > b.second.count;
-                   });
-  for (const auto& [cause, failures] : groups) {
-    absl::StrAppend(
-        &out, absl::StrFormat("  %9d  ", failures.count),
-        terminal.Styled(Style::kBad, cause.first), "  ", cause.second, "\n",
-        std::string(13, ' '),
-        terminal.Styled(Style::kDim,
-                        absl::StrCat(failures.count > 1 ? "such as " : "",
-                                     absl::StrJoin(failures.examples, ", "))),
-        "\n");
-  }
-  return out;
-}
+void Progress::Keep() { terminal_.KeepLines(); }
 
 }  // namespace midwatch::cli

@@ -7,9 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "base/real_clock.h"
 #include "base/status_macros.h"
@@ -19,11 +17,14 @@
 #include "cli/commands.h"
 #include "cli/exit_code.h"
 #include "cli/export.h"
+#include "cli/follow.h"
 #include "cli/interrupts.h"
 #include "cli/log_file.h"
 #include "cli/progress.h"
 #include "cli/scheduler_connection.h"
+#include "cli/shell_words.h"
 #include "cli/submit.h"
+#include "cli/summary.h"
 #include "cli/terminal.h"
 #include "cli/views.h"
 #include "node/account_check.h"
@@ -34,7 +35,6 @@
 namespace midwatch::cli {
 namespace {
 
-constexpr absl::Duration kTick = absl::Milliseconds(200);
 constexpr int kHostedJobs = 32;
 constexpr size_t kTimeDigits = 10;  // of a ULID
 
@@ -48,24 +48,6 @@ std::string HostOf(absl::string_view url) {
     url.remove_prefix(scheme + 3);
   }
   return std::string(url.substr(0, url.find_first_of("/?#")));
-}
-
-// `text` as one word of a shell's command line.
-std::string Quoted(const std::string& text) {
-  constexpr absl::string_view kPlain = "/.,:=_+-@%";
-  for (char c : text) {
-    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) &&
-        kPlain.find(c) == absl::string_view::npos) {
-      return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}),
-                          "'");
-    }
-  }
-  return text;
-}
-
-// " NAME VALUE", or nothing where there is no value.
-std::string Flag(absl::string_view name, const std::string& value) {
-  return value.empty() ? "" : absl::StrCat(" ", name, " ", Quoted(value));
 }
 
 class BatchRun {
@@ -179,19 +161,20 @@ class BatchRun {
     BatchWatch watch(
         *connection_, RealClock(), batch_id_,
         is_new_ ? BatchWatch::kFromBeginning : BatchWatch::kFromNow);
-    while (!watch.ended() && !interrupts_.requested()) {
-      ASSIGN_OR_RETURN(std::optional<v1::WatchBatchResponse> message,
-                       watch.Next(kTick));
-      if (message) progress_.Add(*message);
-      progress_.Tick();
+    RETURN_IF_ERROR(FollowBatch(*connection_, RealClock(), watch, interrupts_,
+                                progress_,
+                                [](const v1::WatchBatchResponse&) {}));
+    // Interrupted, it is of use how far things were.
+    if (interrupts_.requested()) {
+      progress_.Keep();
+    } else {
+      progress_.Finish();
     }
-    progress_.Finish();
     return absl::OkStatus();
   }
 
   ExitCode Interrupted() {
     interrupts_.Unblock();
-    progress_.Finish();
     Say("stopping; what runs is kept (Ctrl-C again: at once)");
     if (worker_ != nullptr) worker_->Drain();
     const std::string state = Flag("--state-dir", global_.state_dir);
@@ -239,8 +222,8 @@ class BatchRun {
                     .c_str());
     } else {
       Say("");
-      Say(Summary(terminal_, batch, outcome, progress_.elapsed()));
-      Say(absl::StrCat("results in ", results));
+      Say(Summary(global_, batch, outcome, progress_.elapsed(),
+                  absl::StrCat("results in ", results)));
     }
     return batch.counts().succeeded() == TotalOf(batch.counts())
                ? kExitSucceeded

@@ -33,22 +33,6 @@ std::string EnvironmentOr(const char* name, const std::string& otherwise) {
   return value != nullptr && *value != '\0' ? value : otherwise;
 }
 
-// Whether some process listens at `address` ("unix:PATH"). One that was killed
-// leaves its socket behind.
-bool IsServed(const std::string& address) {
-  const absl::string_view path = absl::StripPrefix(address, "unix:");
-  sockaddr_un name = {};
-  name.sun_family = AF_UNIX;
-  if (path.empty() || path.size() >= sizeof(name.sun_path)) return false;
-  std::memcpy(name.sun_path, path.data(), path.size());
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return false;
-  const bool served =
-      connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
-  close(fd);
-  return served;
-}
-
 }  // namespace
 
 absl::StatusOr<std::string> OpenStateDir(const std::string& given) {
@@ -83,6 +67,20 @@ std::string SocketAddress(const std::string& state_dir) {
   return path.size() < sizeof(sockaddr_un::sun_path)
              ? absl::StrCat("unix:", path)
              : "";
+}
+
+bool IsServed(const std::string& address) {
+  const absl::string_view path = absl::StripPrefix(address, "unix:");
+  sockaddr_un name = {};
+  name.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof(name.sun_path)) return false;
+  std::memcpy(name.sun_path, path.data(), path.size());
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const bool served =
+      connect(fd, reinterpret_cast<const sockaddr*>(&name), sizeof(name)) == 0;
+  close(fd);
+  return served;
 }
 
 SchedulerConnection::SchedulerConnection(std::shared_ptr<grpc::Channel> channel)

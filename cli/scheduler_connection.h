@@ -29,6 +29,10 @@ absl::StatusOr<std::string> OpenStateDir(const std::string& given);
 // "unix:...", or "" where the path is too long for a socket.
 std::string SocketAddress(const std::string& state_dir);
 
+// Whether some process listens at `address` ("unix:PATH"). One that was killed
+// leaves its socket behind.
+bool IsServed(const std::string& address);
+
 // A scheduler's client API. Blocking calls, each with a deadline.
 class SchedulerConnection {
  public:
@@ -76,6 +80,7 @@ class SchedulerConnection {
   absl::Status Download(const std::string& sha256, const std::string& path);
 
   v1::BatchService::Stub& batches() { return *batches_; }
+  v1::TaskService::Stub& tasks() { return *tasks_; }
 
  private:
   template <typename Method, typename Request, typename Response>

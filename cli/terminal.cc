@@ -5,18 +5,45 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
 namespace midwatch::cli {
 namespace {
 
-constexpr char kClearLine[] = "\r\x1b[K";
+constexpr char kClearLine[] = "\x1b[2K";
+constexpr char kClearToEnd[] = "\r\x1b[J";
+// While lines are written: no cursor that flies about, and a line that a
+// terminal finds wider than we do is cut, not broken. Both are undone in the
+// same write, so that no death of this process leaves them.
+constexpr char kBeginWrite[] = "\x1b[?25l\x1b[?7l";
+constexpr char kEndWrite[] = "\x1b[?7h\x1b[?25h";
 constexpr int kUnlimited = 1'000'000;
 
 void WriteOut(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
+}
+
+winsize SizeOf(bool is_live) {
+  winsize size = {};
+  if (!is_live || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) return {};
+  return size;
+}
+
+// All lines, with the cursor back where it was.
+std::string Frame(const std::vector<std::string>& lines) {
+  std::string out = absl::StrCat(kBeginWrite, "\r");
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const bool last = i + 1 == lines.size();
+    absl::StrAppend(&out, last ? kClearToEnd : kClearLine, lines[i],
+                    last ? "\r" : "\r\n");
+  }
+  if (lines.size() > 1) {
+    absl::StrAppend(&out, "\x1b[", lines.size() - 1, "A");
+  }
+  return absl::StrCat(out, kEndWrite);
 }
 
 }  // namespace
@@ -30,48 +57,41 @@ Terminal::Terminal() {
 }
 
 int Terminal::width() const {
-  winsize size = {};
-  if (is_live_ && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 &&
-      size.ws_col > 0) {
-    return size.ws_col;
-  }
-  return kUnlimited;
+  const int columns = SizeOf(is_live_).ws_col;
+  return columns > 0 ? columns : kUnlimited;
 }
 
-std::string Terminal::Styled(Style style, absl::string_view text) const {
-  if (!colours_ || style == Style::kPlain) return std::string(text);
-  const char* code = "";
-  switch (style) {
-    case Style::kPlain:
-      break;
-    case Style::kBold:
-      code = "1";
-      break;
-    case Style::kDim:
-      code = "2";
-      break;
-    case Style::kGood:
-      code = "32";
-      break;
-    case Style::kBad:
-      code = "31";
-      break;
-    case Style::kBusy:
-      code = "36";
-      break;
-  }
-  return absl::StrCat("\x1b[", code, "m", text, "\x1b[0m");
+int Terminal::height() const {
+  const int rows = SizeOf(is_live_).ws_row;
+  return rows > 0 ? rows : kUnlimited;
 }
 
 void Terminal::Print(absl::string_view line) {
-  WriteOut(status_.empty() ? absl::StrCat(line, "\n")
-                           : absl::StrCat(kClearLine, line, "\n", status_));
+  if (lines_.empty()) return WriteOut(absl::StrCat(line, "\n"));
+  WriteOut(absl::StrCat(kClearToEnd, line, "\n", Frame(lines_)));
 }
 
-void Terminal::SetStatus(const std::string& line) {
-  if (!is_live_ || line == status_) return;
-  status_ = line;
-  WriteOut(absl::StrCat(kClearLine, status_));
+void Terminal::SetLines(std::vector<std::string> lines) {
+  if (!is_live_) return;
+  if (lines.empty()) return ClearLines();
+  const int now = width();
+  if (lines == lines_ && now == painted_width_) return;
+  lines_ = std::move(lines);
+  painted_width_ = now;
+  WriteOut(Frame(lines_));
+}
+
+void Terminal::ClearLines() {
+  if (lines_.empty()) return;
+  lines_.clear();
+  WriteOut(kClearToEnd);
+}
+
+void Terminal::KeepLines() {
+  if (lines_.empty()) return;
+  // Line feeds, since the last line may be the screen's last too.
+  WriteOut(std::string(lines_.size(), '\n'));
+  lines_.clear();
 }
 
 }  // namespace midwatch::cli

@@ -2,38 +2,56 @@
 #define MIDWATCH_CLI_TERMINAL_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
+#include "cli/style.h"
 
 namespace midwatch::cli {
 
-enum class Style { kPlain, kBold, kDim, kGood, kBad, kBusy };
-
-// Standard output, with colours and one line that is rewritten where it is a
-// terminal, and plain lines where it is not.
+// Standard output, with colours and a few lines that are rewritten where it is
+// a terminal, and plain lines where it is not.
+//
+// Between two writes the cursor rests, visible, at the beginning of the first
+// of these lines. There it stays however a terminal that is resized breaks the
+// lines anew, so clearing from it to the end of the screen takes away just what
+// was written; and a process that is killed leaves nothing to restore.
 class Terminal {
  public:
   Terminal();
+  // Keeps the lines, and leaves the cursor below them.
+  ~Terminal() { KeepLines(); }
+  Terminal(const Terminal&) = delete;
+  Terminal& operator=(const Terminal&) = delete;
 
   // Standard output is a terminal that understands ANSI sequences.
   bool is_live() const { return is_live_; }
-  // Columns at this moment; very many where there is no terminal, so that
-  // nothing is cut for a program that reads.
+  // It is, and colours are not switched off (NO_COLOR).
+  bool colours() const { return colours_; }
+  // Columns and rows at this moment; very many where there is no terminal, so
+  // that nothing is cut for a program that reads.
   int width() const;
+  int height() const;
 
-  // `text` in a style; as it is where colours are off (no terminal, NO_COLOR).
-  std::string Styled(Style style, absl::string_view text) const;
+  std::string Styled(Style style, absl::string_view text) const {
+    return Paint(colours_, style, text);
+  }
 
-  // A line that stays, above the status line.
+  // A line that stays, above the rewritten ones.
   void Print(absl::string_view line);
-  // Rewrites the status line; no effect where it is not live.
-  void SetStatus(const std::string& line);
-  void ClearStatus() { SetStatus(""); }
+  // Rewrites them; no effect where it is not live. No line may be wider than
+  // width(), and there may be no more than height().
+  void SetLines(std::vector<std::string> lines);
+  // Takes them away.
+  void ClearLines();
+  // Leaves them where they are: they are rewritten no more.
+  void KeepLines();
 
  private:
   bool is_live_;
   bool colours_;
-  std::string status_;
+  int painted_width_ = 0;
+  std::vector<std::string> lines_;
 };
 
 }  // namespace midwatch::cli

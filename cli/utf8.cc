@@ -1,8 +1,12 @@
 #include "cli/utf8.h"
 
+#include <locale.h>
+#include <wchar.h>
+
 #include <cstdint>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 
 namespace midwatch::cli {
 namespace {
@@ -39,7 +43,39 @@ bool IsControl(absl::string_view code_point) {
   const uint8_t first = static_cast<uint8_t>(code_point[0]);
   if (first < 0x20 || first == 0x7F) return true;
   // U+0080..U+009F, which some terminals obey.
-  return first == 0xC2 && static_cast<uint8_t>(code_point[1]) < 0xA0;
+  if (first == 0xC2) return static_cast<uint8_t>(code_point[1]) < 0xA0;
+  // U+2028..U+202E and U+2066..U+2069: line separators, directions.
+  return (code_point >= "\u2028" && code_point <= "\u202E") ||
+         (code_point >= "\u2066" && code_point <= "\u2069");
+}
+
+wchar_t Decode(absl::string_view code_point) {
+  const uint8_t first = static_cast<uint8_t>(code_point[0]);
+  if (code_point.size() == 1) return first;
+  uint32_t value = first & (0x7F >> code_point.size());
+  for (char c : code_point.substr(1)) {
+    value = value << 6 | (static_cast<uint8_t>(c) & 0x3F);
+  }
+  return static_cast<wchar_t>(value);
+}
+
+size_t ColumnsOf(absl::string_view code_point) {
+  if (code_point.size() == 1) return 1;
+  // The process runs in the "C" locale, whose wcwidth knows ASCII only. Where
+  // the machine has no such locale every character counts as one column.
+  static const locale_t utf8 =
+      newlocale(LC_CTYPE_MASK, "C.UTF-8", static_cast<locale_t>(nullptr));
+  if (utf8 == nullptr) return 1;
+  const locale_t before = uselocale(utf8);
+  const int columns = wcwidth(Decode(code_point));
+  uselocale(before);
+  return columns < 0 ? 1 : static_cast<size_t>(columns);
+}
+
+// The first code point, or one byte where it is malformed.
+absl::string_view FirstOf(absl::string_view text) {
+  const size_t length = CodePointLength(text);
+  return text.substr(0, length == 0 ? 1 : length);
 }
 
 }  // namespace
@@ -81,7 +117,11 @@ std::string OneLine(absl::string_view text) {
 
 size_t DisplayWidth(absl::string_view text) {
   size_t width = 0;
-  for (char c : text) width += (static_cast<uint8_t>(c) & 0xC0) != 0x80;
+  while (!text.empty()) {
+    const absl::string_view piece = FirstOf(text);
+    width += ColumnsOf(piece);
+    text.remove_prefix(piece.size());
+  }
   return width;
 }
 
@@ -89,12 +129,23 @@ std::string Shorten(absl::string_view text, size_t width) {
   if (DisplayWidth(text) <= width) return std::string(text);
   if (width == 0) return "";
   size_t bytes = 0, columns = 0;
-  while (bytes < text.size() && columns + 1 < width) {
-    const size_t length = CodePointLength(text.substr(bytes));
-    bytes += length == 0 ? 1 : length;
-    ++columns;
+  while (bytes < text.size()) {
+    const absl::string_view piece = FirstOf(text.substr(bytes));
+    columns += ColumnsOf(piece);
+    if (columns > width - 1) break;
+    bytes += piece.size();
   }
-  return std::string(text.substr(0, bytes)) + "…";
+  return absl::StrCat(text.substr(0, bytes), "…");
+}
+
+std::string PadRight(absl::string_view text, size_t width) {
+  const std::string shown = Shorten(text, width);
+  return absl::StrCat(shown, std::string(width - DisplayWidth(shown), ' '));
+}
+
+std::string PadLeft(absl::string_view text, size_t width) {
+  const std::string shown = Shorten(text, width);
+  return absl::StrCat(std::string(width - DisplayWidth(shown), ' '), shown);
 }
 
 }  // namespace midwatch::cli

@@ -54,6 +54,8 @@ class Scheduler {
                  Reply<v1::RetryTaskResponse> reply);
   void ListTaskEvents(const v1::ListTaskEventsRequest& request,
                       Reply<v1::ListTaskEventsResponse> reply);
+  void ListLastEvents(const v1::ListLastEventsRequest& request,
+                      Reply<v1::ListLastEventsResponse> reply);
   void SubmitBatchStep(const v1::SubmitBatchRequest& request,
                        Reply<v1::SubmitBatchResponse> reply);
   void GetBatch(const v1::GetBatchRequest& request,

@@ -90,7 +90,28 @@ TEST(Utf8Test, PrintableCannotMoveTheCursor) {
   EXPECT_EQ(Printable("a\x1b[2Jb\n\u009b\xff\u00e9"), "a?[2Jb???\u00e9");
 }
 
-TEST(Utf8Test, ShortensByCodePoint) {
+TEST(Utf8Test, CountsColumnsAsATerminalDoes) {
+  EXPECT_EQ(DisplayWidth("abc"), 3u);
+  EXPECT_EQ(DisplayWidth("caf\u00e9"), 4u);
+  EXPECT_EQ(DisplayWidth("cafe\u0301"), 4u);
+  EXPECT_EQ(DisplayWidth("\u65e5\u672c"), 4u);
+  EXPECT_EQ(DisplayWidth("\U0001F6A2"), 2u);
+  EXPECT_EQ(PadRight("\u65e5", 4), "\u65e5  ");
+  EXPECT_EQ(PadLeft("\u65e5\u672c\u8a9e", 4), " \u65e5\u2026");
+}
+
+TEST(Utf8Test, ShortensByColumn) {
+  EXPECT_EQ(Shorten("\u65e5\u672c\u8a9e", 6), "\u65e5\u672c\u8a9e");
+  EXPECT_EQ(Shorten("\u65e5\u672c\u8a9e", 5), "\u65e5\u672c\u2026");
+  EXPECT_EQ(Shorten("\u65e5\u672c\u8a9e", 4), "\u65e5\u2026");
+  EXPECT_EQ(Shorten("e\u0301e\u0301e\u0301", 2), "e\u0301\u2026");
+}
+
+TEST(Utf8Test, NothingPrintableTurnsTheLine) {
+  EXPECT_EQ(Printable("a\u202Eb\u2067c\u2028d\u2027e"), "a?b?c?d\u2027e");
+}
+
+TEST(Utf8Test, ShortensWithAnEllipsis) {
   EXPECT_EQ(Shorten("caf\u00e9", 4), "caf\u00e9");
   EXPECT_EQ(Shorten("caf\u00e9s", 4), "caf\u2026");
   EXPECT_EQ(Shorten("x", 0), "");

@@ -7,9 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/export.h"
-#include "cli/progress.h"
+#include "cli/summary.h"
 #include "cli/table.h"
-#include "cli/terminal.h"
 
 namespace midwatch::cli {
 namespace {
@@ -99,17 +98,32 @@ TEST(FileNameOfTest, StaysInItsFolder) {
   EXPECT_EQ(FileNameOf(std::string(200, '/')).size(), 213u);
 }
 
-TEST(SummaryTest, GroupsFailuresByCauseLargestFirst) {
+v1::Batch EndedBatch() {
   v1::Batch batch;
+  batch.set_batch_id("B");
+  batch.set_name("night\x1b[2J");
   batch.mutable_counts()->set_succeeded(7);
   batch.mutable_counts()->set_failed(3);
   batch.set_charged_usd_micros(300'000);
+  return batch;
+}
+
+GlobalOptions Invoked() {
+  GlobalOptions global;
+  global.program = "midwatch";
+  global.state_dir = "my state";
+  return global;
+}
+
+TEST(SummaryTest, GroupsFailuresByCauseLargestFirst) {
   Outcome outcome;
   outcome.attempts = 12;
-  outcome.failures[{"spec", "no such agent"}] = {1, {"x"}};
-  outcome.failures[{"task", "exit status 1"}] = {2, {"a", "b"}};
-  const Terminal plain;  // a test's output is no terminal
-  EXPECT_EQ(Summary(plain, batch, outcome, absl::Seconds(83)),
+  outcome.failures[{"spec", "no such agent"}] = {1, {"x"}, "T1", "get"};
+  outcome.failures[{"task", "exit status 1"}] = {2, {"a", "b"}, "T2", "events"};
+  EXPECT_EQ(Summary(Invoked(), EndedBatch(), outcome, absl::Seconds(83),
+                    "results in r"),
+            "night?[2J: batch B\n"
+            "\n"
             "  succeeded         7\n"
             "  failed            3\n"
             "  cost          $0.30\n"
@@ -119,8 +133,26 @@ TEST(SummaryTest, GroupsFailuresByCauseLargestFirst) {
             "What failed\n"
             "          2  task  exit status 1\n"
             "             such as a, b\n"
+            "             midwatch task events T2 --state-dir 'my state'\n"
             "          1  spec  no such agent\n"
-            "             x\n");
+            "             x\n"
+            "             midwatch task get T1 --state-dir 'my state'\n"
+            "\n"
+            "results in r");
+}
+
+TEST(SummaryTest, ManyCausesAreCutAndTheRestIsACommandAway) {
+  Outcome outcome;
+  for (char c = 'a'; c <= 'z'; ++c) {
+    outcome.failures[{"task", std::string(1, c)}] = {1, {"x"}, "T", "get"};
+  }
+  const std::string text = Summary(Invoked(), EndedBatch(), outcome,
+                                   absl::Seconds(1), "results in r");
+  EXPECT_THAT(text, ::testing::HasSubstr("1  task  j\n"));
+  EXPECT_THAT(text, ::testing::Not(::testing::HasSubstr("1  task  k\n")));
+  EXPECT_THAT(text, ::testing::HasSubstr(
+                        "and 16 other causes: midwatch task list --state "
+                        "failed --batch B --state-dir 'my state'\n"));
 }
 
 }  // namespace

@@ -1,0 +1,53 @@
+// What a person sees of a batch on its way, as lines of text: a pure function
+// of one moment and of the terminal's size.
+#ifndef MIDWATCH_CLI_LIVE_VIEW_H_
+#define MIDWATCH_CLI_LIVE_VIEW_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "midwatch/v1/batch_service.pb.h"
+
+namespace midwatch::cli {
+
+struct LiveMoment {
+  v1::TaskCounts counts;
+  int64_t charged_usd_micros = 0;
+  absl::Duration elapsed;
+  // Unset: too little has ended to tell.
+  std::optional<absl::Duration> left;
+  std::optional<double> ends_per_minute;
+  std::optional<int64_t> median_usd_micros;
+  // Set while the scheduler is out of reach.
+  std::optional<absl::Duration> lost_for;
+
+  // Texts are printable and on one line.
+  struct Running {
+    std::string name;
+    absl::Duration time;  // since it was granted
+    std::string doing;    // its last event; empty: none yet
+  };
+  // The longest first, at least as many as fit.
+  std::vector<Running> running;
+
+  // One cause: tasks that failed of it, and attempts that are made again.
+  struct Trouble {
+    int64_t failed = 0;
+    int64_t retried = 0;
+    std::string cause;
+  };
+  // The latest first.
+  std::vector<Trouble> troubles;
+};
+
+// At most `height` lines of at most `width` columns each. What matters less is
+// left out first: with few rows the tasks that run, then the failures.
+std::vector<std::string> RenderLive(const LiveMoment& moment, int width,
+                                    int height, bool colours);
+
+}  // namespace midwatch::cli
+
+#endif  // MIDWATCH_CLI_LIVE_VIEW_H_

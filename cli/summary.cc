@@ -1,0 +1,79 @@
+#include "cli/summary.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "cli/money.h"
+#include "cli/shell_words.h"
+#include "cli/utf8.h"
+#include "cli/views.h"
+
+namespace midwatch::cli {
+namespace {
+
+constexpr size_t kGroupsMax = 10;
+
+std::string Failures(const GlobalOptions& global, const v1::Batch& batch,
+                     const Outcome& outcome) {
+  using Group =
+      std::pair<std::pair<std::string, std::string>, Outcome::Failures>;
+  std::vector<Group> groups(outcome.failures.begin(), outcome.failures.end());
+  std::stable_sort(groups.begin(), groups.end(),
+                   [](const Group& a, const Group& b) {
+                     return a.second.count > b.second.count;
+                   });
+  std::string out = "\nWhat failed\n";
+  const std::string indent(13, ' ');
+  for (size_t i = 0; i < std::min(groups.size(), kGroupsMax); ++i) {
+    const auto& [cause, failures] = groups[i];
+    absl::StrAppend(&out, absl::StrFormat("  %9d  ", failures.count),
+                    cause.first, "  ", cause.second, "\n", indent,
+                    failures.count > 1 ? "such as " : "",
+                    absl::StrJoin(failures.examples, ", "), "\n", indent,
+                    CommandLine(global, absl::StrCat("task ", failures.look,
+                                                     " ", failures.task_id)),
+                    "\n");
+  }
+  if (groups.size() > kGroupsMax) {
+    absl::StrAppend(
+        &out, "  and ", groups.size() - kGroupsMax, " other causes: ",
+        CommandLine(global, absl::StrCat("task list --state failed --batch ",
+                                         batch.batch_id())),
+        "\n");
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string Summary(const GlobalOptions& global, const v1::Batch& batch,
+                    const Outcome& outcome, absl::Duration elapsed,
+                    const std::string& results) {
+  const v1::TaskCounts& counts = batch.counts();
+  std::string out =
+      absl::StrCat(OneLine(batch.name()), ": batch ", batch.batch_id(), "\n\n");
+  auto line = [&](absl::string_view key, absl::string_view value) {
+    absl::StrAppendFormat(&out, "  %-10s%9s\n", key, value);
+  };
+  auto count = [&](absl::string_view key, int64_t value) {
+    if (value != 0) line(key, absl::StrCat(value));
+  };
+  count("succeeded", counts.succeeded());
+  count("failed", counts.failed());
+  count("cancelled", counts.cancelled());
+  count("skipped", counts.skipped());
+  count("waiting", counts.waiting());
+  line("cost", FormatUsd(batch.charged_usd_micros()));
+  line("time", FormatSpan(elapsed));
+  // Zero attempts: not counted.
+  count("retries", std::max<int64_t>(0, outcome.attempts - TotalOf(counts)));
+  if (!outcome.failures.empty()) out += Failures(global, batch, outcome);
+  absl::StrAppend(&out, "\n", results);
+  return out;
+}
+
+}  // namespace midwatch::cli

@@ -1,0 +1,157 @@
+"""The live view on real pseudo-terminals, as an emulator shows it."""
+
+import fcntl
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import struct
+import sys
+import tempfile
+import termios
+import time
+import unittest
+
+import pyte
+
+MIDWATCH = os.path.abspath(sys.argv.pop(1))
+SECONDS_MAX = 60
+
+BATCH = """
+name: "夜の番"
+params: {model: runbook}
+defaults:
+  agent: {name: a, model: "{{model}}", tools: [{type: agent_toolset_20260401}]}
+  prompt: |
+    ```sh
+    sleep {{seconds}}
+    ```
+  max_cost: $0.10
+  retry: {max_failures: 1}
+tasks:
+"""
+
+
+class TerminalTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="midwatch-")
+        self.addCleanup(folder.cleanup)
+        self.path = pathlib.Path(folder.name)
+
+    def start(self, columns, rows, tasks, model="runbook", **environment):
+        text = BATCH + "".join(
+            f'  - {{name: "{name}", parameters: {{seconds: "{seconds}"}}}}\n'
+            for name, seconds in tasks)
+        (self.path / "batch.yaml").write_text(text)
+        self.screen = pyte.HistoryScreen(columns, rows, history=1000)
+        self.stream = pyte.ByteStream(self.screen)
+        self.written = b""
+        pid, self.terminal = pty.fork()
+        if pid == 0:
+            os.chdir(self.path)
+            os.environ.pop("NO_COLOR", None)
+            os.environ.pop("MIDWATCH_SERVER", None)
+            os.environ.update({"TERM": "xterm",
+                               "XDG_STATE_HOME": str(self.path),
+                               **environment})
+            # Until the size below is set.
+            sys.stdin.readline()
+            os.execv(MIDWATCH, [MIDWATCH, "run", "batch.yaml", "--results",
+                                "r", "--jobs", "4", "--param", f"model={model}"])
+        self.pid = pid
+        self.addCleanup(os.close, self.terminal)
+        attributes = termios.tcgetattr(self.terminal)
+        attributes[3] &= ~termios.ECHO
+        termios.tcsetattr(self.terminal, termios.TCSANOW, attributes)
+        self.resize(columns, rows)
+        os.write(self.terminal, b"\n")
+
+    def resize(self, columns, rows):
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ,
+                    struct.pack("HHHH", rows, columns, 0, 0))
+        self.screen.resize(rows, columns)
+
+    def read_until(self, done):
+        """Feeds the emulator until `done`, or to the end of the program."""
+        until = time.monotonic() + SECONDS_MAX
+        while not done():
+            self.assertLess(time.monotonic(), until, self.text())
+            if not select.select([self.terminal], [], [], 1)[0]:
+                continue
+            try:
+                piece = os.read(self.terminal, 65536)
+            except OSError:  # its other end is closed
+                return
+            self.written += piece
+            self.stream.feed(piece)
+
+    def end(self):
+        self.read_until(lambda: False)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+    def text(self):
+        return "\n".join(line.rstrip() for line in self.screen.display).strip()
+
+    def test_shows_what_runs_and_ends_with_a_plain_summary(self):
+        self.start(80, 24, [("日本語", 3), ("two", 4)])
+        self.read_until(lambda: "bash: sleep 3" in self.text())
+        self.assertIn("0/2  0%", self.text())
+        self.assertIn("2 running", self.text())
+        self.assertRegex(self.text(), r"running\n  日 *本 *語.* s  bash")
+        self.assertEqual(self.end(), 0)
+        # The view is gone, the summary stays, on the same screen.
+        self.assertNotIn("0/2  0%", self.text())
+        self.assertRegex(self.text(), r"succeeded +2\n")
+        self.assertIn("results in r", self.text())
+        summary = self.written[self.written.rindex(b"succeeded  "):]
+        self.assertNotIn(b"\x1b", summary)
+        self.assertNotIn(b"\x1b[?1049h", self.written)
+        self.assertFalse(self.screen.cursor.hidden)
+
+    def test_failures_are_named_with_the_command_that_tells_more(self):
+        self.start(80, 24, [("one", 0), ("two", 0)], model="none-such")
+        self.assertEqual(self.end(), 1)
+        self.assertRegex(self.text(), r"failed +2\n")
+        self.assertRegex(self.text(), r"such as one, two\n +\S+midwatch\S* task "
+                                      r"(events|get) \w{26}")
+
+    def test_forty_columns_ten_rows_and_back_while_it_runs(self):
+        self.start(100, 30, [(f"task {i}", 6) for i in range(4)])
+        self.read_until(lambda: "bash: sleep 6" in self.text())
+        self.resize(40, 10)
+        self.written = b""
+        self.read_until(lambda: b"0/4" in self.written)
+        for line in re.split(rb"\r\n|\r", self.written):
+            visible = re.sub(rb"\x1b\[[?0-9;]*[A-Za-z]", b"", line).decode()
+            self.assertLessEqual(len(visible), 40, visible)
+        self.assertLessEqual(self.text().count("\n"), 10)
+        self.resize(100, 30)
+        self.assertEqual(self.end(), 0)
+        self.assertIn("results in r", self.text())
+
+    def test_interrupted_it_keeps_the_last_state_and_the_cursor(self):
+        self.start(80, 24, [("one", 30)])
+        self.read_until(lambda: "bash: sleep 30" in self.text())
+        os.kill(self.pid, signal.SIGINT)
+        self.assertEqual(self.end(), 130)
+        self.assertIn("0/1  0%", self.text())
+        self.assertRegex(self.text(), r"(?s)0/1  0%.*stopping.*to go on:")
+        self.assertFalse(self.screen.cursor.hidden)
+
+    def test_no_colour_means_none(self):
+        self.start(80, 24, [("one", 2)], NO_COLOR="1")
+        self.read_until(lambda: "1 running" in self.text())
+        self.assertEqual(self.end(), 0)
+        self.assertNotRegex(self.written, rb"\x1b\[[0-9;]*m")
+
+    def test_dumb_terminal_gets_plain_lines(self):
+        self.start(80, 24, [("one", 1)], TERM="dumb")
+        self.assertEqual(self.end(), 0)
+        self.assertNotIn(b"\x1b", self.written)
+        self.assertIn("results in r", self.text())
+
+
+if __name__ == "__main__":
+    unittest.main()
