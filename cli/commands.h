@@ -90,6 +90,17 @@ struct HarnessOptions {
 };
 int ServeHarness(const GlobalOptions& global, const HarnessOptions& options);
 
+struct DoctorOptions {
+  ServiceOptions service;
+  int streams = 1000;  // how many tasks at once to check for
+  bool probe = false;  // try the service too, for cents
+  std::string model;   // of the probe's agent
+  bool yes = false;    // spend without asking
+};
+// Looks at the machine, the state and the services, and, without a probe,
+// changes none of them.
+int Doctor(const GlobalOptions& global, const DoctorOptions& options);
+
 }  // namespace midwatch::cli
 
 #endif  // MIDWATCH_CLI_COMMANDS_H_

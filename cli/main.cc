@@ -20,6 +20,7 @@ struct Invocation {
   SchedulerOptions scheduler;
   WorkerOptions worker;
   HarnessOptions harness;
+  DoctorOptions doctor;
   std::vector<std::string> params;  // "name=value"
   std::vector<std::string> ids;
   std::vector<std::string> states;
@@ -253,6 +254,29 @@ void AddNodes(CLI::App& app, Invocation& in) {
       [&in] { in.exit_code = ServeHarness(in.global, in.harness); });
 }
 
+void AddDoctor(CLI::App& app, Invocation& in) {
+  CLI::App* doctor = app.add_subcommand(
+      "doctor", "What this machine and its services are fit for");
+  AddService(*doctor, in.doctor.service);
+  doctor
+      ->add_option("--jobs", in.doctor.streams,
+                   "Tasks at once that it should stand")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000))
+      ->type_name("N");
+  in.doctor.model = "claude-haiku-5-5";
+  doctor->add_flag("--probe", in.doctor.probe,
+                   "Try at the service of --base-url what its documents leave "
+                   "open: costs cents");
+  doctor
+      ->add_option("--model", in.doctor.model,
+                   "The probe's; runbook for `midwatch harness`")
+      ->capture_default_str()
+      ->type_name("MODEL");
+  doctor->add_flag("--yes", in.doctor.yes, "Spend them without asking");
+  doctor->callback([&in] { in.exit_code = Doctor(in.global, in.doctor); });
+}
+
 int Main(int argc, char** argv) {
   Invocation in;
   in.global.program = argv[0];
@@ -279,6 +303,7 @@ int Main(int argc, char** argv) {
   AddTask(app, in);
   AddExport(app, in);
   AddNodes(app, in);
+  AddDoctor(app, in);
   app.footer(
       "Exit codes: 0 all succeeded, 1 some failed, 2 bad input, 3 paused or "
       "waiting,\n4 unreachable or unauthorized, 130 interrupted.");

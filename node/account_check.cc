@@ -36,27 +36,14 @@ HttpRequest ListEnvironments(const AccountOptions& account) {
   return request;
 }
 
-}  // namespace
-
-absl::Status CheckAccount(const AccountOptions& account) {
-  RealExecutor executor("account-check");
-  std::unique_ptr<HttpTransport> transport;
-  std::promise<Answer> promise;
-  executor.Post([&] {
-    transport = MakeCurlTransport(executor);
-    Spawn(executor, Ask(*transport, ListEnvironments(account), promise));
-  });
-  const Answer answer = promise.get_future().get();
-  executor.Stop();
-
-  const std::string& url = account.base_url;
+absl::Status Judge(const Answer& answer, const std::string& url,
+                   absl::Time now) {
   if (!answer.ok()) {
     return absl::Status(
         answer.status().code(),
         absl::StrCat("cannot reach ", url, ": ", answer.status().message()));
   }
-  const ApiError error =
-      ErrorOfAnswer("list environments", *answer, RealClock().Now());
+  const ApiError error = ErrorOfAnswer("list environments", *answer, now);
   switch (answer->status) {
     case 401:
     case 403:
@@ -68,6 +55,39 @@ absl::Status CheckAccount(const AccountOptions& account) {
     default:
       return absl::OkStatus();
   }
+}
+
+std::optional<absl::Time> DateOf(const HttpResponse& response) {
+  absl::Time date;
+  if (!absl::ParseTime("%a, %d %b %Y %H:%M:%S GMT",
+                       HeaderValue(response.headers, "date"), &date, nullptr)) {
+    return std::nullopt;
+  }
+  return date;
+}
+
+}  // namespace
+
+AccountAnswer AskAccount(const AccountOptions& account) {
+  RealExecutor executor("account-check");
+  std::unique_ptr<HttpTransport> transport;
+  std::promise<Answer> promise;
+  executor.Post([&] {
+    transport = MakeCurlTransport(executor);
+    Spawn(executor, Ask(*transport, ListEnvironments(account), promise));
+  });
+  const Answer answer = promise.get_future().get();
+  executor.Stop();
+
+  AccountAnswer result;
+  result.our_time = RealClock().Now();
+  result.status = Judge(answer, account.base_url, result.our_time);
+  if (answer.ok()) result.service_time = DateOf(*answer);
+  return result;
+}
+
+absl::Status CheckAccount(const AccountOptions& account) {
+  return AskAccount(account).status;
 }
 
 }  // namespace midwatch

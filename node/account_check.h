@@ -1,7 +1,10 @@
 #ifndef MIDWATCH_NODE_ACCOUNT_CHECK_H_
 #define MIDWATCH_NODE_ACCOUNT_CHECK_H_
 
+#include <optional>
+
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "node/worker_node.h"
 
 namespace midwatch {
@@ -13,6 +16,15 @@ namespace midwatch {
 //   kUnavailable      nothing answers there
 //   kNotFound         something answers, and it is not this API
 absl::Status CheckAccount(const AccountOptions& account);
+
+// The same, with what the service's clock said (Date, to the second) and ours
+// as the answer came; unset where it named no time.
+struct AccountAnswer {
+  absl::Status status;
+  std::optional<absl::Time> service_time;
+  absl::Time our_time;
+};
+AccountAnswer AskAccount(const AccountOptions& account);
 
 }  // namespace midwatch
 
