@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdio>
 #include <map>
 #include <string>
 #include <vector>
@@ -7,6 +8,7 @@
 #include "absl/synchronization/mutex.h"
 #include "base/fault_points.h"
 #include "cli/commands.h"
+#include "cli/completion.h"
 #include "cli/exit_code.h"
 
 namespace midwatch::cli {
@@ -24,7 +26,7 @@ struct Invocation {
   std::vector<std::string> params;  // "name=value"
   std::vector<std::string> ids;
   std::vector<std::string> states;
-  std::string id, name, reason, out;
+  std::string id, name, reason, out, shell;
   int limit = 100;
   int attempt = 0;
   int exit_code = 0;
@@ -277,6 +279,21 @@ void AddDoctor(CLI::App& app, Invocation& in) {
   doctor->callback([&in] { in.exit_code = Doctor(in.global, in.doctor); });
 }
 
+void AddCompletion(CLI::App& app, Invocation& in) {
+  CLI::App* completion = app.add_subcommand(
+      "completion", "Print a shell's completion of this program");
+  completion->add_option("SHELL", in.shell, "Its name")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion->callback([&in, &app] {
+    const CommandTree tree = ReadCommandTree(app);
+    const std::string script = in.shell == "bash"  ? BashCompletion(tree)
+                               : in.shell == "zsh" ? ZshCompletion(tree)
+                                                   : FishCompletion(tree);
+    std::fputs(script.c_str(), stdout);
+  });
+}
+
 int Main(int argc, char** argv) {
   Invocation in;
   in.global.program = argv[0];
@@ -304,6 +321,7 @@ int Main(int argc, char** argv) {
   AddExport(app, in);
   AddNodes(app, in);
   AddDoctor(app, in);
+  AddCompletion(app, in);
   app.footer(
       "Exit codes: 0 all succeeded, 1 some failed, 2 bad input, 3 paused or "
       "waiting,\n4 unreachable or unauthorized, 130 interrupted.");
