@@ -122,10 +122,13 @@ class TerminalTest(unittest.TestCase):
         self.read_until(lambda: "bash: sleep 6" in self.text())
         self.resize(40, 10)
         self.written = b""
-        self.read_until(lambda: b"0/4" in self.written)
-        for line in re.split(rb"\r\n|\r", self.written):
-            visible = re.sub(rb"\x1b\[[?0-9;]*[A-Za-z]", b"", line).decode()
-            self.assertLessEqual(len(visible), 40, visible)
+        # Each frame hides the cursor first. Those on their way are as wide as
+        # the terminal was.
+        self.read_until(lambda: self.written.count(b"\x1b[?25l") > 6)
+        for frame in self.written.split(b"\x1b[?25l")[4:-1]:
+            for line in re.split(rb"\r\n|\r", frame):
+                visible = re.sub(rb"\x1b\[[?0-9;]*[A-Za-z]", b"", line).decode()
+                self.assertLessEqual(len(visible), 40, visible)
         self.assertLessEqual(self.text().count("\n"), 10)
         self.resize(100, 30)
         self.assertEqual(self.end(), 0)
