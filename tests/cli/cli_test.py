@@ -232,6 +232,53 @@ class CliTest(unittest.TestCase):
         self.assertEqual(code, 2)
         self.assertIn("ANTHROPIC_API_KEY", err)
 
+    def test_doctor_says_what_is_wrong_and_never_the_key(self):
+        code, out, err = self.run_cli("doctor", "--output", "json")
+        report = json.loads(out)
+        self.assertEqual(code, 1 if report["problem"] else 0, out + err)
+        topics = {finding["topic"] for finding in report["findings"]}
+        self.assertLessEqual({"machine", "open files", "sandbox", "disk",
+                              "flush", "database", "scheduler", "account",
+                              "clock"}, topics)
+        self.assertLessEqual({finding["level"]
+                              for finding in report["findings"]},
+                             {"ok", "warning", "problem"})
+        key = "sk-a-key-that-nobody-may-see"
+        code, out, err = self.run_cli("doctor", "--base-url",
+                                      "http://127.0.0.1:1",
+                                      env={"ANTHROPIC_API_KEY": key})
+        self.assertEqual(code, 1)
+        self.assertRegex(out, r"problem +account +cannot reach")
+        self.assertNotIn(key, out + err)
+        code, out, _ = self.run_cli("doctor", "--base-url", "http://x")
+        self.assertEqual(code, 1)
+        self.assertIn("there is no key for http://x", out)
+
+    def test_probe_settles_what_the_start_protocol_assumes(self):
+        _, line = self.start_node("harness", "--port", "0", "--data-dir", "h")
+        url = line.split("serving ")[1].split()[0]
+        probe = ["doctor", "--base-url", url, "--api-key-file", "h/api-key",
+                 "--probe", "--model", "runbook"]
+        # No terminal to ask: nothing is spent without a word.
+        code, out, err = self.run_cli(*probe, stdin=subprocess.DEVNULL)
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("--yes", err)
+        code, out, err = self.run_cli(*probe, "--yes", "--output", "json")
+        found = {finding["topic"]: finding
+                 for finding in json.loads(out)["findings"]}
+        for topic, says in (("idle", "costs nothing"),
+                            ("archived", "refuses events"),
+                            ("running", "refuses to be archived"),
+                            ("lists", "is listed after"),
+                            ("limits", "not settled"),
+                            ("stream", "was still open"),
+                            ("cost", "the probe cost $0.0")):
+            self.assertEqual(found[topic]["level"], "ok", found[topic])
+            self.assertIn(says, found[topic]["says"])
+        self.assertNotIn("clean-up", found)
+        self.assertNotIn((self.path / "h/api-key").read_text().strip(),
+                         out + err)
+
     def test_unknown_ids_are_bad_input(self):
         for arguments in (["batch", "get", "nonsense"],
                           ["task", "get", "nonsense"],

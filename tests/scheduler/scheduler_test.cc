@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "tests/testing/faulty_store.h"
 #include "tests/testing/store_fixture.h"
 
@@ -79,6 +80,17 @@ class SchedulerTest : public testing::StoreFixture {
     return cancelled_;
   }
 
+  absl::StatusOr<v1::ListLastEventsResponse> ListLastEvents(
+      const std::vector<std::string>& ids) {
+    v1::ListLastEventsRequest request;
+    for (const std::string& id : ids) request.add_task_ids(id);
+    absl::StatusOr<v1::ListLastEventsResponse> result =
+        absl::InternalError("no answer");
+    scheduler_->ListLastEvents(request, [&](auto r) { result = std::move(r); });
+    time_.RunUntilIdle();
+    return result;
+  }
+
   std::optional<absl::Status> cancelled_;
   std::unique_ptr<testing::FaultyStore> faulty_;
   std::unique_ptr<Scheduler> scheduler_;
@@ -140,6 +152,40 @@ TEST_F(SchedulerTest, ADelayThatEndedMeanwhileEndsAtTheStart) {
   grants = StartWorker("worker-incarnation-2");
   ASSERT_THAT(grants->leases, SizeIs(1));
   EXPECT_EQ(grants->leases[0].token().attempt(), 2);
+}
+
+TEST_F(SchedulerTest, LastEventsAreTheNewestFewOfTheNewestAttempt) {
+  SubmitBatch(2);
+  auto grants = StartWorker("worker-incarnation-1");
+  ASSERT_THAT(grants->leases, SizeIs(2));
+  const v1::LeaseToken& token = grants->leases[0].token();
+  const std::string silent = grants->leases[1].token().task_id();
+  v1::AppendEventsRequest append;
+  *append.mutable_token() = token;
+  for (int i = 0; i < 6; ++i) {
+    append.add_events_json(absl::StrCat(R"({"type":"event )", i, R"("})"));
+  }
+  append.add_events_json(
+      absl::StrCat(R"({"text":")", std::string(100'000, 'x'), R"("})"));
+  scheduler_->AppendEvents(append, [](auto answer) { EXPECT_OK(answer); });
+  time_.RunUntilIdle();
+
+  auto last = ListLastEvents({silent, token.task_id()});
+  ASSERT_OK(last);
+  ASSERT_THAT(last->tasks(), SizeIs(1));  // the silent one is left out
+  EXPECT_EQ(last->tasks(0).task_id(), token.task_id());
+  EXPECT_EQ(last->tasks(0).attempt(), 1);
+  ASSERT_THAT(last->tasks(0).events(), SizeIs(5));
+  EXPECT_EQ(last->tasks(0).events(0).sequence(), 2);
+  EXPECT_EQ(last->tasks(0).events(0).json(), R"({"type":"event 2"})");
+  EXPECT_EQ(last->tasks(0).events(4).sequence(), 6);
+  EXPECT_EQ(last->tasks(0).events(4).json(), "");  // too long to be shown
+
+  EXPECT_THAT(ListLastEvents({}), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(ListLastEvents(std::vector<std::string>(101, silent)),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(ListLastEvents({"nonsense"}),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 }  // namespace
