@@ -2,36 +2,20 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_replace.h"
 #include "base/status_macros.h"
+#include "harness/file_tools.h"
+#include "harness/search_tools.h"
 
 namespace midwatch::harness {
 namespace {
 
-constexpr const char* kTools[] = {"bash", "read", "write"};
+constexpr const char* kTools[] = {"bash", "edit", "glob",
+                                  "grep", "read", "write"};
 constexpr int64_t kBashOutputBytesMax = 100 << 10;
-constexpr int64_t kReadBytesMax = 256 << 10;
 constexpr int64_t kTimeoutMillisMax = 24 * 3600 * 1000;
 
 bool IsTrue(const Json* value) {
   return value != nullptr && value->is_boolean() && value->get<bool>();
-}
-
-std::string Quoted(const std::string& text) {
-  return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "'\\''"}}), "'");
-}
-
-absl::StatusOr<std::string> TextInput(const Json& input, const char* key) {
-  const Json* value = Member(input, key);
-  if (value == nullptr || !value->is_string()) {
-    return absl::InvalidArgumentError(absl::StrCat(key, ": must be a string"));
-  }
-  std::string text = value->get<std::string>();
-  if (absl::StrContains(text, absl::string_view("\0", 1))) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(key, ": holds a NUL, which no shell can take"));
-  }
-  return text;
 }
 
 absl::StatusOr<ToolPlan> PlanBash(const Json& input, absl::Duration timeout) {
@@ -49,44 +33,6 @@ absl::StatusOr<ToolPlan> PlanBash(const Json& input, absl::Duration timeout) {
   }
   if (plan.restart && Member(input, "command") == nullptr) return plan;
   ASSIGN_OR_RETURN(plan.command.text, TextInput(input, "command"));
-  return plan;
-}
-
-absl::StatusOr<ToolPlan> PlanRead(const Json& input, absl::Duration timeout) {
-  ToolPlan plan;
-  ASSIGN_OR_RETURN(std::string path, TextInput(input, "file_path"));
-  std::string select = "cat";
-  if (const Json* range = Member(input, "view_range")) {
-    if (!range->is_array() || range->size() != 2 ||
-        !(*range)[0].is_number_integer() || !(*range)[1].is_number_integer() ||
-        (*range)[0].get<int64_t>() < 1) {
-      return absl::InvalidArgumentError(
-          "view_range: must be [first line from 1, last line]; 0 or less as "
-          "the last line means the end");
-    }
-    int64_t last = (*range)[1].get<int64_t>();
-    select = absl::StrCat("sed -n '", (*range)[0].get<int64_t>(), ",",
-                          last <= 0 ? "$" : absl::StrCat(last), "p'");
-  }
-  // One byte more than allowed, so that a file that is too large shows.
-  plan.command.text = absl::StrCat("( exec < ", Quoted(path), " || exit; ",
-                                   select, " | head -c ", kReadBytesMax + 1,
-                                   "; exit \"${PIPESTATUS[0]}\" )");
-  plan.command.timeout = timeout;
-  plan.command.output_bytes_max = kReadBytesMax + 1;
-  return plan;
-}
-
-absl::StatusOr<ToolPlan> PlanWrite(const Json& input, absl::Duration timeout) {
-  ToolPlan plan;
-  ASSIGN_OR_RETURN(std::string path, TextInput(input, "file_path"));
-  ASSIGN_OR_RETURN(std::string content, TextInput(input, "content"));
-  plan.command.text =
-      absl::StrCat("( f=", Quoted(path),
-                   "; mkdir -p -- \"$(dirname -- \"$f\")\" && printf %s ",
-                   Quoted(content), " > \"$f\" )");
-  plan.command.timeout = timeout;
-  plan.command.output_bytes_max = kBashOutputBytesMax;
   return plan;
 }
 
@@ -117,11 +63,22 @@ std::set<std::string> EnabledTools(const Json& agent) {
 
 absl::StatusOr<ToolPlan> PlanTool(const std::string& name, const Json& input,
                                   absl::Duration timeout) {
-  if (name == "bash") return PlanBash(input, timeout);
-  if (name == "read") return PlanRead(input, timeout);
-  if (name == "write") return PlanWrite(input, timeout);
-  return absl::InvalidArgumentError(
+  absl::StatusOr<ToolPlan> plan = absl::InvalidArgumentError(
       absl::StrCat("this server has no tool named ", name));
+  if (name == "bash") return PlanBash(input, timeout);
+  if (name == "read") {
+    plan = PlanRead(input);
+  } else if (name == "write") {
+    plan = PlanWrite(input);
+  } else if (name == "edit") {
+    plan = PlanEdit(input);
+  } else if (name == "glob") {
+    plan = PlanGlob(input);
+  } else if (name == "grep") {
+    plan = PlanGrep(input);
+  }
+  if (plan.ok()) plan->command.timeout = timeout;
+  return plan;
 }
 
 ToolOutcome OutcomeOf(const std::string& name, const Json& input,
@@ -146,7 +103,7 @@ ToolOutcome OutcomeOf(const std::string& name, const Json& input,
   if (result.timed_out) {
     note = absl::StrCat("[timed out after ",
                         absl::FormatDuration(plan.command.timeout), "]");
-  } else if (result.exit_status != 0) {
+  } else if (result.exit_status != 0 && name == "bash") {
     note = absl::StrCat("[exit status ", result.exit_status, "]");
   }
   if (!note.empty()) {

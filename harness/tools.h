@@ -1,6 +1,6 @@
-// The tools of `agent_toolset_20260401` that this server has: bash, read and
-// write. All of them are commands for the session's one shell, so that each
-// obeys the sandbox, and relative paths mean the shell's directory.
+// The tools of `agent_toolset_20260401` that this server has: all but web_fetch
+// and web_search. Each call is a command for the session's one shell, so that
+// it obeys the sandbox, and relative paths mean the shell's directory.
 #ifndef MIDWATCH_HARNESS_TOOLS_H_
 #define MIDWATCH_HARNESS_TOOLS_H_
 
@@ -13,6 +13,7 @@
 #include "harness/json.h"
 #include "harness/model.h"
 #include "harness/shell.h"
+#include "harness/tool_plan.h"
 
 namespace midwatch::harness {
 
@@ -21,13 +22,8 @@ inline constexpr char kToolset[] = "agent_toolset_20260401";
 // The tools that an agent (its resolved form, agent_spec.h) may call here.
 std::set<std::string> EnabledTools(const Json& agent);
 
-// What a tool call asks of the shell.
-struct ToolPlan {
-  bool restart = false;  // end the shell first, so that a fresh one starts
-  ShellCommand command;  // empty text: nothing to run
-};
-
-// `timeout` holds where the call names none.
+// What a tool call asks of the shell. `timeout` holds where the call names
+// none.
 //   kInvalidArgument  for the model to read: no such tool, or a bad input
 absl::StatusOr<ToolPlan> PlanTool(const std::string& name, const Json& input,
                                   absl::Duration timeout);
@@ -37,8 +33,8 @@ struct ToolOutcome {
   bool is_error = false;
 };
 
-// What the model is told. A command that failed ends with a line in brackets:
-// [exit status 3], [timed out after 2m], ...
+// What the model is told. A bash command that failed, and whatever took too
+// long, ends with a line in brackets: [exit status 3], [timed out after 2m].
 ToolOutcome OutcomeOf(const std::string& name, const Json& input,
                       const ToolPlan& plan, const ShellResult& result);
 

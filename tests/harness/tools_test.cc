@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "harness/search_tools.h"
 #include "tests/testing/status_matchers.h"
 
 namespace midwatch::harness {
@@ -22,14 +23,14 @@ Json Agent(const std::string& tools) {
 TEST(EnabledToolsTest, FollowsTheToolset) {
   EXPECT_THAT(EnabledTools(Agent("[]")), IsEmpty());
   EXPECT_THAT(EnabledTools(Agent(R"([{"default_config":{"enabled":true}}])")),
-              ElementsAre("bash", "read", "write"));
+              ElementsAre("bash", "edit", "glob", "grep", "read", "write"));
   EXPECT_THAT(EnabledTools(Agent(R"([{"default_config":{"enabled":false},
                   "configs":[{"name":"bash","enabled":true},
-                             {"name":"grep","enabled":true}]}])")),
+                             {"name":"web_fetch","enabled":true}]}])")),
               ElementsAre("bash"));
   EXPECT_THAT(EnabledTools(Agent(R"([{"default_config":{"enabled":true},
                   "configs":[{"name":"write","enabled":false}]}])")),
-              ElementsAre("bash", "read"));
+              ElementsAre("bash", "edit", "glob", "grep", "read"));
 }
 
 TEST(PlanToolTest, RefusesWhatTheModelMustCorrect) {
@@ -48,7 +49,18 @@ TEST(PlanToolTest, RefusesWhatTheModelMustCorrect) {
       {"read", R"({"file_path":"x","view_range":[0,1]})", "view_range"},
       {"read", R"({"file_path":"x","view_range":[1]})", "view_range"},
       {"write", R"({"file_path":"x"})", "content"},
-      {"grep", "{}", "no tool named grep"},
+      {"edit", R"({"file_path":"x","old_string":"","new_string":"b"})",
+       "old_string: must not be empty"},
+      {"edit", R"({"file_path":"x","old_string":"a"})", "new_string"},
+      {"edit", R"({"file_path":"x","old_string":"a","new_string":"a"})",
+       "must differ"},
+      {"edit", R"({"file_path":"x","old_string":"a","new_string":"b",
+                   "replace_all":1})",
+       "replace_all"},
+      {"glob", "{}", "pattern"},
+      {"glob", R"({"pattern":"*","path":""})", "path"},
+      {"grep", R"({"pattern":""})", "pattern: must not be empty"},
+      {"web_fetch", "{}", "no tool named web_fetch"},
   };
   for (const Case& c : kCases) {
     EXPECT_THAT(PlanTool(c.tool, ParseJson(c.input), absl::Seconds(1)),
@@ -78,6 +90,40 @@ TEST(PlanToolTest, PathsAndContentAreQuoted) {
   ASSERT_OK(plan);
   EXPECT_THAT(plan->command.text, HasSubstr(R"('a'\''b')"));
   EXPECT_THAT(plan->command.text, HasSubstr(R"('$(x)'\''')"));
+}
+
+TEST(GlobToRegexTest, MatchesTable) {
+  struct Case {
+    const char* glob;
+    const char* regex;
+  };
+  const Case kCases[] = {
+      {"*.cc", "[^/]*\\.cc"},
+      {"./a?c", "a[^/]c"},
+      {"**", ".*"},
+      {"**/*.h", "(.*/)?[^/]*\\.h"},
+      {"src/**/x", "src/(.*/)?x"},
+      {"src/**", "src/.*"},
+      {"a**b", "a[^/]*[^/]*b"},
+      {"{a,b/**,**/c}.d", "(a|b/.*|(.*/)?c)\\.d"},
+      {"a,b}", "a,b\\}"},
+      {"[a-c]x[!]y]", "[a-c]x[^]y/]"},
+      {"\\*(1)", "\\*\\(1\\)"},
+  };
+  for (const Case& c : kCases) {
+    auto regex = GlobToRegex(c.glob);
+    ASSERT_OK(regex) << c.glob;
+    EXPECT_EQ(*regex, c.regex) << c.glob;
+  }
+}
+
+TEST(GlobToRegexTest, RefusesWhatCannotBe) {
+  for (const char* glob :
+       {"/etc/*", "../*", "a/..", "{a,../b}", "[ab", "{a,b", "a\\", "[a/b]"}) {
+    EXPECT_THAT(GlobToRegex(glob), StatusIs(absl::StatusCode::kInvalidArgument,
+                                            HasSubstr("pattern: ")))
+        << glob;
+  }
 }
 
 TEST(OutcomeOfTest, FailuresEndWithTheirReason) {
