@@ -1,13 +1,12 @@
 #include "agents/http_errors.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "agents/json_fields.h"
+#include "net/retry_after.h"
 
 namespace midwatch {
 namespace {
@@ -51,30 +50,6 @@ int StatusOfType(absl::string_view type) {
 }
 
 }  // namespace
-
-std::optional<absl::Duration> RetryAfter(const HttpHeaders& headers,
-                                         absl::Time now) {
-  double number = 0;
-  absl::Duration delay;
-  absl::string_view in_ms = HeaderValue(headers, "retry-after-ms");
-  absl::string_view text = HeaderValue(headers, "retry-after");
-  absl::Time date;
-  if (absl::SimpleAtod(in_ms, &number)) {
-    delay = absl::Milliseconds(number);
-  } else if (absl::SimpleAtod(text, &number)) {
-    delay = absl::Seconds(number);
-  } else if (absl::ParseTime("%a, %d %b %Y %H:%M:%S GMT", text, &date,
-                             nullptr)) {
-    delay = std::max(date - now, absl::ZeroDuration());
-  } else {
-    return std::nullopt;
-  }
-  // Guards against "nan" and "inf", which SimpleAtod reads.
-  if (delay < absl::ZeroDuration() || delay > absl::Hours(24 * 366)) {
-    return std::nullopt;
-  }
-  return delay;
-}
 
 ApiError ErrorOfAnswer(std::string operation, const HttpResponse& response,
                        absl::Time now) {

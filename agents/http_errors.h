@@ -24,11 +24,6 @@ ApiError ErrorOfLoss(std::string operation, const absl::Status& status);
 // The data of an SSE frame called "error", which comes in place of a status.
 ApiError ErrorOfFrame(std::string operation, absl::string_view data);
 
-// retry-after-ms, else retry-after in seconds or as an HTTP date; nothing where
-// there is none, it cannot be read, or it is negative.
-std::optional<absl::Duration> RetryAfter(const HttpHeaders& headers,
-                                         absl::Time now);
-
 }  // namespace midwatch
 
 #endif  // MIDWATCH_AGENTS_HTTP_ERRORS_H_

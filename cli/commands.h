@@ -23,6 +23,13 @@ struct ServiceOptions {
   std::string api_key_file;  // empty: ANTHROPIC_API_KEY
 };
 
+// Where the harness in this process finds models other than `runbook`.
+struct ModelOptions {
+  std::string url;       // empty: ANTHROPIC_BASE_URL
+  std::string key_file;  // empty: ANTHROPIC_API_KEY
+  int max_tokens = 0;    // of one answer; 0: the harness's default
+};
+
 struct RunOptions {
   std::string file;
   std::map<std::string, std::string> params;
@@ -30,6 +37,7 @@ struct RunOptions {
   bool always_new = false;
   int jobs = 0;  // 0: by what the machine and the service allow
   ServiceOptions service;
+  ModelOptions model;
   bool unsafe_no_sandbox = false;
 };
 int RunBatch(const GlobalOptions& global, const RunOptions& options);
@@ -86,6 +94,7 @@ struct HarnessOptions {
   int port = 0;
   std::string data_dir;
   std::string api_key_file;
+  ModelOptions model;
   bool unsafe_no_sandbox = false;
 };
 int ServeHarness(const GlobalOptions& global, const HarnessOptions& options);

@@ -74,6 +74,24 @@ void AddService(CLI::App& command, ServiceOptions& service) {
       ->type_name("FILE");
 }
 
+void AddModel(CLI::App& command, ModelOptions& model) {
+  command
+      .add_option("--model-url", model.url,
+                  "A server of the Messages API, for all models but runbook; "
+                  "else ANTHROPIC_BASE_URL, and with a key "
+                  "https://api.anthropic.com")
+      ->type_name("URL");
+  command
+      .add_option("--model-key-file", model.key_file,
+                  "File with its key; else ANTHROPIC_API_KEY")
+      ->type_name("FILE");
+  command
+      .add_option("--model-max-tokens", model.max_tokens,
+                  "Of one answer; else 16000")
+      ->check(CLI::Range(1, 1'000'000))
+      ->type_name("N");
+}
+
 void AddRun(CLI::App& app, Invocation& in) {
   CLI::App* run = app.add_subcommand(
       "run", "Run a batch file to its end, all in this process");
@@ -85,6 +103,7 @@ void AddRun(CLI::App& app, Invocation& in) {
       ->check(CLI::Range(1, 10000))
       ->type_name("N");
   AddService(*run, in.run.service);
+  AddModel(*run, in.run.model);
   run->add_flag("--unsafe-no-sandbox", in.run.unsafe_no_sandbox,
                 "Run the agents' commands as you, without a sandbox");
   run->callback([&in] {
@@ -250,6 +269,7 @@ void AddNodes(CLI::App& app, Invocation& in) {
                    "File with its key, made where it is missing; else "
                    "api-key in the data directory")
       ->type_name("FILE");
+  AddModel(*harness, in.harness.model);
   harness->add_flag("--unsafe-no-sandbox", in.harness.unsafe_no_sandbox,
                     "Run the agents' commands as you, without a sandbox");
   harness->callback(

@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/exit_code.h"
 #include "cli/interrupts.h"
+#include "cli/model_options.h"
 #include "cli/scheduler_connection.h"
 #include "node/account_check.h"
 #include "node/harness_node.h"
@@ -112,6 +113,7 @@ absl::Status RunHarness(const GlobalOptions& global,
   std::string key_file = options.api_key_file;
   if (key_file.empty()) key_file = node.data_dir + "/api-key";
   ASSIGN_OR_RETURN(node.api_key, ReadOrMakeApiKey(key_file));
+  ASSIGN_OR_RETURN(node.messages, ReadModelOptions(options.model));
   ASSIGN_OR_RETURN(std::unique_ptr<HarnessNode> harness,
                    HarnessNode::Start(node));
   PrintReady(absl::StrCat("midwatch harness: serving ", harness->base_url(),

@@ -20,6 +20,7 @@
 #include "cli/follow.h"
 #include "cli/interrupts.h"
 #include "cli/log_file.h"
+#include "cli/model_options.h"
 #include "cli/progress.h"
 #include "cli/scheduler_connection.h"
 #include "cli/shell_words.h"
@@ -93,6 +94,11 @@ class BatchRun {
 
   absl::Status StartService() {
     if (hosted()) {
+      if (!options_.model.url.empty() || !options_.model.key_file.empty()) {
+        return absl::InvalidArgumentError(
+            "--model-url and --model-key-file are for the harness in this "
+            "process; the service at --base-url has its own models");
+      }
       service_.base_url =
           std::string(absl::StripSuffix(options_.service.base_url, "/"));
       ASSIGN_OR_RETURN(
@@ -103,6 +109,7 @@ class BatchRun {
       HarnessNodeOptions node;
       node.data_dir = state_dir_ + "/harness";
       node.unsafe_no_sandbox = options_.unsafe_no_sandbox;
+      ASSIGN_OR_RETURN(node.messages, ReadModelOptions(options_.model));
       ASSIGN_OR_RETURN(harness_, HarnessNode::Start(node));
       service_ = {harness_->base_url(), harness_->api_key()};
     }
@@ -196,6 +203,12 @@ class BatchRun {
     command += Flag("--results", options_.results);
     command += Flag("--base-url", options_.service.base_url);
     command += Flag("--api-key-file", options_.service.api_key_file);
+    command += Flag("--model-url", options_.model.url);
+    command += Flag("--model-key-file", options_.model.key_file);
+    if (options_.model.max_tokens > 0) {
+      command +=
+          Flag("--model-max-tokens", absl::StrCat(options_.model.max_tokens));
+    }
     if (options_.jobs > 0)
       command += Flag("--jobs", absl::StrCat(options_.jobs));
     if (options_.unsafe_no_sandbox) command += " --unsafe-no-sandbox";

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "harness/api_error.h"
 #include "harness/fields.h"
@@ -12,8 +11,10 @@
 namespace midwatch::harness {
 namespace {
 
+constexpr size_t kModelIdBytesMax = 256;
+
 absl::StatusOr<Json> ResolveModel(const Json* params,
-                                  const std::set<std::string>& models) {
+                                  const KnownModels& models) {
   std::string id;
   if (params != nullptr && params->is_string()) {
     id = params->get<std::string>();
@@ -27,10 +28,12 @@ absl::StatusOr<Json> ResolveModel(const Json* params,
       return NotSupported(absl::StrCat("model.speed ", speed));
     }
   }
-  if (models.count(id) == 0) {
-    return InvalidRequest(
-        absl::StrCat("model: this server does not have \"", id,
-                     "\"; available: ", absl::StrJoin(models, ", ")));
+  if (id.size() > kModelIdBytesMax) {
+    return InvalidRequest(absl::StrCat("model: must not be longer than ",
+                                       kModelIdBytesMax, " bytes"));
+  }
+  if (!models.Has(id)) {
+    return InvalidRequest(absl::StrCat("model: ", models.Refusal(id)));
   }
   return Json{{"id", id}};
 }
@@ -154,8 +157,16 @@ absl::StatusOr<Json> ResolveConfig(const Json* params) {
 
 }  // namespace
 
+std::string KnownModels::Refusal(const std::string& id) const {
+  if (id.empty()) return "must be the id of a model";
+  return absl::StrCat(
+      "this server does not have \"", id, "\", only ", kRunbook,
+      "; for others it must be started with a server of the Messages API "
+      "behind it (--model-url, or ANTHROPIC_API_KEY in its environment)");
+}
+
 absl::StatusOr<Json> ResolveAgent(const Json& params,
-                                  const std::set<std::string>& models) {
+                                  const KnownModels& models) {
   RETURN_IF_ERROR(CheckMembers(
       params,
       {"name", "description", "model", "system", "tools", "metadata",
@@ -173,7 +184,7 @@ absl::StatusOr<Json> ResolveAgent(const Json& params,
 }
 
 absl::StatusOr<Json> ResolveAgentUpdate(const Json& current, const Json& params,
-                                        const std::set<std::string>& models) {
+                                        const KnownModels& models) {
   if (!params.is_object()) return InvalidRequest("must be a JSON object");
   Json merged = current;
   for (const auto& [key, value] : params.items()) {

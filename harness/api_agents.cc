@@ -27,7 +27,7 @@ Json ShowAgent(const Agent& agent) {
 
 absl::StatusOr<Json> Api::CreateAgent(const Call& call) {
   Agent agent;
-  ASSIGN_OR_RETURN(agent.body, ResolveAgent(call.body, core_->ModelIds()));
+  ASSIGN_OR_RETURN(agent.body, ResolveAgent(call.body, core_->known_models()));
   agent.id = core_->db->NewId("agent_");
   agent.created_at = agent.updated_at = core_->db->Stamp();
   RETURN_IF_ERROR(core_->db->Transact(
@@ -71,8 +71,8 @@ absl::StatusOr<Json> Api::UpdateAgent(const Call& call) {
                                              agent.version, "; read it again"));
     }
   }
-  ASSIGN_OR_RETURN(
-      Json body, ResolveAgentUpdate(agent.body, call.body, core_->ModelIds()));
+  ASSIGN_OR_RETURN(Json body, ResolveAgentUpdate(agent.body, call.body,
+                                                 core_->known_models()));
   if (body == agent.body) return ShowAgent(agent);
   agent.body = std::move(body);
   ++agent.version;

@@ -23,7 +23,7 @@ absl::StatusOr<Json> Api::SendEvents(const Call& call) {
   const bool has_message = std::any_of(
       write.queue.begin(), write.queue.end(),
       [](const Json& e) { return StringMember(e, "type") == "user.message"; });
-  const bool running = session.status == kRunning;
+  const bool running = session.in_turn();
   if (session.at_budget()) {
     if (has_message) {
       return InvalidRequest(

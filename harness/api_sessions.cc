@@ -3,6 +3,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "harness/agent_spec.h"
 #include "harness/api.h"
 #include "harness/api_error.h"
 #include "harness/disk.h"
@@ -16,7 +17,7 @@ namespace midwatch::harness {
 namespace {
 
 absl::Status RefuseWhileRunning(const Session& session, const char* what) {
-  if (session.status != kRunning) return absl::OkStatus();
+  if (!session.in_turn()) return absl::OkStatus();
   return InvalidRequest(
       absl::StrCat("a running session cannot be ", what,
                    ": send user.interrupt and wait for session.status_idle"));
@@ -61,6 +62,9 @@ Async<absl::StatusOr<Json>> Api::CreateSession(const Call& call) {
         absl::StrCat("environment_id: ", environment.id, " is archived"),
         "environment_archived");
   }
+  CO_ASSIGN_OR_RETURN(agent.body,
+                      ResolveAgentUpdate(agent.body, spec.agent_overrides,
+                                         core_->known_models()));
   Database& db = *core_->db;
   Session session;
   session.id = db.NewId("sesn_");
@@ -133,7 +137,7 @@ absl::StatusOr<Json> Api::ListSessions(const Call& call) {
   }
   for (const std::string& status : filter.statuses) {
     if (status != kIdle && status != kRunning && status != kTerminated &&
-        status != "rescheduling") {
+        status != kRescheduling) {
       return InvalidRequest(absl::StrCat("statuses[]: unknown ", status));
     }
   }

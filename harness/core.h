@@ -4,13 +4,14 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/blocking_pool.h"
 #include "base/executor.h"
+#include "base/random.h"
+#include "harness/agent_spec.h"
 #include "harness/database.h"
 #include "harness/definition_table.h"
 #include "harness/disk.h"
@@ -31,10 +32,11 @@ class Turn;
 // turns), so that it outlives a stopped harness until the last of them has
 // noticed.
 struct Core {
-  Core(Executor& e, BlockingPool& p, HarnessOptions o, DataDir d, OwnedFd l,
-       std::unique_ptr<Database> database, Sandbox box, int shells)
+  Core(Executor& e, BlockingPool& p, Random& r, HarnessOptions o, DataDir d,
+       OwnedFd l, std::unique_ptr<Database> database, Sandbox box, int shells)
       : executor(e),
         pool(p),
+        random(r),
         options(std::move(o)),
         dir(std::move(d)),
         lock(std::move(l)),
@@ -46,11 +48,12 @@ struct Core {
         sandbox(std::move(box)),
         slots(e, shells) {}
 
-  std::set<std::string> ModelIds() const {
-    std::set<std::string> ids;
-    for (const auto& [id, model] : models) ids.insert(id);
-    return ids;
+  // Null where this server does not have it.
+  Model* ModelOf(const std::string& id) {
+    if (id == kRunbook) return runbook.get();
+    return messages.get();
   }
+  KnownModels known_models() const { return {messages != nullptr}; }
 
   // Removes files and trees on the pool, some time later. What a failure leaves
   // behind is removed at the next start.
@@ -58,6 +61,7 @@ struct Core {
 
   Executor& executor;
   BlockingPool& pool;
+  Random& random;
   const HarnessOptions options;
   const DataDir dir;
   OwnedFd lock;
@@ -69,7 +73,8 @@ struct Core {
   EventLog log;
   Sandbox sandbox;
   ShellSlots slots;
-  std::map<std::string, std::unique_ptr<Model>> models;
+  std::unique_ptr<Model> runbook;
+  std::unique_ptr<Model> messages;  // all others; null: there are none
   bool stopping = false;
   std::map<std::string, Turn*> turns;  // those under way, by session
 };

@@ -95,6 +95,20 @@ CREATE TABLE file(
   expires_at INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX file_by_session ON file(session_id, created_at);
+)sql",
+                                        R"sql(
+ALTER TABLE session ADD COLUMN cache_read_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE session ADD COLUMN cache_write_5m_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE session ADD COLUMN cache_write_1h_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE model_request
+  ADD COLUMN cache_read_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE model_request
+  ADD COLUMN cache_write_5m_tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE model_request
+  ADD COLUMN cache_write_1h_tokens INTEGER NOT NULL DEFAULT 0;
+DROP INDEX session_running;
+CREATE INDEX session_running ON session(id)
+  WHERE status IN ('running', 'rescheduling');
 )sql"};
 constexpr int kSchemaVersion = sizeof kSchemaSteps / sizeof kSchemaSteps[0];
 

@@ -89,23 +89,34 @@ absl::Status EventLog::Write(const std::string& session_id, LogWrite& write,
   return absl::OkStatus();
 }
 
+absl::Status EventLog::WriteCharge(const std::string& session_id,
+                                   const Charge& charge, int64_t now) {
+  const TokenUsage& usage = charge.usage;
+  RETURN_IF_ERROR(db_.sql().Run(
+      "INSERT INTO model_request(id, session_id, at, input_tokens,"
+      " output_tokens, cache_read_tokens, cache_write_5m_tokens,"
+      " cache_write_1h_tokens, price_usd_micros)"
+      " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+      charge.request_id, session_id, now, usage.input, usage.output,
+      usage.cache_read, usage.cache_write_5m, usage.cache_write_1h,
+      charge.price_usd_micros));
+  return db_.sql().Run(
+      "UPDATE session SET input_tokens = input_tokens + ?,"
+      " output_tokens = output_tokens + ?,"
+      " cache_read_tokens = cache_read_tokens + ?,"
+      " cache_write_5m_tokens = cache_write_5m_tokens + ?,"
+      " cache_write_1h_tokens = cache_write_1h_tokens + ?,"
+      " cost_usd_micros = cost_usd_micros + ? WHERE id = ?",
+      usage.input, usage.output, usage.cache_read, usage.cache_write_5m,
+      usage.cache_write_1h, charge.price_usd_micros, session_id);
+}
+
 absl::Status EventLog::WriteStatus(const std::string& session_id,
                                    const LogWrite& write) {
   Sqlite& sql = db_.sql();
   int64_t now = db_.Stamp();
   if (write.charge) {
-    const Charge& charge = *write.charge;
-    RETURN_IF_ERROR(
-        sql.Run("INSERT INTO model_request(id, session_id, at, input_tokens,"
-                " output_tokens, price_usd_micros) VALUES (?, ?, ?, ?, ?, ?)",
-                charge.request_id, session_id, now, charge.input_tokens,
-                charge.output_tokens, charge.price_usd_micros));
-    RETURN_IF_ERROR(
-        sql.Run("UPDATE session SET input_tokens = input_tokens + ?,"
-                " output_tokens = output_tokens + ?,"
-                " cost_usd_micros = cost_usd_micros + ? WHERE id = ?",
-                charge.input_tokens, charge.output_tokens,
-                charge.price_usd_micros, session_id));
+    RETURN_IF_ERROR(WriteCharge(session_id, *write.charge, now));
   }
   if (write.status.empty()) {
     return sql.Run("UPDATE session SET updated_at = ? WHERE id = ?", now,

@@ -19,6 +19,7 @@
 #include "harness/database.h"
 #include "harness/event_hub.h"
 #include "harness/json.h"
+#include "harness/model.h"
 #include "harness/page.h"
 
 namespace midwatch::harness {
@@ -27,8 +28,7 @@ namespace midwatch::harness {
 // span.model_request_start event.
 struct Charge {
   std::string request_id;
-  int64_t input_tokens = 0;
-  int64_t output_tokens = 0;
+  TokenUsage usage;
   int64_t price_usd_micros = 0;
 };
 
@@ -69,6 +69,8 @@ class EventLog {
  private:
   absl::Status Write(const std::string& session_id, LogWrite& write,
                      std::vector<Json>& events);
+  absl::Status WriteCharge(const std::string& session_id, const Charge& charge,
+                           int64_t now);
   absl::Status WriteStatus(const std::string& session_id,
                            const LogWrite& write);
 

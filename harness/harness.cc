@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "harness/anthropic_model.h"
 #include "harness/api.h"
 #include "harness/api_error.h"
 #include "harness/core.h"
@@ -27,6 +28,10 @@ bool IsLoopback(const std::string& address) {
 absl::Status CheckOptions(const HarnessOptions& options) {
   if (options.data_dir.empty()) {
     return absl::InvalidArgumentError("the harness needs a data directory");
+  }
+  if (!options.messages.base_url.empty() && options.transport == nullptr) {
+    return absl::InvalidArgumentError(
+        "a server of the Messages API needs a transport");
   }
   if (!options.api_key.empty()) return absl::OkStatus();
   if (!options.allow_no_key) {
@@ -102,6 +107,15 @@ class RunningHarness final : public Harness {
   std::unique_ptr<HttpServer> server_;
 };
 
+void AddModels(Core& core, const Clock& clock) {
+  const HarnessOptions& options = core.options;
+  core.runbook =
+      std::make_unique<RunbookModel>(options.price_per_request_usd_micros);
+  if (options.messages.base_url.empty()) return;
+  core.messages = std::make_unique<AnthropicModel>(
+      core.executor, *options.transport, clock, options.messages);
+}
+
 absl::StatusOr<std::unique_ptr<HttpServer>> Serve(
     const std::shared_ptr<Core>& core) {
   HttpServerOptions options;
@@ -136,17 +150,16 @@ absl::StatusOr<std::unique_ptr<Harness>> Harness::Start(
                    Database::Open(dir.root + "/harness.db", clock, random));
   Sandbox sandbox(SandboxOptionsOf(options));
   const int shells = ShellsOf(options);
-  auto core = std::make_shared<Core>(executor, pool, std::move(options),
+  auto core = std::make_shared<Core>(executor, pool, random, std::move(options),
                                      std::move(dir), std::move(lock),
                                      std::move(db), std::move(sandbox), shells);
-  core->models["runbook"] = std::make_unique<RunbookModel>(
-      core->options.price_per_request_usd_micros);
+  AddModels(*core, clock);
   RETURN_IF_ERROR(RemoveLeftovers(*core));
   RETURN_IF_ERROR(ProbeSandbox(*core));
   ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server, Serve(core));
 
   ASSIGN_OR_RETURN(std::vector<std::string> running,
-                   core->sessions.RunningIds());
+                   core->sessions.IdsInTurn());
   for (const std::string& id : running) Turn::Wake(core, id, {});
   LogInfo("harness ready", {{"address", core->options.address},
                             {"port", server->port()},

@@ -4,7 +4,8 @@
 //   agent, environment  definitions that sessions refer to
 //   session             one agent at work: a log of events, files, a cost
 //   turn                from a user message to the session being idle again
-//   model               what decides a turn's next step; `runbook` is built in
+//   model               what decides a turn's next step: `runbook` is built in,
+//                       any other is asked of a server of the Messages API
 //
 // Everything is durable in HarnessOptions::data_dir before anyone is told of
 // it. A harness that was killed goes on with its sessions when it starts again:
@@ -26,7 +27,9 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/random.h"
+#include "harness/messages_options.h"
 #include "harness/sandbox.h"
+#include "net/http.h"
 
 namespace midwatch {
 
@@ -39,6 +42,11 @@ struct HarnessOptions {
   std::string api_key;
   // Lets everyone in; only with an empty api_key and a loopback address.
   bool allow_no_key = false;
+
+  // Where models other than `runbook` are; without a base_url there are none.
+  MessagesOptions messages;
+  // The way there. Required with it; must outlive the executor's last task.
+  HttpTransport* transport = nullptr;
 
   // What one request to the model `runbook` costs: 1 cent.
   int64_t price_per_request_usd_micros = 10'000;

@@ -5,11 +5,14 @@
 #define MIDWATCH_HARNESS_MODEL_H_
 
 #include <cstdint>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/status/statusor.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/time/time.h"
 #include "base/coro.h"
 #include "harness/json.h"
 
@@ -26,6 +29,7 @@ struct ConversationItem {
 };
 
 struct ModelRequest {
+  std::string model;  // its id
   std::string system;
   std::set<std::string> tools;  // names of those that may be called
   std::vector<ConversationItem> conversation;
@@ -36,21 +40,70 @@ struct ToolCall {
   Json input;
 };
 
+// As the Messages API counts them: no token is in two of these.
+struct TokenUsage {
+  int64_t input = 0;
+  int64_t output = 0;
+  int64_t cache_read = 0;
+  int64_t cache_write_5m = 0;
+  int64_t cache_write_1h = 0;
+
+  friend bool operator==(const TokenUsage&, const TokenUsage&) = default;
+  friend TokenUsage operator+(const TokenUsage& a, const TokenUsage& b) {
+    return {a.input + b.input, a.output + b.output, a.cache_read + b.cache_read,
+            a.cache_write_5m + b.cache_write_5m,
+            a.cache_write_1h + b.cache_write_1h};
+  }
+};
+
+// Why a request did not lead on, in the words of `session.error`.
+struct ModelFailure {
+  std::string type;  // model_overloaded_error, ...
+  std::string message;
+  bool retry = false;  // the same request may succeed later
+  std::optional<absl::Duration> retry_after;
+};
+
 struct ModelStep {
   std::string message;          // "": none
   std::vector<ToolCall> tools;  // empty: the turn is over
-  int64_t input_tokens = 0;
-  int64_t output_tokens = 0;
+  // The model refused: the turn is over, with these `stop_details`.
+  std::optional<Json> refusal;
+  // The turn has failed, or the request is made again (where `retry` is set;
+  // there are no message and tools then).
+  std::optional<ModelFailure> failure;
+};
+
+// One request that is under way, seen from both of its ends.
+class ModelCall {
+ public:
+  // What it has cost so far, kept up to date by the model: charged however the
+  // request ends.
+  TokenUsage usage;
   int64_t price_usd_micros = 0;
+
+  // For who asked: there is no interest in the answer any more.
+  void Cancel() {
+    cancelled_ = true;
+    if (on_cancel_) on_cancel_();
+  }
+  // For the model: what to do at a cancel. It may then return anything.
+  void OnCancel(absl::AnyInvocable<void()> on_cancel) {
+    on_cancel_ = std::move(on_cancel);
+  }
+  bool cancelled() const { return cancelled_; }
+
+ private:
+  bool cancelled_ = false;
+  absl::AnyInvocable<void()> on_cancel_;
 };
 
 // Used on the harness's executor; requests of several sessions run at once.
 class Model {
  public:
   virtual ~Model() = default;
-  // One model request. An error ends the turn with `retries_exhausted`; it is
-  // charged nothing.
-  virtual Async<absl::StatusOr<ModelStep>> Next(ModelRequest request) = 0;
+  // One model request. `call` lives until it returns.
+  virtual Async<ModelStep> Next(ModelRequest request, ModelCall& call) = 0;
 };
 
 }  // namespace midwatch::harness

@@ -166,7 +166,10 @@ ModelStep NextRunbookStep(const ModelRequest& request) {
   } else {
     step.message = Report(runbook, progress);
   }
+  return step;
+}
 
+TokenUsage RunbookUsage(const ModelRequest& request, const ModelStep& step) {
   size_t input_bytes = request.system.size();
   for (const ConversationItem& item : request.conversation) {
     input_bytes += item.text.size() + Dump(item.tool_input).size();
@@ -175,14 +178,16 @@ ModelStep NextRunbookStep(const ModelRequest& request) {
   for (const ToolCall& call : step.tools) {
     output_bytes += Dump(call.input).size();
   }
-  step.input_tokens = TokensOf(input_bytes);
-  step.output_tokens = TokensOf(output_bytes);
-  return step;
+  TokenUsage usage;
+  usage.input = TokensOf(input_bytes);
+  usage.output = TokensOf(output_bytes);
+  return usage;
 }
 
-Async<absl::StatusOr<ModelStep>> RunbookModel::Next(ModelRequest request) {
+Async<ModelStep> RunbookModel::Next(ModelRequest request, ModelCall& call) {
   ModelStep step = NextRunbookStep(request);
-  step.price_usd_micros = price_usd_micros_;
+  call.usage = RunbookUsage(request, step);
+  call.price_usd_micros = price_usd_micros_;
   co_return step;
 }
 

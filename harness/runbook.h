@@ -34,14 +34,15 @@ class RunbookModel final : public Model {
   // Every request costs `price_usd_micros`.
   explicit RunbookModel(int64_t price_usd_micros)
       : price_usd_micros_(price_usd_micros) {}
-  Async<absl::StatusOr<ModelStep>> Next(ModelRequest request) override;
+  Async<ModelStep> Next(ModelRequest request, ModelCall& call) override;
 
  private:
   int64_t price_usd_micros_;
 };
 
-// The step itself, without its price.
 ModelStep NextRunbookStep(const ModelRequest& request);
+// What a tokenizer would count, roughly.
+TokenUsage RunbookUsage(const ModelRequest& request, const ModelStep& step);
 
 }  // namespace midwatch::harness
 

@@ -23,15 +23,15 @@ Json Money(int64_t cents) {
 }  // namespace
 
 Json UsageJson(const Session& session, int64_t now) {
-  return {
-      {"input_tokens", session.input_tokens},
-      {"output_tokens", session.output_tokens},
-      {"cache_read_input_tokens", 0},
-      {"cache_creation",
-       {{"ephemeral_5m_input_tokens", 0}, {"ephemeral_1h_input_tokens", 0}}},
-      // To the nearest cent; the budget is held against the exact cost.
-      {"list_cost", Money((session.cost_usd_micros + 5'000) / 10'000)},
-      {"active_seconds", ActiveSeconds(session, now)}};
+  return {{"input_tokens", session.usage.input},
+          {"output_tokens", session.usage.output},
+          {"cache_read_input_tokens", session.usage.cache_read},
+          {"cache_creation",
+           {{"ephemeral_5m_input_tokens", session.usage.cache_write_5m},
+            {"ephemeral_1h_input_tokens", session.usage.cache_write_1h}}},
+          // To the nearest cent; the budget is held against the exact cost.
+          {"list_cost", Money((session.cost_usd_micros + 5'000) / 10'000)},
+          {"active_seconds", ActiveSeconds(session, now)}};
 }
 
 Json BudgetJson(const Session& session) {
@@ -81,12 +81,14 @@ Json ThreadEvent(const Session& session, const char* type) {
           {"agent_name", session.agent_name()}};
 }
 
-Json ErrorEvent(const char* type, const std::string& message) {
-  return {{"type", "session.error"},
-          {"error",
-           {{"type", type},
-            {"message", message},
-            {"retry_status", {{"type", "exhausted"}}}}}};
+Json ErrorEvent(const std::string& type, const std::string& message,
+                bool retrying) {
+  return {
+      {"type", "session.error"},
+      {"error",
+       {{"type", type},
+        {"message", message},
+        {"retry_status", {{"type", retrying ? "retrying" : "exhausted"}}}}}};
 }
 
 Json MessageEvent(const std::string& text) {
@@ -110,19 +112,21 @@ Json ToolResultEvent(const std::string& tool_use_id, const std::string& text,
 }
 
 Json RequestEndEvent(const std::string& request_id, bool is_error,
-                     int64_t input_tokens, int64_t output_tokens) {
+                     const TokenUsage& usage) {
   return {{"type", "span.model_request_end"},
           {"model_request_start_id", request_id},
           {"is_error", is_error},
           {"model_usage",
-           {{"input_tokens", input_tokens},
-            {"output_tokens", output_tokens},
-            {"cache_creation_input_tokens", 0},
-            {"cache_read_input_tokens", 0}}}};
+           {{"input_tokens", usage.input},
+            {"output_tokens", usage.output},
+            {"cache_creation_input_tokens",
+             usage.cache_write_5m + usage.cache_write_1h},
+            {"cache_read_input_tokens", usage.cache_read}}}};
 }
 
 std::vector<Json> IdleEvents(const Session& session,
-                             const std::string& stop_reason, int64_t now) {
+                             const std::string& stop_reason,
+                             const Json& stop_details, int64_t now) {
   Json thread = ThreadEvent(session, "session.thread_status_idle");
   Json usage = {{"type", "session.usage"},
                 {"usage", UsageJson(session, now)},
@@ -130,7 +134,7 @@ std::vector<Json> IdleEvents(const Session& session,
   Json idle = {{"type", "session.status_idle"}};
   for (Json* event : {&thread, &idle}) {
     (*event)["stop_reason"] = {{"type", stop_reason}};
-    (*event)["stop_details"] = nullptr;
+    (*event)["stop_details"] = stop_details;
   }
   return {thread, usage, idle};
 }

@@ -21,16 +21,18 @@ Json SessionJson(const Session& session,
 
 // Bodies of events, without ids.
 Json ThreadEvent(const Session& session, const char* type);
-Json ErrorEvent(const char* type, const std::string& message);
+Json ErrorEvent(const std::string& type, const std::string& message,
+                bool retrying);
 Json MessageEvent(const std::string& text);
 Json ToolUseEvent(const std::string& name, const Json& input);
 Json ToolResultEvent(const std::string& tool_use_id, const std::string& text,
                      bool is_error);
 Json RequestEndEvent(const std::string& request_id, bool is_error,
-                     int64_t input_tokens, int64_t output_tokens);
+                     const TokenUsage& usage);
 // session.thread_status_idle, session.usage, session.status_idle.
 std::vector<Json> IdleEvents(const Session& session,
-                             const std::string& stop_reason, int64_t now);
+                             const std::string& stop_reason,
+                             const Json& stop_details, int64_t now);
 
 }  // namespace midwatch::harness
 

@@ -129,6 +129,17 @@ absl::StatusOr<std::vector<Json>> ResolveEventList(
   return events;
 }
 
+// The members that take the place of the agent's own; null clears.
+Json ResolveOverrides(const Json& params) {
+  Json overrides = Json::object();
+  for (const char* key : {"model", "system", "tools"}) {
+    if (auto found = params.find(key); found != params.end()) {
+      overrides[key] = *found;
+    }
+  }
+  return overrides;
+}
+
 absl::Status ResolveAgentRef(const Json* params, SessionSpec& spec) {
   if (params != nullptr && params->is_string()) {
     spec.agent_id = params->get<std::string>();
@@ -138,10 +149,21 @@ absl::Status ResolveAgentRef(const Json* params, SessionSpec& spec) {
     return InvalidRequest("agent: must be an id or an object");
   }
   std::string type = StringMember(*params, "type");
-  if (type != "agent") {
+  if (type == "agent_with_overrides") {
+    RETURN_IF_ERROR(CheckMembers(*params,
+                                 {"type", "id", "version", "model", "system",
+                                  "tools", "mcp_servers", "skills"},
+                                 {"mcp_servers", "skills"}));
+    spec.agent_overrides = ResolveOverrides(*params);
+    if (Member(*params, "model") == nullptr && params->contains("model")) {
+      return InvalidRequest("agent.model: cannot be cleared",
+                            "agent_model_required");
+    }
+  } else if (type != "agent") {
     return NotSupported(absl::StrCat("agent of type \"", type, "\""));
+  } else {
+    RETURN_IF_ERROR(CheckMembers(*params, {"type", "id", "version"}, {}));
   }
-  RETURN_IF_ERROR(CheckMembers(*params, {"type", "id", "version"}, {}));
   spec.agent_id = StringMember(*params, "id");
   if (const Json* version = Member(*params, "version")) {
     if (!version->is_number_integer() || version->get<int64_t>() < 1) {

@@ -23,6 +23,8 @@ struct FileMount {
 struct SessionSpec {
   std::string agent_id;
   int64_t agent_version = 0;  // 0: the newest
+  // What the session has otherwise than its agent, as in an update of one.
+  Json agent_overrides = Json::object();
   std::string environment_id;
   std::optional<std::string> title;
   Json metadata;

@@ -6,11 +6,12 @@
 namespace midwatch::harness {
 namespace {
 
-#define SESSION_COLUMNS                                                     \
-  "number, id, thread_id, agent, environment_id, title, metadata, status,"  \
-  " stop_reason, budget_usd_cents, input_tokens, output_tokens,"            \
-  " cost_usd_micros, active_micros, running_since, created_at, updated_at," \
-  " archived_at"
+#define SESSION_COLUMNS                                                    \
+  "number, id, thread_id, agent, environment_id, title, metadata, status," \
+  " stop_reason, budget_usd_cents, cost_usd_micros, active_micros,"        \
+  " running_since, created_at, updated_at, archived_at, input_tokens,"     \
+  " output_tokens, cache_read_tokens, cache_write_5m_tokens,"              \
+  " cache_write_1h_tokens"
 #define SESSION_LIST                                                   \
   "SELECT " SESSION_COLUMNS                                            \
   " FROM session WHERE deleted_at IS NULL"                             \
@@ -44,14 +45,17 @@ Session ReadSession(const SqliteStatement& row) {
   session.status = row.Text(7);
   session.stop_reason = row.Text(8);
   session.budget_usd_cents = IntOrNothing(row, 9);
-  session.input_tokens = row.Int(10);
-  session.output_tokens = row.Int(11);
-  session.cost_usd_micros = row.Int(12);
-  session.active_micros = row.Int(13);
-  session.running_since = IntOrNothing(row, 14);
-  session.created_at = row.Int(15);
-  session.updated_at = row.Int(16);
-  session.archived_at = IntOrNothing(row, 17);
+  session.cost_usd_micros = row.Int(10);
+  session.active_micros = row.Int(11);
+  session.running_since = IntOrNothing(row, 12);
+  session.created_at = row.Int(13);
+  session.updated_at = row.Int(14);
+  session.archived_at = IntOrNothing(row, 15);
+  session.usage.input = row.Int(16);
+  session.usage.output = row.Int(17);
+  session.usage.cache_read = row.Int(18);
+  session.usage.cache_write_5m = row.Int(19);
+  session.usage.cache_write_1h = row.Int(20);
   return session;
 }
 
@@ -123,10 +127,10 @@ absl::StatusOr<std::vector<Session>> SessionTable::List(
   return sessions;
 }
 
-absl::StatusOr<std::vector<std::string>> SessionTable::RunningIds() {
-  return ReadIds(
-      db_.sql().Query("SELECT id FROM session WHERE status = 'running'"
-                      " ORDER BY id"));
+absl::StatusOr<std::vector<std::string>> SessionTable::IdsInTurn() {
+  return ReadIds(db_.sql().Query(
+      "SELECT id FROM session WHERE status IN ('running', 'rescheduling')"
+      " ORDER BY id"));
 }
 
 absl::StatusOr<std::vector<std::string>> SessionTable::OpenIds() {

@@ -12,12 +12,15 @@
 #include "absl/status/statusor.h"
 #include "harness/database.h"
 #include "harness/json.h"
+#include "harness/model.h"
 #include "harness/page.h"
 
 namespace midwatch::harness {
 
 inline constexpr char kIdle[] = "idle";
 inline constexpr char kRunning[] = "running";
+// Running, but waiting to make a failed model request again.
+inline constexpr char kRescheduling[] = "rescheduling";
 inline constexpr char kTerminated[] = "terminated";
 
 struct Session {
@@ -32,8 +35,7 @@ struct Session {
   std::string status = kIdle;
   std::string stop_reason;  // of the last idle; "" before the first
   std::optional<int64_t> budget_usd_cents;
-  int64_t input_tokens = 0;
-  int64_t output_tokens = 0;
+  TokenUsage usage;
   int64_t cost_usd_micros = 0;
   int64_t active_micros = 0;  // without the time since running_since
   std::optional<int64_t> running_since;
@@ -42,6 +44,7 @@ struct Session {
   std::optional<int64_t> archived_at;
 
   std::string agent_name() const { return StringMember(agent, "name"); }
+  bool in_turn() const { return status == kRunning || status == kRescheduling; }
   // Nothing that costs may start: the exact cost has reached the budget.
   bool at_budget() const {
     return budget_usd_cents && cost_usd_micros >= *budget_usd_cents * 10'000;
@@ -73,7 +76,7 @@ class SessionTable {
   // At most page.limit + 1 sessions, in the page's order.
   absl::StatusOr<std::vector<Session>> List(const SessionFilter& filter,
                                             const PageQuery& page);
-  absl::StatusOr<std::vector<std::string>> RunningIds();
+  absl::StatusOr<std::vector<std::string>> IdsInTurn();
   // Of all sessions that may have a directory: not archived, not deleted.
   absl::StatusOr<std::vector<std::string>> OpenIds();
   absl::StatusOr<bool> AnyInEnvironment(const std::string& environment_id);

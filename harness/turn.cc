@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "harness/disk.h"
+#include "harness/model_retry.h"
 #include "harness/session_json.h"
 #include "harness/session_outputs.h"
 
@@ -18,6 +19,28 @@ constexpr absl::Duration kStorageRetry = absl::Seconds(5);
 constexpr char kEndTurn[] = "end_turn";
 constexpr char kBudgetReached[] = "budget_reached";
 constexpr char kRetriesExhausted[] = "retries_exhausted";
+constexpr char kRefusal[] = "refusal";
+
+// A session is running, on its one thread.
+std::vector<Json> RunningEvents(const Session& session) {
+  return {Json{{"type", "session.status_running"}},
+          ThreadEvent(session, "session.thread_status_running")};
+}
+
+// What the log says of a model request that has ended.
+LogWrite WriteOf(const std::string& request_id, const ModelStep& step,
+                 const ModelCall& call, bool failed) {
+  LogWrite write;
+  if (!step.message.empty()) write.append.push_back(MessageEvent(step.message));
+  for (const ToolCall& tool : step.tools) {
+    write.append.push_back(ToolUseEvent(tool.name, tool.input));
+  }
+  write.append.push_back(RequestEndEvent(request_id, failed, call.usage));
+  if (!failed || call.usage != TokenUsage()) {
+    write.charge = Charge{request_id, call.usage, call.price_usd_micros};
+  }
+  return write;
+}
 
 std::vector<std::string> Ids(const std::deque<std::string>& ids) {
   return std::vector<std::string>(ids.begin(), ids.end());
@@ -58,6 +81,11 @@ void Turn::StopAll(Core& core) {
 void Turn::Kick() {
   slot_.Cancel();
   if (shell_ != nullptr) shell_->Kill();
+  if (request_ != nullptr) {
+    request_->call.Cancel();
+    request_->answer.Push(std::nullopt);
+  }
+  if (pause_ != nullptr) pause_->Push(true);
 }
 
 Async<void> Turn::Live(std::shared_ptr<Core> core, std::string session_id) {
@@ -113,24 +141,23 @@ Async<absl::Status> Turn::Take(NextStep step, Session session) {
       write.process = {state_.queued_messages.front()};
       [[fallthrough]];
     case NextStep::kResumeTurn:
-      write.append = {Json{{"type", "session.status_running"}},
-                      ThreadEvent(session, "session.thread_status_running")};
+      write.append = RunningEvents(session);
       write.status = kRunning;
       co_return Commit(std::move(write));
     case NextStep::kInterruptTurn:
-      co_return co_await End(kEndTurn, {});
+      co_return co_await End(kEndTurn, std::move(write));
     case NextStep::kCloseModelRequest:
       // What it cost is unknown, so nothing is charged for it.
-      write.append = {RequestEndEvent(state_.open_request, true, 0, 0)};
+      write.append = {RequestEndEvent(state_.open_request, true, {})};
       co_return Commit(std::move(write));
     case NextStep::kRunTool:
       co_return co_await RunTool(std::move(session));
     case NextStep::kRequestModel:
       co_return co_await RequestModel(std::move(session));
     case NextStep::kPauseForBudget:
-      co_return co_await End(kBudgetReached, {});
+      co_return co_await End(kBudgetReached, std::move(write));
     case NextStep::kEndTurn:
-      co_return co_await End(kEndTurn, {});
+      co_return co_await End(kEndTurn, std::move(write));
   }
   co_return absl::OkStatus();
 }
@@ -145,36 +172,85 @@ absl::Status Turn::Commit(LogWrite write,
   return absl::OkStatus();
 }
 
+Async<void> Turn::Ask(std::shared_ptr<Core>, Model& model,
+                      ModelRequest question, std::shared_ptr<Request> request) {
+  ModelStep step = co_await model.Next(std::move(question), request->call);
+  request->answer.Push(std::move(step));
+}
+
 Async<absl::Status> Turn::RequestModel(Session session) {
   LogWrite start;
-  start.append = {Json{{"type", "span.model_request_start"}}};
+  if (state_.rescheduled) {
+    start.append = RunningEvents(session);
+    start.status = kRunning;
+  }
+  start.append.push_back(Json{{"type", "span.model_request_start"}});
   CO_RETURN_IF_ERROR(Commit(std::move(start)));
 
-  ModelRequest request;
-  request.system = StringMember(session.agent, "system");
-  request.tools = EnabledTools(session.agent);
-  request.conversation = state_.conversation;
-  Model& model = *core_->models.at(StringMember(session.agent["model"], "id"));
-  absl::StatusOr<ModelStep> step = co_await model.Next(std::move(request));
+  ModelRequest question;
+  question.model = StringMember(session.agent["model"], "id");
+  question.system = StringMember(session.agent, "system");
+  question.tools = EnabledTools(session.agent);
+  question.conversation = state_.conversation;
+  auto request = std::make_shared<Request>(core_->executor);
+  std::optional<ModelStep> step =
+      co_await AwaitAnswer(std::move(question), request);
 
-  if (!step.ok()) {
-    std::vector<Json> failure = {
-        RequestEndEvent(state_.open_request, true, 0, 0),
-        ErrorEvent("model_request_failed_error", step.status().ToString())};
-    co_return co_await End(kRetriesExhausted, std::move(failure));
+  LogWrite write = WriteOf(state_.open_request, step ? *step : ModelStep(),
+                           request->call, !step || step->failure.has_value());
+  if (step && step->failure) {
+    ModelFailure failure = *std::move(step->failure);
+    co_return co_await TakeFailure(std::move(session), std::move(failure),
+                                   std::move(write));
   }
-  LogWrite write;
-  if (!step->message.empty()) {
-    write.append.push_back(MessageEvent(step->message));
+  if (step && step->refusal) {
+    Json details = *std::move(step->refusal);
+    co_return co_await End(kRefusal, std::move(write), std::move(details));
   }
-  for (const ToolCall& call : step->tools) {
-    write.append.push_back(ToolUseEvent(call.name, call.input));
-  }
-  write.append.push_back(RequestEndEvent(
-      state_.open_request, false, step->input_tokens, step->output_tokens));
-  write.charge = Charge{state_.open_request, step->input_tokens,
-                        step->output_tokens, step->price_usd_micros};
   co_return Commit(std::move(write));
+}
+
+Async<std::optional<ModelStep>> Turn::AwaitAnswer(
+    ModelRequest question, std::shared_ptr<Request> request) {
+  Model* model = core_->ModelOf(question.model);
+  if (model == nullptr) {
+    ModelStep step;
+    step.failure = ModelFailure{"model_request_failed_error",
+                                core_->known_models().Refusal(question.model),
+                                false, std::nullopt};
+    co_return step;
+  }
+  request_ = request;
+  Spawn(core_->executor, Ask(core_, *model, std::move(question), request));
+  std::optional<std::optional<ModelStep>> answer =
+      co_await request->answer.Pop();
+  request_.reset();
+  co_return *std::move(answer);
+}
+
+Async<absl::Status> Turn::TakeFailure(Session session, ModelFailure failure,
+                                      LogWrite write) {
+  std::optional<absl::Duration> delay =
+      ModelRetryDelay(failure, state_.failed_requests + 1, core_->random);
+  write.append.push_back(
+      ErrorEvent(failure.type, failure.message, delay.has_value()));
+  if (!delay) co_return co_await End(kRetriesExhausted, std::move(write));
+  write.append.push_back(Json{{"type", "session.status_rescheduled"}});
+  write.append.push_back(
+      ThreadEvent(session, "session.thread_status_rescheduled"));
+  write.status = kRescheduling;
+  CO_RETURN_IF_ERROR(Commit(std::move(write)));
+  LogWarning("a model request failed; making it again",
+             {{"session", session_id_},
+              {"in", absl::FormatDuration(*delay)},
+              {"failures", state_.failed_requests},
+              {"error", failure.message}});
+  // An interrupt that came meanwhile must not wait.
+  if (!state_.queued_interrupts.empty()) co_return absl::OkStatus();
+  pause_ = std::make_unique<Mailbox<bool>>(core_->executor);
+  co_await pause_->Pop(*delay);
+  pause_.reset();
+  co_return absl::OkStatus();
 }
 
 Async<absl::Status> Turn::RunTool(Session session) {
@@ -245,8 +321,8 @@ Async<absl::Status> Turn::StartShell(Session session) {
 
 // Goes idle: the shell and all its processes end, what they wrote becomes
 // files, and then, in one transaction with those, the log says so.
-Async<absl::Status> Turn::End(std::string stop_reason,
-                              std::vector<Json> before) {
+Async<absl::Status> Turn::End(std::string stop_reason, LogWrite write,
+                              Json stop_details) {
   shell_.reset();
   slot_.Release();
   absl::StatusOr<SessionOutputs> outputs =
@@ -254,19 +330,24 @@ Async<absl::Status> Turn::End(std::string stop_reason,
   if (!outputs.ok()) {
     // A turn whose results are lost is not over, it has failed.
     stop_reason = kRetriesExhausted;
-    before.push_back(ErrorEvent(
-        "unknown_error", absl::StrCat("the outputs could not be stored: ",
-                                      outputs.status().message())));
+    write.append.push_back(
+        ErrorEvent("unknown_error",
+                   absl::StrCat("the outputs could not be stored: ",
+                                outputs.status().message()),
+                   false));
     outputs = SessionOutputs();
   }
   CO_ASSIGN_OR_RETURN(Session session, core_->sessions.Get(session_id_));
-  LogWrite write;
   write.process = Ids(state_.queued_interrupts);
   for (const TurnState::ToolUse& use : state_.open_tools) {
     write.append.push_back(ToolResultEvent(use.id, "interrupted", true));
   }
-  for (Json& event : before) write.append.push_back(std::move(event));
-  for (Json& event : IdleEvents(session, stop_reason, core_->db->Stamp())) {
+  if (write.charge) {
+    session.usage = session.usage + write.charge->usage;
+    session.cost_usd_micros += write.charge->price_usd_micros;
+  }
+  for (Json& event :
+       IdleEvents(session, stop_reason, stop_details, core_->db->Stamp())) {
     write.append.push_back(std::move(event));
   }
   // As the API has it: after a failure what waits is dropped, to be sent again.

@@ -3,6 +3,7 @@
 #define MIDWATCH_HARNESS_TURN_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "base/coro.h"
 #include "harness/core.h"
 #include "harness/json.h"
+#include "harness/model.h"
 #include "harness/shell.h"
 #include "harness/shell_slots.h"
 #include "harness/tools.h"
@@ -40,7 +42,16 @@ class Turn {
   Turn(std::shared_ptr<Core> core, std::string session_id);
   static Async<void> Live(std::shared_ptr<Core> core, std::string session_id);
 
-  // Ends the tool call that runs, or that waits for its shell.
+  // A model request that is under way. Its coroutine shares it, and may come
+  // to its end after the turn has lost interest.
+  struct Request {
+    explicit Request(Executor& executor) : answer(executor) {}
+    ModelCall call;
+    Mailbox<std::optional<ModelStep>> answer;  // nothing: cancelled
+  };
+
+  // Ends what the turn waits for: a tool call or its shell, a model request, or
+  // the time until the next one.
   void Kick();
 
   Async<void> Run();
@@ -50,17 +61,29 @@ class Turn {
       LogWrite write,
       absl::FunctionRef<absl::Status()> also = [] { return absl::OkStatus(); });
   Async<absl::Status> RequestModel(Session session);
+  // Nothing where the turn was kicked meanwhile.
+  Async<std::optional<ModelStep>> AwaitAnswer(ModelRequest question,
+                                              std::shared_ptr<Request> request);
+  // `core` owns the model.
+  static Async<void> Ask(std::shared_ptr<Core> core, Model& model,
+                         ModelRequest question,
+                         std::shared_ptr<Request> request);
+  Async<absl::Status> TakeFailure(Session session, ModelFailure failure,
+                                  LogWrite write);
   Async<absl::Status> RunTool(Session session);
   Async<ToolOutcome> CallTool(Session session, TurnState::ToolUse use);
   Async<absl::Status> StartShell(Session session);
-  // `before`: events between what the turn left open and the idle ones.
-  Async<absl::Status> End(std::string stop_reason, std::vector<Json> before);
+  // `write` holds what comes before the idle events.
+  Async<absl::Status> End(std::string stop_reason, LogWrite write,
+                          Json stop_details = nullptr);
 
   std::shared_ptr<Core> core_;
   const std::string session_id_;
   TurnState state_;
   ShellSlots::Slot slot_;
   std::unique_ptr<Shell> shell_;
+  std::shared_ptr<Request> request_;      // null where none is under way
+  std::unique_ptr<Mailbox<bool>> pause_;  // before a request is made again
 };
 
 }  // namespace midwatch::harness

@@ -55,8 +55,14 @@ void TurnState::Apply(const Json& event) {
   } else if (type == "session.status_running") {
     in_turn = true;
     budget_paused = false;
+    rescheduled = false;
+  } else if (type == "session.status_rescheduled") {
+    rescheduled = true;
+    ++failed_requests;
   } else if (type == "session.status_idle") {
     in_turn = false;
+    rescheduled = false;
+    failed_requests = 0;
     const Json* reason = Member(event, "stop_reason");
     budget_paused =
         reason != nullptr && StringMember(*reason, "type") == "budget_reached";
@@ -64,7 +70,9 @@ void TurnState::Apply(const Json& event) {
     open_request = id;
   } else if (type == "span.model_request_end") {
     open_request.clear();
-    turn_over = !IsTrue(event, "is_error") && open_tools.empty();
+    if (IsTrue(event, "is_error")) return;
+    failed_requests = 0;
+    turn_over = open_tools.empty();
   } else if (type == "agent.message") {
     conversation.push_back(Message(Kind::kAgentMessage, event));
   } else if (type == "agent.tool_use") {

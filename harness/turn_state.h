@@ -25,6 +25,8 @@ struct TurnState {
   bool in_turn = false;            // running was said, and idle not yet
   bool turn_over = false;          // the last model request asked for no tool
   bool budget_paused = false;      // idle in the middle of a turn
+  bool rescheduled = false;        // waits to make a failed request again
+  int failed_requests = 0;         // in a row, each to be made again
   std::string open_request;        // a span.model_request_start without its end
   std::deque<ToolUse> open_tools;  // tool uses without their result, in order
 

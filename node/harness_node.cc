@@ -7,6 +7,7 @@
 #include "base/real_clock.h"
 #include "base/real_executor.h"
 #include "harness/harness.h"
+#include "net/curl_transport.h"
 
 namespace midwatch {
 namespace {
@@ -32,8 +33,13 @@ class HarnessNodeImpl final : public HarnessNode {
     harness.port = options.port;
     harness.api_key = api_key_;
     harness.unsafe_no_sandbox = options.unsafe_no_sandbox;
+    harness.messages = options.messages;
     absl::Status status;
     RunOn(executor_, [&] {
+      if (!options.messages.base_url.empty()) {
+        transport_ = MakeCurlTransport(executor_);
+        harness.transport = transport_.get();
+      }
       absl::StatusOr<std::unique_ptr<Harness>> started = Harness::Start(
           executor_, pool_, RealClock(), random_, std::move(harness));
       status = started.status();
@@ -54,6 +60,7 @@ class HarnessNodeImpl final : public HarnessNode {
   RealExecutor executor_{"harness"};
   // Outlived by the executor, on which its results arrive.
   ThreadBlockingPool pool_{"harness-pool", kPoolThreads};
+  std::unique_ptr<HttpTransport> transport_;  // to the models, if any
   std::unique_ptr<Harness> harness_;
 };
 

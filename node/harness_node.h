@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "harness/messages_options.h"
 
 namespace midwatch {
 
@@ -17,6 +18,8 @@ struct HarnessNodeOptions {
   // Empty: a random one, in memory only.
   std::string api_key;
   bool unsafe_no_sandbox = false;
+  // Where models other than `runbook` are; without a base_url there are none.
+  MessagesOptions messages;
 };
 
 class HarnessNode {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "agents/http_errors.h"
+#include "net/retry_after.h"
 #include "tests/testing/status_matchers.h"
 
 namespace midwatch {

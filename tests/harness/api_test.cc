@@ -90,8 +90,7 @@ TEST_F(HarnessTest, WhatThisServerLacksIsRefused) {
     const char* says;
   };
   const Case kCases[] = {
-      {"/v1/agents", R"({"name":"n","model":"claude-opus-5"})",
-       "available: runbook"},
+      {"/v1/agents", R"({"name":"n","model":"claude-opus-5"})", "only runbook"},
       {"/v1/agents", R"({"name":"","model":"runbook"})", "name"},
       {"/v1/agents", R"({"name":"n","model":"runbook","nmae":1})",
        "nmae: unknown field"},
@@ -118,8 +117,12 @@ TEST_F(HarnessTest, WhatThisServerLacksIsRefused) {
       {"/v1/sessions", R"({"agent":"A","environment_id":"E",
           "vault_ids":["v"]})",
        "vault_ids is not supported"},
-      {"/v1/sessions", R"({"agent":{"type":"agent_with_overrides"}})",
-       "not supported"},
+      {"/v1/sessions", R"({"agent":{"type":"agent_with_overrides",
+          "model":null}})",
+       "cannot be cleared"},
+      {"/v1/sessions", R"({"agent":{"type":"agent_with_overrides",
+          "skills":[{"type":"anthropic","skill_id":"pdf"}]}})",
+       "skills is not supported"},
       {"/v1/sessions", R"({"agent":"A","environment_id":"E","resources":
           [{"type":"github_repository"}]})",
        "not supported"},
@@ -219,6 +222,21 @@ TEST_F(HarnessTest, ASessionIsShownWhole) {
   EXPECT_EQ(client_.Get("/v1/sessions/none").status, 404);
   Json nowhere = {{"agent", "agent_none"}, {"environment_id", "env_none"}};
   EXPECT_EQ(client_.Post("/v1/sessions", nowhere).status, 404);
+}
+
+TEST_F(HarnessTest, ASessionMayHaveOverrides) {
+  Json agent = {{"type", "agent_with_overrides"},
+                {"id", agent_id_},
+                {"system", "Other."},
+                {"tools", Json::array()}};
+  Json shown = client_.Get(Path(NewSession({{"agent", agent}}))).body["agent"];
+  EXPECT_EQ(shown["id"], agent_id_);
+  EXPECT_EQ(shown["system"], "Other.");
+  EXPECT_EQ(shown["model"]["id"], "runbook") << "not named, so inherited";
+  EXPECT_TRUE(shown["tools"].empty());
+  Json kept = client_.Get("/v1/agents/" + agent_id_).body;
+  EXPECT_TRUE(kept["system"].is_null());
+  EXPECT_EQ(kept["tools"].size(), 1u);
 }
 
 TEST_F(HarnessTest, SessionListsPageBothWays) {

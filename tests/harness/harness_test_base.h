@@ -205,6 +205,8 @@ class HarnessTest : public ::testing::Test {
   void StartHarness() {
     executor_.emplace("harness");
     RunOn(*executor_, [this] {
+      transport_ = MakeCurlTransport(*executor_);
+      options_.transport = transport_.get();
       absl::StatusOr<std::unique_ptr<Harness>> harness =
           Harness::Start(*executor_, pool_, RealClock(), random_, options_);
       ASSERT_OK(harness);
@@ -218,6 +220,7 @@ class HarnessTest : public ::testing::Test {
     if (harness_ == nullptr) return;
     RunOn(*executor_, [this] { harness_.reset(); });
     executor_->Stop();
+    transport_.reset();
   }
 
   void MakeDefinitions() {
@@ -270,6 +273,7 @@ class HarnessTest : public ::testing::Test {
   RealExecutor client_executor_{"client"};
   ThreadBlockingPool pool_{"pool", 2};
   Client client_{client_executor_};
+  std::unique_ptr<HttpTransport> transport_;  // of the harness, to its models
   std::unique_ptr<Harness> harness_;
   std::string agent_id_;
   std::string environment_id_;

@@ -8,6 +8,7 @@
 #include "base/fault_points.h"
 #include "harness/process.h"
 #include "tests/harness/harness_test_base.h"
+#include "tests/testing/fake_messages.h"
 
 namespace midwatch::harness {
 namespace {
@@ -17,8 +18,10 @@ using ::testing::HasSubstr;
 
 class ServerProcess {
  public:
-  // `fault` is the value of MIDWATCH_FAULT, empty for none.
-  ServerProcess(const std::string& data_dir, const std::string& fault) {
+  // `fault` is the value of MIDWATCH_FAULT, `model_url` a server of the
+  // Messages API; empty for none.
+  ServerProcess(const std::string& data_dir, const std::string& fault,
+                const std::string& model_url) {
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) != 0) return;
     OwnedFd reader(fds[0]), writer(fds[1]);
@@ -27,6 +30,7 @@ class ServerProcess {
                      "harness_test_server")
                         .string(),
                     data_dir};
+    if (!model_url.empty()) request.argv.push_back(model_url);
     request.environment = {"PATH=/usr/bin:/bin", "MIDWATCH_FAULT=" + fault};
     request.fds = {STDIN_FILENO, writer.get(), STDERR_FILENO};
     absl::StatusOr<pid_t> pid = SpawnProcess(request);
@@ -69,7 +73,8 @@ class RestartTest : public HarnessTest {
 
   void Serve(const std::string& fault = "") {
     server_.reset();
-    server_ = std::make_unique<ServerProcess>(options_.data_dir, fault);
+    server_ =
+        std::make_unique<ServerProcess>(options_.data_dir, fault, model_url_);
     client_.base_url = server_->url();
   }
 
@@ -113,7 +118,51 @@ class RestartTest : public HarnessTest {
   }
 
   std::unique_ptr<ServerProcess> server_;
+  std::string model_url_;
 };
+
+TEST_F(RestartTest, AnAnswerThatWasStreamingIsAskedForAgain) {
+  testing::FakeMessages messages;
+  model_url_ = messages.base_url();
+  Json call = {{"command", "echo run >> count; cat count"}};
+  messages.Add(testing::Calls("bash", nlohmann::json(call)));
+  messages.Add(
+      Cut(testing::Says("lost"), 5, testing::MessagesReply::Then::kHang));
+  messages.Add(testing::Says("done"));
+  Serve();
+  Json toolset = {{"type", "agent_toolset_20260401"}};
+  Json agent = {{"name", "claude"},
+                {"model", "claude-haiku-4-5"},
+                {"tools", Json::array({toolset})}};
+  agent_id_ = StringMember(client_.Post("/v1/agents", agent).body, "id");
+  std::string session = NewSession();
+  ASSERT_EQ(Say(session, "go").status, 200);
+  messages.AwaitRequests(2);
+  server_->End(SIGKILL);
+  Serve();
+  AwaitIdle(session);
+
+  std::vector<Json> history = History(session);
+  EXPECT_THAT(
+      TypesOf(history),
+      ::testing::ElementsAre(
+          "user.message", "session.status_running",
+          "session.thread_status_running", "span.model_request_start",
+          "agent.tool_use", "span.model_request_end", "agent.tool_result",
+          "span.model_request_start", "span.model_request_end",
+          "span.model_request_start", "agent.message", "span.model_request_end",
+          "session.thread_status_idle", "session.usage",
+          "session.status_idle"));
+  EXPECT_EQ(history[8]["is_error"], true);
+  EXPECT_EQ(StringMember(history[6]["content"][0], "text"), "run\n");
+  EXPECT_EQ(StringMember(history[10]["content"][0], "text"), "done");
+  // The same question, byte for byte.
+  ASSERT_EQ(messages.requests().size(), 3u);
+  EXPECT_EQ(messages.requests()[2].body, messages.requests()[1].body);
+  EXPECT_EQ(Number("SELECT count(*) FROM model_request WHERE session_id = ?",
+                   session),
+            2);
+}
 
 TEST_F(RestartTest, ABlockThatWasRunningIsRunAgainInTheSameDirectory) {
   Serve();
@@ -222,7 +271,7 @@ TEST_F(RestartTest, KilledAfterEachEventTheTurnIsCompletedOnce) {
 
 TEST_F(RestartTest, OneHarnessPerDirectory) {
   Serve();
-  ServerProcess second(options_.data_dir, "");
+  ServerProcess second(options_.data_dir, "", "");
   EXPECT_EQ(second.url(), "");
 }
 

@@ -101,8 +101,8 @@ TEST(NextRunbookStepTest, RunsBlocksInTurnAndReports) {
   EXPECT_EQ(step.tools[0].name, "bash");
   EXPECT_EQ(StringMember(step.tools[0].input, "command"), "first\n");
   EXPECT_EQ(step.message, "");
-  EXPECT_GT(step.input_tokens, 0);
-  EXPECT_GT(step.output_tokens, 0);
+  EXPECT_GT(RunbookUsage(request, step).input, 0);
+  EXPECT_GT(RunbookUsage(request, step).output, 0);
 
   AddCall(request, "one\n", false);
   step = NextRunbookStep(request);

@@ -1,6 +1,7 @@
 // A harness as a process of its own, for tests that kill it: serves the data
 // directory given as the argument and writes its URL and a newline to standard
-// output. MIDWATCH_FAULT works.
+// output. A second argument is the URL of a server of the Messages API.
+// MIDWATCH_FAULT works.
 #include <signal.h>
 
 #include <cstdio>
@@ -12,9 +13,10 @@
 #include "base/real_clock.h"
 #include "base/real_executor.h"
 #include "harness/harness.h"
+#include "net/curl_transport.h"
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  if (argc < 2 || argc > 3) return 2;
   midwatch::EnableFaultPointsFromEnvironment();
   // Received by sigwait below, in whichever thread is spared.
   sigset_t end;
@@ -29,7 +31,11 @@ int main(int argc, char** argv) {
   midwatch::HarnessOptions options;
   options.data_dir = argv[1];
   options.api_key = "test-key";
+  if (argc == 3) options.messages.base_url = argv[2];
+  std::unique_ptr<midwatch::HttpTransport> transport;
   midwatch::RunOn(executor, [&] {
+    transport = midwatch::MakeCurlTransport(executor);
+    options.transport = transport.get();
     auto started = midwatch::Harness::Start(
         executor, pool, midwatch::RealClock(), random, options);
     if (started.ok()) {

@@ -144,5 +144,22 @@ TEST(TurnStateTest, TheConversationIsWhatAModelNeeds) {
   EXPECT_TRUE(state.conversation[2].is_error);
 }
 
+TEST(TurnStateTest, CountsFailuresInARow) {
+  TurnState state;
+  const std::vector<std::string> failure = {
+      kStart, "span.model_request_end error", "session.status_rescheduled"};
+  for (const char* word : {kMessage, kRun}) state.Apply(EventOf(word));
+  for (int i = 1; i <= 2; ++i) {
+    for (const std::string& word : failure) state.Apply(EventOf(word));
+    EXPECT_EQ(state.failed_requests, i);
+    EXPECT_TRUE(state.rescheduled);
+    EXPECT_EQ(Decide(state, false), NextStep::kRequestModel);
+    state.Apply(EventOf(kRun));
+    EXPECT_FALSE(state.rescheduled);
+  }
+  for (const char* word : {kStart, kUse, kEnd}) state.Apply(EventOf(word));
+  EXPECT_EQ(state.failed_requests, 0);
+}
+
 }  // namespace
 }  // namespace midwatch::harness
