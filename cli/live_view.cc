@@ -132,10 +132,8 @@ class View {
     }
     if (moment_.ends_per_minute) {
       const double rate = *moment_.ends_per_minute;
-      spans.push_back(
-          {Style::kDim,
-           absl::StrFormat(rate < 10 ? "%.1f ended/min" : "%.0f ended/min",
-                           rate)});
+      spans.push_back({Style::kDim, absl::StrFormat("%.*f ended/min",
+                                                    rate < 10 ? 1 : 0, rate)});
     }
     return spans;
   }
