@@ -185,6 +185,11 @@ Async<absl::StatusOr<Json>> Api::ReadBody(const ServerRequest& request) {
                                              std::move(read));
   }
   Json body = Json::object();
+  if (NestsDeeper(text, kBodyLevelsMax)) {
+    co_return InvalidRequest(
+        absl::StrCat("the request's body is nested more than ", kBodyLevelsMax,
+                     " levels deep"));
+  }
   if (!text.empty()) body = ParseJson(text);
   if (body.is_discarded()) {
     co_return InvalidRequest("the request's body is not valid JSON");

@@ -25,6 +25,24 @@ Json ParseJson(const std::string& text) {
   return Json::parse(text, nullptr, false);
 }
 
+bool NestsDeeper(absl::string_view text, int levels) {
+  int depth = 0;
+  bool quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') {
+      quoted = !quoted;
+    } else if (quoted) {
+      if (c == '\\') ++i;
+    } else if (c == '[' || c == '{') {
+      if (++depth > levels) return true;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return false;
+}
+
 std::string ValidUtf8(const std::string& bytes) {
   return ParseJson(Dump(Json(bytes))).get<std::string>();
 }

@@ -27,6 +27,14 @@ std::string Dump(const Json& value);
 // Discarded (`is_discarded()`) where `text` is no JSON.
 Json ParseJson(const std::string& text);
 
+// How deep a request's body may nest.
+inline constexpr int kBodyLevelsMax = 200;
+
+// Whether arrays and objects of `text` lie in one another more than `levels`
+// deep. To parse such JSON is safe; to copy or to write it recurses, and would
+// use up the stack.
+bool NestsDeeper(absl::string_view text, int levels);
+
 // `bytes` with everything that is no UTF-8 replaced by U+FFFD.
 std::string ValidUtf8(const std::string& bytes);
 

@@ -22,6 +22,10 @@ absl::Status ApplyTimeFilter(const std::string& name, const std::string& value,
     return InvalidRequest(
         absl::StrCat(name, ": ", value, " is no RFC 3339 time: ", error));
   }
+  // Well within what the arithmetic below holds: "infinite-past" is a time too.
+  static const absl::Time kFirst = absl::FromUnixSeconds(-(int64_t{1} << 42));
+  static const absl::Time kLast = absl::FromUnixSeconds(int64_t{1} << 42);
+  time = std::clamp(time, kFirst, kLast);
   int64_t floor = absl::ToUnixMicros(time);
   int64_t ceiling = absl::FromUnixMicros(floor) < time ? floor + 1 : floor;
   page.has_time_filter = true;

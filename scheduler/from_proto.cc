@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "scheduler/parameters.h"
 
 namespace midwatch {
@@ -101,8 +102,9 @@ absl::Status CheckEnvironment(const v1::TaskSpec& spec) {
 absl::Status CheckDuration(absl::string_view field,
                            const google::protobuf::Duration& duration) {
   constexpr int64_t kSecondsMax = 29 * 24 * 3600;  // a sandbox lives 30 days
-  if (duration.seconds() < 0 || duration.nanos() < 0 ||
-      duration.seconds() > kSecondsMax) {
+  constexpr int32_t kNanosMax = 999'999'999;       // as of every Duration
+  if (duration.seconds() < 0 || duration.seconds() > kSecondsMax ||
+      duration.nanos() < 0 || duration.nanos() > kNanosMax) {
     return Bad(field, ": expected a duration of 0 to 29 days");
   }
   return absl::OkStatus();
@@ -193,8 +195,11 @@ absl::StatusOr<NewTask> ToNewTask(const v1::TaskSpec& spec,
 absl::Status CheckPolicy(const Json& holder, absl::string_view where) {
   auto policy = holder.find("permission_policy");
   if (policy == holder.end() || policy->is_null()) return absl::OkStatus();
-  if (policy->is_object() && policy->value("type", "") == "always_allow") {
-    return absl::OkStatus();
+  if (policy->is_object()) {
+    auto type = policy->find("type");
+    if (type != policy->end() && *type == "always_allow") {
+      return absl::OkStatus();
+    }
   }
   return Bad(where,
              ".permission_policy: only always_allow is possible: answers to "
@@ -314,7 +319,11 @@ absl::StatusOr<AddTasks> FromProto(const std::string& request_id,
                                    const v1::TaskChunk& chunk,
                                    const v1::TaskSpec& spec) {
   RETURN_IF_ERROR(CheckRequestId(request_id));
-  if (chunk.first_line() < 0) return Bad("chunk.first_line: negative");
+  if (chunk.first_line() < 0 ||
+      chunk.first_line() > INT64_MAX - kChunkLinesMax) {
+    return Bad("chunk.first_line: ", chunk.first_line(),
+               "; expected the number of a line, from 0");
+  }
   if (chunk.lines_size() == 0 || chunk.lines_size() > kChunkLinesMax) {
     return Bad("chunk.lines: ", chunk.lines_size(), "; expected 1 to ",
                kChunkLinesMax);
@@ -346,7 +355,7 @@ absl::StatusOr<RegisterWorker> FromProto(
     return Bad("capacity: ", request.capacity(), "; expected 1 to 100000");
   }
   return RegisterWorker{request.incarnation(),
-                        request.description().substr(0, 200)};
+                        std::string(CutUtf8(request.description(), 200))};
 }
 
 }  // namespace midwatch

@@ -7,15 +7,29 @@
 namespace midwatch {
 namespace {
 
-bool IsName(absl::string_view text) {
-  if (text.empty()) return false;
-  for (char c : text) {
-    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '_' &&
-        c != '-' && c != '.') {
-      return false;
-    }
-  }
-  return true;
+bool IsNameCharacter(char c) {
+  return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' ||
+         c == '-' || c == '.';
+}
+
+bool IsSpace(char c) {
+  return absl::ascii_isspace(static_cast<unsigned char>(c));
+}
+
+// Takes `name}}`, with spaces around the name, off the beginning of `text`;
+// returns "" and takes nothing where it begins otherwise. Never looks past the
+// next brace: many open braces must not make a text slow.
+absl::string_view TakeName(absl::string_view& text) {
+  size_t begin = 0;
+  while (begin < text.size() && IsSpace(text[begin])) ++begin;
+  size_t end = begin;
+  while (end < text.size() && IsNameCharacter(text[end])) ++end;
+  size_t close = end;
+  while (close < text.size() && IsSpace(text[close])) ++close;
+  if (text.substr(close, 2) != "}}") return "";
+  absl::string_view name = text.substr(begin, end - begin);
+  if (!name.empty()) text.remove_prefix(close + 2);
+  return name;
 }
 
 }  // namespace
@@ -23,25 +37,22 @@ bool IsName(absl::string_view text) {
 absl::StatusOr<std::string> FillIn(absl::string_view text,
                                    const Parameters& parameters) {
   std::string out;
-  while (true) {
-    size_t open = text.find("{{");
-    size_t close = open == text.npos ? text.npos : text.find("}}", open + 2);
-    if (close == text.npos) break;
-    absl::string_view name =
-        absl::StripAsciiWhitespace(text.substr(open + 2, close - open - 2));
-    if (!IsName(name)) {
+  for (size_t open = text.find("{{"); open != text.npos;
+       open = text.find("{{")) {
+    absl::string_view rest = text.substr(open + 2);
+    absl::string_view name = TakeName(rest);
+    if (name.empty()) {
       // Somebody else's braces.
       absl::StrAppend(&out, text.substr(0, open + 2));
-      text.remove_prefix(open + 2);
-      continue;
+    } else {
+      auto value = parameters.find(std::string(name));
+      if (value == parameters.end()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("{{", name, "}} names no parameter of the task"));
+      }
+      absl::StrAppend(&out, text.substr(0, open), value->second);
     }
-    auto value = parameters.find(std::string(name));
-    if (value == parameters.end()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("{{", name, "}} names no parameter of the task"));
-    }
-    absl::StrAppend(&out, text.substr(0, open), value->second);
-    text.remove_prefix(close + 2);
+    text = rest;
   }
   absl::StrAppend(&out, text);
   return out;

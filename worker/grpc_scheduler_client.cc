@@ -65,7 +65,7 @@ class LeaseReactor final
     if (end.ok()) {
       StartRead(&message_);
     } else {
-      done(end);
+      done(end);  // NOLINT(bugprone-use-after-move): moved where OK
     }
   }
 

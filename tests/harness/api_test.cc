@@ -74,6 +74,11 @@ TEST_F(HarnessTest, UnknownPathsAndBadBodies) {
   ExpectError(client_.Send(client_.Request("POST", "/v1/agents",
                                            std::string(33 << 20, ' '))),
               413, "request_too_large");
+  // To store it would use up the stack.
+  const std::string deep = "{\"name\":" + std::string(100'000, '[') +
+                           std::string(100'000, ']') + "}";
+  ExpectError(client_.Send(client_.Request("POST", "/v1/agents", deep)), 400,
+              "invalid_request_error");
 }
 
 TEST_F(HarnessTest, BodiesTooLargeForMemoryAreRead) {

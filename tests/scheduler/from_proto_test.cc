@@ -32,6 +32,28 @@ TEST(FromProtoTest, FillsDefaultsIn) {
   EXPECT_EQ(submit->task.priority, 5);
 }
 
+// Each pair of open braces was held against the whole rest of the text, so the
+// time grew with its square.
+TEST(FromProtoTest, ManyOpenBracesTakeNoTime) {
+  v1::SubmitTaskRequest request = Valid();
+  std::string prompt(kPromptBytesMax - 2, '{');
+  prompt += "}}";
+  request.mutable_spec()->set_prompt(prompt);
+  EXPECT_OK(FromProto(request));
+}
+
+// Half a character cannot be sent on.
+TEST(FromProtoTest, AWorkersDescriptionIsCutBetweenCharacters) {
+  v1::RegisterWorkerRequest request;
+  request.set_incarnation("0123456789abcdef");
+  request.add_accounts("default");
+  request.set_capacity(1);
+  request.set_description(std::string(199, 'x') + "\u00e9");
+  auto write = FromProto(request);
+  ASSERT_OK(write);
+  EXPECT_EQ(write->description, std::string(199, 'x'));
+}
+
 struct BadCase {
   const char* name;
   std::function<void(v1::SubmitTaskRequest&)> spoil;
@@ -57,6 +79,19 @@ void SetTool(R& request, const std::string& tool) {
 INSTANTIATE_TEST_SUITE_P(
     Table, BadRequestTest,
     ::testing::ValuesIn<BadCase>({
+        // A type that is no text threw, and ended the scheduler.
+        {"PermissionOfAWrongType",
+         [](R& r) {
+           SetTool(r, R"({"type":"x","default_config":)"
+                      R"({"permission_policy":{"type":1}}})");
+         },
+         "only always_allow is possible"},
+        {"NanosPastASecond",
+         [](R& r) {
+           r.mutable_spec()->mutable_timeouts()->mutable_idle()->set_nanos(
+               1'000'000'000);
+         },
+         "spec.timeouts.idle"},
         {"NoRequestId", [](R& r) { r.clear_request_id(); }, "request_id"},
         {"NoName", [](R& r) { r.mutable_line()->clear_name(); }, "name"},
         {"ControlCharacters", [](R& r) { r.mutable_line()->set_name("a\nb"); },
