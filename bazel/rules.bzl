@@ -60,6 +60,17 @@ def midwatch_cc_test(name, srcs, deps = [], **kwargs):
         **kwargs
     )
 
+def midwatch_fuzz_target(name, srcs, runs, deps):
+    """A fuzz target as a test: its corpus, and `runs` mutations of it."""
+    native.cc_test(
+        name = name,
+        srcs = srcs + ["standalone_main.cc"],
+        copts = _COPTS,
+        args = [native.package_name() + "/corpus/" + name, str(runs)],
+        data = native.glob(["corpus/" + name + "/*"]),
+        deps = deps,
+    )
+
 def midwatch_command_test(name, command, **kwargs):
     """A command, as a list of words: fails if it exits with other than 0."""
     native.sh_test(
