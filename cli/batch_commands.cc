@@ -82,11 +82,21 @@ int Submit(const GlobalOptions& global, const SubmitOptions& options) {
       });
 }
 
-int BatchList(const GlobalOptions& global, const std::string& name, int limit) {
+int BatchList(const GlobalOptions& global, const BatchListOptions& options) {
+  v1::ListBatchesRequest filter;
+  filter.set_name(options.name);
+  filter.set_queue(options.queue);
+  for (const std::string& name : options.states) {
+    filter.add_states(BatchStateNamed(name));
+    if (BatchStateNamed(name) != v1::BATCH_STATE_UNSPECIFIED) continue;
+    return Report(absl::InvalidArgumentError(absl::StrCat(
+        "'", Printable(name),
+        "' is no state; expected open, sealed, cancelling or done")));
+  }
   return WithScheduler(
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
         ASSIGN_OR_RETURN(std::vector<v1::Batch> batches,
-                         scheduler.ListBatches(name, limit));
+                         scheduler.ListBatches(filter, options.limit));
         if (!global.json) {
           std::fputs(BatchTable(batches, Terminal().width()).c_str(), stdout);
           return kExitSucceeded;

@@ -49,14 +49,24 @@ struct SubmitOptions {
 };
 int Submit(const GlobalOptions& global, const SubmitOptions& options);
 
-int BatchList(const GlobalOptions& global, const std::string& name, int limit);
+struct BatchListOptions {
+  std::string name, queue;          // empty: any
+  std::vector<std::string> states;  // empty: any
+  int limit = 100;
+};
+int BatchList(const GlobalOptions& global, const BatchListOptions& options);
 int BatchGet(const GlobalOptions& global, const std::string& batch);
 int BatchWatchCommand(const GlobalOptions& global, const std::string& batch);
 int BatchCancel(const GlobalOptions& global, const std::string& batch,
                 const std::string& reason);
 
-int TaskList(const GlobalOptions& global, const std::string& batch,
-             const std::vector<std::string>& states, int limit);
+struct TaskListOptions {
+  std::string batch, queue;                   // empty: any
+  std::vector<std::string> states;            // empty: any
+  std::map<std::string, std::string> labels;  // all of these
+  int limit = 100;
+};
+int TaskList(const GlobalOptions& global, const TaskListOptions& options);
 int TaskGet(const GlobalOptions& global, const std::string& task);
 int TaskEvents(const GlobalOptions& global, const std::string& task,
                int attempt);

@@ -111,8 +111,10 @@ Json ToJson(const Outcome& outcome) {
 absl::Status ForEachFullTask(
     SchedulerConnection& scheduler, const std::string& batch_id,
     absl::FunctionRef<absl::Status(const v1::Task&)> visit) {
+  v1::ListTasksRequest filter;
+  filter.set_batch_id(batch_id);
   return scheduler.ForEachTask(
-      batch_id, {}, [&](const v1::Task& task) -> absl::Status {
+      filter, [&](const v1::Task& task) -> absl::Status {
         // A list leaves the attempts out.
         ASSIGN_OR_RETURN(v1::Task full, scheduler.GetTask(task.task_id()));
         return visit(full);

@@ -25,9 +25,10 @@ struct Invocation {
   DoctorOptions doctor;
   std::vector<std::string> params;  // "name=value"
   std::vector<std::string> ids;
-  std::vector<std::string> states;
-  std::string id, name, reason, out, shell;
-  int limit = 100;
+  BatchListOptions batch_list;
+  TaskListOptions task_list;
+  std::vector<std::string> labels;  // "key=value"
+  std::string id, reason, out, shell;
   int attempt = 0;
   int exit_code = 0;
 };
@@ -42,6 +43,19 @@ std::map<std::string, std::string> ToMap(
   return map;
 }
 
+std::string IsPair(const std::string& text) {
+  return text.find('=') == std::string::npos || text[0] == '='
+             ? "expected NAME=VALUE"
+             : "";
+}
+
+void AddLimit(CLI::App& command, int& limit) {
+  command.add_option("--limit", limit, "How many")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000000))
+      ->type_name("N");
+}
+
 void AddBatchFile(CLI::App& command, std::string& file, bool& always_new,
                   Invocation& in) {
   command.add_option("FILE", file, "The batch, in YAML or JSON")
@@ -51,11 +65,7 @@ void AddBatchFile(CLI::App& command, std::string& file, bool& always_new,
       .add_option("--param", in.params,
                   "Replaces a default of the file's params (may be repeated)")
       ->type_name("NAME=VALUE")
-      ->check([](const std::string& text) {
-        return text.find('=') == std::string::npos || text[0] == '='
-                   ? "expected NAME=VALUE"
-                   : "";
-      })
+      ->check(IsPair)
       ->allow_extra_args(false);
   command.add_flag("--new", always_new,
                    "Start a new batch even where an unfinished one of the "
@@ -128,14 +138,16 @@ void AddBatch(CLI::App& app, Invocation& in) {
   constexpr char kId[] = "Id, or name (the newest)";
 
   CLI::App* list = batch->add_subcommand("list", "Newest first");
-  list->add_option("--name", in.name, "Only batches of this name")
+  list->add_option("--name", in.batch_list.name, "Only batches of this name")
       ->type_name("NAME");
-  list->add_option("--limit", in.limit, "How many")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1000000))
-      ->type_name("N");
-  list->callback(
-      [&in] { in.exit_code = BatchList(in.global, in.name, in.limit); });
+  list->add_option("--state", in.batch_list.states,
+                   "In this state (may be repeated)")
+      ->type_name("STATE")
+      ->allow_extra_args(false);
+  list->add_option("--queue", in.batch_list.queue, "Of this queue")
+      ->type_name("NAME");
+  AddLimit(*list, in.batch_list.limit);
+  list->callback([&in] { in.exit_code = BatchList(in.global, in.batch_list); });
 
   CLI::App* get = batch->add_subcommand("get", "One batch");
   get->add_option("BATCH", in.id, kId)->required()->type_name("");
@@ -160,15 +172,23 @@ void AddTask(CLI::App& app, Invocation& in) {
   task->require_subcommand(1);
 
   CLI::App* list = task->add_subcommand("list", "In the order of submission");
-  list->add_option("--batch", in.id, "Of this batch (id or name)");
-  list->add_option("--state", in.states, "In this state (may be repeated)")
-      ->type_name("STATE");
-  list->add_option("--limit", in.limit, "How many")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1000000))
-      ->type_name("N");
+  list->add_option("--batch", in.task_list.batch, "Of this batch (id or name)")
+      ->type_name("BATCH");
+  list->add_option("--state", in.task_list.states,
+                   "In this state (may be repeated)")
+      ->type_name("STATE")
+      ->allow_extra_args(false);
+  list->add_option("--queue", in.task_list.queue, "Of this queue")
+      ->type_name("NAME");
+  list->add_option("--label", in.labels,
+                   "With this label (repeated: with all of them)")
+      ->type_name("KEY=VALUE")
+      ->check(IsPair)
+      ->allow_extra_args(false);
+  AddLimit(*list, in.task_list.limit);
   list->callback([&in] {
-    in.exit_code = TaskList(in.global, in.id, in.states, in.limit);
+    in.task_list.labels = ToMap(in.labels);
+    in.exit_code = TaskList(in.global, in.task_list);
   });
 
   CLI::App* get = task->add_subcommand("get", "One task and its attempts");

@@ -166,9 +166,14 @@ absl::StatusOr<v1::Batch> SchedulerConnection::CancelBatch(
 
 absl::StatusOr<std::vector<v1::Batch>> SchedulerConnection::ListBatches(
     const std::string& name, int limit) {
+  v1::ListBatchesRequest filter;
+  filter.set_name(name);
+  return ListBatches(std::move(filter), limit);
+}
+
+absl::StatusOr<std::vector<v1::Batch>> SchedulerConnection::ListBatches(
+    v1::ListBatchesRequest request, int limit) {
   std::vector<v1::Batch> batches;
-  v1::ListBatchesRequest request;
-  request.set_name(name);
   while (static_cast<int>(batches.size()) < limit) {
     request.set_page_size(
         std::min(kPageSize, limit - static_cast<int>(batches.size())));
@@ -212,11 +217,8 @@ absl::StatusOr<v1::RetryTaskResponse> SchedulerConnection::RetryTask(
 }
 
 absl::Status SchedulerConnection::ForEachTask(
-    const std::string& batch_id, const std::vector<v1::TaskState>& states,
+    v1::ListTasksRequest request,
     absl::FunctionRef<absl::Status(const v1::Task&)> visit) {
-  v1::ListTasksRequest request;
-  request.set_batch_id(batch_id);
-  for (v1::TaskState state : states) request.add_states(state);
   request.set_page_size(kPageSize);
   while (true) {
     v1::ListTasksResponse response;

@@ -53,7 +53,10 @@ class SchedulerConnection {
   absl::StatusOr<v1::Batch> FindBatch(const std::string& id_or_name);
   absl::StatusOr<v1::Batch> CancelBatch(const std::string& batch_id,
                                         const std::string& reason);
-  // Newest first, `limit` at most; `name` empty: all.
+  // Newest first, `limit` at most, of those that `filter` names.
+  absl::StatusOr<std::vector<v1::Batch>> ListBatches(
+      v1::ListBatchesRequest filter, int limit);
+  // `name` empty: all.
   absl::StatusOr<std::vector<v1::Batch>> ListBatches(const std::string& name,
                                                      int limit);
 
@@ -62,10 +65,10 @@ class SchedulerConnection {
                                                     const std::string& reason);
   absl::StatusOr<v1::RetryTaskResponse> RetryTask(
       const std::string& task_id, const std::string& request_id);
-  // Calls `visit` for each task of the batch (empty: of all) in one of `states`
-  // (empty: any), in the order of submission, until it returns an error.
+  // Calls `visit` for each task that `filter` names, in the order of
+  // submission, until it returns an error.
   absl::Status ForEachTask(
-      const std::string& batch_id, const std::vector<v1::TaskState>& states,
+      v1::ListTasksRequest filter,
       absl::FunctionRef<absl::Status(const v1::Task&)> visit);
   absl::StatusOr<v1::ListTaskEventsResponse> ListTaskEvents(
       const v1::ListTaskEventsRequest& request);

@@ -1,5 +1,9 @@
 #include "cli/spec_reader.h"
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -18,6 +22,17 @@ constexpr absl::Duration kTimeoutMax = absl::Hours(29 * 24);
 constexpr size_t kPromptBytesMax = 12 << 20;
 constexpr size_t kPathBytesMax = 1000;
 constexpr size_t kExpectedFilesMax = 100;
+constexpr size_t kLabelsMax = 16;
+
+bool IsLabelKey(absl::string_view text) {
+  for (char c : text) {
+    if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) &&
+        !absl::StrContains("-_./", c)) {
+      return false;
+    }
+  }
+  return !text.empty() && text.size() <= 63;
+}
 
 }  // namespace
 
@@ -56,6 +71,45 @@ std::optional<std::string> SpecReader::Name(const YAML::Node& node,
       absl::StrCat(what, " has ", name->size(), " bytes",
                    "; expected 1 to 200 without control characters"));
   return std::nullopt;
+}
+
+std::vector<std::pair<std::string, YAML::Node>> SpecReader::LabelNodes(
+    const YAML::Node& node) {
+  std::vector<std::pair<std::string, YAML::Node>> labels;
+  if (!node.IsMap()) {
+    complaints_.Add(node.Mark(), "labels is no map; expected key: value");
+    return labels;
+  }
+  for (const auto& entry : node) {
+    const YAML::Node& key = entry.first;
+    const std::string name = key.IsScalar() ? key.Scalar() : "";
+    const bool doubled =
+        std::any_of(labels.begin(), labels.end(),
+                    [&](const auto& known) { return known.first == name; });
+    if (!IsLabelKey(name) || doubled) {
+      complaints_.Add(key.Mark(),
+                      absl::StrCat("'", Printable(name),
+                                   "' cannot be a label's key; expected 1 to "
+                                   "63 letters, digits and - _ . /, once"));
+    } else {
+      labels.emplace_back(name, entry.second);
+    }
+  }
+  if (labels.size() > kLabelsMax) {
+    complaints_.Add(node.Mark(),
+                    absl::StrCat("labels has ", labels.size(),
+                                 " entries; expected at most ", kLabelsMax));
+  }
+  return labels;
+}
+
+void SpecReader::CheckLabelValue(const YAML::Mark& mark, const std::string& key,
+                                 const std::string& value) {
+  if (IsName(value)) return;
+  complaints_.Add(mark,
+                  absl::StrCat("label ", key, " has ", value.size(),
+                               " bytes; expected 1 to 200 without control "
+                               "characters"));
 }
 
 std::optional<int64_t> SpecReader::Number(const YAML::Node& node,
@@ -273,6 +327,15 @@ SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
               TaskText text = ReadTaskText(n, "concurrency_key", kNameBytesMax);
               spec.set_concurrency_key(text.text);
               out.others.push_back(std::move(text));
+            }},
+           {"labels",
+            [&](const YAML::Node& n) {
+              for (const auto& [key, value] : LabelNodes(n)) {
+                auto text = Text(value, "a label");
+                if (!text) continue;
+                CheckLabelValue(value.Mark(), key, *text);
+                (*spec.mutable_labels())[key] = *text;
+              }
             }},
            {"answers", nullptr},
            {"answer_within", nullptr},

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -46,6 +47,12 @@ class SpecReader {
   // Text of 1 to 200 bytes without control characters.
   std::optional<std::string> Name(const YAML::Node& node,
                                   absl::string_view what);
+  // `labels`: keys with the places of their values, once each.
+  std::vector<std::pair<std::string, YAML::Node>> LabelNodes(
+      const YAML::Node& node);
+  // Complains where the value could not be a label's.
+  void CheckLabelValue(const YAML::Mark& mark, const std::string& key,
+                       const std::string& value);
   std::optional<int64_t> Number(const YAML::Node& node, absl::string_view what,
                                 int64_t min, int64_t max);
 

@@ -92,21 +92,25 @@ absl::StatusOr<std::string> WholeMessage(SchedulerConnection& scheduler,
 
 }  // namespace
 
-int TaskList(const GlobalOptions& global, const std::string& batch,
-             const std::vector<std::string>& states, int limit) {
-  absl::StatusOr<std::vector<v1::TaskState>> wanted = ReadStates(states);
-  if (!wanted.ok()) return Report(wanted.status());
+int TaskList(const GlobalOptions& global, const TaskListOptions& options) {
+  absl::StatusOr<std::vector<v1::TaskState>> states =
+      ReadStates(options.states);
+  if (!states.ok()) return Report(states.status());
   return WithScheduler(
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
-        std::string batch_id;
-        if (!batch.empty()) {
-          ASSIGN_OR_RETURN(v1::Batch found, scheduler.FindBatch(batch));
-          batch_id = found.batch_id();
+        v1::ListTasksRequest filter;
+        if (!options.batch.empty()) {
+          ASSIGN_OR_RETURN(v1::Batch found, scheduler.FindBatch(options.batch));
+          filter.set_batch_id(found.batch_id());
         }
+        for (v1::TaskState state : *states) filter.add_states(state);
+        filter.set_queue(options.queue);
+        filter.mutable_labels()->insert(options.labels.begin(),
+                                        options.labels.end());
         std::vector<v1::Task> tasks;
-        int left = limit;
+        int left = options.limit;
         const absl::Status listed =
-            scheduler.ForEachTask(batch_id, *wanted, [&](const v1::Task& task) {
+            scheduler.ForEachTask(filter, [&](const v1::Task& task) {
               if (left-- == 0) return absl::CancelledError("enough");
               if (global.json) {
                 std::puts(ToLine(ToJson(task)).c_str());
@@ -120,7 +124,7 @@ int TaskList(const GlobalOptions& global, const std::string& batch,
           std::fputs(TaskTable(tasks, Terminal().width()).c_str(), stdout);
           if (left < 0) {
             std::fprintf(stderr, "midwatch: more than %d; see --limit\n",
-                         limit);
+                         options.limit);
           }
         }
         return kExitSucceeded;

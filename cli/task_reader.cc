@@ -100,7 +100,9 @@ std::optional<TaskReader::Form> TaskReader::ReadForm(
   std::vector<YamlKey> keys = {
       {"name", [&](const YAML::Node& n) { form.name.reset(n); }, true},
       {"parameters", [&](const YAML::Node& n) { ReadParameters(n, form); }},
-      {"inputs", [&](const YAML::Node& n) { ReadInputs(n, form); }}};
+      {"inputs", [&](const YAML::Node& n) { ReadInputs(n, form); }},
+      {"labels",
+       [&](const YAML::Node& n) { form.labels = spec_reader_.LabelNodes(n); }}};
   keys.insert(keys.end(), more_keys.begin(), more_keys.end());
   const size_t complaints_before = complaints_.count();
   ReadMap(node, what, keys, complaints_);
@@ -112,6 +114,7 @@ bool TaskReader::CanFillIn(const Form& form, const Values& values) {
   const size_t complaints_before = complaints_.count();
   Fill(form.name, values, "a task's name");
   for (const auto& [name, value] : form.parameters) Fill(value, values, name);
+  for (const auto& [key, value] : form.labels) Fill(value, values, "a label");
   for (const Form::Input& input : form.inputs) {
     Fill(input.path, values, "an input's path");
     Fill(input.mount, values, "an input's mount");
@@ -173,6 +176,11 @@ void TaskReader::AddTask(const Form& form, const Values& values) {
   }
   for (const auto& [name, value] : form.parameters) {
     (*line.mutable_parameters())[name] = *Fill(value, values, name);
+  }
+  for (const auto& [key, value] : form.labels) {
+    std::string& text = (*line.mutable_labels())[key];
+    text = *Fill(value, values, "a label");
+    spec_reader_.CheckLabelValue(value.Mark(), key, text);
   }
   for (const Form::Input& input : form.inputs) AddInput(input, values, line);
   lines_.push_back(std::move(line));

@@ -54,7 +54,7 @@ class TaskReader {
       YAML::Node mount;
     };
     YAML::Node name;
-    std::vector<std::pair<std::string, YAML::Node>> parameters;
+    std::vector<std::pair<std::string, YAML::Node>> parameters, labels;
     std::vector<Input> inputs;
   };
 

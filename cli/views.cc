@@ -1,5 +1,6 @@
 #include "cli/views.h"
 
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/ascii.h"
@@ -75,6 +76,13 @@ v1::TaskState TaskStateNamed(const std::string& name) {
   return state;
 }
 
+v1::BatchState BatchStateNamed(const std::string& name) {
+  v1::BatchState state = v1::BATCH_STATE_UNSPECIFIED;
+  v1::BatchState_Parse(
+      absl::StrCat("BATCH_STATE_", absl::AsciiStrToUpper(name)), &state);
+  return state;
+}
+
 bool IsFinal(v1::TaskState state) {
   return state == v1::TASK_STATE_SUCCEEDED || state == v1::TASK_STATE_FAILED ||
          state == v1::TASK_STATE_CANCELLED || state == v1::TASK_STATE_SKIPPED;
@@ -135,10 +143,14 @@ Json ToJson(const v1::Task& task) {
   for (const v1::Attempt& attempt : task.attempt_list()) {
     attempts.push_back(AttemptToJson(attempt));
   }
+  const std::map<std::string, std::string> labels(task.labels().begin(),
+                                                  task.labels().end());
   return {
       {"task_id", task.task_id()},
       {"batch_id", task.batch_id()},
       {"name", task.name()},
+      {"queue", task.queue()},
+      {"labels", labels},
       {"state", NameOf(task.state())},
       {"result", ResultLine(task)},
       {"reason", task.reason()},
@@ -275,6 +287,11 @@ std::string TaskDetails(const v1::Task& task, int width) {
   line("task", task.task_id());
   line("name", Printable(task.name()));
   line("batch", OrDash(task.batch_id()));
+  line("queue", OrDash(task.queue()));
+  for (const auto& [key, value] : std::map<std::string, std::string>(
+           task.labels().begin(), task.labels().end())) {
+    line("label", absl::StrCat(Printable(key), "=", Printable(value)));
+  }
   line("state", NameOf(task.state()));
   if (task.failure_class() != v1::FAILURE_CLASS_UNSPECIFIED) {
     line("failure", NameOf(task.failure_class()));

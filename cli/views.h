@@ -20,6 +20,8 @@ std::string NameOf(v1::BatchState state);
 std::string NameOf(v1::FailureClass failure_class);
 // TASK_STATE_UNSPECIFIED where there is none of that name.
 v1::TaskState TaskStateNamed(const std::string& name);
+// BATCH_STATE_UNSPECIFIED likewise.
+v1::BatchState BatchStateNamed(const std::string& name);
 
 bool IsFinal(v1::TaskState state);
 

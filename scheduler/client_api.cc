@@ -61,34 +61,32 @@ void Scheduler::ListTasks(const v1::ListTasksRequest& request,
   if (!size.ok()) return reply(size.status());
   absl::StatusOr<int64_t> after = ParsePageToken(request.page_token(), 0);
   if (!after.ok()) return reply(after.status());
-  TaskFilter filter;
+  absl::StatusOr<TaskFilter> filter = FromProto(request);
+  if (!filter.ok()) return reply(filter.status());
   std::optional<RowKey> batch;
   if (!request.batch_id().empty()) {
     absl::StatusOr<RowKey> key = ids_.Parse("batch_id", request.batch_id());
     if (!key.ok()) return reply(key.status());
     batch = *key;
-    filter.batch = key->row;
+    filter->batch = key->row;
   }
-  for (int state : request.states()) {
-    filter.states.push_back(static_cast<v1::TaskState>(state));
-  }
-  store_.Read<std::vector<TaskRecord>>(
-      [filter, batch, after = *after, size = *size](
-          StoreReader& reader) -> absl::StatusOr<std::vector<TaskRecord>> {
+  store_.Read<Page<TaskRecord>>(
+      [filter = *std::move(filter), batch, after = *after,
+       size = *size](StoreReader& reader) -> absl::StatusOr<Page<TaskRecord>> {
         if (batch.has_value()) {
           RETURN_IF_ERROR(reader.GetBatch(*batch).status());
         }
         return reader.ListTasks(filter, after, size);
       },
-      [this, size = *size, reply = std::move(reply)](
-          absl::StatusOr<std::vector<TaskRecord>> tasks) mutable {
+      [this, reply = std::move(reply)](
+          absl::StatusOr<Page<TaskRecord>> tasks) mutable {
         if (!tasks.ok()) return reply(tasks.status());
         v1::ListTasksResponse response;
-        for (const TaskRecord& task : *tasks) {
+        for (const TaskRecord& task : tasks->rows) {
           *response.add_tasks() = ToProto(task, ids_, clock_.Now());
         }
-        if (tasks->size() == static_cast<size_t>(size)) {
-          response.set_next_page_token(absl::StrCat(tasks->back().key.row));
+        if (tasks->next.has_value()) {
+          response.set_next_page_token(absl::StrCat(*tasks->next));
         }
         reply(std::move(response));
       });
@@ -249,20 +247,22 @@ void Scheduler::ListBatches(const v1::ListBatchesRequest& request,
   absl::StatusOr<int64_t> before =
       ParsePageToken(request.page_token(), std::numeric_limits<int64_t>::max());
   if (!before.ok()) return reply(before.status());
-  store_.Read<std::vector<BatchRecord>>(
-      [name = request.name(), before = *before,
+  absl::StatusOr<BatchFilter> filter = FromProto(request);
+  if (!filter.ok()) return reply(filter.status());
+  store_.Read<Page<BatchRecord>>(
+      [filter = *std::move(filter), before = *before,
        size = *size](StoreReader& reader) {
-        return reader.ListBatches(name, before, size);
+        return reader.ListBatches(filter, before, size);
       },
-      [this, size = *size, reply = std::move(reply)](
-          absl::StatusOr<std::vector<BatchRecord>> batches) mutable {
+      [this, reply = std::move(reply)](
+          absl::StatusOr<Page<BatchRecord>> batches) mutable {
         if (!batches.ok()) return reply(batches.status());
         v1::ListBatchesResponse response;
-        for (const BatchRecord& batch : *batches) {
+        for (const BatchRecord& batch : batches->rows) {
           *response.add_batches() = ToProto(batch, ids_);
         }
-        if (batches->size() == static_cast<size_t>(size)) {
-          response.set_next_page_token(absl::StrCat(batches->back().key.row));
+        if (batches->next.has_value()) {
+          response.set_next_page_token(absl::StrCat(*batches->next));
         }
         reply(std::move(response));
       });

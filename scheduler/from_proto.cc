@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -64,6 +65,27 @@ absl::Status CheckSha256(absl::string_view field, absl::string_view text) {
   }
   return ok ? absl::OkStatus()
             : Bad(field, ": expected 64 lower-case hex digits");
+}
+
+using ProtoLabels = google::protobuf::Map<std::string, std::string>;
+
+absl::Status CheckLabels(absl::string_view field, const ProtoLabels& labels) {
+  // In the order of their keys, so that the same one is named each time.
+  for (const auto& [key, value] : Labels(labels.begin(), labels.end())) {
+    bool known = !key.empty() && key.size() <= 63;
+    for (char c : key) {
+      known = known && (absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+                        absl::StrContains("-_./", c));
+    }
+    if (!known) {
+      return Bad(field, ": '", absl::CHexEscape(key),
+                 "' is no key; expected 1 to 63 letters, digits and - _ . /");
+    }
+    RETURN_IF_ERROR(CheckName(absl::StrCat(field, "[", key, "]"), value));
+  }
+  return labels.size() <= kLabelsMax
+             ? absl::OkStatus()
+             : Bad(field, ": ", labels.size(), "; at most ", kLabelsMax);
 }
 
 std::string OrDefault(const std::string& name) {
@@ -148,7 +170,7 @@ absl::Status CheckSpec(v1::TaskSpec& spec) {
   if (spec.has_priority() && (spec.priority() < 0 || spec.priority() > 9)) {
     return Bad("spec.priority: ", spec.priority(), "; expected 0 to 9");
   }
-  return absl::OkStatus();
+  return CheckLabels("spec.labels", spec.labels());
 }
 
 absl::Status CheckInputs(const v1::TaskLine& line) {
@@ -184,7 +206,14 @@ absl::StatusOr<NewTask> ToNewTask(const v1::TaskSpec& spec,
     return Bad("spec.concurrency_key: ", filled.concurrency_key().size(),
                " bytes; at most 200");
   }
+  RETURN_IF_ERROR(CheckLabels("labels", line.labels()));
   NewTask task;
+  task.labels = {line.labels().begin(), line.labels().end()};
+  task.labels.insert(spec.labels().begin(), spec.labels().end());
+  if (task.labels.size() > kLabelsMax) {
+    return Bad("labels: ", task.labels.size(), " with the spec's; at most ",
+               kLabelsMax);
+  }
   task.line = line;
   task.concurrency_key = filled.concurrency_key();
   task.priority = spec.has_priority() ? spec.priority() : kDefaultPriority;
@@ -341,6 +370,37 @@ absl::StatusOr<AddTasks> FromProto(const std::string& request_id,
     write.tasks.push_back(*std::move(task));
   }
   return write;
+}
+
+absl::StatusOr<TaskFilter> FromProto(const v1::ListTasksRequest& request) {
+  TaskFilter filter;
+  for (int i = 0; i < request.states_size(); ++i) {
+    v1::TaskState state = request.states(i);
+    if (!v1::TaskState_IsValid(state) || state == v1::TASK_STATE_UNSPECIFIED) {
+      return Bad("states[", i, "]: ", static_cast<int>(state),
+                 " is no state of a task");
+    }
+    filter.states.push_back(state);
+  }
+  RETURN_IF_ERROR(CheckLabels("labels", request.labels()));
+  filter.labels = {request.labels().begin(), request.labels().end()};
+  filter.queue = request.queue();
+  return filter;
+}
+
+absl::StatusOr<BatchFilter> FromProto(const v1::ListBatchesRequest& request) {
+  BatchFilter filter{
+      .name = request.name(), .states = {}, .queue = request.queue()};
+  for (int i = 0; i < request.states_size(); ++i) {
+    v1::BatchState state = request.states(i);
+    if (!v1::BatchState_IsValid(state) ||
+        state == v1::BATCH_STATE_UNSPECIFIED) {
+      return Bad("states[", i, "]: ", static_cast<int>(state),
+                 " is no state of a batch");
+    }
+    filter.states.push_back(state);
+  }
+  return filter;
 }
 
 absl::StatusOr<RegisterWorker> FromProto(

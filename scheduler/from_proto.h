@@ -9,12 +9,14 @@
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/task_service.pb.h"
 #include "midwatch/v1/worker_service.pb.h"
+#include "store/store.h"
 #include "store/writes.h"
 
 namespace midwatch {
 
 inline constexpr size_t kPromptBytesMax = 12 << 20;
 inline constexpr int kChunkLinesMax = 10000;
+inline constexpr size_t kLabelsMax = 16;
 
 // All: kInvalidArgument, naming the field.
 absl::StatusOr<SubmitTask> FromProto(const v1::SubmitTaskRequest& request);
@@ -27,6 +29,9 @@ absl::StatusOr<AddTasks> FromProto(const std::string& request_id,
                                    const v1::TaskSpec& spec);
 absl::StatusOr<RegisterWorker> FromProto(
     const v1::RegisterWorkerRequest& request);
+
+absl::StatusOr<TaskFilter> FromProto(const v1::ListTasksRequest& request);
+absl::StatusOr<BatchFilter> FromProto(const v1::ListBatchesRequest& request);
 
 absl::Status CheckRequestId(const std::string& request_id);
 // Of free text that is kept: at most 1000 bytes of UTF-8.

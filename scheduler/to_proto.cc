@@ -105,6 +105,8 @@ v1::Task ToProto(const TaskRecord& task, const Ids& ids, absl::Time now) {
   if (task.retry_of.has_value()) {
     out.set_retry_of(ids.Format(*task.retry_of));
   }
+  out.set_queue(task.queue);
+  out.mutable_labels()->insert(task.labels.begin(), task.labels.end());
   out.set_finished_anyway(task.state == v1::TASK_STATE_CANCELLED &&
                           task.ending.finished_before_interrupt());
   for (const AttemptRecord& attempt : task.attempt_list) {

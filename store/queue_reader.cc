@@ -6,7 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "store/event_log.h"
+#include "store/labels.h"
 #include "store/queue_writer.h"
+#include "store/task_search.h"
 
 namespace midwatch {
 namespace {
@@ -19,8 +21,9 @@ absl::Time TimeAt(const SqliteStatement& row, int column, absl::Time if_null) {
 #define MIDWATCH_TASK_COLUMNS                                                 \
   "SELECT t.id, t.at, t.batch, b.at, t.line, t.name, t.state, t.granted_at, " \
   "t.ended_at, t.not_before, t.attempts, t.failures, t.charged, t.reserved, " \
-  "t.max_cost, t.class, t.why, t.retry_of, o.at, t.session, t.ending "        \
-  "FROM task t LEFT JOIN batch b ON b.id = t.batch "                          \
+  "t.max_cost, t.class, t.why, t.retry_of, o.at, t.session, t.ending, "       \
+  "t.labels, q.name FROM task t LEFT JOIN batch b ON b.id = t.batch "         \
+  "LEFT JOIN label q ON q.id = t.queue "                                      \
   "LEFT JOIN task o ON o.id = t.retry_of "
 
 TaskRecord ReadTask(const SqliteStatement& row) {
@@ -44,6 +47,8 @@ TaskRecord ReadTask(const SqliteStatement& row) {
   if (!row.IsNull(17)) task.retry_of = RowKey{row.Int(17), row.Int(18) / 1000};
   task.session_id = row.Text(19);
   task.ending.ParseFromString(row.Text(20));
+  task.labels = LabelsFromLines(row.Text(21));
+  task.queue = row.Text(22);
   return task;
 }
 
@@ -143,65 +148,52 @@ absl::StatusOr<BatchRecord> SqliteReader::GetBatch(RowKey key) {
   return std::move(found[0]);
 }
 
-absl::StatusOr<std::vector<TaskRecord>> SqliteReader::ListTasks(
+absl::StatusOr<Page<TaskRecord>> SqliteReader::ListTasks(
     const TaskFilter& filter, int64_t after, int limit) {
-  if (filter.states.empty()) {
-    if (!filter.batch.has_value()) {
-      return ReadAll(queue_->Query(MIDWATCH_TASK_COLUMNS
-                                   "WHERE t.id > ? ORDER BY t.id LIMIT ?",
-                                   after, limit),
-                     ReadTask);
-    }
-    // Rows of a batch rise with its lines, so its line index pages it.
-    return ReadAll(
-        queue_->Query(MIDWATCH_TASK_COLUMNS
-                      "WHERE t.batch = ? AND t.batch > 0 AND t.line > "
-                      "ifnull((SELECT line FROM task WHERE id = ?), -1) "
-                      "ORDER BY t.line LIMIT ?",
-                      *filter.batch, after, limit),
-        ReadTask);
+  ASSIGN_OR_RETURN(Page<int64_t> found,
+                   FindTasks(*queue_, filter, after, limit));
+  Page<TaskRecord> page{.rows = {}, .next = found.next};
+  for (int64_t id : found.rows) {
+    SqliteStatement row =
+        queue_->Query(MIDWATCH_TASK_COLUMNS "WHERE t.id = ?", id);
+    if (row.Step()) page.rows.push_back(ReadTask(row));
+    RETURN_IF_ERROR(row.status());
   }
-  std::vector<TaskRecord> result;
-  for (v1::TaskState state : filter.states) {
-    absl::StatusOr<std::vector<TaskRecord>> some =
-        filter.batch.has_value()
-            ? ReadAll(queue_->Query(MIDWATCH_TASK_COLUMNS
-                                    "WHERE t.batch = ? AND t.state = ? AND "
-                                    "t.id > ? ORDER BY t.id LIMIT ?",
-                                    *filter.batch, static_cast<int>(state),
-                                    after, limit),
-                      ReadTask)
-            : ReadAll(queue_->Query(MIDWATCH_TASK_COLUMNS
-                                    "WHERE t.state = ? AND t.id > ? "
-                                    "ORDER BY t.id LIMIT ?",
-                                    static_cast<int>(state), after, limit),
-                      ReadTask);
-    RETURN_IF_ERROR(some.status());
-    std::move(some->begin(), some->end(), std::back_inserter(result));
-  }
-  std::sort(result.begin(), result.end(),
-            [](const TaskRecord& a, const TaskRecord& b) {
-              return a.key.row < b.key.row;
-            });
-  if (result.size() > static_cast<size_t>(limit)) {
-    result.resize(static_cast<size_t>(limit));
-  }
-  return result;
+  return page;
 }
 
-absl::StatusOr<std::vector<BatchRecord>> SqliteReader::ListBatches(
-    const std::string& name, int64_t before, int limit) {
-  if (name.empty()) {
-    return ReadAll(queue_->Query(MIDWATCH_BATCH_COLUMNS
-                                 "WHERE b.id < ? ORDER BY b.id DESC LIMIT ?",
-                                 before, limit),
-                   ReadBatch);
+// Batches are few beside tasks: what the name leaves is walked, so far and no
+// further.
+absl::StatusOr<Page<BatchRecord>> SqliteReader::ListBatches(
+    const BatchFilter& filter, int64_t before, int limit) {
+  constexpr int kExaminedMax = 10'000;
+  SqliteStatement row =
+      filter.name.empty()
+          ? queue_->Query(MIDWATCH_BATCH_COLUMNS
+                          "WHERE b.id < ? ORDER BY b.id DESC LIMIT ?",
+                          before, kExaminedMax)
+          : queue_->Query(
+                MIDWATCH_BATCH_COLUMNS
+                "WHERE b.name = ? AND b.id < ? ORDER BY b.id DESC LIMIT ?",
+                filter.name, before, kExaminedMax);
+  Page<BatchRecord> page;
+  int examined = 0;
+  while (row.Step()) {
+    BatchRecord batch = ReadBatch(row);
+    int64_t id = batch.key.row;
+    bool wanted =
+        (filter.queue.empty() || batch.queue == filter.queue) &&
+        (filter.states.empty() ||
+         std::count(filter.states.begin(), filter.states.end(), batch.state));
+    if (wanted) page.rows.push_back(std::move(batch));
+    if (++examined == kExaminedMax ||
+        page.rows.size() == static_cast<size_t>(limit)) {
+      page.next = id;
+      break;
+    }
   }
-  return ReadAll(
-      queue_->Query(MIDWATCH_BATCH_COLUMNS
-                    "WHERE b.name = ? AND b.id < ? ORDER BY b.id DESC LIMIT ?",
-                    name, before, limit),
-      ReadBatch);
+  RETURN_IF_ERROR(row.status());
+  return page;
 }
 
 absl::StatusOr<v1::TaskSpec> SqliteReader::FindBatchSpec(

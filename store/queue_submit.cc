@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
+#include "store/labels.h"
 #include "store/queue_writer.h"
 
 namespace midwatch {
@@ -225,8 +226,8 @@ absl::StatusOr<TaskKey> QueueWriter::Do(const RetryTask& write) {
   NewTask task;
   {
     SqliteStatement row = db_.Query(
-        "SELECT l.tenant, l.queue, l.account, l.ckey, t.line_blob FROM task t "
-        "JOIN lane l ON l.id = t.lane WHERE t.id = ?",
+        "SELECT l.tenant, l.queue, l.account, l.ckey, t.line_blob, t.labels "
+        "FROM task t JOIN lane l ON l.id = t.lane WHERE t.id = ?",
         old.id);
     if (!row.Step() || !task.line.ParseFromString(row.Text(4))) {
       return absl::DataLossError("task or lane row vanished");
@@ -235,6 +236,7 @@ absl::StatusOr<TaskKey> QueueWriter::Do(const RetryTask& write) {
     place.queue = row.Int(1);
     place.account = row.Int(2);
     task.concurrency_key = row.Text(3);
+    task.labels = LabelsFromLines(row.Text(5));
   }
   task.priority = old.priority;
   task.max_cost = old.max_cost;
@@ -287,14 +289,21 @@ absl::StatusOr<int64_t> QueueWriter::InsertTask(const Place& place,
   int64_t rank = RankOf(absl::FromUnixMicros(now), task.priority);
   RETURN_IF_ERROR(
       db_.Run("INSERT INTO task(at, lane, batch, line, name, state, template, "
-              "line_blob, prio, max_cost, rank, retry_of) "
-              "VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+              "line_blob, prio, max_cost, rank, retry_of, queue, labels) "
+              "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
               now, lane, place.batch, SqliteNullable<int64_t>{line >= 0, line},
               task.line.name(), static_cast<int>(v1::TASK_STATE_QUEUED),
               place.template_id, SqliteBlob{task.line.SerializeAsString()},
               task.priority, task.max_cost, rank,
-              SqliteNullable<int64_t>{retry_of != 0, retry_of}));
+              SqliteNullable<int64_t>{retry_of != 0, retry_of}, place.queue,
+              SqliteNullable<std::string>{!task.labels.empty(),
+                                          LabelLines(task.labels)}));
   int64_t id = db_.last_insert_id();
+  for (const auto& [key, value] : task.labels) {
+    ASSIGN_OR_RETURN(int64_t label, LabelId(kTaskLabel, LabelLine(key, value)));
+    RETURN_IF_ERROR(
+        db_.Run("INSERT INTO task_label(label, task) VALUES (?,?)", label, id));
+  }
   RETURN_IF_ERROR(PutReady(lane, rank, id));
   return id;
 }

@@ -185,6 +185,7 @@ class QueueWriter {
 inline constexpr int kTenantLabel = 1;
 inline constexpr int kQueueLabel = 2;
 inline constexpr int kAccountLabel = 3;
+inline constexpr int kTaskLabel = 4;  // "key=value"
 
 // Kinds of timer.
 inline constexpr int kReadyTimer = 1;  // ref: a task whose delay is over

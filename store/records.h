@@ -6,6 +6,7 @@
 #include <array>
 #include <compare>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,6 +37,9 @@ struct LeaseKey {
   friend auto operator<=>(const LeaseKey&, const LeaseKey&) = default;
 };
 
+// By key; see v1::TaskLine.labels.
+using Labels = std::map<std::string, std::string>;
+
 // How many tasks stand in each state, indexed by v1::TaskState.
 using StateCounts = std::array<int64_t, 10>;
 
@@ -64,7 +68,8 @@ struct TaskRecord {
   RowKey key;
   std::optional<RowKey> batch;
   int64_t line = -1;  // in its batch
-  std::string name;
+  std::string name, queue;
+  Labels labels;
   v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
   absl::Time at;
   absl::Time first_granted_at = absl::InfiniteFuture();

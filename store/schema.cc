@@ -83,6 +83,18 @@ CREATE TABLE journal(
 CREATE INDEX journal_batch ON journal(batch, seq);
 )sql";
 
+// task.labels holds "key=value" lines, rising, and NULL for none; task_label
+// has a row for each of them, under the number that `label` gives the line.
+// Running tasks are found in `live`, so the index is not written to when a task
+// starts.
+constexpr char kQueue2[] = R"sql(
+ALTER TABLE task ADD COLUMN queue INT;
+ALTER TABLE task ADD COLUMN labels TEXT;
+UPDATE task SET queue = (SELECT l.queue FROM lane l WHERE l.id = task.lane);
+CREATE INDEX task_queue ON task(queue, state) WHERE state NOT IN (3, 5);
+CREATE TABLE task_label(label INT, task INT, PRIMARY KEY(label, task)) WITHOUT ROWID;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -102,7 +114,7 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 }  // namespace
 
 const SchemaSteps& QueueSchema() {
-  static const SchemaSteps* steps = new SchemaSteps{kQueue1};
+  static const SchemaSteps* steps = new SchemaSteps{kQueue1, kQueue2};
   return *steps;
 }
 

@@ -36,11 +36,27 @@
 
 namespace midwatch {
 
-// Pages are asked for by the last row seen; a page shorter than `limit` is the
-// last one.
+// Lists come in pages of `limit` at most. `next` asks for the page that follows
+// and is unset at the end. A page looks at a bounded number of rows, so one for
+// which little is found may be short, or empty, and have a next.
+template <typename T>
+struct Page {
+  std::vector<T> rows;
+  std::optional<int64_t> next;
+};
+
+// A row is listed when all that is set names it.
 struct TaskFilter {
   std::optional<int64_t> batch;
-  std::vector<v1::TaskState> states;  // empty: all
+  std::vector<v1::TaskState> states;  // empty: any
+  std::string queue;                  // empty: any
+  Labels labels;                      // all of these
+};
+
+struct BatchFilter {
+  std::string name;                    // empty: any
+  std::vector<v1::BatchState> states;  // empty: any
+  std::string queue;                   // empty: any
 };
 
 // Reads of the queue as it stood at one moment (events, which are only ever
@@ -54,12 +70,13 @@ class StoreReader {
   virtual absl::StatusOr<TaskRecord> GetTask(RowKey task) = 0;
   virtual absl::StatusOr<BatchRecord> GetBatch(RowKey batch) = 0;
 
-  // By row, rising, after `after`.
-  virtual absl::StatusOr<std::vector<TaskRecord>> ListTasks(
-      const TaskFilter& filter, int64_t after, int limit) = 0;
-  // By row, falling, before `before`. `name` empty: all.
-  virtual absl::StatusOr<std::vector<BatchRecord>> ListBatches(
-      const std::string& name, int64_t before, int limit) = 0;
+  // By row, rising, after `after` (0 at first).
+  virtual absl::StatusOr<Page<TaskRecord>> ListTasks(const TaskFilter& filter,
+                                                     int64_t after,
+                                                     int limit) = 0;
+  // By row, falling, before `before` (INT64_MAX at first).
+  virtual absl::StatusOr<Page<BatchRecord>> ListBatches(
+      const BatchFilter& filter, int64_t before, int limit) = 0;
   // What the batch opened with this request_id asks of each of its tasks.
   // kNotFound: none was.
   virtual absl::StatusOr<v1::TaskSpec> FindBatchSpec(

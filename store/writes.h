@@ -28,6 +28,7 @@ struct NewTask {
   std::string concurrency_key;  // parameters filled in; "" for none
   int priority = 5;
   int64_t max_cost = 0;
+  Labels labels;  // the spec's and its own
 };
 
 struct BatchProgress {

@@ -30,6 +30,11 @@ constexpr char kDefaults[] =
     "  agent: {name: a, model: runbook}\n"
     "  prompt: hello\n";
 
+std::map<std::string, std::string> Sorted(
+    const google::protobuf::Map<std::string, std::string>& map) {
+  return {map.begin(), map.end()};
+}
+
 class BatchFileTest : public ::testing::Test {
  protected:
   BatchFileTest() {
@@ -145,6 +150,28 @@ TEST_F(BatchFileTest, ForeachMakesATaskForEachMatchInOrder) {
   EXPECT_EQ(batch->lines[1].parameters().at("package"),
             "b copyright copyright 1");
   EXPECT_EQ(batch->lines[1].inputs(0).sha256(), Sha256Hex("bbb"));
+}
+
+TEST_F(BatchFileTest, LabelsAreTheSpecsAndEachTasks) {
+  absl::StatusOr<BatchFile> batch = Load(R"(
+name: n
+params: {team: x}
+defaults:
+  agent: agent_1
+  prompt: hello
+  labels: {team: "{{team}}", example.com/kind: audit}
+foreach:
+  glob: docs/*/copyright
+  name: "{{dirname}}"
+  labels: {letter: "{{dirname}}"}
+)");
+  ASSERT_THAT(batch, IsOk());
+  EXPECT_THAT(
+      Sorted(batch->open.spec().labels()),
+      ElementsAre(Pair("example.com/kind", "audit"), Pair("team", "x")));
+  ASSERT_EQ(batch->lines.size(), 3u);
+  EXPECT_THAT(Sorted(batch->lines[1].labels()),
+              ElementsAre(Pair("letter", "b")));
 }
 
 TEST_F(BatchFileTest, ParamReplacesTheDefault) {
@@ -394,6 +421,10 @@ constexpr MistakeCase kMistakes[] = {
      "5:17: '**' is not known in a glob; expected a pattern"},
     {"GlobOfNowhere", "name: n\n%Dforeach: {glob: '/gone/*', name: x}\n",
      "5:17: cannot read the folders of /gone/* (No such file"},
+    {"LabelKey", "name: n\n%Dtasks: [{name: x, labels: {'a b': c}}]\n",
+     "5:28: 'a b' cannot be a label's key"},
+    {"LabelValue", "name: n\n%Dtasks: [{name: x, labels: {a: ''}}]\n",
+     "5:31: label a has 0 bytes; expected 1 to 200"},
     {"ForeachOverCsv", "name: n\n%Dforeach: {csv: a.csv, name: x}\n",
      "5:11: 'csv' in foreach does not exist in this release"},
     {"NegativeLimit",

@@ -127,6 +127,38 @@ class CliTest(unittest.TestCase):
                                     "--output", "json")
         self.assertEqual(json.loads(out)["state"], "cancelled")
 
+    def test_tasks_are_found_by_state_queue_and_label(self):
+        (self.path / "labels.yaml").write_text(
+            BATCH.format(model="runbook",
+                         command="echo hi > /mnt/session/outputs/out.txt")
+            .replace("name: batch\n", "name: batch\nqueue: fast\n")
+            .replace("{name: two}", "{name: two, labels: {team: x}}"))
+        code, out, err = self.run_cli("run", "labels.yaml")
+        self.assertEqual(code, 0, out + err)
+
+        def names(*filters):
+            code, out, err = self.run_cli("task", "list", *filters,
+                                          "--output", "json")
+            self.assertEqual(code, 0, err)
+            return [json.loads(line)["name"] for line in out.splitlines()]
+
+        self.assertEqual(names("--state", "succeeded"), ["one", "two"])
+        self.assertEqual(names("--state", "failed"), [])
+        self.assertEqual(names("--queue", "fast"), ["one", "two"])
+        self.assertEqual(names("--queue", "slow"), [])
+        self.assertEqual(names("--label", "team=x"), ["two"])
+        self.assertEqual(names("--batch", "batch", "--state", "succeeded",
+                               "--queue", "fast", "--label", "team=x"),
+                         ["two"])
+        code, out, _ = self.run_cli("batch", "list", "--state", "done",
+                                    "--queue", "fast", "--output", "json")
+        self.assertEqual((code, json.loads(out)["queue"]), (0, "fast"))
+        for arguments in (["task", "list", "--label", "team"],
+                          ["task", "list", "--label", "te am=x"],
+                          ["batch", "list", "--state", "lost"]):
+            code, _, err = self.run_cli(*arguments)
+            self.assertEqual(code, 2, (arguments, err))
+
     def test_failed_tasks_are_told_by_cause(self):
         file = self.write(model="no-such-model")
         code, out, _ = self.run_cli("run", file, "--results", "r")

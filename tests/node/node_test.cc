@@ -198,7 +198,9 @@ tasks: [{name: a}, {name: b}]
   StartWorker(Embedded());
   const v1::Batch batch = WaitUntilDone(batch_id);
   EXPECT_EQ(batch.counts().succeeded(), 2);
-  ASSERT_OK(connection_->ForEachTask(batch_id, {}, [](const v1::Task& task) {
+  v1::ListTasksRequest filter;
+  filter.set_batch_id(batch_id);
+  ASSERT_OK(connection_->ForEachTask(filter, [](const v1::Task& task) {
     EXPECT_EQ(task.attempts(), 1) << task.reason();
     return absl::OkStatus();
   }));

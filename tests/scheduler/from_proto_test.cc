@@ -54,6 +54,24 @@ TEST(FromProtoTest, AWorkersDescriptionIsCutBetweenCharacters) {
   EXPECT_EQ(write->description, std::string(199, 'x'));
 }
 
+TEST(FromProtoTest, ATasksOwnLabelsWinOverTheSpecs) {
+  v1::SubmitTaskRequest request = Valid();
+  (*request.mutable_spec()->mutable_labels())["team"] = "a";
+  (*request.mutable_spec()->mutable_labels())["run"] = "1";
+  (*request.mutable_line()->mutable_labels())["team"] = "b";
+  auto submit = FromProto(request);
+  ASSERT_OK(submit);
+  EXPECT_EQ(submit->task.labels, (Labels{{"run", "1"}, {"team", "b"}}));
+}
+
+TEST(FromProtoTest, AListAsksForStatesThatThereAre) {
+  v1::ListTasksRequest request;
+  request.add_states(v1::TASK_STATE_FAILED);
+  request.add_states(static_cast<v1::TaskState>(42));
+  EXPECT_THAT(FromProto(request), StatusIs(absl::StatusCode::kInvalidArgument,
+                                           HasSubstr("states[1]: 42")));
+}
+
 struct BadCase {
   const char* name;
   std::function<void(v1::SubmitTaskRequest&)> spoil;
@@ -154,6 +172,25 @@ INSTANTIATE_TEST_SUITE_P(
            r.mutable_spec()->mutable_expect()->add_files("/etc/passwd");
          },
          "relative"},
+        {"LabelKey",
+         [](R& r) { (*r.mutable_line()->mutable_labels())["a b"] = "x"; },
+         "labels: 'a b' is no key"},
+        {"LabelValue",
+         [](R& r) { (*r.mutable_line()->mutable_labels())["a"] = "x\ny"; },
+         "labels[a]: holds control characters"},
+        {"EmptyLabel",
+         [](R& r) { (*r.mutable_spec()->mutable_labels())["a"] = ""; },
+         "spec.labels[a]: required"},
+        {"TooManyLabelsTogether",
+         [](R& r) {
+           for (int i = 0; i < 10; ++i) {
+             (*r.mutable_spec()->mutable_labels())["s" + std::to_string(i)] =
+                 "x";
+             (*r.mutable_line()->mutable_labels())["l" + std::to_string(i)] =
+                 "x";
+           }
+         },
+         "labels: 20 with the spec's; at most 16"},
         {"DefinitionIsNoJson",
          [](R& r) {
            r.mutable_spec()->mutable_agent()->set_definition_json("{");

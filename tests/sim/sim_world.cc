@@ -258,15 +258,17 @@ T World::Read(absl::AnyInvocable<absl::StatusOr<T>(StoreReader&)> work) {
 }
 
 BatchRecord World::Batch() {
-  return Read<std::vector<BatchRecord>>([](StoreReader& reader) {
-           return reader.ListBatches("night", INT64_MAX, 1);
+  return Read<Page<BatchRecord>>([](StoreReader& reader) {
+           return reader.ListBatches({.name = "night"}, INT64_MAX, 1);
          })
-      .at(0);
+      .rows.at(0);
 }
 
 std::vector<TaskRecord> World::Tasks() {
-  return Read<std::vector<TaskRecord>>(
-      [](StoreReader& reader) { return reader.ListTasks({}, 0, 1'000'000); });
+  return Read<Page<TaskRecord>>([](StoreReader& reader) {
+           return reader.ListTasks({}, 0, 1'000'000);
+         })
+      .rows;
 }
 
 std::vector<JournalRecord> World::Journal() {

@@ -64,9 +64,8 @@ TEST_F(StoreTest, WhatIsNotCommittedIsGoneAfterACrash) {
                            .task = Line("x")},
                 [](absl::StatusOr<TaskKey>) { FAIL() << "acknowledged"; });
   Restart();
-  auto tasks = Read<std::vector<TaskRecord>>(
-      [](StoreReader& reader) { return reader.ListTasks({}, 0, 10); });
-  EXPECT_THAT(*tasks, IsEmpty());
+  std::vector<TaskRecord> tasks = Tasks();
+  EXPECT_THAT(tasks, IsEmpty());
 }
 
 TEST_F(StoreTest, ARepeatedSubmitGivesTheSameTask) {
@@ -133,10 +132,9 @@ TEST_F(StoreTest, ABadLineFailsItsChunkAlone) {
   EXPECT_THAT(results, ElementsAre(testing::IsOk(),
                                    StatusIs(absl::StatusCode::kAlreadyExists),
                                    testing::IsOk()));
-  auto tasks = Read<std::vector<TaskRecord>>(
-      [](StoreReader& reader) { return reader.ListTasks({}, 0, 10); });
-  ASSERT_THAT(*tasks, SizeIs(2));
-  EXPECT_EQ((*tasks)[1].name, "c");
+  std::vector<TaskRecord> tasks = Tasks();
+  ASSERT_THAT(tasks, SizeIs(2));
+  EXPECT_EQ(tasks[1].name, "c");
 }
 
 // The lane that a failed chunk had made was remembered, and its tasks stood in
@@ -300,11 +298,10 @@ TEST_F(StoreTest, AFailedAttemptComesBackAfterItsDelay) {
 
 TEST_F(StoreTest, CancellingAQueuedTaskEndsItAtOnce) {
   RowKey batch = SubmitBatch(1);
-  auto tasks = Read<std::vector<TaskRecord>>(
-      [](StoreReader& reader) { return reader.ListTasks({}, 0, 10); });
-  auto result = Apply(CancelTask{tasks->at(0).key, "not needed"});
+  std::vector<TaskRecord> tasks = Tasks();
+  auto result = Apply(CancelTask{tasks.at(0).key, "not needed"});
   EXPECT_EQ(result->state, v1::TASK_STATE_CANCELLED);
-  EXPECT_EQ(Task(tasks->at(0).key).reason, "not needed");
+  EXPECT_EQ(Task(tasks.at(0).key).reason, "not needed");
   EXPECT_EQ(Batch(batch).state, v1::BATCH_STATE_DONE);
   EXPECT_THAT(AdmitTo(Register(), 1), IsEmpty());
 }
@@ -464,29 +461,11 @@ TEST_F(StoreTest, BalancesEqualTheJournal) {
   EXPECT_EQ(record.charged, charged);
   EXPECT_EQ(record.reserved, reserved);
   EXPECT_GT(over, 0);
-  auto tasks = Read<std::vector<TaskRecord>>(
-      [](StoreReader& reader) { return reader.ListTasks({}, 0, 100); });
-  for (const TaskRecord& task : *tasks) {
+  std::vector<TaskRecord> tasks = Tasks();
+  for (const TaskRecord& task : tasks) {
     EXPECT_EQ(task.charged, by_task[task.key.row]) << task.name;
     EXPECT_LE(task.charged, task.max_cost + over);
   }
-}
-
-TEST_F(StoreTest, ListsComeInPages) {
-  RowKey batch = SubmitBatch(5);
-  TaskFilter filter{.batch = batch.row, .states = {}};
-  auto first = Read<std::vector<TaskRecord>>(
-      [&](StoreReader& reader) { return reader.ListTasks(filter, 0, 2); });
-  ASSERT_THAT(*first, SizeIs(2));
-  auto rest = Read<std::vector<TaskRecord>>([&](StoreReader& reader) {
-    return reader.ListTasks(filter, first->back().key.row, 10);
-  });
-  ASSERT_THAT(*rest, SizeIs(3));
-  EXPECT_EQ((*rest)[0].name, "t2");
-  filter.states = {v1::TASK_STATE_SUCCEEDED, v1::TASK_STATE_QUEUED};
-  auto queued = Read<std::vector<TaskRecord>>(
-      [&](StoreReader& reader) { return reader.ListTasks(filter, 0, 10); });
-  EXPECT_THAT(*queued, SizeIs(5));
 }
 
 // A batch was read as done whose last changes had not been read.

@@ -90,6 +90,15 @@ class StoreFixture : public ::testing::Test {
     return batch.ok() ? *std::move(batch) : BatchRecord();
   }
 
+  std::vector<TaskRecord> Tasks(const TaskFilter& filter = {},
+                                int limit = 1000) {
+    auto page = Read<Page<TaskRecord>>([&](StoreReader& reader) {
+      return reader.ListTasks(filter, 0, limit);
+    });
+    EXPECT_OK(page);
+    return page.ok() ? std::move(page->rows) : std::vector<TaskRecord>();
+  }
+
   static v1::TaskSpec Spec() {
     v1::TaskSpec spec;
     spec.mutable_agent()->set_agent_id("agent_1");
