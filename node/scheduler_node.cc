@@ -1,5 +1,6 @@
 #include "node/scheduler_node.h"
 
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/impl/service_type.h>
@@ -113,6 +114,8 @@ class SchedulerNodeImpl final : public SchedulerNode {
 
   absl::Status Serve(const std::vector<std::string>& listen) {
     grpc::EnableDefaultHealthCheckService(true);
+    // So that a client needs no .proto files: grpcurl, grpc_cli.
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(kGrpcMessageBytesMax);
     builder.SetMaxSendMessageSize(kGrpcMessageBytesMax);

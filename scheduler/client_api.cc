@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "scheduler/from_proto.h"
+#include "scheduler/rich_error.h"
 #include "scheduler/scheduler.h"
 
 namespace midwatch {
@@ -22,6 +23,19 @@ absl::StatusOr<int64_t> ParsePageToken(const std::string& token,
         "page_token: not one that a list gave out");
   }
   return row;
+}
+
+constexpr char kTask[] = "midwatch.v1.Task";
+constexpr char kBatch[] = "midwatch.v1.Batch";
+
+// `reply`, with errors that say which `type` of thing there is not.
+template <typename T>
+Reply<T> Naming(const char* type, std::string id, Reply<T> reply) {
+  return [type, id = std::move(id),
+          reply = std::move(reply)](absl::StatusOr<T> result) mutable {
+    if (result.ok()) return reply(std::move(result));
+    reply(WithResource(result.status(), type, id));
+  };
 }
 
 }  // namespace
@@ -42,6 +56,7 @@ void Scheduler::SubmitTask(const v1::SubmitTaskRequest& request,
 
 void Scheduler::GetTask(const v1::GetTaskRequest& request,
                         Reply<v1::GetTaskResponse> reply) {
+  reply = Naming(kTask, request.task_id(), std::move(reply));
   absl::StatusOr<RowKey> key = ids_.Parse("task_id", request.task_id());
   if (!key.ok()) return reply(key.status());
   store_.Read<TaskRecord>(
@@ -57,6 +72,7 @@ void Scheduler::GetTask(const v1::GetTaskRequest& request,
 
 void Scheduler::ListTasks(const v1::ListTasksRequest& request,
                           Reply<v1::ListTasksResponse> reply) {
+  reply = Naming(kBatch, request.batch_id(), std::move(reply));
   absl::StatusOr<int> size = CheckPageSize(request.page_size(), 100);
   if (!size.ok()) return reply(size.status());
   absl::StatusOr<int64_t> after = ParsePageToken(request.page_token(), 0);
@@ -94,6 +110,7 @@ void Scheduler::ListTasks(const v1::ListTasksRequest& request,
 
 void Scheduler::CancelTask(const v1::CancelTaskRequest& request,
                            Reply<v1::CancelTaskResponse> reply) {
+  reply = Naming(kTask, request.task_id(), std::move(reply));
   absl::StatusOr<RowKey> key = ids_.Parse("task_id", request.task_id());
   if (!key.ok()) return reply(key.status());
   if (absl::Status status = CheckReason(request.reason()); !status.ok()) {
@@ -112,6 +129,7 @@ void Scheduler::CancelTask(const v1::CancelTaskRequest& request,
 
 void Scheduler::RetryTask(const v1::RetryTaskRequest& request,
                           Reply<v1::RetryTaskResponse> reply) {
+  reply = Naming(kTask, request.task_id(), std::move(reply));
   absl::StatusOr<RowKey> key = ids_.Parse("task_id", request.task_id());
   if (!key.ok()) return reply(key.status());
   if (absl::Status status = CheckRequestId(request.request_id());
@@ -131,6 +149,7 @@ void Scheduler::RetryTask(const v1::RetryTaskRequest& request,
 
 void Scheduler::ListTaskEvents(const v1::ListTaskEventsRequest& request,
                                Reply<v1::ListTaskEventsResponse> reply) {
+  reply = Naming(kTask, request.task_id(), std::move(reply));
   absl::StatusOr<RowKey> key = ids_.Parse("task_id", request.task_id());
   if (!key.ok()) return reply(key.status());
   absl::StatusOr<int> size = CheckPageSize(request.page_size(), 1000);
@@ -227,6 +246,7 @@ void Scheduler::SubmitChunk(const v1::SubmitBatchRequest& request,
 
 void Scheduler::GetBatch(const v1::GetBatchRequest& request,
                          Reply<v1::GetBatchResponse> reply) {
+  reply = Naming(kBatch, request.batch_id(), std::move(reply));
   absl::StatusOr<RowKey> key = ids_.Parse("batch_id", request.batch_id());
   if (!key.ok()) return reply(key.status());
   store_.Read<BatchRecord>(
@@ -292,6 +312,7 @@ void Scheduler::CancelSteps(RowKey batch, std::string reason, bool begun,
 
 void Scheduler::CancelBatch(const v1::CancelBatchRequest& request,
                             Reply<v1::CancelBatchResponse> reply) {
+  reply = Naming(kBatch, request.batch_id(), std::move(reply));
   absl::StatusOr<RowKey> key = ids_.Parse("batch_id", request.batch_id());
   if (!key.ok()) return reply(key.status());
   if (absl::Status status = CheckReason(request.reason()); !status.ok()) {

@@ -14,11 +14,9 @@
 
 namespace midwatch {
 
-inline constexpr size_t kPromptBytesMax = 12 << 20;
 inline constexpr int kChunkLinesMax = 10000;
-inline constexpr size_t kLabelsMax = 16;
 
-// All: kInvalidArgument, naming the field.
+// All: kInvalidArgument, with every field that is wrong (rich_error.h).
 absl::StatusOr<SubmitTask> FromProto(const v1::SubmitTaskRequest& request);
 absl::StatusOr<OpenBatch> FromProto(const std::string& request_id,
                                     const v1::OpenBatch& open);
@@ -38,10 +36,6 @@ absl::Status CheckRequestId(const std::string& request_id);
 absl::Status CheckReason(const std::string& reason);
 // 1 to 1000; 0 is `if_unset`.
 absl::StatusOr<int> CheckPageSize(int32_t page_size, int if_unset);
-
-// What an agent may not have yet, since nobody could answer it: custom tools,
-// tools that ask for permission, MCP toolsets that ask (their default).
-absl::Status CheckAgentDefinition(const std::string& json);
 
 }  // namespace midwatch
 

@@ -15,11 +15,9 @@
 
 namespace midwatch {
 
-// absl's codes are gRPC's.
-inline grpc::Status ToGrpc(const absl::Status& status) {
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()),
-                      std::string(status.message()));
-}
+// absl's codes are gRPC's. What is beside them (rich_error.h) goes as a
+// google.rpc.Status in the trailer grpc-status-details-bin.
+grpc::Status ToGrpc(absl::Status status);
 
 // Calls `method` on `executor` and finishes the call with its answer. gRPC has
 // as few as two threads: nothing waits here.

@@ -2,15 +2,24 @@
 
 #include <grpc/support/time.h>
 
+#include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "google/rpc/status.pb.h"
 
 namespace midwatch {
 
 absl::Status FromGrpc(const grpc::Status& status, absl::string_view operation) {
   if (status.ok()) return absl::OkStatus();
   // The numbers of both are Google's canonical codes.
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+  absl::Status result(static_cast<absl::StatusCode>(status.error_code()),
                       absl::StrCat(operation, ": ", status.error_message()));
+  google::rpc::Status rich;
+  if (rich.ParseFromString(status.error_details())) {
+    for (const google::protobuf::Any& detail : rich.details()) {
+      result.SetPayload(detail.type_url(), absl::Cord(detail.value()));
+    }
+  }
+  return result;
 }
 
 void SetTimeout(grpc::ClientContext& context, absl::Duration timeout) {

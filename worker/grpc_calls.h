@@ -15,7 +15,8 @@
 
 namespace midwatch {
 
-// The same code and words; the message begins with `operation`.
+// The same code and words; the message begins with `operation`. What came in
+// grpc-status-details-bin are its payloads, by their type URLs.
 absl::Status FromGrpc(const grpc::Status& status, absl::string_view operation);
 
 void SetTimeout(grpc::ClientContext& context, absl::Duration timeout);

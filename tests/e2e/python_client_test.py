@@ -11,6 +11,7 @@ import time
 import unittest
 
 import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 MIDWATCH = os.path.abspath(sys.argv.pop(1))
 PROTOS = os.path.abspath(sys.argv.pop(1))
@@ -26,6 +27,22 @@ def compile_protos(folder):
     subprocess.run(["protoc", f"-I{PROTOS}", f"--python_out={folder}", *files],
                    check=True)
     sys.path.insert(0, folder)
+
+
+def google_rpc(name):
+    """A message of google.rpc, read from the vendored .proto files."""
+    folder = pathlib.Path(PROTOS).parent / "third_party/googleapis"
+    with tempfile.NamedTemporaryFile(prefix="midwatch-") as out:
+        subprocess.run(["protoc", f"-I{folder}", "--include_imports",
+                        f"--descriptor_set_out={out.name}",
+                        "google/rpc/status.proto",
+                        "google/rpc/error_details.proto"], check=True)
+        files = descriptor_pb2.FileDescriptorSet.FromString(out.read())
+    pool = descriptor_pool.DescriptorPool()
+    for file in files.file:
+        pool.Add(file)
+    return message_factory.MessageFactory(pool).GetPrototype(
+        pool.FindMessageTypeByName(f"google.rpc.{name}"))
 
 
 class PythonClientTest(unittest.TestCase):
@@ -156,6 +173,71 @@ class PythonClientTest(unittest.TestCase):
                 self.assertNotIn(message.change.name, succeeded)
                 succeeded.add(message.change.name)
         self.assertEqual(succeeded, {f"task-{i}" for i in range(count)})
+
+    def details_of(self, error, name):
+        """The messages of google.rpc called `name` that an error carries."""
+        trailers = dict(error.trailing_metadata())
+        status = google_rpc("Status").FromString(
+            trailers["grpc-status-details-bin"])
+        self.assertEqual(status.message, error.details())
+        return [google_rpc(name).FromString(detail.value)
+                for detail in status.details
+                if detail.type_url == f"type.googleapis.com/google.rpc.{name}"]
+
+    def test_an_error_names_every_field_that_is_wrong(self):
+        request = self.tasks.SubmitTaskRequest(spec=self.spec())
+        request.spec.max_cost_usd_micros = -1
+        request.spec.labels["no key"] = "x"
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.method(self.tasks, "TaskService", "SubmitTask")(request)
+        self.assertEqual(caught.exception.code(),
+                         grpc.StatusCode.INVALID_ARGUMENT)
+        bad, = self.details_of(caught.exception, "BadRequest")
+        self.assertEqual(
+            [v.field for v in bad.field_violations],
+            ["request_id", "spec.max_cost_usd_micros", "spec.labels",
+             "line.name", "line.parameters"])
+        self.assertIn("10000 (one cent)", bad.field_violations[1].description)
+
+    def test_single_fields_are_named_too(self):
+        request = self.tasks.GetTaskRequest(task_id="nonsense")
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.method(self.tasks, "TaskService", "GetTask")(request)
+        bad, = self.details_of(caught.exception, "BadRequest")
+        self.assertEqual([v.field for v in bad.field_violations], ["task_id"])
+
+    def test_what_is_not_there_is_named(self):
+        submit = self.method(self.tasks, "TaskService", "SubmitTask")
+        request = self.tasks.SubmitTaskRequest(request_id="named",
+                                               spec=self.spec())
+        request.line.name = "named"
+        request.line.parameters["word"] = "x"
+        known = submit(request).task_id
+        # The same row, made at another time.
+        other = ("0" if known[5] != "0" else "1").join([known[:5], known[6:]])
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.method(self.tasks, "TaskService", "GetTask")(
+                self.tasks.GetTaskRequest(task_id=other))
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.NOT_FOUND)
+        resource, = self.details_of(caught.exception, "ResourceInfo")
+        self.assertEqual((resource.resource_type, resource.resource_name),
+                         ("midwatch.v1.Task", other))
+
+    def test_a_client_can_ask_what_is_served(self):
+        # grpc.reflection.v1alpha: field 7 lists services, field 4 asks for the
+        # file of a symbol.
+        ask = self.channel.stream_stream(
+            "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
+        symbol = b"midwatch.v1.TaskService"
+        services, file = ask(iter([b"\x3a\x00",
+                                   bytes([0x22, len(symbol)]) + symbol]))
+        for name in (b"midwatch.v1.TaskService", b"midwatch.v1.BatchService",
+                     b"midwatch.v1.WorkerService",
+                     b"midwatch.v1.ArtifactService",
+                     b"grpc.health.v1.Health"):
+            self.assertIn(name, services)
+        self.assertIn(b"midwatch/v1/task_service.proto", file)
+        self.assertIn(b"ListTaskEvents", file)
 
 
 if __name__ == "__main__":

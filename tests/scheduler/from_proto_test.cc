@@ -5,7 +5,10 @@
 
 #include <functional>
 
+#include "absl/strings/str_cat.h"
+#include "google/rpc/error_details.pb.h"
 #include "scheduler/parameters.h"
+#include "scheduler/spec_check.h"
 #include "tests/testing/status_matchers.h"
 
 namespace midwatch {
@@ -70,6 +73,62 @@ TEST(FromProtoTest, AListAsksForStatesThatThereAre) {
   request.add_states(static_cast<v1::TaskState>(42));
   EXPECT_THAT(FromProto(request), StatusIs(absl::StatusCode::kInvalidArgument,
                                            HasSubstr("states[1]: 42")));
+}
+
+// Of the request, the fields that the error names.
+std::vector<std::string> WrongFields(const absl::Status& status) {
+  google::rpc::BadRequest details;
+  absl::optional<absl::Cord> payload =
+      status.GetPayload("type.googleapis.com/google.rpc.BadRequest");
+  EXPECT_TRUE(payload.has_value()) << status;
+  if (payload.has_value()) {
+    EXPECT_TRUE(details.ParseFromString(std::string(*payload)));
+  }
+  std::vector<std::string> fields;
+  for (const auto& each : details.field_violations()) {
+    fields.push_back(each.field());
+    EXPECT_FALSE(each.description().empty());
+  }
+  return fields;
+}
+
+TEST(FromProtoTest, AllThatIsWrongIsNamedTogether) {
+  v1::SubmitTaskRequest request = Valid();
+  request.clear_request_id();
+  request.mutable_spec()->set_max_cost_usd_micros(-1);
+  request.mutable_spec()->mutable_expect()->add_files("a");
+  request.mutable_spec()->mutable_expect()->add_files("/b");
+  request.mutable_line()->clear_name();
+  request.mutable_line()->add_inputs()->set_mount("../x");
+  EXPECT_THAT(
+      WrongFields(FromProto(request).status()),
+      ::testing::ElementsAre("request_id", "spec.max_cost_usd_micros",
+                             "spec.expect.files[1]", "line.name",
+                             "line.inputs[0].mount", "line.inputs[0].sha256"));
+}
+
+TEST(FromProtoTest, FieldsOfAChunkNameTheirLine) {
+  v1::TaskChunk chunk;
+  for (const char* name : {"a", "", "c"}) chunk.add_lines()->set_name(name);
+  (*chunk.mutable_lines(2)->mutable_labels())["no key"] = "x";
+  EXPECT_THAT(WrongFields(FromProto("r", chunk, Valid().spec()).status()),
+              ::testing::ElementsAre(
+                  "chunk.lines[0].parameters", "chunk.lines[1].name",
+                  "chunk.lines[1].parameters", "chunk.lines[2].parameters",
+                  "chunk.lines[2].labels"));
+}
+
+TEST(FromProtoTest, OfManyThatAreWrongTheFirstAreNamedAndTheRestCounted) {
+  v1::TaskChunk chunk;
+  for (int i = 0; i < 1000; ++i) chunk.add_lines();
+  absl::Status status = FromProto("r", chunk, Valid().spec()).status();
+  size_t named = WrongFields(status).size();
+  EXPECT_GE(named, 10u);
+  EXPECT_LE(status.message().size(), 1200u);
+  EXPECT_THAT(
+      status,
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr(absl::StrCat("\nand ", 2000 - named, " more"))));
 }
 
 struct BadCase {

@@ -1,0 +1,40 @@
+// Checks of single fields of a request. Each answers kInvalidArgument with
+// "field: what is wrong; what is expected".
+#ifndef MIDWATCH_SCHEDULER_FIELD_CHECKS_H_
+#define MIDWATCH_SCHEDULER_FIELD_CHECKS_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "google/protobuf/duration.pb.h"
+#include "google/protobuf/map.h"
+#include "scheduler/rich_error.h"
+
+namespace midwatch {
+
+template <typename... Args>
+absl::Status Bad(const Args&... args) {
+  return absl::InvalidArgumentError(absl::StrCat(args...));
+}
+
+// Required: 1 to `max` bytes without control characters.
+absl::Status CheckName(absl::string_view field, absl::string_view text,
+                       size_t max = 200);
+// A path below a directory of the sandbox, and nowhere else.
+absl::Status CheckRelativePath(absl::string_view field, absl::string_view path);
+absl::Status CheckSha256(absl::string_view field, absl::string_view text);
+// 0 to 29 days: a sandbox lives 30.
+absl::Status CheckDuration(absl::string_view field,
+                           const google::protobuf::Duration& duration);
+
+inline constexpr size_t kLabelsMax = 16;
+using ProtoLabels = google::protobuf::Map<std::string, std::string>;
+// See v1::TaskLine.labels.
+void CheckLabels(const std::string& field, const ProtoLabels& labels,
+                 FieldViolations& wrong);
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_SCHEDULER_FIELD_CHECKS_H_

@@ -1,0 +1,199 @@
+#include "scheduler/spec_check.h"
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "scheduler/field_checks.h"
+
+namespace midwatch {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int64_t kCentUsdMicros = 10'000;
+constexpr int64_t kMaxCostDefault = 1'000'000;
+constexpr int64_t kMaxCostMax = 1'000'000'000'000;
+
+// Nobody could answer a tool that asks.
+absl::Status CheckPolicy(const Json& holder, absl::string_view where) {
+  auto policy = holder.find("permission_policy");
+  if (policy == holder.end() || policy->is_null()) return absl::OkStatus();
+  if (policy->is_object()) {
+    auto type = policy->find("type");
+    if (type != policy->end() && *type == "always_allow") {
+      return absl::OkStatus();
+    }
+  }
+  return Bad(where,
+             ".permission_policy: only always_allow is possible: answers to "
+             "permission requests are not supported yet");
+}
+
+void CheckTool(const Json& tool, const std::string& where,
+               FieldViolations& wrong) {
+  if (!tool.is_object()) return wrong.Add(where, "expected an object");
+  Json::const_iterator type = tool.find("type");
+  std::string kind =
+      type != tool.end() && type->is_string() ? type->get<std::string>() : "";
+  if (kind == "custom") {
+    return wrong.Add(where,
+                     "custom tools need somebody to run them, which is not "
+                     "supported yet");
+  }
+  Json::const_iterator config = tool.find("default_config");
+  bool configured = config != tool.end() && config->is_object();
+  if (kind == "mcp_toolset" &&
+      !(configured && config->contains("permission_policy"))) {
+    wrong.Add(absl::StrCat(where, ".default_config.permission_policy"),
+              "required for an MCP toolset ({\"type\": \"always_allow\"}): its "
+              "default asks a person, which is not supported yet");
+  }
+  if (configured) {
+    wrong.Add(CheckPolicy(*config, absl::StrCat(where, ".default_config")));
+  }
+  Json::const_iterator configs = tool.find("configs");
+  if (configs == tool.end() || !configs->is_array()) return;
+  for (size_t i = 0; i < configs->size(); ++i) {
+    if (!(*configs)[i].is_object()) continue;
+    wrong.Add(
+        CheckPolicy((*configs)[i], absl::StrCat(where, ".configs[", i, "]")));
+  }
+}
+
+// What an agent may not have yet, since nobody could answer it: custom tools,
+// tools that ask for permission, MCP toolsets that ask (their default).
+void CheckAgentDefinition(const std::string& text, FieldViolations& wrong) {
+  constexpr absl::string_view kField = "spec.agent.definition_json";
+  Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) return wrong.Add(kField, "expected a JSON object");
+  for (const char* key : {"model", "name"}) {
+    if (!json.contains(key)) {
+      wrong.Add(absl::StrCat(kField, ".", key), "required");
+    }
+  }
+  Json::const_iterator tools = json.find("tools");
+  if (tools == json.end() || tools->is_null()) return;
+  if (!tools->is_array()) {
+    return wrong.Add(absl::StrCat(kField, ".tools"), "expected an array");
+  }
+  for (size_t i = 0; i < tools->size(); ++i) {
+    CheckTool((*tools)[i], absl::StrCat(kField, ".tools[", i, "]"), wrong);
+  }
+}
+
+void CheckAgent(const v1::TaskSpec& spec, FieldViolations& wrong) {
+  switch (spec.agent().ref_case()) {
+    case v1::AgentRef::kAgentId:
+      return wrong.Add(
+          CheckName("spec.agent.agent_id", spec.agent().agent_id()));
+    case v1::AgentRef::kDefinitionJson:
+      return CheckAgentDefinition(spec.agent().definition_json(), wrong);
+    default:
+      wrong.Add("spec.agent", "required: agent_id or definition_json");
+  }
+}
+
+void CheckEnvironment(const v1::TaskSpec& spec, FieldViolations& wrong) {
+  switch (spec.environment().ref_case()) {
+    case v1::EnvironmentRef::kEnvironmentId:
+      return wrong.Add(CheckName("spec.environment.environment_id",
+                                 spec.environment().environment_id()));
+    case v1::EnvironmentRef::kDefinitionJson: {
+      Json json =
+          Json::parse(spec.environment().definition_json(), nullptr, false);
+      if (!json.is_object()) {
+        wrong.Add("spec.environment.definition_json", "expected a JSON object");
+      }
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+bool HasParameters(absl::string_view text) {
+  return absl::StrContains(text, "{{");
+}
+
+absl::Status CheckConcurrencyKey(const std::string& key) {
+  if (key.size() <= 200) return absl::OkStatus();
+  return Bad("spec.concurrency_key: ", key.size(), " bytes; at most 200");
+}
+
+std::string FileField(int i) {
+  return absl::StrCat("spec.expect.files[", i, "]");
+}
+
+void CheckLimits(const v1::TaskSpec& spec, FieldViolations& wrong) {
+  if (spec.max_cost_usd_micros() < kCentUsdMicros ||
+      spec.max_cost_usd_micros() > kMaxCostMax) {
+    wrong.Add("spec.max_cost_usd_micros", spec.max_cost_usd_micros(),
+              "; expected 10000 (one cent) to 10^12");
+  }
+  const v1::RetryPolicy& retry = spec.retry();
+  if (retry.max_failures() < 0 || retry.max_failures() > 100) {
+    wrong.Add("spec.retry.max_failures", retry.max_failures(),
+              "; expected 1 to 100");
+  }
+  if (retry.max_starts() < 0 || retry.max_starts() > 1000) {
+    wrong.Add("spec.retry.max_starts", retry.max_starts(),
+              "; expected 1 to 1000");
+  }
+  const v1::Timeouts& timeouts = spec.timeouts();
+  wrong.Add(CheckDuration("spec.timeouts.start", timeouts.start()));
+  wrong.Add(CheckDuration("spec.timeouts.idle", timeouts.idle()));
+  wrong.Add(CheckDuration("spec.timeouts.total", timeouts.total()));
+  if (spec.has_priority() && (spec.priority() < 0 || spec.priority() > 9)) {
+    wrong.Add("spec.priority", spec.priority(), "; expected 0 to 9");
+  }
+}
+
+}  // namespace
+
+void CheckSpec(v1::TaskSpec& spec, FieldViolations& wrong) {
+  CheckAgent(spec, wrong);
+  CheckEnvironment(spec, wrong);
+  if (spec.prompt().empty()) wrong.Add("spec.prompt", "required");
+  if (spec.prompt().size() > kPromptBytesMax) {
+    wrong.Add("spec.prompt", spec.prompt().size(), " bytes; at most ",
+              kPromptBytesMax, " (12 MiB)");
+  }
+  if (spec.max_cost_usd_micros() == 0) {
+    spec.set_max_cost_usd_micros(kMaxCostDefault);
+  }
+  CheckLimits(spec, wrong);
+  if (spec.expect().files_size() > 100) {
+    wrong.Add("spec.expect.files", spec.expect().files_size(), "; at most 100");
+  }
+  for (int i = 0; i < spec.expect().files_size(); ++i) {
+    const std::string& file = spec.expect().files(i);
+    if (!HasParameters(file)) wrong.Add(CheckRelativePath(FileField(i), file));
+  }
+  if (!HasParameters(spec.concurrency_key())) {
+    wrong.Add(CheckConcurrencyKey(spec.concurrency_key()));
+  }
+  CheckLabels("spec.labels", spec.labels(), wrong);
+}
+
+void CheckFilledIn(const v1::TaskSpec& spec, const v1::TaskSpec& filled,
+                   FieldViolations& wrong) {
+  auto add = [&](const absl::Status& status) {
+    if (status.ok()) return;
+    wrong.Add("parameters", "with them filled in, ", status.message());
+  };
+  if (filled.prompt().size() > kPromptBytesMax &&
+      HasParameters(spec.prompt())) {
+    add(Bad("spec.prompt: ", filled.prompt().size(), " bytes; at most ",
+            kPromptBytesMax));
+  }
+  for (int i = 0; i < spec.expect().files_size(); ++i) {
+    if (!HasParameters(spec.expect().files(i))) continue;
+    add(CheckRelativePath(FileField(i), filled.expect().files(i)));
+  }
+  if (HasParameters(spec.concurrency_key())) {
+    add(CheckConcurrencyKey(filled.concurrency_key()));
+  }
+}
+
+}  // namespace midwatch
