@@ -157,10 +157,12 @@ absl::Status MakeHistory(const std::string& dir, int64_t tasks) {
         "BEGIN;", copies,
         "INSERT INTO task(id, at, lane, batch, line, name, state, template, "
         "line_blob, prio, max_cost, attempts, failures, charged, reserved, "
-        "granted_at, ended_at, class, why, session, ending) SELECT t.id + d, "
+        "granted_at, ended_at, class, why, session, ending, queue) SELECT "
+        "t.id + d, "
         "at, lane, batch, line + d, 'item-' || (line + d), state, template, "
         "line_blob, prio, max_cost, attempts, failures, charged, reserved, "
-        "granted_at, ended_at, class, why, session, ending FROM k, task t "
+        "granted_at, ended_at, class, why, session, ending, queue FROM k, "
+        "task t "
         "WHERE t.id",
         originals, copies,
         "INSERT INTO attempt SELECT task + d, n, session, epoch, outcome_hash, "

@@ -70,6 +70,13 @@ int TaskList(const GlobalOptions& global, const TaskListOptions& options);
 int TaskGet(const GlobalOptions& global, const std::string& task);
 int TaskEvents(const GlobalOptions& global, const std::string& task,
                int attempt);
+struct TaskLogsOptions {
+  std::string task;
+  int attempt = 0;  // 0: the last one with events
+  bool follow = false;
+};
+// Its session as people read it.
+int TaskLogs(const GlobalOptions& global, const TaskLogsOptions& options);
 // What the agent said last; with `folder` its output files go there instead.
 int TaskOutput(const GlobalOptions& global, const std::string& task,
                const std::string& folder);

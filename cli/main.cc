@@ -27,6 +27,7 @@ struct Invocation {
   std::vector<std::string> ids;
   BatchListOptions batch_list;
   TaskListOptions task_list;
+  TaskLogsOptions task_logs;
   std::vector<std::string> labels;  // "key=value"
   std::string id, reason, out, shell;
   int attempt = 0;
@@ -201,6 +202,17 @@ void AddTask(CLI::App& app, Invocation& in) {
   events->add_option("--attempt", in.attempt, "From 1; else the last one");
   events->callback(
       [&in] { in.exit_code = TaskEvents(in.global, in.id, in.attempt); });
+
+  CLI::App* logs = task->add_subcommand(
+      "logs", "What was said and done in its session, to be read");
+  logs->add_option("TASK", in.task_logs.task, "Id")->required()->type_name("");
+  logs->add_option("--attempt", in.task_logs.attempt,
+                   "From 1; else the last one with events")
+      ->check(CLI::Range(1, 1000))
+      ->type_name("N");
+  logs->add_flag("--follow,-f", in.task_logs.follow,
+                 "Go on until the task is finished");
+  logs->callback([&in] { in.exit_code = TaskLogs(in.global, in.task_logs); });
 
   CLI::App* output = task->add_subcommand(
       "output", "What the agent said last, or the files that it left");

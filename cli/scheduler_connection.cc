@@ -26,6 +26,8 @@ namespace fs = std::filesystem;
 
 constexpr absl::Duration kConnectTimeout = absl::Seconds(10);
 constexpr absl::Duration kCallTimeout = absl::Seconds(60);
+constexpr absl::Duration kReconnectTimeout = absl::Minutes(1);
+constexpr int kStreamsMax = 10;  // in a row that say nothing
 constexpr int kPageSize = 1000;
 
 std::string EnvironmentOr(const char* name, const std::string& otherwise) {
@@ -239,6 +241,34 @@ absl::StatusOr<v1::ListTaskEventsResponse> SchedulerConnection::ListTaskEvents(
 }
 
 #undef MIDWATCH_CALL
+
+absl::Status SchedulerConnection::FollowTaskEvents(
+    v1::FollowTaskEventsRequest request,
+    absl::FunctionRef<absl::Status(const v1::FollowTaskEventsResponse&)>
+        visit) {
+  for (int silent = 0; silent < kStreamsMax; ++silent) {
+    grpc::ClientContext context;
+    auto stream = tasks_->FollowTaskEvents(&context, request);
+    v1::FollowTaskEventsResponse message;
+    while (stream->Read(&message)) {
+      silent = 0;
+      request.set_resume_token(message.resume_token());
+      if (absl::Status status = visit(message); !status.ok()) {
+        context.TryCancel();
+        stream->Finish();
+        return status;
+      }
+    }
+    absl::Status status = FromGrpc(stream->Finish(), "FollowTaskEvents");
+    // A scheduler that stops cancels its streams.
+    if (!absl::IsUnavailable(status) && !absl::IsCancelled(status)) {
+      return status;
+    }
+    if (!WaitUntilConnected(kReconnectTimeout)) return status;
+  }
+  return absl::UnavailableError(
+      "the scheduler ends the stream each time before it says anything");
+}
 
 absl::Status SchedulerConnection::UploadMissing(
     const std::map<std::string, std::string>& paths_by_sha256,

@@ -73,6 +73,17 @@ class SchedulerConnection {
   absl::StatusOr<v1::ListTaskEventsResponse> ListTaskEvents(
       const v1::ListTaskEventsRequest& request);
 
+  // Calls `visit` with each message until the task is final or `visit` returns
+  // an error, over as many streams as that takes.
+  //   kUnavailable  the scheduler has been out of reach for a minute
+  absl::Status FollowTaskEvents(
+      v1::FollowTaskEventsRequest request,
+      absl::FunctionRef<absl::Status(const v1::FollowTaskEventsResponse&)>
+          visit);
+
+  // The scheduler is this process's own, and ends with it.
+  bool is_embedded() const { return embedded_ != nullptr; }
+
   // Sends those of the files (paths by their SHA-256) that the scheduler lacks,
   // until `stop` returns true.
   //   kAborted    a file is not any more what it was when it was read

@@ -117,10 +117,11 @@ void Scheduler::CancelTask(const v1::CancelTaskRequest& request,
     return reply(status);
   }
   store_.Apply(midwatch::CancelTask{*key, request.reason()},
-               [this, reply = std::move(reply)](
+               [this, task = key->row, reply = std::move(reply)](
                    absl::StatusOr<CancelResult> result) mutable {
                  if (!result.ok()) return reply(result.status());
                  leases_.Deliver(result->notices);
+                 feeds_.Notify(task);
                  v1::CancelTaskResponse response;
                  response.set_state(result->state);
                  reply(std::move(response));

@@ -18,7 +18,8 @@ Scheduler::Scheduler(Executor& executor, const Clock& clock, Random& random,
       store_(store),
       ids_(store.cluster()),
       leases_(executor, store, options.leases),
-      watches_(store) {}
+      watches_(store),
+      feeds_(executor, store) {}
 
 void Scheduler::Start(absl::AnyInvocable<void(absl::Status)> ready) {
   store_.SetCommitListener([this](const std::vector<int64_t>& batches) {

@@ -16,6 +16,7 @@
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/task_service.pb.h"
 #include "midwatch/v1/worker_service.pb.h"
+#include "scheduler/event_feeds.h"
 #include "scheduler/lease_book.h"
 #include "scheduler/reply.h"
 #include "scheduler/to_proto.h"
@@ -65,6 +66,7 @@ class Scheduler {
   void CancelBatch(const v1::CancelBatchRequest& request,
                    Reply<v1::CancelBatchResponse> reply);
   WatchHub& watches() { return watches_; }
+  EventFeeds& feeds() { return feeds_; }
 
   // WorkerService: terms and leases are the book's, the rest is here.
   LeaseBook& leases() { return leases_; }
@@ -112,6 +114,7 @@ class Scheduler {
   const Ids ids_;
   LeaseBook leases_;
   WatchHub watches_;
+  EventFeeds feeds_;
   absl::Time timers_at_ = absl::InfiniteFuture();
   Executor::TimerId timer_ = 0;
 };

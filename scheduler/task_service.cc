@@ -19,6 +19,17 @@ class TaskServiceImpl final : public v1::TaskService::CallbackService {
   MIDWATCH_SERVE_UNARY(ListTaskEvents, scheduler_)
   MIDWATCH_SERVE_UNARY(ListLastEvents, scheduler_)
 
+  grpc::ServerWriteReactor<v1::FollowTaskEventsResponse>* FollowTaskEvents(
+      grpc::CallbackServerContext*,
+      const v1::FollowTaskEventsRequest* request) override {
+    return StreamWriter<v1::FollowTaskEventsResponse>::Start(
+        executor_,
+        [this, request = *request](auto sink) {
+          scheduler_.feeds().Follow(request, sink);
+        },
+        [this](const auto* sink) { scheduler_.feeds().Lose(sink); });
+  }
+
  private:
   Executor& executor_;
   Scheduler& scheduler_;

@@ -89,17 +89,18 @@ void Scheduler::AppendEvents(const v1::AppendEventsRequest& request,
   EventChunk chunk{live->grant_seq, request.first_sequence(), {}};
   chunk.events_json.assign(request.events_json().begin(),
                            request.events_json().end());
-  auto append = [this, chunk = std::move(chunk),
+  auto append = [this, task = live->key.task, chunk = std::move(chunk),
                  reply = std::move(reply)](absl::StatusOr<Done> done) mutable {
     if (!done.ok()) return reply(done.status());
-    store_.AppendEvents(
-        std::move(chunk),
-        [reply = std::move(reply)](absl::StatusOr<int64_t> end) mutable {
-          if (!end.ok()) return reply(end.status());
-          v1::AppendEventsResponse response;
-          response.set_stored_events(*end);
-          reply(std::move(response));
-        });
+    store_.AppendEvents(std::move(chunk),
+                        [this, task, reply = std::move(reply)](
+                            absl::StatusOr<int64_t> end) mutable {
+                          if (!end.ok()) return reply(end.status());
+                          feeds_.Notify(task);
+                          v1::AppendEventsResponse response;
+                          response.set_stored_events(*end);
+                          reply(std::move(response));
+                        });
   };
   if (!request.first_message_seen()) return append(Done{});
   store_.Apply(MarkStarted{live->key}, std::move(append));
@@ -176,6 +177,7 @@ void Scheduler::Settle(const v1::SettleRequest& request,
                             {"attempt", lease.attempt},
                             {"state", v1::TaskState_Name(settled->state)}});
         leases_.Forget(lease);
+        feeds_.Notify(lease.task);
         // The delay was drawn inside; looking is cheaper than carrying it out.
         if (settled->state == v1::TASK_STATE_QUEUED) PlanTimers(clock_.Now());
         v1::SettleResponse response;

@@ -159,6 +159,36 @@ class CliTest(unittest.TestCase):
             code, _, err = self.run_cli(*arguments)
             self.assertEqual(code, 2, (arguments, err))
 
+    def test_logs_follow_a_task_to_its_end(self):
+        file = self.write(command="printf 'be\\033gin\\n'; seq 20; sleep 1; "
+                                  "touch /mnt/session/outputs/out.txt")
+        run = self.start("run", file)
+        self.addCleanup(run.wait)
+        self.addCleanup(run.kill)
+        run.stdout.readline()
+        _, out, _ = self.run_cli("task", "list", "--output", "json")
+        task = json.loads(out.splitlines()[0])["task_id"]
+        code, followed, err = self.run_cli("task", "logs", task, "--follow")
+        self.assertEqual(code, 0, err)
+        run.communicate(timeout=60)
+        for line in (r"attempt 1\n", r"user +", r'bash +{"command":"',
+                     r"result +be\?gin\n", r"\.\.\. \d+ more lines\n",
+                     r"cost +\$0\.0\d\n", r"idle +end_turn\n",
+                     r"task succeeded\n$"):
+            self.assertRegex(followed, line)
+        self.assertNotIn("\x1b", followed)
+        # Afterwards the same can be read, as lines or as events.
+        code, out, _ = self.run_cli("task", "logs", task)
+        self.assertEqual(out + "task succeeded\n", followed)
+        code, out, _ = self.run_cli("task", "logs", task, "--attempt", "1",
+                                    "--output", "json")
+        types = [json.loads(line)["type"] for line in out.splitlines()]
+        self.assertIn("agent.tool_use", types)
+        code, _, err = self.run_cli("task", "logs", task, "--attempt", "2",
+                                    "--follow")
+        self.assertEqual(code, 2, err)
+        self.assertIn("no attempt 2", err)
+
     def test_failed_tasks_are_told_by_cause(self):
         file = self.write(model="no-such-model")
         code, out, _ = self.run_cli("run", file, "--results", "r")
