@@ -21,6 +21,8 @@ struct GlobalOptions {
 struct ServiceOptions {
   std::string base_url;      // empty: the harness in this process (run only)
   std::string api_key_file;  // empty: ANTHROPIC_API_KEY
+  std::string proxy;         // empty: HTTPS_PROXY and NO_PROXY
+  std::string ca_file;       // empty: the system's certificates
 };
 
 // Where the harness in this process finds models other than `runbook`.

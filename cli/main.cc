@@ -74,11 +74,22 @@ void AddBatchFile(CLI::App& command, std::string& file, bool& always_new,
 }
 
 void AddService(CLI::App& command, ServiceOptions& service) {
+  CLI::Option* base_url = command
+                              .add_option("--base-url", service.base_url,
+                                          "A Managed Agents service, such as "
+                                          "https://api.anthropic.com")
+                              ->type_name("URL");
   command
-      .add_option("--base-url", service.base_url,
-                  "A Managed Agents service, such as "
-                  "https://api.anthropic.com")
+      .add_option("--proxy", service.proxy,
+                  "HTTP proxy to reach it by; else HTTPS_PROXY and NO_PROXY "
+                  "(the better place for a password)")
+      ->needs(base_url)
       ->type_name("URL");
+  command
+      .add_option("--ca-file", service.ca_file,
+                  "Certificates to trust, PEM, instead of the system's")
+      ->needs(base_url)
+      ->type_name("FILE");
   command
       .add_option("--api-key-file", service.api_key_file,
                   "File with its key; else ANTHROPIC_API_KEY")

@@ -84,6 +84,8 @@ absl::Status RunWorker(const GlobalOptions& global,
       std::string(absl::StripSuffix(options.service.base_url, "/"));
   ASSIGN_OR_RETURN(account.api_key, ReadApiKey(options.service.api_key_file,
                                                "ANTHROPIC_API_KEY"));
+  account.proxy = options.service.proxy;
+  account.ca_file = options.service.ca_file;
   RETURN_IF_ERROR(CheckAccount(account));
   node.accounts[options.account.empty() ? "default" : options.account] =
       account;

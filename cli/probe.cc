@@ -17,6 +17,7 @@
 #include "base/status_macros.h"
 #include "cli/money.h"
 #include "net/curl_transport.h"
+#include "node/account_check.h"
 
 namespace midwatch::cli {
 namespace {
@@ -348,7 +349,7 @@ ProbeReport ProbeService(const AccountOptions& account,
   std::unique_ptr<Prober> prober;
   std::promise<ProbeReport> done;
   executor.Post([&] {
-    transport = MakeCurlTransport(executor);
+    transport = MakeCurlTransport(executor, WayTo(account));
     prober = std::make_unique<Prober>(*transport, executor, account, model);
     Spawn(executor, prober->Run(done));
   });

@@ -28,6 +28,7 @@
 #include "cli/summary.h"
 #include "cli/terminal.h"
 #include "cli/views.h"
+#include "net/curl_transport.h"
 #include "node/account_check.h"
 #include "node/harness_node.h"
 #include "node/scheduler_node.h"
@@ -104,6 +105,8 @@ class BatchRun {
       ASSIGN_OR_RETURN(
           service_.api_key,
           ReadApiKey(options_.service.api_key_file, "ANTHROPIC_API_KEY"));
+      service_.proxy = options_.service.proxy;
+      service_.ca_file = options_.service.ca_file;
       RETURN_IF_ERROR(CheckAccount(service_));
     } else {
       HarnessNodeOptions node;
@@ -203,6 +206,8 @@ class BatchRun {
     command += Flag("--results", options_.results);
     command += Flag("--base-url", options_.service.base_url);
     command += Flag("--api-key-file", options_.service.api_key_file);
+    command += Flag("--proxy", ShownProxy(options_.service.proxy));
+    command += Flag("--ca-file", options_.service.ca_file);
     command += Flag("--model-url", options_.model.url);
     command += Flag("--model-key-file", options_.model.key_file);
     if (options_.model.max_tokens > 0) {

@@ -142,6 +142,8 @@ Finding CompareClocks(const AccountAnswer& answer) {
 absl::StatusOr<AccountOptions> FindAccount(const ServiceOptions& service) {
   AccountOptions account;
   account.base_url = std::string(absl::StripSuffix(service.base_url, "/"));
+  account.proxy = service.proxy;
+  account.ca_file = service.ca_file;
   ASSIGN_OR_RETURN(account.api_key,
                    ReadApiKey(service.api_key_file, "ANTHROPIC_API_KEY"));
   return account;

@@ -108,6 +108,11 @@ CurlTransfer::CurlTransfer(Executor& executor, std::shared_ptr<CurlMulti> multi,
       static_cast<long>(absl::ToInt64Milliseconds(options.connect_timeout)));
   if (!options.ca_file.empty()) {
     curl_easy_setopt(easy, CURLOPT_CAINFO, options.ca_file.c_str());
+    curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, options.ca_file.c_str());
+  }
+  if (!options.proxy.empty()) {
+    names_proxy_ = true;
+    curl_easy_setopt(easy, CURLOPT_PROXY, options.proxy.c_str());
   }
   // Notices a peer that vanished without a word from a stream that is silent.
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
@@ -182,7 +187,7 @@ absl::Status CurlTransfer::PrepareUrl(const std::string& url) {
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
   }
   // A proxy named in the environment does not reach this machine's loopback.
-  if (IsLoopback(UrlPart(parsed.get(), CURLUPART_HOST))) {
+  if (!names_proxy_ && IsLoopback(UrlPart(parsed.get(), CURLUPART_HOST))) {
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
   }
   for (CURLUPart secret : {CURLUPART_QUERY, CURLUPART_FRAGMENT, CURLUPART_USER,

@@ -113,6 +113,7 @@ class CurlTransfer : private CurlMulti::Client {
   char cause_[CURL_ERROR_SIZE] = "";
   absl::Status failure_;
   Executor::TimerId timeout_ = 0;
+  bool names_proxy_ = false;  // not the environment
   bool repeatable_ = false;
   int connections_ = 0;  // on which the request was sent or about to be
 

@@ -36,12 +36,16 @@ HttpRequest ListEnvironments(const AccountOptions& account) {
   return request;
 }
 
-absl::Status Judge(const Answer& answer, const std::string& url,
+absl::Status Judge(const Answer& answer, const AccountOptions& account,
                    absl::Time now) {
+  const std::string& url = account.base_url;
   if (!answer.ok()) {
     return absl::Status(
         answer.status().code(),
-        absl::StrCat("cannot reach ", url, ": ", answer.status().message()));
+        absl::StrCat("cannot reach ", url,
+                     account.proxy.empty() ? "" : " through the proxy ",
+                     ShownProxy(account.proxy), ": ",
+                     answer.status().message()));
   }
   const ApiError error = ErrorOfAnswer("list environments", *answer, now);
   switch (answer->status) {
@@ -68,20 +72,31 @@ std::optional<absl::Time> DateOf(const HttpResponse& response) {
 
 }  // namespace
 
+CurlTransportOptions WayTo(const AccountOptions& account) {
+  CurlTransportOptions way;
+  way.proxy = account.proxy;
+  way.ca_file = account.ca_file;
+  return way;
+}
+
 AccountAnswer AskAccount(const AccountOptions& account) {
+  const CurlTransportOptions way = WayTo(account);
+  AccountAnswer result;
+  result.our_time = RealClock().Now();
+  result.status = CheckCurlTransportOptions(way);
+  if (!result.status.ok()) return result;
   RealExecutor executor("account-check");
   std::unique_ptr<HttpTransport> transport;
   std::promise<Answer> promise;
   executor.Post([&] {
-    transport = MakeCurlTransport(executor);
+    transport = MakeCurlTransport(executor, way);
     Spawn(executor, Ask(*transport, ListEnvironments(account), promise));
   });
   const Answer answer = promise.get_future().get();
   executor.Stop();
 
-  AccountAnswer result;
   result.our_time = RealClock().Now();
-  result.status = Judge(answer, account.base_url, result.our_time);
+  result.status = Judge(answer, account, result.our_time);
   if (answer.ok()) result.service_time = DateOf(*answer);
   return result;
 }

@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "net/curl_transport.h"
 #include "node/worker_node.h"
 
 namespace midwatch {
@@ -13,7 +14,8 @@ namespace midwatch {
 // key is told at the start and not by a queue of failed tasks. Blocks, for ten
 // seconds at most. What may pass (a rate limit, a 5xx) is OK.
 //   kUnauthenticated  the service refuses the key
-//   kUnavailable      nothing answers there
+//   kUnavailable      nothing answers there, or the proxy does not
+//   kInvalidArgument  the proxy is no URL, or the CA file holds no certificate
 //   kNotFound         something answers, and it is not this API
 absl::Status CheckAccount(const AccountOptions& account);
 
@@ -25,6 +27,9 @@ struct AccountAnswer {
   absl::Time our_time;
 };
 AccountAnswer AskAccount(const AccountOptions& account);
+
+// How a transport gets to the account's service.
+CurlTransportOptions WayTo(const AccountOptions& account);
 
 }  // namespace midwatch
 

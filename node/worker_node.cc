@@ -18,6 +18,7 @@
 #include "base/real_executor.h"
 #include "base/status_macros.h"
 #include "net/curl_transport.h"
+#include "node/account_check.h"
 #include "node/scheduler_node.h"
 #include "worker/grpc_artifact_store.h"
 #include "worker/grpc_scheduler_client.h"
@@ -91,15 +92,15 @@ class WorkerNodeImpl final : public WorkerNode {
     scheduler_ = options.scheduler != nullptr
                      ? options.scheduler->MakeDirectClient(executor_)
                      : MakeGrpcSchedulerClient(channel_, executor_);
-    transport_ = MakeCurlTransport(executor_);
     WorkerParts parts{executor_,   RealClock(), random_,
                       *scheduler_, *artifacts_, {}};
     for (const auto& [name, account] : options.accounts) {
       AgentsClientOptions client;
       client.base_url = account.base_url;
       client.api_key = account.api_key;
+      transports_.push_back(MakeCurlTransport(executor_, WayTo(account)));
       clients_.push_back(std::make_unique<AgentsClient>(
-          *transport_, executor_, RealClock(), std::move(client)));
+          *transports_.back(), executor_, RealClock(), std::move(client)));
       parts.accounts[name] = clients_.back().get();
     }
     WorkerOptions worker;
@@ -117,7 +118,7 @@ class WorkerNodeImpl final : public WorkerNode {
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<ArtifactStore> artifacts_;
   std::unique_ptr<SchedulerClient> scheduler_;
-  std::unique_ptr<HttpTransport> transport_;
+  std::vector<std::unique_ptr<HttpTransport>> transports_;  // of the clients
   std::vector<std::unique_ptr<AgentsClient>> clients_;
   std::unique_ptr<Worker> worker_;
 };

@@ -16,6 +16,9 @@ class SchedulerNode;
 struct AccountOptions {
   std::string base_url;
   std::string api_key;
+  // How to get there: see CurlTransportOptions.
+  std::string proxy;
+  std::string ca_file;
 };
 
 struct WorkerNodeOptions {

@@ -237,6 +237,8 @@ std::shared_ptr<grpc::Channel> MakeSchedulerChannel(
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   arguments.SetMaxSendMessageSize(kMessageBytesMax);
+  // The scheduler is on this machine; a proxy of the environment is for others.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   // By default a lost scheduler would be tried again only minutes later.
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1000);
