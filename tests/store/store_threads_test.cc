@@ -44,7 +44,11 @@ class ThreadedStore {
   absl::StatusOr<std::vector<TaskRecord>> ListTasks() {
     std::promise<absl::StatusOr<std::vector<TaskRecord>>> done;
     store_->Read<std::vector<TaskRecord>>(
-        [](StoreReader& reader) { return reader.ListTasks({}, 0, 1000); },
+        [](StoreReader& reader) -> absl::StatusOr<std::vector<TaskRecord>> {
+          auto page = reader.ListTasks({}, 0, 1000);
+          if (!page.ok()) return page.status();
+          return std::move(page->rows);
+        },
         [&done](absl::StatusOr<std::vector<TaskRecord>> tasks) {
           done.set_value(std::move(tasks));
         });
