@@ -219,6 +219,15 @@ absl::StatusOr<v1::RetryTaskResponse> SchedulerConnection::RetryTask(
 }
 
 absl::Status SchedulerConnection::ForEachTask(
+    const std::string& batch_id, const std::vector<v1::TaskState>& states,
+    absl::FunctionRef<absl::Status(const v1::Task&)> visit) {
+  v1::ListTasksRequest filter;
+  filter.set_batch_id(batch_id);
+  for (v1::TaskState state : states) filter.add_states(state);
+  return ForEachTask(std::move(filter), visit);
+}
+
+absl::Status SchedulerConnection::ForEachTask(
     v1::ListTasksRequest request,
     absl::FunctionRef<absl::Status(const v1::Task&)> visit) {
   request.set_page_size(kPageSize);

@@ -70,6 +70,10 @@ class SchedulerConnection {
   absl::Status ForEachTask(
       v1::ListTasksRequest filter,
       absl::FunctionRef<absl::Status(const v1::Task&)> visit);
+  // Of a batch, in one of `states` (empty: any).
+  absl::Status ForEachTask(
+      const std::string& batch_id, const std::vector<v1::TaskState>& states,
+      absl::FunctionRef<absl::Status(const v1::Task&)> visit);
   absl::StatusOr<v1::ListTaskEventsResponse> ListTaskEvents(
       const v1::ListTaskEventsRequest& request);
 
