@@ -86,16 +86,16 @@ void Scheduler::ListTasks(const v1::ListTasksRequest& request,
     batch = *key;
     filter->batch = key->row;
   }
-  store_.Read<Page<TaskRecord>>(
-      [filter = *std::move(filter), batch, after = *after,
-       size = *size](StoreReader& reader) -> absl::StatusOr<Page<TaskRecord>> {
+  store_.Read<RowPage<TaskRecord>>(
+      [filter = *std::move(filter), batch, after = *after, size = *size](
+          StoreReader& reader) -> absl::StatusOr<RowPage<TaskRecord>> {
         if (batch.has_value()) {
           RETURN_IF_ERROR(reader.GetBatch(*batch).status());
         }
         return reader.ListTasks(filter, after, size);
       },
       [this, reply = std::move(reply)](
-          absl::StatusOr<Page<TaskRecord>> tasks) mutable {
+          absl::StatusOr<RowPage<TaskRecord>> tasks) mutable {
         if (!tasks.ok()) return reply(tasks.status());
         v1::ListTasksResponse response;
         for (const TaskRecord& task : tasks->rows) {
@@ -270,13 +270,13 @@ void Scheduler::ListBatches(const v1::ListBatchesRequest& request,
   if (!before.ok()) return reply(before.status());
   absl::StatusOr<BatchFilter> filter = FromProto(request);
   if (!filter.ok()) return reply(filter.status());
-  store_.Read<Page<BatchRecord>>(
+  store_.Read<RowPage<BatchRecord>>(
       [filter = *std::move(filter), before = *before,
        size = *size](StoreReader& reader) {
         return reader.ListBatches(filter, before, size);
       },
       [this, reply = std::move(reply)](
-          absl::StatusOr<Page<BatchRecord>> batches) mutable {
+          absl::StatusOr<RowPage<BatchRecord>> batches) mutable {
         if (!batches.ok()) return reply(batches.status());
         v1::ListBatchesResponse response;
         for (const BatchRecord& batch : batches->rows) {

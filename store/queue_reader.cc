@@ -148,11 +148,11 @@ absl::StatusOr<BatchRecord> SqliteReader::GetBatch(RowKey key) {
   return std::move(found[0]);
 }
 
-absl::StatusOr<Page<TaskRecord>> SqliteReader::ListTasks(
+absl::StatusOr<RowPage<TaskRecord>> SqliteReader::ListTasks(
     const TaskFilter& filter, int64_t after, int limit) {
-  ASSIGN_OR_RETURN(Page<int64_t> found,
+  ASSIGN_OR_RETURN(RowPage<int64_t> found,
                    FindTasks(*queue_, filter, after, limit));
-  Page<TaskRecord> page{.rows = {}, .next = found.next};
+  RowPage<TaskRecord> page{.rows = {}, .next = found.next};
   for (int64_t id : found.rows) {
     SqliteStatement row =
         queue_->Query(MIDWATCH_TASK_COLUMNS "WHERE t.id = ?", id);
@@ -164,7 +164,7 @@ absl::StatusOr<Page<TaskRecord>> SqliteReader::ListTasks(
 
 // Batches are few beside tasks: what the name leaves is walked, so far and no
 // further.
-absl::StatusOr<Page<BatchRecord>> SqliteReader::ListBatches(
+absl::StatusOr<RowPage<BatchRecord>> SqliteReader::ListBatches(
     const BatchFilter& filter, int64_t before, int limit) {
   constexpr int kExaminedMax = 10'000;
   SqliteStatement row =
@@ -176,7 +176,7 @@ absl::StatusOr<Page<BatchRecord>> SqliteReader::ListBatches(
                 MIDWATCH_BATCH_COLUMNS
                 "WHERE b.name = ? AND b.id < ? ORDER BY b.id DESC LIMIT ?",
                 filter.name, before, kExaminedMax);
-  Page<BatchRecord> page;
+  RowPage<BatchRecord> page;
   int examined = 0;
   while (row.Step()) {
     BatchRecord batch = ReadBatch(row);

@@ -25,11 +25,12 @@ class SqliteReader final : public StoreReader {
 
   absl::StatusOr<TaskRecord> GetTask(RowKey task) override;
   absl::StatusOr<BatchRecord> GetBatch(RowKey batch) override;
-  absl::StatusOr<Page<TaskRecord>> ListTasks(const TaskFilter& filter,
-                                             int64_t after, int limit) override;
-  absl::StatusOr<Page<BatchRecord>> ListBatches(const BatchFilter& filter,
-                                                int64_t before,
+  absl::StatusOr<RowPage<TaskRecord>> ListTasks(const TaskFilter& filter,
+                                                int64_t after,
                                                 int limit) override;
+  absl::StatusOr<RowPage<BatchRecord>> ListBatches(const BatchFilter& filter,
+                                                   int64_t before,
+                                                   int limit) override;
   absl::StatusOr<v1::TaskSpec> FindBatchSpec(
       const std::string& request_id) override;
   absl::StatusOr<std::vector<JournalRecord>> ListJournal(int64_t batch,

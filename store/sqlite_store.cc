@@ -171,12 +171,12 @@ class SqliteStore final : public Store {
     explicit BrokenReader(absl::Status status) : status_(std::move(status)) {}
     absl::StatusOr<TaskRecord> GetTask(RowKey) override { return status_; }
     absl::StatusOr<BatchRecord> GetBatch(RowKey) override { return status_; }
-    absl::StatusOr<Page<TaskRecord>> ListTasks(const TaskFilter&, int64_t,
-                                               int) override {
+    absl::StatusOr<RowPage<TaskRecord>> ListTasks(const TaskFilter&, int64_t,
+                                                  int) override {
       return status_;
     }
-    absl::StatusOr<Page<BatchRecord>> ListBatches(const BatchFilter&, int64_t,
-                                                  int) override {
+    absl::StatusOr<RowPage<BatchRecord>> ListBatches(const BatchFilter&,
+                                                     int64_t, int) override {
       return status_;
     }
     absl::StatusOr<v1::TaskSpec> FindBatchSpec(const std::string&) override {

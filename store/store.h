@@ -40,7 +40,7 @@ namespace midwatch {
 // and is unset at the end. A page looks at a bounded number of rows, so one for
 // which little is found may be short, or empty, and have a next.
 template <typename T>
-struct Page {
+struct RowPage {
   std::vector<T> rows;
   std::optional<int64_t> next;
 };
@@ -71,11 +71,10 @@ class StoreReader {
   virtual absl::StatusOr<BatchRecord> GetBatch(RowKey batch) = 0;
 
   // By row, rising, after `after` (0 at first).
-  virtual absl::StatusOr<Page<TaskRecord>> ListTasks(const TaskFilter& filter,
-                                                     int64_t after,
-                                                     int limit) = 0;
+  virtual absl::StatusOr<RowPage<TaskRecord>> ListTasks(
+      const TaskFilter& filter, int64_t after, int limit) = 0;
   // By row, falling, before `before` (INT64_MAX at first).
-  virtual absl::StatusOr<Page<BatchRecord>> ListBatches(
+  virtual absl::StatusOr<RowPage<BatchRecord>> ListBatches(
       const BatchFilter& filter, int64_t before, int limit) = 0;
   // What the batch opened with this request_id asks of each of its tasks.
   // kNotFound: none was.

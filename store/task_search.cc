@@ -62,9 +62,9 @@ absl::Status AddRows(SqliteStatement row, std::vector<int64_t>& rows) {
 
 // The first `limit` of several searches' rows, each of which gave that many
 // where it had them.
-Page<int64_t> FirstOf(std::vector<int64_t> rows, int limit) {
+RowPage<int64_t> FirstOf(std::vector<int64_t> rows, int limit) {
   std::sort(rows.begin(), rows.end());
-  Page<int64_t> page;
+  RowPage<int64_t> page;
   if (rows.size() >= static_cast<size_t>(limit)) {
     rows.resize(static_cast<size_t>(limit));
     page.next = rows.back();
@@ -104,8 +104,8 @@ absl::StatusOr<bool> HasLabels(Sqlite& db, int64_t task,
 }
 
 // Walks the tasks of the first label.
-absl::StatusOr<Page<int64_t>> FindLabelled(Sqlite& db, const Wanted& wanted,
-                                           int64_t after, int limit) {
+absl::StatusOr<RowPage<int64_t>> FindLabelled(Sqlite& db, const Wanted& wanted,
+                                              int64_t after, int limit) {
   int64_t last = std::numeric_limits<int64_t>::max();
   if (wanted.batch.has_value()) {
     ASSIGN_OR_RETURN(auto ends, RowsOfBatch(db, *wanted.batch));
@@ -118,7 +118,7 @@ absl::StatusOr<Page<int64_t>> FindLabelled(Sqlite& db, const Wanted& wanted,
       "WHERE x.label = ? AND x.task > ? AND x.task <= ? "
       "ORDER BY x.task LIMIT ?",
       wanted.labels[0], after, last, kExaminedMax);
-  Page<int64_t> page;
+  RowPage<int64_t> page;
   int examined = 0;
   while (row.Step()) {
     int64_t task = row.Int(0);
@@ -141,15 +141,15 @@ absl::StatusOr<Page<int64_t>> FindLabelled(Sqlite& db, const Wanted& wanted,
   return page;
 }
 
-absl::StatusOr<Page<int64_t>> FindInBatch(Sqlite& db, const Wanted& wanted,
-                                          int64_t after, int limit) {
+absl::StatusOr<RowPage<int64_t>> FindInBatch(Sqlite& db, const Wanted& wanted,
+                                             int64_t after, int limit) {
   std::vector<int64_t> rows;
   if (wanted.queue.has_value()) {  // all of a batch stands in one
     SqliteStatement row =
         db.Query("SELECT queue FROM batch WHERE id = ?", *wanted.batch);
     bool other = !row.Step() || row.Int(0) != *wanted.queue;
     RETURN_IF_ERROR(row.status());
-    if (other) return Page<int64_t>();
+    if (other) return RowPage<int64_t>();
   }
   if (wanted.states.empty()) {
     RETURN_IF_ERROR(AddRows(
@@ -187,9 +187,9 @@ absl::Status FindLiveRows(Sqlite& db, bool cancelling,
 }
 
 // Across batches: a search for each queue and state.
-absl::StatusOr<Page<int64_t>> FindByQueueAndState(Sqlite& db,
-                                                  const Wanted& wanted,
-                                                  int64_t after, int limit) {
+absl::StatusOr<RowPage<int64_t>> FindByQueueAndState(Sqlite& db,
+                                                     const Wanted& wanted,
+                                                     int64_t after, int limit) {
   std::vector<int64_t> queues, rows;
   if (wanted.queue.has_value()) {
     queues.push_back(*wanted.queue);
@@ -218,10 +218,10 @@ absl::StatusOr<Page<int64_t>> FindByQueueAndState(Sqlite& db,
 
 }  // namespace
 
-absl::StatusOr<Page<int64_t>> FindTasks(Sqlite& db, const TaskFilter& filter,
-                                        int64_t after, int limit) {
+absl::StatusOr<RowPage<int64_t>> FindTasks(Sqlite& db, const TaskFilter& filter,
+                                           int64_t after, int limit) {
   ASSIGN_OR_RETURN(std::optional<Wanted> wanted, Resolve(db, filter));
-  if (!wanted.has_value()) return Page<int64_t>();
+  if (!wanted.has_value()) return RowPage<int64_t>();
   if (!wanted->labels.empty()) return FindLabelled(db, *wanted, after, limit);
   if (wanted->batch.has_value()) return FindInBatch(db, *wanted, after, limit);
   if (!wanted->states.empty() || wanted->queue.has_value()) {

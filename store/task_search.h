@@ -13,8 +13,8 @@ namespace midwatch {
 // Rows after `after`, rising. Each statement searches an index from where the
 // page before ended, so a page costs the same wherever it stands, and a task
 // that changes its state meanwhile moves no other.
-absl::StatusOr<Page<int64_t>> FindTasks(Sqlite& db, const TaskFilter& filter,
-                                        int64_t after, int limit);
+absl::StatusOr<RowPage<int64_t>> FindTasks(Sqlite& db, const TaskFilter& filter,
+                                           int64_t after, int limit);
 
 }  // namespace midwatch
 

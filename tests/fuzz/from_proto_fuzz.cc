@@ -10,6 +10,7 @@
 
 #include "cli/utf8.h"
 #include "scheduler/from_proto.h"
+#include "scheduler/spec_check.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace midwatch {

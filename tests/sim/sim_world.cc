@@ -258,14 +258,14 @@ T World::Read(absl::AnyInvocable<absl::StatusOr<T>(StoreReader&)> work) {
 }
 
 BatchRecord World::Batch() {
-  return Read<Page<BatchRecord>>([](StoreReader& reader) {
+  return Read<RowPage<BatchRecord>>([](StoreReader& reader) {
            return reader.ListBatches({.name = "night"}, INT64_MAX, 1);
          })
       .rows.at(0);
 }
 
 std::vector<TaskRecord> World::Tasks() {
-  return Read<Page<TaskRecord>>([](StoreReader& reader) {
+  return Read<RowPage<TaskRecord>>([](StoreReader& reader) {
            return reader.ListTasks({}, 0, 1'000'000);
          })
       .rows;

@@ -58,7 +58,7 @@ class ListTest : public testing::StoreFixture {
     std::vector<std::string> names;
     int64_t after = 0;
     while (true) {
-      auto page = Read<Page<TaskRecord>>([&](StoreReader& reader) {
+      auto page = Read<RowPage<TaskRecord>>([&](StoreReader& reader) {
         return reader.ListTasks(filter, after, 2);
       });
       EXPECT_OK(page);
@@ -158,7 +158,7 @@ TEST_F(ListTest, BatchesByStateAndQueue) {
   Submit("night", "slow", {{"b", {}}});
   ASSERT_OK(Apply(CancelTask{Tasks({.batch = done.row}).at(0).key, ""}));
   auto names = [&](const BatchFilter& filter) {
-    auto page = Read<Page<BatchRecord>>([&](StoreReader& reader) {
+    auto page = Read<RowPage<BatchRecord>>([&](StoreReader& reader) {
       return reader.ListBatches(filter, INT64_MAX, 10);
     });
     EXPECT_OK(page);

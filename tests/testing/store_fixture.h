@@ -92,7 +92,7 @@ class StoreFixture : public ::testing::Test {
 
   std::vector<TaskRecord> Tasks(const TaskFilter& filter = {},
                                 int limit = 1000) {
-    auto page = Read<Page<TaskRecord>>([&](StoreReader& reader) {
+    auto page = Read<RowPage<TaskRecord>>([&](StoreReader& reader) {
       return reader.ListTasks(filter, 0, limit);
     });
     EXPECT_OK(page);
