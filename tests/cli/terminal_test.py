@@ -111,7 +111,8 @@ class TerminalTest(unittest.TestCase):
         self.assertFalse(self.screen.cursor.hidden)
 
     def test_failures_are_named_with_the_command_that_tells_more(self):
-        self.start(80, 24, [("one", 0), ("two", 0)], model="none-such")
+        # Wide: the command begins with the path of this build.
+        self.start(300, 24, [("one", 0), ("two", 0)], model="none-such")
         self.assertEqual(self.end(), 1)
         self.assertRegex(self.text(), r"failed +2\n")
         self.assertRegex(self.text(), r"such as one, two\n +\S+midwatch\S* task "
