@@ -94,6 +94,11 @@ def value_of(node, names):
 
 def bazel_calls(text):
     """(rule, {attribute: node}, names) of each call, comprehensions unrolled."""
+    try:
+        # Finds what parsing alone does not: an attribute that is given twice.
+        compile(text, "BUILD.bazel", "exec")
+    except SyntaxError as error:
+        raise Unreadable(f"BUILD.bazel:{error.lineno}: {error.msg}") from error
     names = {}
     for statement in ast.parse(text).body:
         if isinstance(statement, ast.Assign):
@@ -381,6 +386,11 @@ class DriftTest(unittest.TestCase):
                            'midwatch_cc_library(name = "q", srcs = glob([]))',
                            {}))
         self.assertEqual(found, ["queue: line 1: write the list out"])
+        found = list(drift("queue", "",
+                           'midwatch_cc_library(name = "q", srcs = [], '
+                           'srcs = [])', {}))
+        self.assertEqual(found, ["queue: BUILD.bazel:1: keyword argument "
+                                 "repeated: srcs"])
 
 
 if __name__ == "__main__":
