@@ -204,7 +204,7 @@ Async<void> Holder::KeepTerm(Holder& self) {
     co_await Sleep(self.executor_, kRenewEvery);
     v1::RenewWorkerRequest request;
     request.set_worker_id(self.worker_id_);
-    co_await self.client_->RenewWorker(std::move(request));
+    (void)co_await self.client_->RenewWorker(std::move(request));
   }
 }
 

@@ -96,7 +96,7 @@ absl::Status CatchUp(SchedulerConnection& scheduler,
                      const std::string& batch_id, Progress& progress) {
   for (v1::TaskState state : {v1::TASK_STATE_RUNNING, v1::TASK_STATE_FAILED}) {
     int left = kKnownMax;
-    const absl::Status listed =
+    absl::Status listed =
         scheduler.ForEachTask(batch_id, {state}, [&](const v1::Task& task) {
           progress.AddKnown(task);
           return --left > 0 ? absl::OkStatus() : absl::CancelledError("enough");

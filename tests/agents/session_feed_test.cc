@@ -11,7 +11,6 @@
 namespace midwatch {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using testing::StatusIs;

@@ -22,7 +22,6 @@
 namespace midwatch::cli {
 namespace {
 
-using ::midwatch::testing::IsOk;
 using ::midwatch::testing::StatusIs;
 using ::testing::ElementsAre;
 

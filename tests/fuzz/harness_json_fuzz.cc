@@ -14,6 +14,7 @@ namespace {
 void CheckRoundTrip(const std::string& text) {
   const Json value = ParseJson(text);
   if (value.is_discarded()) return;
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): what is tried
   const Json copy = value;
   const std::string written = Dump(copy);
   Require(written.find('\n') == std::string::npos, "JSON is written as a line");

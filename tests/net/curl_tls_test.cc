@@ -17,7 +17,6 @@
 namespace midwatch {
 namespace {
 
-using testing::IsOk;
 using testing::RunCoro;
 using testing::StatusIs;
 

@@ -25,7 +25,6 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::HasSubstr;
-using testing::IsOk;
 using testing::LoopbackTest;
 using ::testing::Not;
 using ::testing::Pair;
@@ -57,9 +56,12 @@ class CurlTransportTest : public LoopbackTest {
 
   Async<void> Handle(ServerRequest request, ServerResponder& reply) {
     ++calls_;
-    if (request.path == "/echo") co_await Echo(std::move(request), reply);
-    if (request.path == "/hash") co_await Hash(std::move(request), reply);
-    if (request.path == "/status") co_await Status(std::move(request), reply);
+    if (request.path == "/echo")
+      co_return co_await Echo(std::move(request), reply);
+    if (request.path == "/hash")
+      co_return co_await Hash(std::move(request), reply);
+    if (request.path == "/status")
+      co_return co_await Status(std::move(request), reply);
     if (request.path == "/file") {
       (void)co_await reply.SendFile(200, {}, request.QueryValue("path"));
     }

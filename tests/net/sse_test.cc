@@ -18,7 +18,6 @@ static void PrintTo(const SseFrame& frame, std::ostream* out) {
 
 namespace {
 
-using testing::IsOk;
 using testing::StatusIs;
 
 struct ParseCase {

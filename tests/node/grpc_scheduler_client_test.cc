@@ -24,7 +24,6 @@ namespace midwatch {
 namespace {
 
 namespace fs = std::filesystem;
-using ::midwatch::testing::IsOk;
 using ::midwatch::testing::RunCoro;
 using ::midwatch::testing::StatusIs;
 using Lease = absl::StatusOr<v1::StreamLeasesResponse>;

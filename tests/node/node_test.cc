@@ -23,7 +23,6 @@ namespace midwatch {
 namespace {
 
 namespace fs = std::filesystem;
-using ::midwatch::testing::IsOk;
 using ::midwatch::testing::StatusIs;
 using ::testing::HasSubstr;
 

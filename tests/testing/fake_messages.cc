@@ -160,8 +160,8 @@ Async<void> FakeMessages::Handle(ServerRequest request,
   HttpHeaders headers = std::move(reply.headers);
   if (reply.status != 200) {
     headers.emplace_back("content-type", "application/json");
-    co_await responder.Send(reply.status, std::move(headers),
-                            std::move(reply.body));
+    (void)co_await responder.Send(reply.status, std::move(headers),
+                                  std::move(reply.body));
     co_return;
   }
   headers.emplace_back("content-type", "text/event-stream");
