@@ -15,6 +15,7 @@ if(MIDWATCH_MOLD)
 endif()
 
 include(Sanitizers)
+include(Hardening)
 
 set(MIDWATCH_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor
     -Woverloaded-virtual -Wimplicit-fallthrough -Werror
