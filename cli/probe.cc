@@ -22,7 +22,7 @@
 namespace midwatch::cli {
 namespace {
 
-constexpr absl::Duration kCallTimeout = absl::Seconds(30);
+constexpr absl::Duration kProbeTimeout = absl::Seconds(30);
 constexpr absl::Duration kBetweenLooks = absl::Milliseconds(200);
 constexpr absl::Duration kStartsWithin = absl::Seconds(30);
 constexpr absl::Duration kRestsWithin = absl::Minutes(2);
@@ -132,7 +132,7 @@ class Prober {
     spec.metadata["midwatch"] = "probe";
     spec.budget_usd_micros = kProbeUsdMicrosMax;
     absl::StatusOr<Session> session =
-        co_await client_.CreateSession(std::move(spec), kCallTimeout);
+        co_await client_.CreateSession(std::move(spec), kProbeTimeout);
     if (session.ok()) sessions_.push_back(session->id);
     co_return session;
   }
@@ -141,7 +141,7 @@ class Prober {
     std::vector<OutgoingEvent> events;
     events.push_back(std::move(event));
     co_return co_await client_.SendEvents(std::move(session), std::move(events),
-                                          kCallTimeout);
+                                          kProbeTimeout);
   }
 
   // How late a list is; whether the session costs; whether archive closes it.
@@ -298,7 +298,7 @@ class Prober {
                        {"anthropic-beta", "managed-agents-2026-04-01"},
                        {"content-type", "application/json"},
                        {"accept", "application/json"}};
-    request.timeout = kCallTimeout;
+    request.timeout = kProbeTimeout;
     return request;
   }
 

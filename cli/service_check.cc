@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 constexpr char kDatabase[] = "database";
 // Reading all of a larger one takes longer than one wants to wait here.
 constexpr uintmax_t kQuickCheckBytesMax = uintmax_t{2} << 30;
-constexpr absl::Duration kConnectTimeout = absl::Seconds(5);
+constexpr absl::Duration kSchedulerConnectTimeout = absl::Seconds(5);
 // The Date header has no fractions, and the answer was on its way.
 constexpr absl::Duration kClockOffsetMax = absl::Seconds(5);
 
@@ -111,7 +111,7 @@ Finding CheckScheduler(const std::string& server,
     address = local;
   }
   SchedulerConnection scheduler(MakeSchedulerChannel(address));
-  if (!scheduler.WaitUntilConnected(kConnectTimeout)) {
+  if (!scheduler.WaitUntilConnected(kSchedulerConnectTimeout)) {
     return Problem("scheduler", absl::StrCat("nothing answers at ", address),
                    "start `midwatch scheduler` there, or correct --server");
   }

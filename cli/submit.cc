@@ -13,7 +13,7 @@ namespace {
 constexpr int kChunkLinesMax = 1000;
 constexpr size_t kChunkBytesMax = 4 << 20;
 constexpr int kConnectionsMax = 10;
-constexpr absl::Duration kReconnectTimeout = absl::Seconds(30);
+constexpr absl::Duration kResubmitTimeout = absl::Seconds(30);
 // Old unfinished batches of one name beyond these are not looked at.
 constexpr int kCandidatesMax = 100;
 constexpr int kRequestIdBytes = 16;
@@ -132,7 +132,7 @@ absl::StatusOr<Submitted> SubmitBatch(SchedulerConnection& scheduler,
       }
     }
     if (!absl::IsUnavailable(status) || connection == kConnectionsMax ||
-        !scheduler.WaitUntilConnected(kReconnectTimeout)) {
+        !scheduler.WaitUntilConnected(kResubmitTimeout)) {
       return status;
     }
   }

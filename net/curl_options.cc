@@ -9,24 +9,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "net/curl_transport.h"
+#include "net/curl_url.h"
 
 namespace midwatch {
 namespace {
 
-using UniqueUrl = std::unique_ptr<CURLU, decltype(&curl_url_cleanup)>;
-
-std::string Part(CURLU* url, CURLUPart part) {
-  char* text = nullptr;
-  if (curl_url_get(url, part, &text, 0) != CURLUE_OK) return "";
-  std::string out = text;
-  curl_free(text);
-  return out;
-}
-
 absl::Status CheckProxy(const std::string& proxy) {
-  UniqueUrl url(curl_url(), &curl_url_cleanup);
+  UniqueCurlUrl url(curl_url());
   CURLUcode code = curl_url_set(url.get(), CURLUPART_URL, proxy.c_str(), 0);
-  std::string scheme = Part(url.get(), CURLUPART_SCHEME);
+  std::string scheme = UrlPart(url.get(), CURLUPART_SCHEME);
   if (code == CURLUE_OK && (scheme == "http" || scheme == "https")) {
     return absl::OkStatus();
   }
@@ -67,7 +58,7 @@ absl::Status CheckCurlTransportOptions(const CurlTransportOptions& options) {
 
 std::string ShownProxy(const std::string& proxy) {
   if (proxy.empty()) return "";
-  UniqueUrl url(curl_url(), &curl_url_cleanup);
+  UniqueCurlUrl url(curl_url());
   if (curl_url_set(url.get(), CURLUPART_URL, proxy.c_str(), 0) != CURLUE_OK) {
     return "(no URL)";
   }
@@ -75,7 +66,7 @@ std::string ShownProxy(const std::string& proxy) {
                            CURLUPART_FRAGMENT}) {
     curl_url_set(url.get(), secret, nullptr, 0);
   }
-  return Part(url.get(), CURLUPART_URL);
+  return UrlPart(url.get(), CURLUPART_URL);
 }
 
 }  // namespace midwatch

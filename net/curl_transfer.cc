@@ -13,22 +13,10 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "net/curl_url.h"
 
 namespace midwatch {
 namespace {
-
-struct UrlCloser {
-  void operator()(CURLU* url) const { curl_url_cleanup(url); }
-};
-using UniqueUrl = std::unique_ptr<CURLU, UrlCloser>;
-
-std::string UrlPart(CURLU* url, CURLUPart part) {
-  char* text = nullptr;
-  if (curl_url_get(url, part, &text, 0) != CURLUE_OK) return "";
-  std::string out = text;
-  curl_free(text);
-  return out;
-}
 
 bool IsLoopback(const std::string& host) {
   return host == "localhost" || host == "[::1]" ||
@@ -166,7 +154,7 @@ absl::Status CurlTransfer::Prepare(HttpRequest request) {
 }
 
 absl::Status CurlTransfer::PrepareUrl(const std::string& url) {
-  UniqueUrl parsed(curl_url());
+  UniqueCurlUrl parsed(curl_url());
   CURLUcode code = curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), 0);
   std::string scheme = UrlPart(parsed.get(), CURLUPART_SCHEME);
   if (code != CURLUE_OK || (scheme != "http" && scheme != "https")) {

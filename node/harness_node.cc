@@ -13,7 +13,7 @@ namespace midwatch {
 namespace {
 
 constexpr int kKeyBytes = 32;
-constexpr int kPoolThreads = 4;
+constexpr int kHarnessPoolThreads = 4;
 
 class HarnessNodeImpl final : public HarnessNode {
  public:
@@ -59,7 +59,7 @@ class HarnessNodeImpl final : public HarnessNode {
   std::string base_url_;
   RealExecutor executor_{"harness"};
   // Outlived by the executor, on which its results arrive.
-  ThreadBlockingPool pool_{"harness-pool", kPoolThreads};
+  ThreadBlockingPool pool_{"harness-pool", kHarnessPoolThreads};
   std::unique_ptr<HttpTransport> transport_;  // to the models, if any
   std::unique_ptr<Harness> harness_;
 };

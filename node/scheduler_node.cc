@@ -27,7 +27,7 @@
 namespace midwatch {
 namespace {
 
-constexpr int kPoolThreads = 4;
+constexpr int kSchedulerPoolThreads = 4;
 
 // Without authentication only this machine may be listened to.
 absl::Status CheckLoopback(const std::string& address) {
@@ -49,7 +49,7 @@ class SchedulerNodeImpl final : public SchedulerNode {
     for (const std::string& address : options.listen) {
       RETURN_IF_ERROR(CheckLoopback(address));
     }
-    pool_.emplace("sched-pool", kPoolThreads);
+    pool_.emplace("sched-pool", kSchedulerPoolThreads);
     SqliteStoreOptions store_options{.dir = options.data_dir};
     ASSIGN_OR_RETURN(store_, OpenSqliteStore(executor_, *pool_, RealClock(),
                                              random_, store_options));

@@ -27,7 +27,7 @@
 namespace midwatch {
 namespace {
 
-constexpr int kPoolThreads = 4;
+constexpr int kWorkerPoolThreads = 4;
 constexpr int kConnectSeconds = 10;
 
 std::string DescribeThisProcess() {
@@ -114,7 +114,7 @@ class WorkerNodeImpl final : public WorkerNode {
   RealExecutor executor_{"worker"};
   RealRandom random_;
   std::unique_ptr<ThreadBlockingPool> pool_ =
-      std::make_unique<ThreadBlockingPool>("worker-pool", kPoolThreads);
+      std::make_unique<ThreadBlockingPool>("worker-pool", kWorkerPoolThreads);
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<ArtifactStore> artifacts_;
   std::unique_ptr<SchedulerClient> scheduler_;

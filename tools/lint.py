@@ -18,7 +18,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-BUILD = ROOT / "build/release"
+BUILD = ROOT / "build/lint"
 BIN = ROOT / "build/npm/node_modules/.bin"
 
 CLANG_FORMAT = "clang-format-14"
@@ -190,7 +190,7 @@ def check_tidy(only_changed):
                 if line not in problems and not re.match(r"\d+ warning", line):
                     problems.append(line)
     if only_changed is False and not files:
-        problems.append("no file to check: is build/release configured?")
+        problems.append("no file to check: is build/lint configured?")
     return Result(summary, problems,
                   "mend it; .clang-tidy says what each check is for")
 

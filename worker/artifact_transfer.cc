@@ -15,7 +15,7 @@ namespace {
 
 constexpr size_t kPieceBytes = 1 << 20;  // the service's bound
 constexpr size_t kNamesMax = 10'000;     // likewise
-constexpr absl::Duration kCallTimeout = absl::Seconds(30);
+constexpr absl::Duration kNamesTimeout = absl::Seconds(30);
 // For one file, of 500 MB at most.
 constexpr absl::Duration kTransferTimeout = absl::Minutes(10);
 
@@ -54,7 +54,7 @@ absl::StatusOr<std::vector<std::string>> FindMissingArtifacts(
       request.add_sha256(names[j]);
     }
     v1::FindMissingArtifactsResponse response;
-    Call call(calls, kCallTimeout);
+    Call call(calls, kNamesTimeout);
     RETURN_IF_ERROR(
         FromGrpc(stub.FindMissingArtifacts(call.context(), request, &response),
                  "FindMissingArtifacts"));

@@ -16,7 +16,7 @@ namespace {
 
 using AsyncStub = v1::WorkerService::StubInterface::async_interface;
 
-constexpr absl::Duration kCallTimeout = absl::Seconds(10);
+constexpr absl::Duration kUnaryTimeout = absl::Seconds(10);
 
 // A call's data, until its callback has run.
 template <typename Request, typename Response>
@@ -208,7 +208,7 @@ class GrpcSchedulerClient final : public SchedulerClient {
           auto call = std::make_shared<UnaryCall<Request, Response>>();
           call->request = std::move(request);
           call->done = std::move(done);
-          SetTimeout(call->context, kCallTimeout);
+          SetTimeout(call->context, kUnaryTimeout);
           calls_.Begin(call->context);
           (stub_->async()->*method)(&call->context, &call->request,
                                     &call->response,

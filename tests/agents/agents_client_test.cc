@@ -12,7 +12,7 @@
 namespace midwatch {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::SizeIs;
@@ -63,7 +63,7 @@ TEST_F(AgentsClientTest, CreateSessionSendsTheWholeSpecAndNoEvents) {
   EXPECT_EQ(HeaderValue(Asked().headers, "anthropic-beta"),
             "managed-agents-2026-04-01");
   EXPECT_EQ(HeaderValue(Asked().headers, "content-type"), "application/json");
-  EXPECT_EQ(json::parse(http_.asked[0].body), json::parse(R"({
+  EXPECT_EQ(Json::parse(http_.asked[0].body), Json::parse(R"({
     "agent": {"type": "agent", "id": "agent_1", "version": 3},
     "environment_id": "env_1", "title": "name #1", "metadata": {"k": "v"},
     "budget": {"type": "limit",
@@ -78,7 +78,7 @@ TEST_F(AgentsClientTest, NewestAgentAndSmallestBudget) {
   spec.agent = {"agent_1", 0};
   spec.budget_usd_micros = 5;
   ASSERT_OK(Run(client_.CreateSession(spec, absl::Minutes(5))));
-  json body = json::parse(http_.asked[0].body);
+  Json body = Json::parse(http_.asked[0].body);
   EXPECT_FALSE(body["agent"].contains("version"));
   EXPECT_FALSE(body.contains("resources"));
   EXPECT_EQ(body["budget"]["max_list_cost"]["amount"], "1");
@@ -109,7 +109,7 @@ TEST_F(AgentsClientTest, SendsMessagesAndInterrupts) {
                                        OutgoingInterrupt{}};
   ASSERT_OK(Run(client_.SendEvents("sesn/1", events, absl::Seconds(5))));
   EXPECT_EQ(Asked().url, "https://host/v1/sessions/sesn%2F1/events");
-  EXPECT_EQ(json::parse(http_.asked[0].body), json::parse(R"({"events": [
+  EXPECT_EQ(Json::parse(http_.asked[0].body), Json::parse(R"({"events": [
       {"type": "user.message",
        "content": [{"type": "text", "text": "Do \"it\"\n"}]},
       {"type": "user.interrupt"}]})"));
