@@ -24,6 +24,11 @@ include(Hardening)
 option(MIDWATCH_UNITY "Compile several files as one" ON)
 set(CMAKE_UNITY_BUILD ${MIDWATCH_UNITY})
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 12)
+if(MIDWATCH_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # gcc takes a file that is included for a header, whose anonymous types would
+  # differ in each file that includes it.
+  add_compile_options(-Wno-subobject-linkage)
+endif()
 
 set(MIDWATCH_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor
     -Woverloaded-virtual -Wimplicit-fallthrough -Werror
@@ -37,11 +42,6 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # coroutine frames.
   list(APPEND MIDWATCH_WARNINGS -Wno-maybe-uninitialized
        -Wno-mismatched-new-delete)
-  if(MIDWATCH_UNITY)
-    # It takes a file that is included for a header, whose anonymous types
-    # would differ in each file.
-    list(APPEND MIDWATCH_WARNINGS -Wno-subobject-linkage)
-  endif()
 endif()
 
 # midwatch_cc_library(name SRCS ... HDRS ... DEPS ...): a static library
