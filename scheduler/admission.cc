@@ -50,13 +50,17 @@ class Caps {
     for (const BatchCapView& cap : view.batch_caps) {
       batch_room_[cap.batch] = cap.cap - cap.running;
     }
+    for (const BudgetRoomView& budget : view.budgets) {
+      money_room_[budget.budget] = budget.room;
+    }
     for (const LaneView& lane : view.lanes) {
       if (lane.key_busy) busy_keys_.insert(lane.concurrency_key);
     }
   }
 
-  // Why the lane's next task may not start, if so.
-  std::optional<LaneBlock> Binding(const LaneView& lane) const {
+  // Why the lane's `next` task may not start, if so.
+  std::optional<LaneBlock> Binding(const LaneView& lane,
+                                   const ReadyTask& next) const {
     if (!lane.concurrency_key.empty() &&
         busy_keys_.contains(lane.concurrency_key)) {
       return LaneBlock::kKeyBusy;
@@ -65,17 +69,24 @@ class Caps {
     if (room != batch_room_.end() && room->second <= 0) {
       return LaneBlock::kBatchCap;
     }
+    // The first task waits for room rather than that a cheaper one behind it
+    // takes what comes free, again and again.
+    for (int64_t budget : lane.budgets) {
+      if (money_room_.at(budget) < next.reserve) return LaneBlock::kBudget;
+    }
     return std::nullopt;
   }
 
-  void Use(const LaneView& lane) {
+  void Use(const LaneView& lane, const ReadyTask& task) {
     if (!lane.concurrency_key.empty()) busy_keys_.insert(lane.concurrency_key);
     auto room = batch_room_.find(lane.batch);
     if (room != batch_room_.end()) --room->second;
+    for (int64_t budget : lane.budgets) money_room_[budget] -= task.reserve;
   }
 
  private:
   std::map<int64_t, int> batch_room_;
+  std::map<int64_t, int64_t> money_room_;  // by budget, micro-dollars
   std::set<std::string> busy_keys_;
 };
 
@@ -114,15 +125,16 @@ AdmissionDecisions DecideAdmission(absl::Time /*now*/,
          decisions.grants.size() < AdmissionBounds::kGrantsPerPass) {
     Head head = heads.top();
     heads.pop();
-    if (std::optional<LaneBlock> why = caps.Binding(*head.view)) {
+    const ReadyTask& next = head.view->ready[head.next];
+    if (std::optional<LaneBlock> why = caps.Binding(*head.view, next)) {
       decisions.blocks.push_back({head.lane, *why});
       continue;
     }
     int64_t worker = slots.Take(head.view->account);
     // Nobody serves this account any more; others may still be served.
     if (worker == 0) continue;
-    decisions.grants.push_back({head.view->ready[head.next].task, worker});
-    caps.Use(*head.view);
+    decisions.grants.push_back({next.task, worker});
+    caps.Use(*head.view, next);
     if (++head.next < head.view->ready.size()) {
       head.rank = head.view->ready[head.next].rank;
       heads.push(head);

@@ -12,7 +12,8 @@ namespace midwatch {
 
 // Attempts that are on already come before new ones. New ones go by rank over
 // all lanes, each to the worker with the most free slots that serves its
-// account. Lanes whose cap binds are blocked, so that the next view shows what
+// account. Nothing starts that does not fit into every budget of its lane.
+// Lanes whose cap or budget binds are blocked, so that the next view shows what
 // stands behind them.
 AdmissionDecisions DecideAdmission(absl::Time now,
                                    const std::vector<WorkerOffer>& offers,

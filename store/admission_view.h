@@ -25,6 +25,9 @@ struct ReadyTask {
   // Lower goes first. Milliseconds since the epoch, less the weight of the
   // task's priority (see RankOf).
   int64_t rank = 0;
+  // Micro-dollars that its next attempt sets aside; known where the lane has
+  // budgets.
+  int64_t reserve = 0;
 };
 
 // Ready tasks of one (tenant, queue, batch, concurrency key, account).
@@ -37,12 +40,20 @@ struct LaneView {
   std::string concurrency_key;
   bool key_busy = false;         // one of the key's tasks is on
   std::vector<ReadyTask> ready;  // the first ones, by rank
+  std::vector<int64_t> budgets;  // that bind it
 };
 
 struct BatchCapView {
   int64_t batch = 0;
   int running = 0;
   int cap = 0;
+};
+
+// What may still be reserved in the window of a budget that is on; negative
+// where the limit is below what is charged and reserved.
+struct BudgetRoomView {
+  int64_t budget = 0;
+  int64_t room = 0;
 };
 
 // A live attempt that no worker holds.
@@ -54,6 +65,7 @@ struct AdoptableView {
 struct AdmissionView {
   std::vector<LaneView> lanes;           // unblocked, with ready tasks
   std::vector<BatchCapView> batch_caps;  // of the lanes' batches that have one
+  std::vector<BudgetRoomView> budgets;   // of the lanes
   std::vector<AdoptableView> adoptable;
 };
 
@@ -70,6 +82,7 @@ struct AdmissionBounds {
 enum class LaneBlock : int {
   kKeyBusy = 1,
   kBatchCap = 2,
+  kBudget = 4,  // one of its budgets has no room for its first task
 };
 
 struct AdmissionDecisions {

@@ -192,6 +192,7 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
 
   RETURN_IF_ERROR(CloseAttempt(task, live, next, hash));
   RETURN_IF_ERROR(LeaveLane(task.lane, task.batch));
+  RETURN_IF_ERROR(Release(task.lane, live, next.charged));
   int64_t now = NowMicros();
   int64_t due = now + absl::ToInt64Microseconds(next.delay);
   bool again = next.state == v1::TASK_STATE_QUEUED;
@@ -224,7 +225,7 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
       .why = next.reason};
   RETURN_IF_ERROR(Journal(entry).status());
   RETURN_IF_ERROR(Count(task.batch, StateOf(live), next.state, next.charged,
-                        -live.reserved));
+                        -live.reserved, entry.over_delta));
   return Settled{next.state};
 }
 

@@ -85,44 +85,58 @@ absl::Status QueueWriter::ViewLanes(int64_t account_id,
                                     const std::string& account,
                                     int tasks_per_lane, AdmissionView& view) {
   struct Row {
-    int64_t tenant;
+    Scopes scopes;
     LaneView lane;
   };
   std::vector<Row> rows;
   {
     SqliteStatement row = db_.Query(
-        "SELECT id, batch, tenant, ckey FROM lane "
+        "SELECT id, batch, tenant, ckey, queue FROM lane "
         "WHERE account = ? AND blocked = 0 AND head IS NOT NULL "
         "ORDER BY head LIMIT ?",
         account_id, AdmissionBounds::kLanes);
     while (row.Step()) {
-      Row one{.tenant = row.Int(2), .lane = {}};
+      Row one{.scopes = {row.Int(2), row.Int(4), row.Int(1)}, .lane = {}};
       one.lane.lane = row.Int(0);
       one.lane.account = account;
       one.lane.batch = row.Int(1);
       if (std::string key = row.Text(3); !key.empty()) {
-        one.lane.concurrency_key = absl::StrCat(one.tenant, "/", key);
+        one.lane.concurrency_key = absl::StrCat(one.scopes.tenant, "/", key);
       }
       rows.push_back(std::move(one));
     }
     RETURN_IF_ERROR(row.status());
   }
+  ASSIGN_OR_RETURN(bool budgets, HasBudgets());
   for (Row& each : rows) {
     LaneView& lane = each.lane;
+    if (budgets) {
+      RETURN_IF_ERROR(ViewBudgets(each.scopes, lane, view));
+    }
     if (!lane.concurrency_key.empty()) {
       std::string key =
           lane.concurrency_key.substr(lane.concurrency_key.find('/') + 1);
       SqliteStatement row = db_.Query(
           "SELECT sum(running) FROM lane "
           "WHERE tenant = ? AND ckey = ? AND ckey != ''",
-          each.tenant, key);
+          each.scopes.tenant, key);
       lane.key_busy = row.Step() && row.Int(0) > 0;
       RETURN_IF_ERROR(row.status());
     }
-    SqliteStatement row = db_.Query(
-        "SELECT rank, task FROM ready WHERE lane = ? ORDER BY rank LIMIT ?",
-        lane.lane, tasks_per_lane);
-    while (row.Step()) lane.ready.push_back({row.Int(1), row.Int(0)});
+    SqliteStatement row =
+        lane.budgets.empty()
+            ? db_.Query(
+                  "SELECT rank, task, 0 FROM ready WHERE lane = ? "
+                  "ORDER BY rank LIMIT ?",
+                  lane.lane, tasks_per_lane)
+            : db_.Query(
+                  "SELECT r.rank, r.task, t.max_cost - t.charged "
+                  "FROM ready r JOIN task t ON t.id = r.task "
+                  "WHERE r.lane = ? ORDER BY r.rank LIMIT ?",
+                  lane.lane, tasks_per_lane);
+    while (row.Step()) {
+      lane.ready.push_back({row.Int(1), row.Int(0), row.Int(2)});
+    }
     RETURN_IF_ERROR(row.status());
     view.lanes.push_back(std::move(lane));
   }
@@ -185,6 +199,10 @@ absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
     RETURN_IF_ERROR(
         db_.Run("UPDATE lane SET blocked = blocked | ? WHERE id = ?",
                 static_cast<int>(block.why), block.lane));
+    if (block.why != LaneBlock::kBudget) continue;
+    // Whoever watches the batch hears that it waits.
+    ASSIGN_OR_RETURN(Scopes scopes, ScopesOf(block.lane));
+    if (scopes.batch != 0) touched_batches_.insert(scopes.batch);
   }
   // Blocking may have uncovered lanes behind the view's bound.
   result.more = !decisions.grants.empty() || !decisions.adoptions.empty() ||
@@ -219,12 +237,18 @@ absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker) {
   RETURN_IF_ERROR(RemoveReady(task));
   RETURN_IF_ERROR(
       db_.Run("UPDATE lane SET running = running + 1 WHERE id = ?", task.lane));
+  Scopes scopes{.tenant = 0, .queue = 0, .batch = task.batch};
   {
-    SqliteStatement row =
-        db_.Query("SELECT account FROM lane WHERE id = ?", task.lane);
-    if (row.Step()) live.account = row.Int(0);
+    SqliteStatement row = db_.Query(
+        "SELECT account, tenant, queue FROM lane WHERE id = ?", task.lane);
+    if (row.Step()) {
+      live.account = row.Int(0);
+      scopes.tenant = row.Int(1);
+      scopes.queue = row.Int(2);
+    }
     RETURN_IF_ERROR(row.status());
   }
+  RETURN_IF_ERROR(Reserve(scopes, live));
   RETURN_IF_ERROR(db_.Run(
       "INSERT INTO live(task, attempt, epoch, worker, account, batch, phase, "
       "reserved, grant_seq, granted_at) VALUES (?,?,?,?,?,?,?,?,?,?)",

@@ -56,7 +56,10 @@ TaskRecord ReadTask(const SqliteStatement& row) {
   "SELECT b.id, b.at, b.name, b.state, b.blocked, b.queued, b.running, "   \
   "b.waiting, b.cancelling, b.succeeded, b.failed, b.cancelled, "          \
   "b.skipped, b.lines, b.charged, b.reserved, b.max_running, b.ended_at, " \
-  "b.request_id, b.content_hash, t.name, q.name, a.name FROM batch b "     \
+  "b.request_id, b.content_hash, t.name, q.name, a.name, b.over, "         \
+  "(SELECT lim FROM budget WHERE scope = 3 AND ref = b.id AND win = 1), "  \
+  "EXISTS (SELECT 1 FROM lane l WHERE l.batch = b.id AND l.batch > 0 "     \
+  "AND l.blocked & 4 != 0 AND l.head IS NOT NULL) FROM batch b "           \
   "JOIN label t ON t.id = b.tenant JOIN label q ON q.id = b.queue "        \
   "JOIN label a ON a.id = b.account "
 
@@ -85,6 +88,9 @@ BatchRecord ReadBatch(const SqliteStatement& row) {
   batch.tenant = row.Text(20);
   batch.queue = row.Text(21);
   batch.account = row.Text(22);
+  batch.over = row.Int(23);
+  if (!row.IsNull(24)) batch.budget = row.Int(24);
+  batch.waits_for_budget = row.Int(25) != 0;
   return batch;
 }
 

@@ -37,6 +37,12 @@ class SqliteReader final : public StoreReader {
                                                          int64_t after_seq,
                                                          int limit) override;
   absl::StatusOr<int64_t> LastJournalSeq() override;
+  absl::StatusOr<RowPage<JournalRecord>> ListMoney(const MoneyFilter& filter,
+                                                   int64_t after_seq,
+                                                   int limit) override;
+  absl::StatusOr<RowPage<BudgetRecord>> ListBudgets(absl::Time at,
+                                                    int64_t after,
+                                                    int limit) override;
   absl::StatusOr<std::vector<LiveRecord>> ListLive() override;
   absl::StatusOr<std::vector<RowKey>> ListCancellingBatches() override;
   absl::StatusOr<absl::Time> NextTimer() override;
@@ -49,6 +55,9 @@ class SqliteReader final : public StoreReader {
 
  private:
   absl::StatusOr<std::vector<AttemptRecord>> ListAttempts(int64_t task);
+  // The number of the last journal row before `at`.
+  absl::StatusOr<int64_t> SeqBefore(absl::Time at);
+  absl::Status ReadBalance(BudgetRecord& budget, int64_t ref, absl::Time at);
 
   std::unique_ptr<Sqlite> queue_;
   std::unique_ptr<Sqlite> events_;

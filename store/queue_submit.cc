@@ -23,7 +23,8 @@ std::string HashOf(const OpenBatch& batch) {
       batch.name.size(), ":", batch.name, batch.tenant.size(), ":",
       batch.tenant, batch.queue.size(), ":", batch.queue, batch.account.size(),
       ":", batch.account, batch.max_running, ":", batch.content_sha256, ":",
-      DeterministicBytes(batch.spec)));
+      DeterministicBytes(batch.spec),
+      batch.budget == 0 ? "" : absl::StrCat("budget:", batch.budget)));
 }
 
 std::string HashOf(const SubmitTask& submit) {
@@ -89,6 +90,15 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const OpenBatch& write) {
   int64_t id = db_.last_insert_id();
   JournalEntry entry{.kind = JournalKind::kBatchOpened, .batch = id};
   RETURN_IF_ERROR(Journal(entry).status());
+  if (write.budget > 0) {
+    SetBudget budget{.scope = v1::BUDGET_SCOPE_BATCH,
+                     .name = "",
+                     .row = {id, now / 1000},
+                     .window = v1::BUDGET_WINDOW_TOTAL,
+                     .zone = "",
+                     .limit = write.budget};
+    RETURN_IF_ERROR(Do(budget).status());
+  }
   return BatchProgress{{id, now / 1000}, v1::BATCH_STATE_OPEN, 0};
 }
 

@@ -168,7 +168,7 @@ absl::StatusOr<v1::TaskSpec> QueueWriter::LoadSpec(int64_t template_id) {
 
 absl::Status QueueWriter::Count(int64_t batch, v1::TaskState from,
                                 v1::TaskState to, int64_t charge_delta,
-                                int64_t reserve_delta) {
+                                int64_t reserve_delta, int64_t over_delta) {
   if (batch == 0) return absl::OkStatus();
   auto delta = [&](v1::TaskState state) {
     return (to == state ? 1 : 0) - (from == state ? 1 : 0);
@@ -178,12 +178,14 @@ absl::Status QueueWriter::Count(int64_t batch, v1::TaskState from,
       "running = running + ?, waiting = waiting + ?, "
       "cancelling = cancelling + ?, succeeded = succeeded + ?, "
       "failed = failed + ?, cancelled = cancelled + ?, skipped = skipped + ?, "
-      "charged = charged + ?, reserved = reserved + ? WHERE id = ?",
+      "charged = charged + ?, reserved = reserved + ?, over = over + ? "
+      "WHERE id = ?",
       delta(v1::TASK_STATE_BLOCKED), delta(v1::TASK_STATE_QUEUED),
       delta(v1::TASK_STATE_RUNNING), delta(v1::TASK_STATE_WAITING),
       delta(v1::TASK_STATE_CANCELLING), delta(v1::TASK_STATE_SUCCEEDED),
       delta(v1::TASK_STATE_FAILED), delta(v1::TASK_STATE_CANCELLED),
-      delta(v1::TASK_STATE_SKIPPED), charge_delta, reserve_delta, batch));
+      delta(v1::TASK_STATE_SKIPPED), charge_delta, reserve_delta, over_delta,
+      batch));
   return IsFinal(to) ? EndBatchIfDone(batch) : absl::OkStatus();
 }
 
@@ -211,7 +213,8 @@ absl::Status QueueWriter::PutReady(int64_t lane, int64_t rank, int64_t task) {
   RETURN_IF_ERROR(db_.Run("INSERT INTO ready(lane, rank, task) VALUES (?,?,?)",
                           lane, rank, task));
   return db_.Run(
-      "UPDATE lane SET head = ? WHERE id = ? AND (head IS NULL OR head > ?)",
+      "UPDATE lane SET head = ?, blocked = blocked & ~4 "
+      "WHERE id = ? AND (head IS NULL OR head > ?)",
       rank, lane, rank);
 }
 
@@ -226,7 +229,7 @@ absl::Status QueueWriter::RemoveReady(const TaskRow& task) {
 absl::Status QueueWriter::UpdateLaneHead(int64_t lane) {
   return db_.Run(
       "UPDATE lane SET head = (SELECT rank FROM ready WHERE lane = ? "
-      "ORDER BY rank LIMIT 1) WHERE id = ?",
+      "ORDER BY rank LIMIT 1), blocked = blocked & ~4 WHERE id = ?",
       lane, lane);
 }
 
@@ -276,32 +279,37 @@ absl::StatusOr<TimersFired> QueueWriter::Do(const FireTimers&) {
   // Bounds the time of one write; the rest is due at once.
   constexpr int kTimersPerWrite = 500;
   int64_t now = NowMicros();
-  std::vector<std::pair<int64_t, int64_t>> due;
+  struct Timer {
+    int64_t at, kind, ref;
+  };
+  std::vector<Timer> due;
   TimersFired result;
   {
     SqliteStatement row = db_.Query(
-        "SELECT at, ref FROM timer WHERE kind = ? ORDER BY at LIMIT ?",
-        kReadyTimer, kTimersPerWrite + 1);
-    while (row.Step()) {
-      if (row.Int(0) > now ||
-          due.size() == static_cast<size_t>(kTimersPerWrite)) {
-        result.next = absl::FromUnixMicros(row.Int(0));
-        break;
-      }
-      due.emplace_back(row.Int(0), row.Int(1));
+        "SELECT at, kind, ref FROM timer ORDER BY at, kind, ref LIMIT ?",
+        kTimersPerWrite);
+    while (row.Step() && row.Int(0) <= now) {
+      due.push_back({row.Int(0), row.Int(1), row.Int(2)});
     }
     RETURN_IF_ERROR(row.status());
   }
-  for (const auto& [at, ref] : due) {
+  for (const Timer& timer : due) {
     RETURN_IF_ERROR(
-        db_.Run("DELETE FROM timer WHERE at = ? AND kind = ? AND ref = ?", at,
-                kReadyTimer, ref));
-    ASSIGN_OR_RETURN(TaskRow task, LoadTask(ref));
+        db_.Run("DELETE FROM timer WHERE at = ? AND kind = ? AND ref = ?",
+                timer.at, timer.kind, timer.ref));
+    if (timer.kind == kWindowTimer) {
+      RETURN_IF_ERROR(BeginWindow(timer.ref));
+      continue;
+    }
+    ASSIGN_OR_RETURN(TaskRow task, LoadTask(timer.ref));
     if (task.state == v1::TASK_STATE_QUEUED && !task.rank.has_value()) {
-      RETURN_IF_ERROR(MakeReady(task, at));
+      RETURN_IF_ERROR(MakeReady(task, timer.at));
     }
   }
   result.fired = static_cast<int>(due.size());
+  SqliteStatement row = db_.Query("SELECT at FROM timer ORDER BY at LIMIT 1");
+  if (row.Step()) result.next = absl::FromUnixMicros(row.Int(0));
+  RETURN_IF_ERROR(row.status());
   return result;
 }
 

@@ -70,6 +70,17 @@ class QueueWriter {
     v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
     std::string why;
   };
+  // Where a task's money counts, beside the task itself.
+  struct Scopes {
+    int64_t tenant = 0, queue = 0, batch = 0;
+
+    friend auto operator<=>(const Scopes&, const Scopes&) = default;
+  };
+  // One window of a budget.
+  struct Balance {
+    int64_t budget = 0, ref = 0, start = 0, room = 0;
+    v1::BudgetScope scope = v1::BUDGET_SCOPE_UNSPECIFIED;
+  };
   // Where the tasks of a submission go.
   struct Place {
     int64_t tenant = 0, queue = 0, account = 0, batch = 0, template_id = 0;
@@ -102,6 +113,9 @@ class QueueWriter {
   absl::StatusOr<SayAdded> Do(const AddSay& write);
   absl::StatusOr<Done> Do(const MarkSaid& write);
   absl::StatusOr<Settled> Do(const Settle& write);
+  // queue_budget.cc
+  absl::StatusOr<BudgetSet> Do(const SetBudget& write);
+  absl::StatusOr<BudgetSet> Do(const DeleteBudget& write);
   // queue_writer.cc
   absl::StatusOr<RemoteId> Do(const RecordRemoteId& write);
   absl::StatusOr<TimersFired> Do(const FireTimers& write);
@@ -120,10 +134,12 @@ class QueueWriter {
   // Moves one task between the batch's counts, with its money, and ends the
   // batch with its last task. No effect for a task alone.
   absl::Status Count(int64_t batch, v1::TaskState from, v1::TaskState to,
-                     int64_t charge_delta = 0, int64_t reserve_delta = 0);
+                     int64_t charge_delta = 0, int64_t reserve_delta = 0,
+                     int64_t over_delta = 0);
   absl::Status EndBatchIfDone(int64_t batch);
   absl::Status MakeReady(const TaskRow& task, int64_t at_micros);
-  // The row by which admission finds it, and its lane's head.
+  // The row by which admission finds it, and its lane's head: another first
+  // task may fit where the one before it found no room in a budget.
   absl::Status PutReady(int64_t lane, int64_t rank, int64_t task);
   absl::Status RemoveReady(const TaskRow& task);
   absl::Status UpdateLaneHead(int64_t lane);
@@ -162,6 +178,32 @@ class QueueWriter {
   absl::Status CloseAttempt(const TaskRow& task, const LiveRow& live,
                             const Disposition& disposition,
                             const std::string& outcome_hash);
+  // queue_budget.cc
+  absl::StatusOr<bool> HasBudgets();
+  absl::StatusOr<Scopes> ScopesOf(int64_t lane);
+  // The budgets that bind tasks of these scopes, each in its window at `at`
+  // (made where it is new), of those that count an attempt whose grant has that
+  // number.
+  absl::StatusOr<std::vector<Balance>> BalancesAt(const Scopes& scopes,
+                                                  int64_t at,
+                                                  int64_t grant_seq);
+  // A window of the budget that holds `at`.
+  absl::StatusOr<Balance> BalanceOf(const BudgetRecord& budget, int64_t ref,
+                                    int64_t at);
+  absl::Status ViewBudgets(const Scopes& scopes, LaneView& lane,
+                           AdmissionView& view);
+  // Sets an attempt's money aside in every scope.
+  //   kInternal  it does not fit
+  absl::Status Reserve(const Scopes& scopes, const LiveRow& live);
+  // Gives an attempt's reservation back and charges what it cost, in the
+  // windows in which it was reserved, and unblocks lanes that may fit now.
+  absl::Status Release(int64_t lane, const LiveRow& live, int64_t charged);
+  absl::Status UnblockScope(v1::BudgetScope scope, int64_t ref);
+  absl::StatusOr<BudgetSet> SetMaxCost(const SetBudget& write);
+  absl::StatusOr<int64_t> RefOf(v1::BudgetScope scope, const std::string& name,
+                                RowKey row);
+  absl::StatusOr<int64_t> InsertBudget(const SetBudget& write, int64_t ref);
+  absl::Status BeginWindow(int64_t budget);
 
   Sqlite& db_;
   const Clock& clock_;
@@ -176,6 +218,7 @@ class QueueWriter {
     int64_t lane = 0;
     int64_t template_id = 0;
     v1::TaskSpec spec;
+    std::optional<bool> has_budgets;
   };
   static constexpr size_t kKnownLabelsMax = 1000;
   Known known_;
@@ -188,7 +231,8 @@ inline constexpr int kAccountLabel = 3;
 inline constexpr int kTaskLabel = 4;  // "key=value"
 
 // Kinds of timer.
-inline constexpr int kReadyTimer = 1;  // ref: a task whose delay is over
+inline constexpr int kReadyTimer = 1;   // ref: a task whose delay is over
+inline constexpr int kWindowTimer = 2;  // ref: a budget whose window is over
 
 inline bool IsFinal(v1::TaskState state) {
   return state >= v1::TASK_STATE_SUCCEEDED;

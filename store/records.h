@@ -13,6 +13,7 @@
 
 #include "absl/time/time.h"
 #include "midwatch/v1/batch_service.pb.h"
+#include "midwatch/v1/budget_service.pb.h"
 #include "midwatch/v1/task.pb.h"
 #include "midwatch/v1/worker_service.pb.h"
 
@@ -50,7 +51,9 @@ struct BatchRecord {
   absl::Time at, ended_at = absl::InfiniteFuture();
   StateCounts counts{};
   int64_t lines = 0;
-  int64_t charged = 0, reserved = 0;
+  int64_t charged = 0, reserved = 0, over = 0;
+  std::optional<int64_t> budget;  // the limit of its total budget
+  bool waits_for_budget = false;  // tasks of it are ready and find no room
   int32_t max_running = 0;
 };
 
@@ -105,6 +108,8 @@ enum class JournalKind {
   kBatchCancelAsked = 16,
   kBatchDone = 17,
   kSaid = 18,
+  kBudgetSet = 19,
+  kBudgetDeleted = 20,
 };
 
 // One state change, and the money it moved. `seq` rises by one with each.
@@ -115,12 +120,29 @@ struct JournalRecord {
   std::optional<RowKey> task;
   std::string task_name;
   int64_t batch = 0;
+  // Only from ListMoney.
+  std::optional<RowKey> batch_key;
+  std::string tenant, queue;
   int32_t attempt = 0;
   v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
   int64_t who = 0;  // the worker; 0 where it was none's doing
   int64_t reserve_delta = 0, charge_delta = 0, over_delta = 0;
   v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
   std::string why;
+};
+
+// A budget of a tenant, a queue or a batch; see v1::Budget. Balances are those
+// of the window that was asked for.
+struct BudgetRecord {
+  int64_t id = 0;
+  v1::BudgetScope scope = v1::BUDGET_SCOPE_UNSPECIFIED;
+  std::string name;             // of a tenant or a queue
+  std::optional<RowKey> batch;  // of a batch
+  v1::BudgetWindow window = v1::BUDGET_WINDOW_UNSPECIFIED;
+  std::string zone;
+  int64_t limit = 0, charged = 0, reserved = 0, over = 0;
+  absl::Time window_start, window_end;
+  bool tasks_wait = false;
 };
 
 // Everything a worker needs to run an attempt, or to go on with it.

@@ -95,6 +95,23 @@ CREATE INDEX task_queue ON task(queue, state) WHERE state NOT IN (3, 5);
 CREATE TABLE task_label(label INT, task INT, PRIMARY KEY(label, task)) WITHOUT ROWID;
 )sql";
 
+// A balance is what one window of a budget holds: of attempts granted in it,
+// after `since` (the journal's number; 0: all of them). ref is a label of a
+// tenant or a queue, or a batch's row.
+constexpr char kQueue3[] = R"sql(
+ALTER TABLE batch ADD COLUMN over INT DEFAULT 0;
+UPDATE batch SET over =
+  (SELECT ifnull(sum(j.over_d), 0) FROM journal j WHERE j.batch = batch.id);
+CREATE TABLE budget(
+  id INTEGER PRIMARY KEY, scope INT, ref INT, win INT, zone TEXT, lim INT,
+  since INT, UNIQUE(scope, ref, win));
+CREATE TABLE balance(
+  budget INT, start INT, until INT, charged INT DEFAULT 0,
+  reserved INT DEFAULT 0, over INT DEFAULT 0,
+  PRIMARY KEY(budget, start)) WITHOUT ROWID;
+CREATE INDEX lane_budget ON lane(tenant, queue) WHERE blocked & 4 != 0;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -114,7 +131,7 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 }  // namespace
 
 const SchemaSteps& QueueSchema() {
-  static const SchemaSteps* steps = new SchemaSteps{kQueue1, kQueue2};
+  static const SchemaSteps* steps = new SchemaSteps{kQueue1, kQueue2, kQueue3};
   return *steps;
 }
 

@@ -187,6 +187,14 @@ class SqliteStore final : public Store {
       return status_;
     }
     absl::StatusOr<int64_t> LastJournalSeq() override { return status_; }
+    absl::StatusOr<RowPage<JournalRecord>> ListMoney(const MoneyFilter&,
+                                                     int64_t, int) override {
+      return status_;
+    }
+    absl::StatusOr<RowPage<BudgetRecord>> ListBudgets(absl::Time, int64_t,
+                                                      int) override {
+      return status_;
+    }
     absl::StatusOr<std::vector<LiveRecord>> ListLive() override {
       return status_;
     }

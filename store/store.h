@@ -59,6 +59,15 @@ struct BatchFilter {
   std::string queue;                   // empty: any
 };
 
+struct MoneyFilter {
+  std::optional<RowKey> batch, task;
+  std::string tenant, queue;  // empty: any
+  absl::Time from = absl::InfinitePast();
+  absl::Time until = absl::InfiniteFuture();
+  std::vector<JournalKind> kinds;  // empty: any
+  bool money_only = false;
+};
+
 // Reads of the queue as it stood at one moment (events, which are only ever
 // added to, may be newer), on a reader's thread. Every call blocks. Any may
 // return kDataLoss (the database is corrupt: stop).
@@ -84,6 +93,13 @@ class StoreReader {
   virtual absl::StatusOr<std::vector<JournalRecord>> ListJournal(
       int64_t batch, int64_t after_seq, int limit) = 0;
   virtual absl::StatusOr<int64_t> LastJournalSeq() = 0;
+  // The whole journal after `seq`, rising.
+  virtual absl::StatusOr<RowPage<JournalRecord>> ListMoney(
+      const MoneyFilter& filter, int64_t after_seq, int limit) = 0;
+  // By number, rising, after `after` (0 at first), in their windows at `at`.
+  virtual absl::StatusOr<RowPage<BudgetRecord>> ListBudgets(absl::Time at,
+                                                            int64_t after,
+                                                            int limit) = 0;
 
   // Everything that a scheduler which starts must know.
   virtual absl::StatusOr<std::vector<LiveRecord>> ListLive() = 0;

@@ -44,6 +44,7 @@ struct OpenBatch {
   std::string request_id, name, tenant, queue, account, content_sha256;
   v1::TaskSpec spec;
   int32_t max_running = 0;
+  int64_t budget = 0;  // of the batch in total; 0: none
 };
 
 // Lines that are there already are skipped.
@@ -267,6 +268,37 @@ struct Settle {
   std::function<Disposition(const Tally&, const v1::Ending&)> decide;
 };
 
+// Money ----------------------------------------------------------------------
+
+struct BudgetSet {
+  int64_t budget = 0;  // 0 for a task's, which is a part of the task
+};
+
+// A budget, or another limit for the one there is. Again: OK.
+//   kNotFound            no such batch or task
+//   kFailedPrecondition  the budget there is has another time zone; the task is
+//                        finished, or waits for an attempt and the limit leaves
+//                        too little for one
+struct SetBudget {
+  using Result = BudgetSet;
+  v1::BudgetScope scope = v1::BUDGET_SCOPE_UNSPECIFIED;
+  std::string name;  // of a tenant or a queue
+  RowKey row;        // of a batch or a task
+  v1::BudgetWindow window = v1::BUDGET_WINDOW_UNSPECIFIED;
+  std::string zone;  // that can be loaded; "" for a total
+  int64_t limit = 0;
+};
+
+// Not of a task.
+//   kNotFound  no such budget
+struct DeleteBudget {
+  using Result = BudgetSet;
+  v1::BudgetScope scope = v1::BUDGET_SCOPE_UNSPECIFIED;
+  std::string name;
+  RowKey row;
+  v1::BudgetWindow window = v1::BUDGET_WINDOW_UNSPECIFIED;
+};
+
 // Others ---------------------------------------------------------------------
 
 struct RemoteId {
@@ -284,7 +316,8 @@ struct TimersFired {
   absl::Time next = absl::InfiniteFuture();
 };
 
-// Makes tasks ready whose delay is over.
+// Makes tasks ready whose delay is over, and lanes whose budgets begin a new
+// window.
 struct FireTimers {
   using Result = TimersFired;
 };
@@ -293,12 +326,13 @@ using Write =
     std::variant<OpenBatch, AddTasks, SealBatch, SubmitTask, RetryTask,
                  CancelTask, CancelBatch, RegisterWorker, FreeLeases, Admit,
                  BeginCreate, RecordSession, ClearSession, MarkStarted, AddSay,
-                 MarkSaid, HandBack, Settle, RecordRemoteId, FireTimers>;
+                 MarkSaid, HandBack, Settle, SetBudget, DeleteBudget,
+                 RecordRemoteId, FireTimers>;
 
 using WriteResult =
     std::variant<BatchProgress, TaskKey, CancelResult, CancelBatchResult,
                  Registered, Freed, Grants, Done, RecordedSession, SayAdded,
-                 Settled, RemoteId, TimersFired>;
+                 Settled, BudgetSet, RemoteId, TimersFired>;
 
 }  // namespace midwatch
 

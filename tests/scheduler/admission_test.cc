@@ -83,6 +83,30 @@ TEST(AdmissionTest, ABatchCapIsSharedByItsLanes) {
               ElementsAre(FieldsAre(1, LaneBlock::kBatchCap)));
 }
 
+TEST(AdmissionTest, EveryBudgetOfALaneHasRoomForWhatStarts) {
+  AdmissionView view;
+  view.lanes = {Lane(1, {{11, 1, 40}, {12, 4, 40}}),
+                Lane(2, {{21, 2, 50}, {22, 5, 10}}), Lane(3, {{31, 3, 99}})};
+  view.lanes[0].budgets = {7, 8};
+  view.lanes[1].budgets = {7};
+  view.budgets = {{7, 100}, {8, 60}};
+  AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
+  EXPECT_THAT(decisions.grants,
+              ElementsAre(FieldsAre(11, 1), FieldsAre(21, 1), FieldsAre(31, 1),
+                          FieldsAre(22, 1)));
+  EXPECT_THAT(decisions.blocks, ElementsAre(FieldsAre(1, LaneBlock::kBudget)));
+}
+
+TEST(AdmissionTest, ALimitBelowWhatIsSpentLetsNothingStart) {
+  AdmissionView view;
+  view.lanes = {Lane(1, {{11, 1, 10}})};
+  view.lanes[0].budgets = {7};
+  view.budgets = {{7, -5}};
+  AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
+  EXPECT_THAT(decisions.grants, IsEmpty());
+  EXPECT_THAT(decisions.blocks, ElementsAre(FieldsAre(1, LaneBlock::kBudget)));
+}
+
 TEST(AdmissionTest, NothingIsBlockedForWantOfASlot) {
   AdmissionView view;
   view.lanes = {Lane(1, {{11, 1}, {12, 2}})};
