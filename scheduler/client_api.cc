@@ -2,7 +2,6 @@
 #include <limits>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -12,18 +11,6 @@
 
 namespace midwatch {
 namespace {
-
-// Page tokens are the last row of the page before, as text.
-absl::StatusOr<int64_t> ParsePageToken(const std::string& token,
-                                       int64_t if_unset) {
-  if (token.empty()) return if_unset;
-  int64_t row = 0;
-  if (!absl::SimpleAtoi(token, &row) || row < 0) {
-    return absl::InvalidArgumentError(
-        "page_token: not one that a list gave out");
-  }
-  return row;
-}
 
 constexpr char kTask[] = "midwatch.v1.Task";
 constexpr char kBatch[] = "midwatch.v1.Batch";

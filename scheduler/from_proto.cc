@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "base/utf8.h"
@@ -14,6 +15,8 @@ namespace midwatch {
 namespace {
 
 constexpr int kDefaultPriority = 5;
+constexpr int64_t kBudgetMin = 10'000;
+constexpr int64_t kBudgetMax = 1'000'000'000'000'000;
 
 std::string OrDefault(const std::string& name) {
   return name.empty() ? "default" : name;
@@ -83,6 +86,16 @@ absl::StatusOr<int> CheckPageSize(int32_t page_size, int if_unset) {
   return static_cast<int>(page_size);
 }
 
+absl::StatusOr<int64_t> ParsePageToken(const std::string& token,
+                                       int64_t if_unset) {
+  if (token.empty()) return if_unset;
+  int64_t row = 0;
+  if (!absl::SimpleAtoi(token, &row) || row < 0) {
+    return Bad("page_token: not one that a list gave out");
+  }
+  return row;
+}
+
 absl::StatusOr<SubmitTask> FromProto(const v1::SubmitTaskRequest& request) {
   FieldViolations wrong, in_line;
   SubmitTask submit;
@@ -125,6 +138,12 @@ absl::StatusOr<OpenBatch> FromProto(const std::string& request_id,
                 "; expected 0 (no cap) or more");
   }
   write.max_running = open.max_running();
+  write.budget = open.budget_usd_micros();
+  if (write.budget != 0 &&
+      (write.budget < kBudgetMin || write.budget > kBudgetMax)) {
+    in_open.Add("budget_usd_micros", write.budget, "; expected ", kBudgetMin,
+                " (one cent) to ", kBudgetMax, ", or none");
+  }
   write.spec = open.spec();
   CheckSpec(write.spec, in_open);
   wrong.AddAll("open.", in_open);

@@ -3,6 +3,7 @@
 #ifndef MIDWATCH_SCHEDULER_FROM_PROTO_H_
 #define MIDWATCH_SCHEDULER_FROM_PROTO_H_
 
+#include <cstdint>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -36,6 +37,9 @@ absl::Status CheckRequestId(const std::string& request_id);
 absl::Status CheckReason(const std::string& reason);
 // 1 to 1000; 0 is `if_unset`.
 absl::StatusOr<int> CheckPageSize(int32_t page_size, int if_unset);
+// Page tokens are the last row of the page before, as text.
+absl::StatusOr<int64_t> ParsePageToken(const std::string& token,
+                                       int64_t if_unset);
 
 }  // namespace midwatch
 

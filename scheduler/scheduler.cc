@@ -1,4 +1,5 @@
-// Starting, and timers. client_api.cc and worker_api.cc hold the rest.
+// Starting, and timers. client_api.cc, money_api.cc and worker_api.cc hold the
+// rest.
 #include "scheduler/scheduler.h"
 
 #include <algorithm>

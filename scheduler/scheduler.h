@@ -14,6 +14,7 @@
 #include "base/executor.h"
 #include "base/random.h"
 #include "midwatch/v1/batch_service.pb.h"
+#include "midwatch/v1/budget_service.pb.h"
 #include "midwatch/v1/task_service.pb.h"
 #include "midwatch/v1/worker_service.pb.h"
 #include "scheduler/event_feeds.h"
@@ -65,6 +66,15 @@ class Scheduler {
                    Reply<v1::ListBatchesResponse> reply);
   void CancelBatch(const v1::CancelBatchRequest& request,
                    Reply<v1::CancelBatchResponse> reply);
+  // BudgetService.
+  void SetBudget(const v1::SetBudgetRequest& request,
+                 Reply<v1::SetBudgetResponse> reply);
+  void ListBudgets(const v1::ListBudgetsRequest& request,
+                   Reply<v1::ListBudgetsResponse> reply);
+  void DeleteBudget(const v1::DeleteBudgetRequest& request,
+                    Reply<v1::DeleteBudgetResponse> reply);
+  void ListJournal(const v1::ListJournalRequest& request,
+                   Reply<v1::ListJournalResponse> reply);
   WatchHub& watches() { return watches_; }
   EventFeeds& feeds() { return feeds_; }
 

@@ -68,6 +68,9 @@ v1::Batch ToProto(const BatchRecord& batch, const Ids& ids) {
   counts.set_skipped(batch.counts[v1::TASK_STATE_SKIPPED]);
   out.set_charged_usd_micros(batch.charged);
   out.set_reserved_usd_micros(batch.reserved);
+  out.set_overshoot_usd_micros(batch.over);
+  if (batch.budget.has_value()) out.set_budget_usd_micros(*batch.budget);
+  out.set_waits_for_budget(batch.waits_for_budget);
   out.set_max_running(batch.max_running);
   out.set_content_sha256(batch.content_sha256);
   out.set_request_id(batch.request_id);
