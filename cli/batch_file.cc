@@ -196,6 +196,9 @@ void BatchFileReader::ReadTop(const YAML::Node& root) {
     open_.set_max_running(static_cast<int32_t>(
         spec_reader_.Number(n, "max_running", 0, kMaxRunningMax).value_or(0)));
   };
+  auto budget = [this](const Node& n) {
+    open_.set_budget_usd_micros(spec_reader_.Usd(n, "budget").value_or(0));
+  };
   ReadMap(root, "the batch",
           {name_into("name", &v1::OpenBatch::mutable_name, true),
            {"params", params_known},
@@ -203,13 +206,13 @@ void BatchFileReader::ReadTop(const YAML::Node& root) {
            name_into("tenant", &v1::OpenBatch::mutable_tenant),
            name_into("account", &v1::OpenBatch::mutable_account),
            {"max_running", max_running},
+           {"budget", budget},
            {"defaults",
             [this](const Node& n) { spec_ = spec_reader_.ReadSpec(n); }, true},
            {"tasks", [this](const Node& n) { task_reader_.ReadTasks(n); }},
            {"foreach", [this](const Node& n) { task_reader_.ReadForeach(n); }},
            {"schedule", nullptr},
            {"canary", nullptr},
-           {"budget", nullptr},
            {"stop_when", nullptr},
            {"deadline", nullptr},
            {"needs", nullptr}},

@@ -10,6 +10,7 @@
 //              {{dirname}} (its last folder), {{basename}}, {{stem}} and
 //              {{index}} (from 0) describe the file
 //   queue, tenant, account, max_running
+//   budget     what all its tasks may cost together
 //
 // A task's own parameters are filled into the prompt by the scheduler.
 #ifndef MIDWATCH_CLI_BATCH_FILE_H_

@@ -88,6 +88,26 @@ int TaskCancel(const GlobalOptions& global,
 int TaskRetry(const GlobalOptions& global,
               const std::vector<std::string>& tasks);
 
+// Exactly one of tenant, queue, batch (id or name) and task is set.
+struct BudgetOptions {
+  std::string tenant, queue, batch, task;
+  std::string window = "total";  // or "day", "month"
+  std::string time_zone;         // empty: UTC
+  std::string limit;             // dollars
+};
+int BudgetSet(const GlobalOptions& global, const BudgetOptions& options);
+int BudgetList(const GlobalOptions& global);
+int BudgetDelete(const GlobalOptions& global, const BudgetOptions& options);
+
+struct JournalOptions {
+  std::string batch, task, tenant, queue;  // empty: any
+  std::string from, until;                 // empty: from the beginning, to now
+  std::vector<std::string> kinds;          // empty: any
+  bool all = false;                        // also what moved no money
+  bool csv = false;
+};
+int Journal(const GlobalOptions& global, const JournalOptions& options);
+
 // To standard output where `out` is empty or "-".
 int Export(const GlobalOptions& global, const std::string& batch,
            const std::string& out);

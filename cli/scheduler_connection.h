@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "midwatch/v1/artifact_service.grpc.pb.h"
 #include "midwatch/v1/batch_service.grpc.pb.h"
+#include "midwatch/v1/budget_service.grpc.pb.h"
 #include "midwatch/v1/task_service.grpc.pb.h"
 #include "node/scheduler_node.h"
 #include "worker/grpc_calls.h"
@@ -85,6 +86,16 @@ class SchedulerConnection {
       absl::FunctionRef<absl::Status(const v1::FollowTaskEventsResponse&)>
           visit);
 
+  absl::StatusOr<v1::SetBudgetResponse> SetBudget(
+      const v1::SetBudgetRequest& request);
+  absl::StatusOr<std::vector<v1::Budget>> ListBudgets();
+  absl::Status DeleteBudget(const v1::DeleteBudgetRequest& request);
+  // Calls `visit` for each entry that `filter` names, oldest first, until it
+  // returns an error.
+  absl::Status ForEachJournalEntry(
+      v1::ListJournalRequest filter,
+      absl::FunctionRef<absl::Status(const v1::JournalEntry&)> visit);
+
   // The scheduler is this process's own, and ends with it.
   bool is_embedded() const { return embedded_ != nullptr; }
 
@@ -109,6 +120,7 @@ class SchedulerConnection {
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<v1::BatchService::Stub> batches_;
   std::unique_ptr<v1::TaskService::Stub> tasks_;
+  std::unique_ptr<v1::BudgetService::Stub> budgets_;
   std::unique_ptr<v1::ArtifactService::Stub> artifacts_;
   GrpcCalls calls_;
 };

@@ -55,6 +55,8 @@ class SpecReader {
                        const std::string& value);
   std::optional<int64_t> Number(const YAML::Node& node, absl::string_view what,
                                 int64_t min, int64_t max);
+  // Dollars, as max_cost takes them.
+  std::optional<int64_t> Usd(const YAML::Node& node, absl::string_view what);
 
  private:
   void ReadAgent(const YAML::Node& node, v1::AgentRef& agent);
@@ -64,7 +66,6 @@ class SpecReader {
   void ReadExpect(const YAML::Node& node, SpecWithTexts& spec);
   void ReadTimeout(const YAML::Node& node, absl::string_view what,
                    google::protobuf::Duration& timeout);
-  std::optional<int64_t> Usd(const YAML::Node& node, absl::string_view what);
   // A text whose other parameters are each task's.
   TaskText ReadTaskText(const YAML::Node& node, const std::string& what,
                         size_t bytes_max);

@@ -68,6 +68,15 @@ std::string Summary(const GlobalOptions& global, const v1::Batch& batch,
   count("skipped", counts.skipped());
   count("waiting", counts.waiting());
   line("cost", FormatUsd(batch.charged_usd_micros()));
+  if (batch.has_budget_usd_micros()) {
+    line("of", FormatUsd(batch.budget_usd_micros()));
+  }
+  if (batch.reserved_usd_micros() > 0) {
+    line("reserved", FormatUsd(batch.reserved_usd_micros()));
+  }
+  if (batch.overshoot_usd_micros() > 0) {
+    line("overshoot", FormatUsd(batch.overshoot_usd_micros()));
+  }
   line("time", FormatSpan(elapsed));
   // Zero attempts: not counted.
   count("retries", std::max<int64_t>(0, outcome.attempts - TotalOf(counts)));

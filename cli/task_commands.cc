@@ -20,7 +20,7 @@
 namespace midwatch::cli {
 namespace {
 
-constexpr int kRequestIdBytes = 16;
+constexpr int kRetryIdBytes = 16;
 
 absl::StatusOr<std::vector<v1::TaskState>> ReadStates(
     const std::vector<std::string>& names) {
@@ -78,7 +78,7 @@ absl::StatusOr<std::string> WholeMessage(SchedulerConnection& scheduler,
   namespace fs = std::filesystem;
   const fs::path path =
       fs::temp_directory_path() /
-      absl::StrCat("midwatch-", RealRandom().Hex(kRequestIdBytes));
+      absl::StrCat("midwatch-", RealRandom().Hex(kRetryIdBytes));
   const absl::Status fetched =
       scheduler.Download(task.final_message_sha256(), path.string());
   std::ifstream file(path, std::ios::binary);
@@ -221,7 +221,7 @@ int TaskRetry(const GlobalOptions& global,
         for (const std::string& task : tasks) {
           ASSIGN_OR_RETURN(
               v1::RetryTaskResponse response,
-              scheduler.RetryTask(task, RealRandom().Hex(kRequestIdBytes)));
+              scheduler.RetryTask(task, RealRandom().Hex(kRetryIdBytes)));
           if (global.json) {
             std::puts(
                 ToLine({{"task_id", response.task_id()}, {"retry_of", task}})

@@ -26,12 +26,6 @@ double ToUsd(int64_t usd_micros) {
   return static_cast<double>(usd_micros) / 1e6;
 }
 
-Json InstantToJson(const google::protobuf::Timestamp& timestamp) {
-  if (timestamp.seconds() == 0 && timestamp.nanos() == 0) return nullptr;
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", ToTime(timestamp),
-                          absl::UTCTimeZone());
-}
-
 Json FailureClassToJson(v1::FailureClass failure_class) {
   if (failure_class == v1::FAILURE_CLASS_UNSPECIFIED) return nullptr;
   return NameOf(failure_class);
@@ -58,6 +52,12 @@ std::string OrDash(const std::string& text) {
 }
 
 }  // namespace
+
+Json InstantToJson(const google::protobuf::Timestamp& timestamp) {
+  if (timestamp.seconds() == 0 && timestamp.nanos() == 0) return nullptr;
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", ToTime(timestamp),
+                          absl::UTCTimeZone());
+}
 
 std::string NameOf(v1::TaskState state) {
   return EnumName(v1::TaskState_Name(state), "TASK_STATE_");
@@ -197,6 +197,11 @@ Json ToJson(const v1::Batch& batch) {
           {"cost_usd", ToUsd(batch.charged_usd_micros())},
           {"charged_usd_micros", batch.charged_usd_micros()},
           {"reserved_usd_micros", batch.reserved_usd_micros()},
+          {"overshoot_usd_micros", batch.overshoot_usd_micros()},
+          {"budget_usd_micros", batch.has_budget_usd_micros()
+                                    ? Json(batch.budget_usd_micros())
+                                    : Json(nullptr)},
+          {"waits_for_budget", batch.waits_for_budget()},
           {"max_running", batch.max_running()},
           {"content_sha256", batch.content_sha256()}};
 }
@@ -270,6 +275,17 @@ std::string BatchDetails(const v1::Batch& batch) {
   line("cost", FormatUsd(batch.charged_usd_micros()));
   if (batch.reserved_usd_micros() > 0) {
     line("reserved", FormatUsd(batch.reserved_usd_micros()));
+  }
+  if (batch.overshoot_usd_micros() > 0) {
+    line("overshoot", FormatUsd(batch.overshoot_usd_micros()));
+  }
+  if (batch.has_budget_usd_micros()) {
+    line("budget", FormatUsd(batch.budget_usd_micros()));
+  }
+  if (batch.waits_for_budget()) {
+    line("waits",
+         "a budget has no room for the next task: see `midwatch "
+         "budget list`");
   }
   line("submitted", FormatInstant(batch.submitted_at()));
   line("ended", FormatInstant(batch.ended_at()));

@@ -41,6 +41,8 @@ std::string ResultLine(const v1::Task& task);
 int64_t TotalOf(const v1::TaskCounts& counts);
 int64_t FinalOf(const v1::TaskCounts& counts);
 
+Json InstantToJson(const google::protobuf::Timestamp& timestamp);
+
 // One line of `midwatch export`, and what `task get --output json` prints.
 Json ToJson(const v1::Task& task);
 Json ToJson(const v1::Batch& batch);
