@@ -89,7 +89,13 @@ int CountJournal(World& world, JournalKind kind) {
       [kind](const JournalRecord& entry) { return entry.kind == kind; }));
 }
 
-std::string RunNight(uint64_t seed) {
+// What a night may spend, in three scopes: more than enough for all tasks, and
+// less than 30 of them at once may reserve at its end.
+constexpr int64_t kTenantLimit = 48'000'000;
+constexpr int64_t kQueueLimit = 46'000'000;
+constexpr int64_t kBatchLimit = 44'000'000;
+
+std::string RunNight(uint64_t seed, bool budgets = false) {
   SCOPED_TRACE(absl::StrCat("seed ", seed));
   World world(seed);
   const Plan plan(world.random);
@@ -102,7 +108,11 @@ std::string RunNight(uint64_t seed) {
   world.lost_answers = 0.01;
   world.doubled_calls = 0.04;
   world.StartScheduler();
-  world.SubmitBatch(kTasks);
+  if (budgets) {
+    world.SetBudget(v1::BUDGET_SCOPE_TENANT, kTenantLimit);
+    world.SetBudget(v1::BUDGET_SCOPE_QUEUE, kQueueLimit);
+  }
+  world.SubmitBatch(kTasks, budgets ? kBatchLimit : 0);
   world.StartWorker("w1", 15);
   world.StartWorker("w2", 15);
   for (int second = 1; second <= 3600; ++second) {
@@ -121,6 +131,8 @@ std::string RunNight(uint64_t seed) {
   world.time.Advance(absl::Minutes(2));  // archives and other afterthoughts
   world.CheckAtEnd(kTasks);
 
+  EXPECT_EQ(world.Budgets().size(), budgets ? 3u : 0u);
+  EXPECT_EQ(world.counts.budget_waits > 10, budgets);
   EXPECT_EQ(world.counts.scheduler_crashes, 1);
   EXPECT_EQ(world.counts.worker_crashes, 1);
   EXPECT_EQ(world.counts.stalls, 1);
@@ -145,6 +157,10 @@ TEST(SimSmoke, ANightOfFaultsEndsWellAndReplays) {
   std::string first = RunNight(7);
   std::string second = RunNight(7);
   EXPECT_EQ(first, second);
+}
+
+TEST(SimSmoke, NightsWithBudgetsOnThreeScopesEndWell) {
+  for (uint64_t seed = 300; seed < 303; ++seed) RunNight(seed, true);
 }
 
 TEST(SimSmoke, OtherSeedsAreOtherNightsAndEndWellToo) {

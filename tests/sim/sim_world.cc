@@ -219,12 +219,13 @@ void World::CutWorker(const std::string& name, bool cut) {
   for (auto& call : waiting.mapped()) PostToScheduler(name, std::move(call));
 }
 
-void World::SubmitBatch(int tasks) {
+void World::SubmitBatch(int tasks, int64_t budget) {
   request_id_ = "sim-batch";
   std::vector<v1::SubmitBatchRequest> steps(3);
   for (v1::SubmitBatchRequest& step : steps) step.set_request_id(request_id_);
   v1::OpenBatch& open = *steps[0].mutable_open();
   open.set_name("night");
+  open.set_budget_usd_micros(budget);
   v1::TaskSpec& spec = *open.mutable_spec();
   spec.mutable_agent()->set_definition_json(
       R"({"name":"sim","model":"claude-sonnet-5-5"})");
@@ -245,6 +246,21 @@ void World::SubmitBatch(int tasks) {
     time.RunUntilIdle();
     ASSERT_TRUE(status.has_value() && status->ok());
   }
+}
+
+void World::SetBudget(v1::BudgetScope scope, int64_t limit) {
+  v1::SetBudgetRequest request;
+  request.mutable_key()->set_scope(scope);
+  request.mutable_key()->set_name("default");
+  request.mutable_key()->set_window(v1::BUDGET_WINDOW_TOTAL);
+  request.set_limit_usd_micros(limit);
+  std::optional<absl::Status> status;
+  scheduler_->scheduler->SetBudget(
+      request, [&](absl::StatusOr<v1::SetBudgetResponse> response) {
+        status = response.status();
+      });
+  time.RunUntilIdle();
+  ASSERT_TRUE(status.has_value() && status->ok());
 }
 
 template <typename T>
@@ -271,6 +287,13 @@ std::vector<TaskRecord> World::Tasks() {
       .rows;
 }
 
+std::vector<BudgetRecord> World::Budgets() {
+  return Read<RowPage<BudgetRecord>>([this](StoreReader& reader) {
+           return reader.ListBudgets(clock.Now(), 0, 100);
+         })
+      .rows;
+}
+
 std::vector<JournalRecord> World::Journal() {
   int64_t batch = Batch().key.row;
   return Read<std::vector<JournalRecord>>([batch](StoreReader& reader) {
@@ -279,12 +302,25 @@ std::vector<JournalRecord> World::Journal() {
 }
 
 void World::CheckAlways() {
+  CheckBudgets();
   for (const auto& [attempt, sessions] : ByAttempt(*service)) {
     int charged = 0;
     for (const testing::FakeSessionView& session : sessions) {
       charged += session.charged ? 1 : 0;
     }
     EXPECT_LE(charged, 1) << "attempt " << attempt << " was paid twice";
+  }
+}
+
+void World::CheckBudgets() {
+  if (scheduler_ == nullptr) return;
+  for (const BudgetRecord& budget : Budgets()) {
+    SCOPED_TRACE(absl::StrCat("budget ", budget.id));
+    EXPECT_LE(budget.charged, budget.limit + budget.over);
+    // It held when each of them was admitted, and only overshoot adds to it.
+    EXPECT_LE(budget.charged + budget.reserved, budget.limit + budget.over);
+    EXPECT_GE(budget.reserved, 0);
+    if (budget.tasks_wait) ++counts.budget_waits;
   }
 }
 
@@ -359,6 +395,10 @@ void World::CheckAtEnd(int tasks) {
   }
   EXPECT_EQ(reserved, batch.reserved) << "the journal and the balance differ";
   EXPECT_EQ(charged, batch.charged) << "the journal and the balance differ";
+  for (const BudgetRecord& budget : Budgets()) {
+    EXPECT_EQ(budget.reserved, reserved) << "budget " << budget.id;
+    EXPECT_EQ(budget.charged, charged) << "budget " << budget.id;
+  }
   EXPECT_EQ(settles.size(), static_cast<size_t>(tasks));
   for (const auto& [task, times] : settles) {
     EXPECT_EQ(times, 1) << "task " << task;

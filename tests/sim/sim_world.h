@@ -50,6 +50,7 @@ struct Counts {
   int lost_sends = 0;
   int late_sends = 0;
   int cuts = 0;
+  int budget_waits = 0;  // seconds in which tasks waited for one
   // Of workers' calls to the scheduler.
   int lost_answers = 0;
   int doubled_calls = 0;
@@ -70,11 +71,16 @@ class World {
   void CutWorker(const std::string& name, bool cut);
 
   // Submits a sealed batch of `tasks` tasks and waits until it is acknowledged.
-  void SubmitBatch(int tasks);
+  // `budget` in micro-dollars; 0: none.
+  void SubmitBatch(int tasks, int64_t budget = 0);
+  // In total.
+  void SetBudget(v1::BudgetScope scope, int64_t limit);
   // The batch as the store holds it.
   BatchRecord Batch();
   std::vector<TaskRecord> Tasks();
   std::vector<JournalRecord> Journal();
+
+  std::vector<BudgetRecord> Budgets();
 
   // Invariants that hold at every moment. Reports with EXPECT.
   void CheckAlways();
@@ -101,6 +107,8 @@ class World {
   testing::FakeExecutor& NewExecutor();
   void PostToScheduler(const std::string& worker,
                        absl::AnyInvocable<void(Scheduler&)> call);
+  // No admission over a limit, which stay as they are, and what a budget holds.
+  void CheckBudgets();
   // Every write stands on the one live lease of its task.
   void CheckJournal(const std::vector<JournalRecord>& journal);
   template <typename T>
