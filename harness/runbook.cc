@@ -5,6 +5,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -15,6 +16,7 @@ namespace {
 
 constexpr size_t kHeadlineBytesMax = 200;
 constexpr size_t kReportOutputBytesMax = 2000;
+constexpr int64_t kCentsMax = 10'000;
 
 using Kind = ConversationItem::Kind;
 
@@ -111,6 +113,16 @@ std::string Report(const Runbook& runbook, const Progress& progress) {
   return report;
 }
 
+void ReadDirective(absl::string_view line, Runbook& runbook) {
+  if (!absl::ConsumePrefix(&line, "runbook: ")) return;
+  if (line == "continue-on-error") runbook.continue_on_error = true;
+  int64_t cents = 0;
+  if (absl::ConsumePrefix(&line, "cents-per-request ") &&
+      absl::SimpleAtoi(line, &cents) && cents >= 0 && cents <= kCentsMax) {
+    runbook.cents_per_request = cents;
+  }
+}
+
 // Four bytes to a token is what tokenizers average on English text.
 int64_t TokensOf(size_t bytes) { return static_cast<int64_t>(bytes / 4 + 1); }
 
@@ -127,9 +139,8 @@ Runbook ParseRunbook(absl::string_view message) {
       if (fence.mark != 0) {
         open = fence;
         block.clear();
-      } else if (absl::StripAsciiWhitespace(line) ==
-                 "runbook: continue-on-error") {
-        runbook.continue_on_error = true;
+      } else {
+        ReadDirective(absl::StripAsciiWhitespace(line), runbook);
       }
       continue;
     }
@@ -187,7 +198,10 @@ TokenUsage RunbookUsage(const ModelRequest& request, const ModelStep& step) {
 Async<ModelStep> RunbookModel::Next(ModelRequest request, ModelCall& call) {
   ModelStep step = NextRunbookStep(request);
   call.usage = RunbookUsage(request, step);
-  call.price_usd_micros = price_usd_micros_;
+  const Runbook runbook = ParseRunbook(ProgressOf(request).message);
+  call.price_usd_micros = runbook.cents_per_request.has_value()
+                              ? *runbook.cents_per_request * 10'000
+                              : price_usd_micros_;
   co_return step;
 }
 

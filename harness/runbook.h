@@ -10,10 +10,16 @@
 // It stops at the first block that fails, unless a line outside the blocks says
 //
 //   runbook: continue-on-error
+//
+// A request costs what the harness was told, or what such a line says, so that
+// a batch can be rehearsed that overshoots its budgets:
+//
+//   runbook: cents-per-request 4
 #ifndef MIDWATCH_HARNESS_RUNBOOK_H_
 #define MIDWATCH_HARNESS_RUNBOOK_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +31,7 @@ namespace midwatch::harness {
 struct Runbook {
   std::vector<std::string> blocks;
   bool continue_on_error = false;
+  std::optional<int64_t> cents_per_request;  // 0 to 10,000
 };
 
 Runbook ParseRunbook(absl::string_view message);

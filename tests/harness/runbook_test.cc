@@ -138,6 +138,16 @@ TEST(NextRunbookStepTest, GoesOnWhereToldTo) {
               HasSubstr("1. timed out after 2m\n2. exit status 0"));
 }
 
+TEST(ParseRunbookTest, ALineMayNameThePriceOfARequest) {
+  EXPECT_EQ(ParseRunbook("runbook: cents-per-request 4").cents_per_request, 4);
+  for (const char* line :
+       {"runbook: cents-per-request -1", "runbook: cents-per-request 10001",
+        "runbook: cents-per-request many", "cents-per-request 4",
+        "```sh\nrunbook: cents-per-request 4\n```"}) {
+    EXPECT_EQ(ParseRunbook(line).cents_per_request, std::nullopt) << line;
+  }
+}
+
 TEST(NextRunbookStepTest, ANewMessageStartsAfresh) {
   ModelRequest request = TwoBlocks();
   AddCall(request, "[exit status 3]", true);
