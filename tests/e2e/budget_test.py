@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Budgets on tenant, queue and batch, sessions that overshoot theirs, and a
+scheduler and workers that are killed: no admission over a limit, and a journal
+that is the harness's own sum.
+
+  budget_test.py MIDWATCH
+"""
+
+import json
+import random
+import sys
+import time
+
+import cluster as mw
+
+TASKS = 40
+KILLS = 5
+# One task in five makes three requests of 4 cents against a max_cost of 10.
+OVERSHOOT_EVERY = 5
+OVERSHOOT_MICROS = 20_000
+MAX_COST = 100_000
+LIMITS = {"tenant": 2_200_000, "queue": 2_150_000, "batch": 2_100_000}
+DONE_SECONDS = 240
+
+
+def dollars(micros):
+    return f"{micros / 1e6:.6f}"
+
+
+def write_batch(path):
+    prompts = {}
+    for number in range(TASKS):
+        prompts[f"t{number:03}"] = [
+            f"sleep 0.{number % 7}; echo {number}",
+            f"echo {number} > /mnt/session/outputs/out.txt"]
+    mw.write_batch(path, "budgets", prompts, max_cost=dollars(MAX_COST))
+    batch = json.loads(path.read_text())
+    batch["budget"] = dollars(LIMITS["batch"])
+    for number, task in enumerate(batch["tasks"]):
+        if number % OVERSHOOT_EVERY == 0:
+            task["parameters"]["blocks"] = (
+                "runbook: cents-per-request 4\n" + task["parameters"]["blocks"])
+    path.write_text(json.dumps(batch))
+    return prompts
+
+
+def json_lines(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def kill_some(cluster, rng):
+    for number in range(KILLS):
+        name = ("scheduler", "worker-1", "worker-2")[number % 3]
+        mw.wait_until(lambda: cluster.sessions_running() > 0, 60,
+                      "work under way")
+        time.sleep(rng.uniform(0.1, 0.6))  # when, not whether
+        cluster[name].kill()
+        time.sleep(rng.uniform(0, 0.5))
+        cluster.start(name)
+        cluster.look_after()
+
+
+def check_money(cluster, journal, budgets, tasks):
+    """Adds the journal up, row by row."""
+    reserved = charged = over = admissions = waits = 0
+    for entry in journal:
+        reserved += entry["reserved_usd_micros"]
+        charged += entry["charged_usd_micros"]
+        over += entry["overshoot_usd_micros"]
+        if entry["kind"] == "granted":
+            admissions += 1
+            for scope, limit in LIMITS.items():
+                if charged + reserved > limit:
+                    raise mw.Failure(
+                        f"journal {entry['sequence']}: {charged + reserved} "
+                        f"charged and reserved, the {scope}'s limit is {limit}")
+            waits += charged + reserved + MAX_COST > min(LIMITS.values())
+        if charged > min(LIMITS.values()) + over:
+            raise mw.Failure(f"journal {entry['sequence']}: {charged} charged, "
+                             f"with {over} overshot")
+    spent = mw.read_harness(
+        cluster.harness_db,
+        "SELECT sum(price_usd_micros) FROM model_request")[0][0]
+    if (reserved, charged) != (0, spent):
+        raise mw.Failure(f"the journal has {charged} charged and {reserved} "
+                         f"reserved; the harness charged {spent}")
+    by_task = {}
+    for entry in journal:
+        by_task[entry["task_id"]] = (by_task.get(entry["task_id"], 0)
+                                     + entry["charged_usd_micros"])
+    for task in tasks:
+        if by_task[task["task_id"]] != task["charged_usd_micros"]:
+            raise mw.Failure(f"task {task['name']}: its journal differs")
+    if {budget["scope"] for budget in budgets} != set(LIMITS):
+        raise mw.Failure(f"there are budgets {budgets}")
+    for budget in budgets:
+        sums = (budget["reserved_usd_micros"], budget["charged_usd_micros"],
+                budget["overshoot_usd_micros"])
+        if sums != (reserved, charged, over):
+            raise mw.Failure(f"the journal has {(reserved, charged, over)}, "
+                             f"the budget {budget}")
+    if over != OVERSHOOT_MICROS * len(range(0, TASKS, OVERSHOOT_EVERY)):
+        raise mw.Failure(f"{over} overshot")
+    if waits == 0:
+        raise mw.Failure("no budget bound, so this proves nothing")
+    print(f"budget_test: admissions={admissions} at_the_limit={waits} "
+          f"charged={charged} overshoot={over} harness={spent}", flush=True)
+
+
+def run(binary, folder):
+    rng = random.Random(7)
+    batch_file = folder / "batch.json"
+    prompts = write_batch(batch_file)
+    cluster = mw.Cluster(binary, folder)
+    try:
+        cluster.start_all()
+        cluster.midwatch("budget", "set", dollars(LIMITS["tenant"]),
+                         "--tenant", "default")
+        cluster.midwatch("budget", "set", dollars(LIMITS["queue"]),
+                         "--queue", "default")
+        batch_id = cluster.midwatch("submit", batch_file).strip()
+        kill_some(cluster, rng)
+        cluster.finish(batch_id, DONE_SECONDS)
+        tasks = cluster.check(batch_id, prompts)
+        states = {task["state"] for task in tasks}
+        if states != {"succeeded"}:
+            raise mw.Failure(f"tasks ended {states}")
+        journal = json_lines(cluster.midwatch("--output", "json", "journal",
+                                              "--batch", batch_id))
+        budgets = json_lines(cluster.midwatch("--output", "json", "budget",
+                                              "list"))
+        check_money(cluster, journal, budgets, tasks)
+    finally:
+        cluster.stop_all()
+
+
+def main():
+    with mw.scratch_folder("budget") as folder:
+        run(sys.argv[1], folder)
+
+
+if __name__ == "__main__":
+    main()
