@@ -137,6 +137,7 @@ int BatchWatchCommand(const GlobalOptions& global, const std::string& batch) {
                                     progress,
                                     [&](const v1::WatchBatchResponse& message) {
                                       if (global.json) PrintMessage(message);
+                                      return true;
                                     }));
         if (!watch.ended()) {
           progress.Keep();

@@ -111,7 +111,7 @@ absl::Status CatchUp(SchedulerConnection& scheduler,
 absl::Status FollowBatch(
     SchedulerConnection& scheduler, const Clock& clock, BatchWatch& watch,
     Interrupts& interrupts, Progress& progress,
-    absl::FunctionRef<void(const v1::WatchBatchResponse&)> on_message) {
+    absl::FunctionRef<bool(const v1::WatchBatchResponse&)> on_message) {
   LastEvents last_events(scheduler, clock);
   bool caught_up = watch.from_beginning() || !progress.is_live();
   while (!watch.ended() && !interrupts.requested()) {
@@ -119,7 +119,7 @@ absl::Status FollowBatch(
                      watch.Next(kTick));
     if (message) {
       progress.Add(*message);
-      on_message(*message);
+      if (!on_message(*message)) return absl::OkStatus();
       // After the first message, so that what changes meanwhile comes after it.
       if (!caught_up) {
         caught_up = true;

@@ -11,14 +11,15 @@
 
 namespace midwatch::cli {
 
-// Follows a batch until it is done or a signal has come, and shows it on the
+// Follows a batch until it is done, a signal has come or `on_message` returns
+// false, and shows it on the
 // way: its changes as `watch` brings them, what the tasks on the screen did
 // last, and, where the watch does not begin with the batch, the tasks that ran
 // and some of those that had failed. Calls `on_message` with each message.
 absl::Status FollowBatch(
     SchedulerConnection& scheduler, const Clock& clock, BatchWatch& watch,
     Interrupts& interrupts, Progress& progress,
-    absl::FunctionRef<void(const v1::WatchBatchResponse&)> on_message);
+    absl::FunctionRef<bool(const v1::WatchBatchResponse&)> on_message);
 
 }  // namespace midwatch::cli
 

@@ -166,14 +166,25 @@ class BatchRun {
     return absl::OkStatus();
   }
 
-  // Until the batch is done, or a signal has come.
+  // Nothing of it runs, and nothing starts until a budget has room: a person's
+  // turn, or the next day's.
+  static bool StandsStill(const v1::Batch& batch) {
+    const v1::TaskCounts& counts = batch.counts();
+    return batch.waits_for_budget() &&
+           batch.state() == v1::BATCH_STATE_SEALED &&
+           counts.running() + counts.waiting() + counts.cancelling() == 0;
+  }
+
+  // Until the batch is done or stands still, or a signal has come.
   absl::Status Follow() {
     BatchWatch watch(
         *connection_, RealClock(), batch_id_,
         is_new_ ? BatchWatch::kFromBeginning : BatchWatch::kFromNow);
     RETURN_IF_ERROR(FollowBatch(*connection_, RealClock(), watch, interrupts_,
                                 progress_,
-                                [](const v1::WatchBatchResponse&) {}));
+                                [](const v1::WatchBatchResponse& message) {
+                                  return !StandsStill(message.batch());
+                                }));
     // Interrupted, it is of use how far things were.
     if (interrupts_.requested()) {
       progress_.Keep();
@@ -242,6 +253,13 @@ class BatchRun {
       Say("");
       Say(Summary(global_, batch, outcome, progress_.elapsed(),
                   absl::StrCat("results in ", results)));
+    }
+    if (StandsStill(batch)) {
+      Say(absl::StrCat(
+          "waits for a budget; `", global_.program,
+          " budget list` shows them. To go on once there is room: ",
+          CommandToGoOn(), Flag("--state-dir", global_.state_dir)));
+      return kExitWaiting;
     }
     return batch.counts().succeeded() == TotalOf(batch.counts())
                ? kExitSucceeded
