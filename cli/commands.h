@@ -29,6 +29,8 @@ struct ServiceOptions {
 struct ModelOptions {
   std::string url;       // empty: ANTHROPIC_BASE_URL
   std::string key_file;  // empty: ANTHROPIC_API_KEY
+  std::string proxy;     // empty: HTTPS_PROXY and NO_PROXY
+  std::string ca_file;   // empty: the system's certificates
   int max_tokens = 0;    // of one answer; 0: the harness's default
 };
 

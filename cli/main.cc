@@ -110,6 +110,14 @@ void AddModel(CLI::App& command, ModelOptions& model) {
                   "File with its key; else ANTHROPIC_API_KEY")
       ->type_name("FILE");
   command
+      .add_option("--model-proxy", model.proxy,
+                  "HTTP proxy to reach it by; else HTTPS_PROXY and NO_PROXY")
+      ->type_name("URL");
+  command
+      .add_option("--model-ca-file", model.ca_file,
+                  "Certificates to trust, PEM, instead of the system's")
+      ->type_name("FILE");
+  command
       .add_option("--model-max-tokens", model.max_tokens,
                   "Of one answer; else 16000")
       ->check(CLI::Range(1, 1'000'000))

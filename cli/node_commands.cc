@@ -116,6 +116,8 @@ absl::Status RunHarness(const GlobalOptions& global,
   if (key_file.empty()) key_file = node.data_dir + "/api-key";
   ASSIGN_OR_RETURN(node.api_key, ReadOrMakeApiKey(key_file));
   ASSIGN_OR_RETURN(node.messages, ReadModelOptions(options.model));
+  node.model_proxy = options.model.proxy;
+  node.model_ca_file = options.model.ca_file;
   ASSIGN_OR_RETURN(std::unique_ptr<HarnessNode> harness,
                    HarnessNode::Start(node));
   PrintReady(absl::StrCat("midwatch harness: serving ", harness->base_url(),

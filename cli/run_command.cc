@@ -113,6 +113,8 @@ class BatchRun {
       node.data_dir = state_dir_ + "/harness";
       node.unsafe_no_sandbox = options_.unsafe_no_sandbox;
       ASSIGN_OR_RETURN(node.messages, ReadModelOptions(options_.model));
+      node.model_proxy = options_.model.proxy;
+      node.model_ca_file = options_.model.ca_file;
       ASSIGN_OR_RETURN(harness_, HarnessNode::Start(node));
       service_ = {harness_->base_url(), harness_->api_key()};
     }
@@ -221,6 +223,8 @@ class BatchRun {
     command += Flag("--ca-file", options_.service.ca_file);
     command += Flag("--model-url", options_.model.url);
     command += Flag("--model-key-file", options_.model.key_file);
+    command += Flag("--model-proxy", ShownProxy(options_.model.proxy));
+    command += Flag("--model-ca-file", options_.model.ca_file);
     if (options_.model.max_tokens > 0) {
       command +=
           Flag("--model-max-tokens", absl::StrCat(options_.model.max_tokens));

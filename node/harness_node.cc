@@ -34,10 +34,14 @@ class HarnessNodeImpl final : public HarnessNode {
     harness.api_key = api_key_;
     harness.unsafe_no_sandbox = options.unsafe_no_sandbox;
     harness.messages = options.messages;
-    absl::Status status;
+    CurlTransportOptions way;
+    way.proxy = options.model_proxy;
+    way.ca_file = options.model_ca_file;
+    absl::Status status = CheckCurlTransportOptions(way);
+    if (!status.ok()) return status;
     RunOn(executor_, [&] {
       if (!options.messages.base_url.empty()) {
-        transport_ = MakeCurlTransport(executor_);
+        transport_ = MakeCurlTransport(executor_, way);
         harness.transport = transport_.get();
       }
       absl::StatusOr<std::unique_ptr<Harness>> started = Harness::Start(

@@ -20,10 +20,15 @@ struct HarnessNodeOptions {
   bool unsafe_no_sandbox = false;
   // Where models other than `runbook` are; without a base_url there are none.
   MessagesOptions messages;
+  // How to get there: see CurlTransportOptions.
+  std::string model_proxy;
+  std::string model_ca_file;
 };
 
 class HarnessNode {
  public:
+  //   kInvalidArgument  the proxy is no URL, or the CA file holds no
+  //   certificate
   static absl::StatusOr<std::unique_ptr<HarnessNode>> Start(
       const HarnessNodeOptions& options);
   virtual ~HarnessNode() = default;

@@ -43,6 +43,7 @@ class FakeModel(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.requests = []
+        self.paths = []
         self.hang = False  # in the middle of the last answer
         self.hanging = threading.Event()
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -56,6 +57,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         length = int(self.headers["content-length"])
         body = json.loads(self.rfile.read(length))
         self.server.requests.append((dict(self.headers), body))
+        self.server.paths.append(self.path)
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.end_headers()
@@ -130,6 +132,24 @@ class ModelTest(unittest.TestCase):
         for path in (self.folder / "state").rglob("*"):
             if path.is_file():
                 self.assertNotIn(KEY.encode(), path.read_bytes(), path)
+
+    def test_asks_by_a_proxy(self):
+        # No such host: whoever is asked for it can only be the proxy.
+        done = self.run_batch(
+            "--model-url", "http://models.invalid",
+            "--model-key-file", self.folder / "key",
+            "--model-proxy", self.model.url())
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(set(self.model.paths),
+                         {"http://models.invalid/v1/messages"})
+
+    def test_refuses_a_proxy_that_is_none(self):
+        done = self.run_batch(
+            "--model-url", self.model.url(),
+            "--model-proxy", "socks5://user:secret@localhost")
+        self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+        self.assertIn("proxy", done.stderr)
+        self.assertNotIn("secret", done.stdout + done.stderr)
 
     def test_a_batch_to_its_end(self):
         done = self.run_batch("--model-url", self.model.url(),
