@@ -124,27 +124,25 @@ FakeMessages::~FakeMessages() {
 }
 
 void FakeMessages::Add(MessagesReply reply) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   replies_.push_back(std::move(reply));
 }
 
 std::vector<FakeMessages::Request> FakeMessages::requests() const {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   return requests_;
 }
 
 void FakeMessages::AwaitRequests(size_t count) const {
-  absl::MutexLock lock(&mutex_);
-  auto enough = [this, count]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return requests_.size() >= count;
-  };
-  mutex_.Await(absl::Condition(&enough));
+  MutexLock lock(mutex_);
+  while (requests_.size() < count) taken_.Wait(mutex_);
 }
 
 MessagesReply FakeMessages::Take(ServerRequest request) {
-  absl::MutexLock lock(&mutex_);
+  MutexLock lock(mutex_);
   requests_.push_back(
       {std::move(request.headers), json::parse(request.body, nullptr, false)});
+  taken_.SignalAll();
   if (request.method != "POST" || request.path != "/v1/messages" ||
       replies_.empty()) {
     return Refuses(400, "invalid_request_error", "nobody expected this");

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/synchronization/mutex.h"
+#include "base/mutex.h"
 #include "base/real_executor.h"
 #include "net/http.h"
 #include "net/http_server.h"
@@ -60,7 +60,8 @@ class FakeMessages {
   Async<void> Handle(ServerRequest request, ServerResponder& responder);
   MessagesReply Take(ServerRequest request);
 
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
+  mutable CondVar taken_;
   std::deque<MessagesReply> replies_ ABSL_GUARDED_BY(mutex_);
   std::vector<Request> requests_ ABSL_GUARDED_BY(mutex_);
   RealExecutor executor_{"fake-messages"};
