@@ -107,10 +107,31 @@ json SessionBody(const SessionSpec& spec) {
   return body;
 }
 
+json TextContent(const std::string& text) {
+  json block = {{"type", "text"}, {"text", text}};
+  return json::array({block});
+}
+
 json OutgoingJson(const OutgoingEvent& event) {
   if (const auto* message = std::get_if<OutgoingMessage>(&event)) {
-    json block = {{"type", "text"}, {"text", message->text}};
-    return {{"type", "user.message"}, {"content", json::array({block})}};
+    return {{"type", "user.message"}, {"content", TextContent(message->text)}};
+  }
+  if (const auto* answer = std::get_if<OutgoingConfirmation>(&event)) {
+    json object = {{"type", "user.tool_confirmation"},
+                   {"tool_use_id", answer->tool_use_id},
+                   {"result", answer->allow ? "allow" : "deny"}};
+    if (!answer->allow && !answer->deny_message.empty()) {
+      object["deny_message"] = answer->deny_message;
+    }
+    return object;
+  }
+  if (const auto* result = std::get_if<OutgoingToolResult>(&event)) {
+    json object = {{"type", "user.custom_tool_result"},
+                   {"custom_tool_use_id", result->tool_use_id},
+                   {"is_error", result->is_error}};
+    // The service takes no empty text.
+    if (!result->text.empty()) object["content"] = TextContent(result->text);
+    return object;
   }
   return {{"type", "user.interrupt"}};
 }

@@ -77,7 +77,20 @@ struct OutgoingMessage {
   std::string text;
 };
 struct OutgoingInterrupt {};
-using OutgoingEvent = std::variant<OutgoingMessage, OutgoingInterrupt>;
+// To a tool use that asks for permission.
+struct OutgoingConfirmation {
+  std::string tool_use_id;
+  bool allow = false;
+  std::string deny_message;
+};
+// Of a custom tool.
+struct OutgoingToolResult {
+  std::string tool_use_id;
+  std::string text;
+  bool is_error = false;
+};
+using OutgoingEvent = std::variant<OutgoingMessage, OutgoingInterrupt,
+                                   OutgoingConfirmation, OutgoingToolResult>;
 
 template <typename T>
 struct Page {

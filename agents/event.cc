@@ -28,6 +28,10 @@ Body ReadToolUse(const json& object, bool custom) {
   use.name = StringMember(object, "name");
   use.asks = StringMember(object, "evaluated_permission") == "ask";
   use.custom = custom;
+  if (use.asks || use.custom) {
+    use.input_json = Member(object, "input")
+                         .dump(-1, ' ', false, json::error_handler_t::replace);
+  }
   return use;
 }
 

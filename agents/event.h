@@ -26,6 +26,8 @@ struct ToolUse {
   std::string name;
   bool asks = false;    // evaluated_permission is "ask"
   bool custom = false;  // the client is to run it
+  // Of one that asks or is custom: what it is called with, JSON.
+  std::string input_json;
 };
 // agent.tool_result and agent.mcp_tool_result.
 struct ToolResult {

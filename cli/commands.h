@@ -4,6 +4,7 @@
 #define MIDWATCH_CLI_COMMANDS_H_
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -87,6 +88,14 @@ int TaskOutput(const GlobalOptions& global, const std::string& task,
 int TaskCancel(const GlobalOptions& global,
                const std::vector<std::string>& tasks,
                const std::string& reason);
+struct TaskAnswerOptions {
+  std::string task;
+  std::string question;  // "": the only one
+  // One of these.
+  bool approve = false;
+  std::optional<std::string> deny, result, result_file;
+};
+int TaskAnswer(const GlobalOptions& global, const TaskAnswerOptions& options);
 int TaskRetry(const GlobalOptions& global,
               const std::vector<std::string>& tasks);
 

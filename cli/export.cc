@@ -66,6 +66,14 @@ absl::Status WriteLine(const v1::Task& task, std::FILE* out) {
 void Count(const v1::Task& task, Outcome& outcome) {
   outcome.attempts += task.attempts();
   if (task.state() == v1::TASK_STATE_SUCCEEDED) return;
+  if (task.state() == v1::TASK_STATE_WAITING) {
+    constexpr size_t kWaitingMax = 10;
+    if (outcome.waiting.size() < kWaitingMax) {
+      outcome.waiting.push_back(
+          {task.task_id(), Printable(task.name()), ResultLine(task)});
+    }
+    return;
+  }
   const bool failed = task.state() == v1::TASK_STATE_FAILED &&
                       task.failure_class() != v1::FAILURE_CLASS_UNSPECIFIED;
   Outcome::Failures& group = outcome.failures[{

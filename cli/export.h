@@ -38,6 +38,11 @@ struct Outcome {
   };
   // By what went wrong: (class or state, reason).
   std::map<std::pair<std::string, std::string>, Failures> failures;
+  // Tasks that wait for a person, ten at most.
+  struct Waiting {
+    std::string task_id, name, question;
+  };
+  std::vector<Waiting> waiting;
   int64_t attempts = 0;  // of the tasks looked at
 };
 

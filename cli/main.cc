@@ -30,6 +30,7 @@ struct Invocation {
   TaskLogsOptions task_logs;
   BudgetOptions budget;
   JournalOptions journal;
+  TaskAnswerOptions answer;
   std::vector<std::string> labels;  // "key=value"
   std::string id, reason, out, shell;
   int attempt = 0;
@@ -249,6 +250,22 @@ void AddTask(CLI::App& app, Invocation& in) {
       ->type_name("TEXT");
   cancel->callback(
       [&in] { in.exit_code = TaskCancel(in.global, in.ids, in.reason); });
+
+  CLI::App* answer = task->add_subcommand(
+      "answer", "Answer what a waiting task asks (see `task get`)");
+  answer->add_option("TASK", in.answer.task, "Id")->required()->type_name("");
+  answer
+      ->add_option("--question", in.answer.question,
+                   "Which, where it asks several")
+      ->type_name("ID");
+  answer->add_flag("--approve", in.answer.approve, "The tool may go on");
+  answer->add_option("--deny", in.answer.deny, "It may not, and why")
+      ->type_name("REASON");
+  answer->add_option("--result", in.answer.result, "What a custom tool says")
+      ->type_name("TEXT");
+  answer->add_option("--result-file", in.answer.result_file, "The same")
+      ->type_name("FILE");
+  answer->callback([&in] { in.exit_code = TaskAnswer(in.global, in.answer); });
 
   CLI::App* retry = task->add_subcommand(
       "retry", "Submit finished tasks again, as new ones; print their ids");

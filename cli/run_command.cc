@@ -52,6 +52,13 @@ std::string HostOf(absl::string_view url) {
   return std::string(url.substr(0, url.find_first_of("/?#")));
 }
 
+// Nothing goes on before somebody answers.
+bool OnlyWaits(const v1::Batch& batch) {
+  const v1::TaskCounts& counts = batch.counts();
+  return batch.state() == v1::BATCH_STATE_SEALED && counts.waiting() > 0 &&
+         FinalOf(counts) + counts.waiting() == TotalOf(counts);
+}
+
 class BatchRun {
  public:
   BatchRun(const GlobalOptions& global, const RunOptions& options,
@@ -182,11 +189,11 @@ class BatchRun {
     BatchWatch watch(
         *connection_, RealClock(), batch_id_,
         is_new_ ? BatchWatch::kFromBeginning : BatchWatch::kFromNow);
-    RETURN_IF_ERROR(FollowBatch(*connection_, RealClock(), watch, interrupts_,
-                                progress_,
-                                [](const v1::WatchBatchResponse& message) {
-                                  return !StandsStill(message.batch());
-                                }));
+    RETURN_IF_ERROR(FollowBatch(
+        *connection_, RealClock(), watch, interrupts_, progress_,
+        [](const v1::WatchBatchResponse& message) {
+          return !StandsStill(message.batch()) && !OnlyWaits(message.batch());
+        }));
     // Interrupted, it is of use how far things were.
     if (interrupts_.requested()) {
       progress_.Keep();
@@ -257,6 +264,11 @@ class BatchRun {
       Say("");
       Say(Summary(global_, batch, outcome, progress_.elapsed(),
                   absl::StrCat("results in ", results)));
+    }
+    if (OnlyWaits(batch)) {
+      Say(absl::StrCat("to go on:   ", CommandToGoOn(),
+                       Flag("--state-dir", global_.state_dir)));
+      return kExitWaiting;
     }
     if (StandsStill(batch)) {
       Say(absl::StrCat(

@@ -219,6 +219,13 @@ absl::StatusOr<v1::RetryTaskResponse> SchedulerConnection::RetryTask(
   return response;
 }
 
+absl::StatusOr<v1::AnswerTaskResponse> SchedulerConnection::AnswerTask(
+    const v1::AnswerTaskRequest& request) {
+  v1::AnswerTaskResponse response;
+  MIDWATCH_CALL(tasks_, AnswerTask, request, response);
+  return response;
+}
+
 absl::Status SchedulerConnection::ForEachTask(
     const std::string& batch_id, const std::vector<v1::TaskState>& states,
     absl::FunctionRef<absl::Status(const v1::Task&)> visit) {

@@ -64,6 +64,8 @@ class SchedulerConnection {
   absl::StatusOr<v1::Task> GetTask(const std::string& task_id);
   absl::StatusOr<v1::CancelTaskResponse> CancelTask(const std::string& task_id,
                                                     const std::string& reason);
+  absl::StatusOr<v1::AnswerTaskResponse> AnswerTask(
+      const v1::AnswerTaskRequest& request);
   absl::StatusOr<v1::RetryTaskResponse> RetryTask(
       const std::string& task_id, const std::string& request_id);
   // Calls `visit` for each task that `filter` names, in the order of

@@ -337,8 +337,25 @@ SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
                 (*spec.mutable_labels())[key] = *text;
               }
             }},
-           {"answers", nullptr},
-           {"answer_within", nullptr},
+           {"answers",
+            [&](const YAML::Node& n) {
+              auto text = Text(n, "answers");
+              if (!text) return;
+              v1::AnswerPolicy policy = v1::ANSWER_POLICY_UNSPECIFIED;
+              v1::AnswerPolicy_Parse(
+                  absl::StrCat("ANSWER_POLICY_", absl::AsciiStrToUpper(*text)),
+                  &policy);
+              if (policy == v1::ANSWER_POLICY_UNSPECIFIED) {
+                complaints_.Add(n.Mark(),
+                                absl::StrCat("answers is '", Printable(*text),
+                                             "'; expected ask, allow or deny"));
+              }
+              spec.set_answers(policy);
+            }},
+           {"answer_within",
+            [&](const YAML::Node& n) {
+              ReadTimeout(n, "answer_within", *spec.mutable_answer_within());
+            }},
            {"needs", nullptr},
            {"outcome", nullptr},
            {"output", nullptr},

@@ -48,6 +48,28 @@ std::string Failures(const GlobalOptions& global, const v1::Batch& batch,
   return out;
 }
 
+std::string Questions(const GlobalOptions& global, const v1::Batch& batch,
+                      const Outcome& outcome) {
+  std::string out = "\nWhat waits for you\n";
+  for (const Outcome::Waiting& task : outcome.waiting) {
+    absl::StrAppend(
+        &out, "  ", task.name, "  ", task.question, "\n    ",
+        CommandLine(global, absl::StrCat("task get ", task.task_id)), "\n");
+  }
+  const int64_t others =
+      batch.counts().waiting() - static_cast<int64_t>(outcome.waiting.size());
+  if (others > 0) {
+    absl::StrAppend(
+        &out, "  and ", others, " others: ",
+        CommandLine(global, absl::StrCat("task list --state waiting --batch ",
+                                         batch.batch_id())),
+        "\n");
+  }
+  absl::StrAppend(&out, "  answer with: ",
+                  CommandLine(global, "task answer TASK --approve"), "\n");
+  return out;
+}
+
 }  // namespace
 
 std::string Summary(const GlobalOptions& global, const v1::Batch& batch,
@@ -81,6 +103,7 @@ std::string Summary(const GlobalOptions& global, const v1::Batch& batch,
   // Zero attempts: not counted.
   count("retries", std::max<int64_t>(0, outcome.attempts - TotalOf(counts)));
   if (!outcome.failures.empty()) out += Failures(global, batch, outcome);
+  if (!outcome.waiting.empty()) out += Questions(global, batch, outcome);
   absl::StrAppend(&out, "\n", results);
   return out;
 }

@@ -214,6 +214,44 @@ int TaskCancel(const GlobalOptions& global,
       });
 }
 
+int TaskAnswer(const GlobalOptions& global, const TaskAnswerOptions& options) {
+  v1::AnswerTaskRequest request;
+  request.set_task_id(options.task);
+  request.set_question_id(options.question);
+  const int given = (options.approve ? 1 : 0) + (options.deny ? 1 : 0) +
+                    (options.result ? 1 : 0) + (options.result_file ? 1 : 0);
+  if (given != 1) {
+    return Report(absl::InvalidArgumentError(
+        "expected one of --approve, --deny, --result, --result-file"));
+  }
+  if (options.approve) request.set_approve(true);
+  if (options.deny) request.set_deny(*options.deny);
+  if (options.result) request.set_result(*options.result);
+  if (options.result_file) {
+    std::ifstream file(*options.result_file, std::ios::binary);
+    request.set_result(std::string{std::istreambuf_iterator<char>(file),
+                                   std::istreambuf_iterator<char>()});
+    if (!file) {
+      return Report(absl::InvalidArgumentError(
+          absl::StrCat("cannot read ", Printable(*options.result_file))));
+    }
+  }
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(v1::AnswerTaskResponse response,
+                         scheduler.AnswerTask(request));
+        if (global.json) {
+          std::puts(ToLine({{"task_id", options.task},
+                            {"state", NameOf(response.state())}})
+                        .c_str());
+        } else {
+          std::puts(absl::StrCat(options.task, "  ", NameOf(response.state()))
+                        .c_str());
+        }
+        return kExitSucceeded;
+      });
+}
+
 int TaskRetry(const GlobalOptions& global,
               const std::vector<std::string>& tasks) {
   return WithScheduler(

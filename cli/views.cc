@@ -31,6 +31,17 @@ Json FailureClassToJson(v1::FailureClass failure_class) {
   return NameOf(failure_class);
 }
 
+Json QuestionsToJson(const v1::Task& task) {
+  Json questions = Json::array();
+  for (const v1::Question& question : task.questions()) {
+    questions.push_back({{"question_id", question.question_id()},
+                         {"tool", question.tool()},
+                         {"input_json", question.input_json()},
+                         {"wants_result", question.wants_result()}});
+  }
+  return questions;
+}
+
 Json AttemptToJson(const v1::Attempt& attempt) {
   return {{"number", attempt.number()},
           {"session_id", attempt.session_id()},
@@ -117,6 +128,14 @@ std::string FormatInstant(const google::protobuf::Timestamp& timestamp) {
 }
 
 std::string ResultLine(const v1::Task& task) {
+  if (task.questions_size() > 0) {
+    const v1::Question& first = task.questions(0);
+    std::string line = absl::StrCat(
+        first.wants_result() ? "wants the result of " : "asks to use ",
+        Printable(first.tool()), " ", OneLine(first.input_json()));
+    const int more = task.questions_size() - 1;
+    return more == 0 ? line : absl::StrCat("(and ", more, " more) ", line);
+  }
   const bool succeeded = task.state() == v1::TASK_STATE_SUCCEEDED;
   if (!succeeded && !task.reason().empty()) return FirstLine(task.reason());
   return FirstLine(task.final_message());
@@ -164,6 +183,8 @@ Json ToJson(const v1::Task& task) {
       {"duration_seconds", absl::ToDoubleSeconds(ToDuration(task.run_time()))},
       {"submitted_at", InstantToJson(task.submitted_at())},
       {"ended_at", InstantToJson(task.ended_at())},
+      {"questions", QuestionsToJson(task)},
+      {"answer_by", InstantToJson(task.answer_by())},
       {"session_id", task.session_id()},
       {"retry_of", task.retry_of()},
       {"finished_anyway", task.finished_anyway()},
@@ -322,6 +343,17 @@ std::string TaskDetails(const v1::Task& task, int width) {
     line("tried again", FormatInstant(task.not_before()));
   }
   if (!task.retry_of().empty()) line("retry of", task.retry_of());
+  if (task.questions_size() > 0) {
+    line("answer by", FormatInstant(task.answer_by()));
+    line("held", absl::StrCat(FormatUsd(task.reserved_usd_micros()),
+                              " while it waits"));
+  }
+  for (const v1::Question& question : task.questions()) {
+    absl::StrAppend(&out, "\nquestion    ", Printable(question.question_id()),
+                    "\n  ", question.wants_result() ? "result of " : "may use ",
+                    Printable(question.tool()), "\n  ",
+                    OneLine(question.input_json()), "\n");
+  }
   if (task.attempt_list_size() > 0) {
     std::vector<std::vector<std::string>> rows;
     for (const v1::Attempt& attempt : task.attempt_list()) {

@@ -1,5 +1,7 @@
 #include "harness/agent_spec.h"
 
+#include <set>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -38,19 +40,27 @@ absl::StatusOr<Json> ResolveModel(const Json* params,
   return Json{{"id", id}};
 }
 
-absl::StatusOr<bool> ResolveEnabled(const Json& config, bool by_default) {
+struct ToolConfig {
+  bool enabled = true;
+  Json policy = {{"type", "always_allow"}};
+};
+
+absl::StatusOr<ToolConfig> ResolveToolConfig(const Json& config,
+                                             ToolConfig resolved) {
   if (const Json* policy = Member(config, "permission_policy")) {
     std::string type = StringMember(*policy, "type");
-    if (type != "always_allow") {
+    if (type != "always_allow" && type != kAlwaysAsk) {
       return NotSupported(absl::StrCat("permission_policy ", type));
     }
+    resolved.policy = {{"type", type}};
   }
   const Json* enabled = Member(config, "enabled");
-  if (enabled == nullptr) return by_default;
+  if (enabled == nullptr) return resolved;
   if (!enabled->is_boolean()) {
     return InvalidRequest("enabled: must be true or false");
   }
-  return enabled->get<bool>();
+  resolved.enabled = enabled->get<bool>();
+  return resolved;
 }
 
 // All of the API's: those that this server lacks may be configured, and are
@@ -69,12 +79,11 @@ absl::StatusOr<Json> ResolveToolset(const Json& params) {
   }
   RETURN_IF_ERROR(
       CheckMembers(params, {"type", "default_config", "configs"}, {}));
-  const Json allow = {{"type", "always_allow"}};
-  bool by_default = true;
+  ToolConfig by_default;
   if (const Json* config = Member(params, "default_config")) {
     RETURN_IF_ERROR(
         CheckMembers(*config, {"enabled", "permission_policy"}, {}));
-    ASSIGN_OR_RETURN(by_default, ResolveEnabled(*config, true));
+    ASSIGN_OR_RETURN(by_default, ResolveToolConfig(*config, by_default));
   }
   Json configs = Json::array();
   if (const Json* list = Member(params, "configs")) {
@@ -87,29 +96,54 @@ absl::StatusOr<Json> ResolveToolset(const Json& params) {
         return InvalidRequest(
             absl::StrCat("configs: ", kToolset, " has no tool \"", name, "\""));
       }
-      ASSIGN_OR_RETURN(bool enabled, ResolveEnabled(config, by_default));
+      ASSIGN_OR_RETURN(ToolConfig own, ResolveToolConfig(config, by_default));
       configs.push_back({{"name", name},
                          {"type", name},
-                         {"enabled", enabled},
-                         {"permission_policy", allow}});
+                         {"enabled", own.enabled},
+                         {"permission_policy", own.policy}});
     }
   }
   return Json{{"type", kToolset},
               {"default_config",
-               {{"enabled", by_default}, {"permission_policy", allow}}},
+               {{"enabled", by_default.enabled},
+                {"permission_policy", by_default.policy}}},
               {"configs", std::move(configs)}};
+}
+
+// A tool that the client runs.
+absl::StatusOr<Json> ResolveCustomTool(const Json& params) {
+  RETURN_IF_ERROR(CheckMembers(
+      params, {"type", "name", "description", "input_schema"}, {}));
+  ASSIGN_OR_RETURN(Json name, RequiredName(params));
+  if (ToolNames().count(name.get<std::string>()) != 0) {
+    return InvalidRequest(
+        absl::StrCat("tools: ", kToolset, " has a tool of that name"));
+  }
+  ASSIGN_OR_RETURN(Json description, TextOrNull(params, "description", 4096));
+  const Json* schema = Member(params, "input_schema");
+  if (schema == nullptr || !schema->is_object()) {
+    return InvalidRequest("input_schema: must be an object");
+  }
+  return Json{{"type", kCustomTool},
+              {"name", std::move(name)},
+              {"description", std::move(description)},
+              {"input_schema", *schema}};
 }
 
 absl::StatusOr<Json> ResolveTools(const Json* params) {
   Json tools = Json::array();
   if (params == nullptr) return tools;
   if (!params->is_array()) return InvalidRequest("tools: must be an array");
-  for (const Json& toolset : *params) {
-    ASSIGN_OR_RETURN(Json resolved, ResolveToolset(toolset));
+  std::set<std::string> names;
+  for (const Json& tool : *params) {
+    bool custom = StringMember(tool, "type") == kCustomTool;
+    ASSIGN_OR_RETURN(Json resolved,
+                     custom ? ResolveCustomTool(tool) : ResolveToolset(tool));
+    std::string name = custom ? StringMember(resolved, "name") : kToolset;
+    if (!names.insert(name).second) {
+      return InvalidRequest(absl::StrCat("tools: ", name, " is there twice"));
+    }
     tools.push_back(std::move(resolved));
-  }
-  if (tools.size() > 1) {
-    return InvalidRequest(absl::StrCat("tools: ", kToolset, " is there twice"));
   }
   return tools;
 }

@@ -77,6 +77,14 @@ Json MessagesBody(const ModelRequest& request, int64_t max_tokens) {
   Json body = {
       {"model", request.model}, {"max_tokens", max_tokens}, {"stream", true}};
   Json tools = ToolDefinitions(request.tools);
+  for (const Json& custom : request.custom_tools) {
+    Json tool = {{"name", custom["name"]},
+                 {"input_schema", custom["input_schema"]}};
+    if (custom["description"].is_string()) {
+      tool["description"] = custom["description"];
+    }
+    tools.push_back(std::move(tool));
+  }
   if (!tools.empty()) {
     MarkForCache(tools.back());
     body["tools"] = std::move(tools);

@@ -31,7 +31,8 @@ struct ConversationItem {
 struct ModelRequest {
   std::string model;  // its id
   std::string system;
-  std::set<std::string> tools;  // names of those that may be called
+  std::set<std::string> tools;        // names of those that may be called
+  Json custom_tools = Json::array();  // definitions of those that clients run
   std::vector<ConversationItem> conversation;
 };
 

@@ -53,6 +53,13 @@ bool IsShell(absl::string_view info) {
   return language == "bash" || language == "sh" || language == "shell";
 }
 
+// The custom tool that a block calls; "" for none.
+std::string ToolNamed(absl::string_view info) {
+  if (!absl::ConsumePrefix(&info, "tool ")) return "";
+  info = absl::StripAsciiWhitespace(info);
+  return std::string(info.substr(0, info.find_first_of(" \t")));
+}
+
 // What has happened since the last user message.
 struct Progress {
   std::string message;
@@ -132,6 +139,12 @@ Runbook ParseRunbook(absl::string_view message) {
   Runbook runbook;
   Fence open;
   std::string block;
+  auto take = [&] {
+    std::string tool = ToolNamed(open.info);
+    if (tool.empty() && !IsShell(open.info)) return;
+    runbook.blocks.push_back(block);
+    runbook.tools.push_back(std::move(tool));
+  };
   for (absl::string_view line : absl::StrSplit(message, '\n')) {
     line = absl::StripSuffix(line, "\r");
     Fence fence = ParseFence(line);
@@ -145,14 +158,14 @@ Runbook ParseRunbook(absl::string_view message) {
       continue;
     }
     if (Closes(fence, open)) {
-      if (IsShell(open.info)) runbook.blocks.push_back(block);
+      take();
       open = Fence();
       continue;
     }
     size_t indent = std::min(line.find_first_not_of(' '), line.size());
     absl::StrAppend(&block, line.substr(std::min(indent, open.indent)), "\n");
   }
-  if (open.mark != 0 && IsShell(open.info)) runbook.blocks.push_back(block);
+  if (open.mark != 0) take();
   return runbook;
 }
 
@@ -167,7 +180,12 @@ ModelStep NextRunbookStep(const ModelRequest& request) {
         "There is no shell block in the message, so nothing was run. The model "
         "\"runbook\" runs fenced blocks marked bash, sh or shell; it is no "
         "language model.";
-  } else if (request.tools.count("bash") == 0) {
+  } else if (progress.calls < runbook.blocks.size() && !stopped &&
+             !runbook.tools[progress.calls].empty()) {
+    Json input = ParseJson(runbook.blocks[progress.calls]);
+    if (!input.is_object()) input = Json::object();
+    step.tools.push_back({runbook.tools[progress.calls], std::move(input)});
+  } else if (request.tools.count("bash") == 0 && progress.results.empty()) {
     step.message =
         "Nothing was run: this agent has no bash tool. Add the toolset "
         "agent_toolset_20260401 to its tools.";

@@ -7,6 +7,9 @@
 //   make test           CommonMark: up to three spaces before, closed by at
 //   ```                 least as many of the same character, or by the end
 //
+// A block marked `tool NAME` calls the agent's custom tool of that name, with
+// the block as its input, a JSON object (an empty one: {}).
+//
 // It stops at the first block that fails, unless a line outside the blocks says
 //
 //   runbook: continue-on-error
@@ -30,6 +33,8 @@ namespace midwatch::harness {
 
 struct Runbook {
   std::vector<std::string> blocks;
+  // Beside each: the custom tool that it is the input of, or "" for a command.
+  std::vector<std::string> tools;
   bool continue_on_error = false;
   std::optional<int64_t> cents_per_request;  // 0 to 10,000
 };

@@ -95,18 +95,33 @@ Json MessageEvent(const std::string& text) {
   return {{"type", "agent.message"}, {"content", TextBlocks(text)}};
 }
 
-Json ToolUseEvent(const std::string& name, const Json& input) {
+Json ToolUseEvent(const std::string& name, const Json& input, bool asks) {
   return {{"type", "agent.tool_use"},
           {"name", name},
           {"input", input},
-          {"evaluated_permission", "allow"},
-          {"evaluation", {{"type", "always_allow"}}}};
+          {"evaluated_permission", asks ? "ask" : "allow"},
+          {"evaluation", {{"type", asks ? "always_ask" : "always_allow"}}}};
+}
+
+Json CustomToolUseEvent(const std::string& name, const Json& input) {
+  return {{"type", "agent.custom_tool_use"},
+          {"name", name},
+          {"input", input},
+          {"session_thread_id", nullptr}};
 }
 
 Json ToolResultEvent(const std::string& tool_use_id, const std::string& text,
                      bool is_error) {
   return {{"type", "agent.tool_result"},
           {"tool_use_id", tool_use_id},
+          {"content", TextBlocks(text)},
+          {"is_error", is_error}};
+}
+
+Json CustomToolResultEvent(const std::string& tool_use_id,
+                           const std::string& text, bool is_error) {
+  return {{"type", "user.custom_tool_result"},
+          {"custom_tool_use_id", tool_use_id},
           {"content", TextBlocks(text)},
           {"is_error", is_error}};
 }
@@ -124,8 +139,7 @@ Json RequestEndEvent(const std::string& request_id, bool is_error,
             {"cache_read_input_tokens", usage.cache_read}}}};
 }
 
-std::vector<Json> IdleEvents(const Session& session,
-                             const std::string& stop_reason,
+std::vector<Json> IdleEvents(const Session& session, const Json& stop_reason,
                              const Json& stop_details, int64_t now) {
   Json thread = ThreadEvent(session, "session.thread_status_idle");
   Json usage = {{"type", "session.usage"},
@@ -133,7 +147,7 @@ std::vector<Json> IdleEvents(const Session& session,
                 {"budget", BudgetJson(session)}};
   Json idle = {{"type", "session.status_idle"}};
   for (Json* event : {&thread, &idle}) {
-    (*event)["stop_reason"] = {{"type", stop_reason}};
+    (*event)["stop_reason"] = stop_reason;
     (*event)["stop_details"] = stop_details;
   }
   return {thread, usage, idle};

@@ -24,14 +24,16 @@ Json ThreadEvent(const Session& session, const char* type);
 Json ErrorEvent(const std::string& type, const std::string& message,
                 bool retrying);
 Json MessageEvent(const std::string& text);
-Json ToolUseEvent(const std::string& name, const Json& input);
+Json ToolUseEvent(const std::string& name, const Json& input, bool asks);
+Json CustomToolResultEvent(const std::string& tool_use_id,
+                           const std::string& text, bool is_error);
+Json CustomToolUseEvent(const std::string& name, const Json& input);
 Json ToolResultEvent(const std::string& tool_use_id, const std::string& text,
                      bool is_error);
 Json RequestEndEvent(const std::string& request_id, bool is_error,
                      const TokenUsage& usage);
 // session.thread_status_idle, session.usage, session.status_idle.
-std::vector<Json> IdleEvents(const Session& session,
-                             const std::string& stop_reason,
+std::vector<Json> IdleEvents(const Session& session, const Json& stop_reason,
                              const Json& stop_details, int64_t now);
 
 }  // namespace midwatch::harness

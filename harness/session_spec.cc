@@ -97,6 +97,42 @@ absl::StatusOr<Json> ResolveMessage(const Json& event) {
   return Json{{"type", "user.message"}, {"content", std::move(blocks)}};
 }
 
+absl::StatusOr<Json> ResolveConfirmation(const Json& event) {
+  RETURN_IF_ERROR(CheckMembers(
+      event, {"type", "tool_use_id", "result", "deny_message"}, {}));
+  std::string result = StringMember(event, "result");
+  if (result != "allow" && result != "deny") {
+    return InvalidRequest("result: must be allow or deny");
+  }
+  ASSIGN_OR_RETURN(Json why, TextOrNull(event, "deny_message", 10'000));
+  if (result == "allow" && !why.is_null()) {
+    return InvalidRequest("deny_message: only with the result deny");
+  }
+  return Json{{"type", "user.tool_confirmation"},
+              {"tool_use_id", StringMember(event, "tool_use_id")},
+              {"result", result},
+              {"deny_message", std::move(why)}};
+}
+
+absl::StatusOr<Json> ResolveToolResult(const Json& event) {
+  RETURN_IF_ERROR(CheckMembers(
+      event, {"type", "custom_tool_use_id", "content", "is_error"}, {}));
+  Json content = Json::array();
+  if (Member(event, "content") != nullptr) {
+    Json as_message = {{"type", "user.message"}, {"content", event["content"]}};
+    ASSIGN_OR_RETURN(as_message, ResolveMessage(as_message));
+    content = std::move(as_message["content"]);
+  }
+  const Json* is_error = Member(event, "is_error");
+  if (is_error != nullptr && !is_error->is_boolean()) {
+    return InvalidRequest("is_error: must be true or false");
+  }
+  return Json{{"type", "user.custom_tool_result"},
+              {"custom_tool_use_id", StringMember(event, "custom_tool_use_id")},
+              {"content", std::move(content)},
+              {"is_error", is_error != nullptr && is_error->get<bool>()}};
+}
+
 absl::StatusOr<Json> ResolveEvent(const Json& event,
                                   const std::string& thread_id) {
   std::string type = StringMember(event, "type");
@@ -111,8 +147,9 @@ absl::StatusOr<Json> ResolveEvent(const Json& event,
     return Json{{"type", type},
                 {"session_thread_id", thread ? *thread : Json(nullptr)}};
   }
-  if (type == "user.tool_confirmation" || type == "user.tool_result" ||
-      type == "user.custom_tool_result") {
+  if (type == "user.tool_confirmation") return ResolveConfirmation(event);
+  if (type == "user.custom_tool_result") return ResolveToolResult(event);
+  if (type == "user.tool_result") {
     return InvalidRequest(absl::StrCat(
         type, ": no tool use of this session waits for an answer"));
   }
@@ -219,7 +256,9 @@ absl::StatusOr<SessionSpec> ResolveSession(const Json& params) {
                        kInitialEventsMax));
     }
     for (const Json& event : *events) {
-      if (StringMember(event, "type") == "user.interrupt") {
+      std::string type = StringMember(event, "type");
+      if (type == "user.interrupt" || type == "user.tool_confirmation" ||
+          type == "user.custom_tool_result") {
         return InvalidRequest("initial_events: a new session has no turn");
       }
     }

@@ -18,6 +18,18 @@ bool IsTrue(const Json* value) {
   return value != nullptr && value->is_boolean() && value->get<bool>();
 }
 
+// Of one tool of a toolset: what its own configuration says, else the default.
+const Json* SettingOf(const Json& toolset, const std::string& tool,
+                      const char* setting) {
+  if (const Json* configs = Member(toolset, "configs")) {
+    for (const Json& config : *configs) {
+      if (StringMember(config, "name") == tool) return Member(config, setting);
+    }
+  }
+  const Json* defaults = Member(toolset, "default_config");
+  return defaults == nullptr ? nullptr : Member(*defaults, setting);
+}
+
 absl::StatusOr<ToolPlan> PlanBash(const Json& input, absl::Duration timeout) {
   ToolPlan plan;
   plan.restart = IsTrue(Member(input, "restart"));
@@ -40,25 +52,41 @@ absl::StatusOr<ToolPlan> PlanBash(const Json& input, absl::Duration timeout) {
 
 std::set<std::string> EnabledTools(const Json& agent) {
   std::set<std::string> enabled;
-  const Json* toolsets = Member(agent, "tools");
-  if (toolsets == nullptr) return enabled;
-  for (const Json& toolset : *toolsets) {
-    const Json* defaults = Member(toolset, "default_config");
-    bool by_default =
-        defaults == nullptr || IsTrue(Member(*defaults, "enabled"));
+  const Json* tools = Member(agent, "tools");
+  if (tools == nullptr) return enabled;
+  for (const Json& each : *tools) {
+    if (StringMember(each, "type") == kCustomTool) {
+      enabled.insert(StringMember(each, "name"));
+      continue;
+    }
     for (const char* tool : kTools) {
-      bool on = by_default;
-      if (const Json* configs = Member(toolset, "configs")) {
-        for (const Json& config : *configs) {
-          if (StringMember(config, "name") == tool) {
-            on = IsTrue(Member(config, "enabled"));
-          }
-        }
-      }
-      if (on) enabled.insert(tool);
+      if (IsTrue(SettingOf(each, tool, "enabled"))) enabled.insert(tool);
     }
   }
   return enabled;
+}
+
+bool AsksPermission(const Json& agent, const std::string& tool) {
+  const Json* tools = Member(agent, "tools");
+  if (tools == nullptr) return false;
+  for (const Json& each : *tools) {
+    if (StringMember(each, "type") != kToolset) continue;
+    const Json* policy = SettingOf(each, tool, "permission_policy");
+    return policy != nullptr && StringMember(*policy, "type") == kAlwaysAsk;
+  }
+  return false;
+}
+
+const Json* CustomTool(const Json& agent, const std::string& tool) {
+  const Json* tools = Member(agent, "tools");
+  if (tools == nullptr) return nullptr;
+  for (const Json& each : *tools) {
+    if (StringMember(each, "type") == kCustomTool &&
+        StringMember(each, "name") == tool) {
+      return &each;
+    }
+  }
+  return nullptr;
 }
 
 absl::StatusOr<ToolPlan> PlanTool(const std::string& name, const Json& input,

@@ -18,9 +18,17 @@
 namespace midwatch::harness {
 
 inline constexpr char kToolset[] = "agent_toolset_20260401";
+inline constexpr char kCustomTool[] = "custom";
+inline constexpr char kAlwaysAsk[] = "always_ask";
 
-// The tools that an agent (its resolved form, agent_spec.h) may call here.
+// The tools that an agent (its resolved form, agent_spec.h) may call here,
+// custom ones included.
 std::set<std::string> EnabledTools(const Json& agent);
+
+// Whether a call of that tool of the toolset waits until the client allows it.
+bool AsksPermission(const Json& agent, const std::string& tool);
+// The definition of a tool that the client runs, or null.
+const Json* CustomTool(const Json& agent, const std::string& tool);
 
 // What a tool call asks of the shell. `timeout` holds where the call names
 // none.

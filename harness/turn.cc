@@ -1,5 +1,6 @@
 #include "harness/turn.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,6 +21,7 @@ constexpr char kEndTurn[] = "end_turn";
 constexpr char kBudgetReached[] = "budget_reached";
 constexpr char kRetriesExhausted[] = "retries_exhausted";
 constexpr char kRefusal[] = "refusal";
+constexpr char kRequiresAction[] = "requires_action";
 
 // A session is running, on its one thread.
 std::vector<Json> RunningEvents(const Session& session) {
@@ -28,12 +30,16 @@ std::vector<Json> RunningEvents(const Session& session) {
 }
 
 // What the log says of a model request that has ended.
-LogWrite WriteOf(const std::string& request_id, const ModelStep& step,
-                 const ModelCall& call, bool failed) {
+LogWrite WriteOf(const Json& agent, const std::string& request_id,
+                 const ModelStep& step, const ModelCall& call, bool failed) {
   LogWrite write;
   if (!step.message.empty()) write.append.push_back(MessageEvent(step.message));
   for (const ToolCall& tool : step.tools) {
-    write.append.push_back(ToolUseEvent(tool.name, tool.input));
+    write.append.push_back(
+        CustomTool(agent, tool.name) != nullptr
+            ? CustomToolUseEvent(tool.name, tool.input)
+            : ToolUseEvent(tool.name, tool.input,
+                           AsksPermission(agent, tool.name)));
   }
   write.append.push_back(RequestEndEvent(request_id, failed, call.usage));
   if (!failed || call.usage != TokenUsage()) {
@@ -152,6 +158,8 @@ Async<absl::Status> Turn::Take(NextStep step, Session session) {
       co_return Commit(std::move(write));
     case NextStep::kRunTool:
       co_return co_await RunTool(std::move(session));
+    case NextStep::kPutQuestions:
+      co_return co_await End(kRequiresAction, std::move(write));
     case NextStep::kRequestModel:
       co_return co_await RequestModel(std::move(session));
     case NextStep::kPauseForBudget:
@@ -191,13 +199,18 @@ Async<absl::Status> Turn::RequestModel(Session session) {
   question.model = StringMember(session.agent["model"], "id");
   question.system = StringMember(session.agent, "system");
   question.tools = EnabledTools(session.agent);
+  for (const std::string& tool : question.tools) {
+    const Json* custom = CustomTool(session.agent, tool);
+    if (custom != nullptr) question.custom_tools.push_back(*custom);
+  }
   question.conversation = state_.conversation;
   auto request = std::make_shared<Request>(core_->executor);
   std::optional<ModelStep> step =
       co_await AwaitAnswer(std::move(question), request);
 
-  LogWrite write = WriteOf(state_.open_request, step ? *step : ModelStep(),
-                           request->call, !step || step->failure.has_value());
+  LogWrite write =
+      WriteOf(session.agent, state_.open_request, step ? *step : ModelStep(),
+              request->call, !step || step->failure.has_value());
   if (step && step->failure) {
     ModelFailure failure = *std::move(step->failure);
     co_return co_await TakeFailure(std::move(session), std::move(failure),
@@ -254,7 +267,9 @@ Async<absl::Status> Turn::TakeFailure(Session session, ModelFailure failure,
 }
 
 Async<absl::Status> Turn::RunTool(Session session) {
-  TurnState::ToolUse use = state_.open_tools.front();
+  TurnState::ToolUse use =
+      *std::find_if(state_.open_tools.begin(), state_.open_tools.end(),
+                    [](const TurnState::ToolUse& each) { return !each.waits; });
   ToolOutcome outcome = co_await CallTool(std::move(session), use);
   // The interrupt answers for the tool.
   if (!state_.queued_interrupts.empty()) co_return absl::OkStatus();
@@ -339,15 +354,23 @@ Async<absl::Status> Turn::End(std::string stop_reason, LogWrite write,
   }
   CO_ASSIGN_OR_RETURN(Session session, core_->sessions.Get(session_id_));
   write.process = Ids(state_.queued_interrupts);
+  Json reason = {{"type", stop_reason}};
+  if (stop_reason == kRequiresAction) reason["event_ids"] = Json::array();
   for (const TurnState::ToolUse& use : state_.open_tools) {
-    write.append.push_back(ToolResultEvent(use.id, "interrupted", true));
+    if (stop_reason == kRequiresAction) {
+      reason["event_ids"].push_back(use.id);
+    } else {
+      write.append.push_back(
+          use.custom ? CustomToolResultEvent(use.id, "interrupted", true)
+                     : ToolResultEvent(use.id, "interrupted", true));
+    }
   }
   if (write.charge) {
     session.usage = session.usage + write.charge->usage;
     session.cost_usd_micros += write.charge->price_usd_micros;
   }
   for (Json& event :
-       IdleEvents(session, stop_reason, stop_details, core_->db->Stamp())) {
+       IdleEvents(session, reason, stop_details, core_->db->Stamp())) {
     write.append.push_back(std::move(event));
   }
   // As the API has it: after a failure what waits is dropped, to be sent again.

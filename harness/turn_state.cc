@@ -34,6 +34,12 @@ std::string TextOf(const Json* content) {
   return text;
 }
 
+size_t TurnState::questions_open() const {
+  return static_cast<size_t>(
+      std::count_if(open_tools.begin(), open_tools.end(),
+                    [](const ToolUse& use) { return use.waits; }));
+}
+
 void TurnState::Apply(const Json& event) {
   const std::string type = StringMember(event, "type");
   const std::string id = StringMember(event, "id");
@@ -55,6 +61,7 @@ void TurnState::Apply(const Json& event) {
   } else if (type == "session.status_running") {
     in_turn = true;
     budget_paused = false;
+    questions_put = 0;
     rescheduled = false;
   } else if (type == "session.status_rescheduled") {
     rescheduled = true;
@@ -66,6 +73,7 @@ void TurnState::Apply(const Json& event) {
     const Json* reason = Member(event, "stop_reason");
     budget_paused =
         reason != nullptr && StringMember(*reason, "type") == "budget_reached";
+    questions_put = questions_open();
   } else if (type == "span.model_request_start") {
     open_request = id;
   } else if (type == "span.model_request_end") {
@@ -75,8 +83,11 @@ void TurnState::Apply(const Json& event) {
     turn_over = open_tools.empty();
   } else if (type == "agent.message") {
     conversation.push_back(Message(Kind::kAgentMessage, event));
-  } else if (type == "agent.tool_use") {
+  } else if (type == "agent.tool_use" || type == "agent.custom_tool_use") {
     ToolUse use{id, StringMember(event, "name"), Json::object()};
+    use.custom = type == "agent.custom_tool_use";
+    use.waits =
+        use.custom || StringMember(event, "evaluated_permission") == "ask";
     if (const Json* input = Member(event, "input")) use.input = *input;
     ConversationItem item;
     item.kind = Kind::kToolUse;
@@ -85,9 +96,16 @@ void TurnState::Apply(const Json& event) {
     item.tool_input = use.input;
     conversation.push_back(std::move(item));
     open_tools.push_back(std::move(use));
-  } else if (type == "agent.tool_result") {
+  } else if (type == "user.tool_confirmation") {
+    // A refusal comes with the call's result.
+    for (ToolUse& use : open_tools) {
+      if (use.id == StringMember(event, "tool_use_id")) use.waits = false;
+    }
+  } else if (type == "agent.tool_result" || type == "user.custom_tool_result") {
     ConversationItem item = Message(Kind::kToolResult, event);
-    item.tool_use_id = StringMember(event, "tool_use_id");
+    item.tool_use_id =
+        StringMember(event, type == "agent.tool_result" ? "tool_use_id"
+                                                        : "custom_tool_use_id");
     item.is_error = IsTrue(event, "is_error");
     std::erase_if(open_tools, [&](const ToolUse& use) {
       return use.id == item.tool_use_id;
@@ -106,17 +124,29 @@ NextStep Decide(const TurnState& state, bool at_budget) {
     return NextStep::kCloseModelRequest;
   }
   if (!state.queued_interrupts.empty()) {
-    return state.in_turn ? NextStep::kInterruptTurn
-                         : NextStep::kIgnoreInterrupts;
+    return state.in_turn || state.questions_put > 0
+               ? NextStep::kInterruptTurn
+               : NextStep::kIgnoreInterrupts;
   }
   if (!state.in_turn) {
+    if (state.questions_put > 0) {
+      size_t open = state.questions_open();
+      if (open == 0) return NextStep::kResumeTurn;
+      // Fewer than before: it says which ones are left.
+      return open < state.questions_put ? NextStep::kPutQuestions
+                                        : NextStep::kNothing;
+    }
     if (state.budget_paused) {
       return at_budget ? NextStep::kNothing : NextStep::kResumeTurn;
     }
     return state.queued_messages.empty() ? NextStep::kNothing
                                          : NextStep::kBeginTurn;
   }
-  if (!state.open_tools.empty()) return NextStep::kRunTool;
+  if (!state.open_tools.empty()) {
+    return state.questions_open() < state.open_tools.size()
+               ? NextStep::kRunTool
+               : NextStep::kPutQuestions;
+  }
   if (state.turn_over) return NextStep::kEndTurn;
   return at_budget ? NextStep::kPauseForBudget : NextStep::kRequestModel;
 }

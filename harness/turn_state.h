@@ -17,18 +17,24 @@ struct TurnState {
     std::string id;
     std::string name;
     Json input;
+    bool custom = false;  // the client runs it
+    bool waits = false;   // for the client's answer
   };
 
   std::vector<ConversationItem> conversation;
   std::deque<std::string> queued_messages;    // event ids, not processed yet
   std::deque<std::string> queued_interrupts;  // event ids, not processed yet
-  bool in_turn = false;            // running was said, and idle not yet
-  bool turn_over = false;          // the last model request asked for no tool
-  bool budget_paused = false;      // idle in the middle of a turn
+  bool in_turn = false;        // running was said, and idle not yet
+  bool turn_over = false;      // the last model request asked for no tool
+  bool budget_paused = false;  // idle in the middle of a turn
+  // Idle in the middle of a turn, until the client has answered so many.
+  size_t questions_put = 0;
   bool rescheduled = false;        // waits to make a failed request again
   int failed_requests = 0;         // in a row, each to be made again
   std::string open_request;        // a span.model_request_start without its end
   std::deque<ToolUse> open_tools;  // tool uses without their result, in order
+
+  size_t questions_open() const;
 
   // Takes the session's next event, queued or processed. A queued event comes a
   // second time when it is processed.
@@ -44,7 +50,8 @@ enum class NextStep {
   kResumeTurn,        // the budget that paused it was raised
   kInterruptTurn,
   kCloseModelRequest,  // one that a killed harness left open
-  kRunTool,            // the first open one; again, if it was running
+  kRunTool,            // the first open one that may; again, if it was running
+  kPutQuestions,
   kRequestModel,
   kPauseForBudget,
   kEndTurn,

@@ -135,6 +135,26 @@ void Scheduler::RetryTask(const v1::RetryTaskRequest& request,
       });
 }
 
+void Scheduler::AnswerTask(const v1::AnswerTaskRequest& request,
+                           Reply<v1::AnswerTaskResponse> reply) {
+  reply = Naming(kTask, request.task_id(), std::move(reply));
+  absl::StatusOr<RowKey> key = ids_.Parse("task_id", request.task_id());
+  if (!key.ok()) return reply(key.status());
+  absl::StatusOr<midwatch::AnswerTask> write = FromProto(request);
+  if (!write.ok()) return reply(write.status());
+  write->task = *key;
+  store_.Apply(*std::move(write),
+               [this, task = key->row, reply = std::move(reply)](
+                   absl::StatusOr<Answered> done) mutable {
+                 if (!done.ok()) return reply(done.status());
+                 leases_.WantAdmission();
+                 feeds_.Notify(task);
+                 v1::AnswerTaskResponse response;
+                 response.set_state(done->state);
+                 reply(std::move(response));
+               });
+}
+
 void Scheduler::ListTaskEvents(const v1::ListTaskEventsRequest& request,
                                Reply<v1::ListTaskEventsResponse> reply) {
   reply = Naming(kTask, request.task_id(), std::move(reply));

@@ -86,7 +86,7 @@ v1::FailureClass ClassifyEnding(const v1::Ending& ending) {
         return v1::FAILURE_CLASS_UNSPECIFIED;
       }
       if (ending.stop_reason() == "refusal") return v1::FAILURE_CLASS_REFUSAL;
-      // Nobody is there to answer: the same spec would ask again.
+      // Nobody answered: another attempt would ask the same again.
       if (ending.stop_reason() == "requires_action") {
         return v1::FAILURE_CLASS_SPEC;
       }
@@ -139,7 +139,7 @@ std::string DescribeEnding(const v1::Ending& ending) {
       } else if (ending.stop_reason() == "budget_reached") {
         text = "the session reached its budget";
       } else if (ending.stop_reason() == "requires_action") {
-        text = "the agent asks for an answer, and nobody is there to give it";
+        text = "the agent asked for an answer, and none came in time";
       } else {
         text = absl::StrCat("the turn ended with ", ending.stop_reason());
       }

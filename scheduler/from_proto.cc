@@ -198,6 +198,44 @@ absl::StatusOr<TaskFilter> FromProto(const v1::ListTasksRequest& request) {
   return filter;
 }
 
+absl::StatusOr<AnswerTask> FromProto(const v1::AnswerTaskRequest& request) {
+  constexpr size_t kDenyBytesMax = 10'000;
+  constexpr size_t kResultBytesMax = 1 << 20;
+  FieldViolations wrong;
+  if (!request.question_id().empty()) {
+    wrong.Add(CheckName("question_id", request.question_id()));
+  }
+  AnswerTask write;
+  write.question = request.question_id();
+  switch (request.answer_case()) {
+    case v1::AnswerTaskRequest::kApprove:
+      write.kind = v1::SAY_KIND_ALLOW;
+      if (!request.approve()) {
+        wrong.Add("approve", "expected true; to refuse, set deny");
+      }
+      break;
+    case v1::AnswerTaskRequest::kDeny:
+      write.kind = v1::SAY_KIND_DENY;
+      write.text = request.deny();
+      if (write.text.size() > kDenyBytesMax) {
+        wrong.Add("deny", write.text.size(), " bytes; at most ", kDenyBytesMax);
+      }
+      break;
+    case v1::AnswerTaskRequest::kResult:
+      write.kind = v1::SAY_KIND_RESULT;
+      write.text = request.result();
+      if (write.text.size() > kResultBytesMax) {
+        wrong.Add("result", write.text.size(), " bytes; at most ",
+                  kResultBytesMax, " (1 MiB)");
+      }
+      break;
+    default:
+      wrong.Add("answer", "expected one of approve, deny, result");
+  }
+  RETURN_IF_ERROR(wrong.ToStatus());
+  return write;
+}
+
 absl::StatusOr<BatchFilter> FromProto(const v1::ListBatchesRequest& request) {
   FieldViolations wrong;
   BatchFilter filter{

@@ -29,6 +29,8 @@ absl::StatusOr<AddTasks> FromProto(const std::string& request_id,
 absl::StatusOr<RegisterWorker> FromProto(
     const v1::RegisterWorkerRequest& request);
 
+// The task of the result is not set.
+absl::StatusOr<AnswerTask> FromProto(const v1::AnswerTaskRequest& request);
 absl::StatusOr<TaskFilter> FromProto(const v1::ListTasksRequest& request);
 absl::StatusOr<BatchFilter> FromProto(const v1::ListBatchesRequest& request);
 

@@ -231,6 +231,8 @@ void LeaseBook::Deliver(const std::vector<CancelNotice>& notices) {
       Forget(notice.lease);
       continue;
     }
+    // It was parked, and is to be adopted.
+    if (notice.lease.worker == 0) WantAdmission();
     auto live = live_.find(notice.lease.task);
     if (live == live_.end() || live->second.key != notice.lease) continue;
     if (auto untold = describing_.find(notice.lease.task);

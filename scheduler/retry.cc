@@ -108,6 +108,24 @@ Disposition Decide(const Tally& tally, const v1::Ending& ending,
   return next;
 }
 
+v1::SayKind AnswerOf(const v1::TaskSpec& spec, const v1::Question& question) {
+  if (question.wants_result()) return v1::SAY_KIND_UNSPECIFIED;
+  switch (spec.answers()) {
+    case v1::ANSWER_POLICY_ALLOW:
+      return v1::SAY_KIND_ALLOW;
+    case v1::ANSWER_POLICY_DENY:
+      return v1::SAY_KIND_DENY;
+    default:
+      return v1::SAY_KIND_UNSPECIFIED;
+  }
+}
+
+absl::Duration AnswerWithin(const v1::TaskSpec& spec) {
+  absl::Duration within = absl::Seconds(spec.answer_within().seconds()) +
+                          absl::Nanoseconds(spec.answer_within().nanos());
+  return within > absl::ZeroDuration() ? within : absl::Hours(12);
+}
+
 Advice DecideAdvice(const v1::AdviseRequest& request, double jitter) {
   if (ClassifyFailure(request.failure()) != v1::FAILURE_CLASS_SERVICE ||
       request.earlier_failures() >= kAdviceMax) {

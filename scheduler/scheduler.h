@@ -54,6 +54,8 @@ class Scheduler {
                   Reply<v1::CancelTaskResponse> reply);
   void RetryTask(const v1::RetryTaskRequest& request,
                  Reply<v1::RetryTaskResponse> reply);
+  void AnswerTask(const v1::AnswerTaskRequest& request,
+                  Reply<v1::AnswerTaskResponse> reply);
   void ListTaskEvents(const v1::ListTaskEventsRequest& request,
                       Reply<v1::ListTaskEventsResponse> reply);
   void ListLastEvents(const v1::ListLastEventsRequest& request,
@@ -94,6 +96,7 @@ class Scheduler {
               Reply<v1::AdviseResponse> reply);
   void MarkSaid(const v1::MarkSaidRequest& request,
                 Reply<v1::MarkSaidResponse> reply);
+  void Park(const v1::ParkRequest& request, Reply<v1::ParkResponse> reply);
   void Settle(const v1::SettleRequest& request,
               Reply<v1::SettleResponse> reply);
   void HandBack(const v1::HandBackRequest& request,

@@ -110,6 +110,12 @@ v1::Task ToProto(const TaskRecord& task, const Ids& ids, absl::Time now) {
   }
   out.set_queue(task.queue);
   out.mutable_labels()->insert(task.labels.begin(), task.labels.end());
+  for (const v1::Question& question : task.questions) {
+    *out.add_questions() = question;
+  }
+  if (task.answer_by != absl::InfiniteFuture()) {
+    *out.mutable_answer_by() = ToTimestamp(task.answer_by);
+  }
   out.set_finished_anyway(task.state == v1::TASK_STATE_CANCELLED &&
                           task.ending.finished_before_interrupt());
   for (const AttemptRecord& attempt : task.attempt_list) {
@@ -181,6 +187,8 @@ absl::StatusOr<v1::Lease> ToProto(const GrantRecord& grant,
   for (const v1::Say& say : grant.outbox) *lease.add_outbox() = say;
   lease.set_cancelling(grant.cancelling);
   lease.set_create_tries(grant.create_tries);
+  *lease.mutable_parked() = ToDuration(grant.parked);
+  lease.set_unanswered(grant.unanswered);
   return lease;
 }
 

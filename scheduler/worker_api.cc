@@ -154,6 +154,44 @@ void Scheduler::MarkSaid(const v1::MarkSaidRequest& request,
                Empty(std::move(reply)));
 }
 
+void Scheduler::Park(const v1::ParkRequest& request,
+                     Reply<v1::ParkResponse> reply) {
+  constexpr int kQuestionsMax = 100;
+  absl::StatusOr<LeaseKey> lease = ParseToken(ids_, request.token());
+  if (!lease.ok()) return reply(lease.status());
+  if (request.questions().empty() || request.questions_size() > kQuestionsMax) {
+    return reply(absl::InvalidArgumentError("questions: expected 1 to 100"));
+  }
+  std::vector<v1::Question> questions(request.questions().begin(),
+                                      request.questions().end());
+  for (const v1::Question& question : questions) {
+    if (question.question_id().empty() || question.question_id().size() > 200) {
+      return reply(absl::InvalidArgumentError(
+          "questions.question_id: expected 1 to 200 bytes"));
+    }
+  }
+  store_.Apply(
+      midwatch::Park{*lease, std::move(questions), AnswerOf, AnswerWithin},
+      [this, lease = *lease, task = request.token().task_id(),
+       reply = std::move(reply)](absl::StatusOr<Parked> parked) mutable {
+        if (!parked.ok()) return reply(parked.status());
+        v1::ParkResponse response;
+        response.set_parked(parked->parked);
+        response.set_cancelling(parked->cancelling);
+        if (parked->parked) {
+          LogInfo("parked", {{"task", task}, {"attempt", lease.attempt}});
+          leases_.Release(lease);
+          feeds_.Notify(lease.task);
+          // When its time is over is known inside; looking is cheaper.
+          PlanTimers(clock_.Now());
+        } else {
+          response.mutable_answers()->Assign(parked->answers.begin(),
+                                             parked->answers.end());
+        }
+        reply(std::move(response));
+      });
+}
+
 void Scheduler::Settle(const v1::SettleRequest& request,
                        Reply<v1::SettleResponse> reply) {
   absl::StatusOr<LeaseKey> lease = ParseToken(ids_, request.token());

@@ -92,32 +92,42 @@ absl::StatusOr<Done> QueueWriter::Do(const MarkStarted& write) {
   return Done{};
 }
 
+absl::StatusOr<std::optional<v1::Say>> QueueWriter::FindSay(
+    int64_t task, int32_t attempt, const std::string& key) {
+  SqliteStatement row = db_.Query(
+      "SELECT k, kind, body, said FROM say "
+      "WHERE task = ? AND n = ? AND key = ?",
+      task, attempt, key);
+  if (!row.Step()) {
+    RETURN_IF_ERROR(row.status());
+    return std::nullopt;
+  }
+  v1::Say say;
+  say.set_number(static_cast<int32_t>(row.Int(0)));
+  say.set_kind(static_cast<v1::SayKind>(row.Int(1)));
+  say.set_key(key);
+  say.set_text(row.Text(2));
+  say.set_said(row.Int(3) != 0);
+  return say;
+}
+
 absl::StatusOr<v1::Say> QueueWriter::PutSay(int64_t task, int32_t attempt,
                                             v1::SayKind kind,
                                             const std::string& key,
                                             const std::string& text) {
+  ASSIGN_OR_RETURN(std::optional<v1::Say> known, FindSay(task, attempt, key));
+  if (known) return *std::move(known);
   v1::Say say;
   say.set_kind(kind);
   say.set_key(key);
   say.set_text(text);
-  int32_t last = 0;
   {
-    SqliteStatement row = db_.Query(
-        "SELECT k, kind, key, body, said FROM say WHERE task = ? AND n = ? "
-        "ORDER BY k",
-        task, attempt);
-    while (row.Step()) {
-      last = static_cast<int32_t>(row.Int(0));
-      if (row.Text(2) != key) continue;
-      say.set_number(last);
-      say.set_kind(static_cast<v1::SayKind>(row.Int(1)));
-      say.set_text(row.Text(3));
-      say.set_said(row.Int(4) != 0);
-      return say;
-    }
+    SqliteStatement row =
+        db_.Query("SELECT ifnull(max(k), 0) FROM say WHERE task = ? AND n = ?",
+                  task, attempt);
+    if (row.Step()) say.set_number(static_cast<int32_t>(row.Int(0)) + 1);
     RETURN_IF_ERROR(row.status());
   }
-  say.set_number(last + 1);
   RETURN_IF_ERROR(db_.Run(
       "INSERT INTO say(task, n, k, kind, key, body) VALUES (?,?,?,?,?,?)", task,
       attempt, say.number(), static_cast<int>(kind), key, text));

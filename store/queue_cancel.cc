@@ -17,6 +17,8 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
   if (live.has_value() && live->phase != v1::ATTEMPT_PHASE_GRANTED) {
     RETURN_IF_ERROR(
         db_.Run("UPDATE live SET cancelling = 1 WHERE task = ?", task.id));
+    // Whoever adopts it says the interrupt and settles.
+    if (live->parked_at) RETURN_IF_ERROR(Unpark(*live));
     ASSIGN_OR_RETURN(v1::Say say, PutInterrupt(live->lease));
     RETURN_IF_ERROR(db_.Run("UPDATE task SET state = ?, why = ? WHERE id = ?",
                             static_cast<int>(v1::TASK_STATE_CANCELLING), reason,

@@ -158,6 +158,7 @@ absl::StatusOr<AdmissionView> QueueWriter::View(
     {
       SqliteStatement row = db_.Query(
           "SELECT task FROM live WHERE account = ? AND worker IS NULL "
+          "AND parked_at IS NULL "
           "ORDER BY task LIMIT ?",
           account_id, AdmissionBounds::kAdoptable);
       while (row.Step()) view.adoptable.push_back({row.Int(0), account});
@@ -298,6 +299,8 @@ absl::StatusOr<GrantRecord> QueueWriter::DescribeGrant(const TaskRow& task,
   grant.granted_at = absl::FromUnixMicros(live.granted_at);
   grant.grant_seq = live.grant_seq;
   grant.cancelling = live.cancelling;
+  grant.parked = absl::Microseconds(live.parked_for);
+  grant.unanswered = live.unanswered;
   grant.task = {task.id, task.at / 1000};
   ASSIGN_OR_RETURN(grant.account, LabelName(live.account));
   ASSIGN_OR_RETURN(grant.spec, LoadSpec(task.template_id));

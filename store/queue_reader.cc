@@ -113,8 +113,26 @@ absl::StatusOr<TaskRecord> SqliteReader::GetTask(RowKey key) {
   if (found.empty() || found[0].key != key) {
     return absl::NotFoundError("no such task");
   }
+  RETURN_IF_ERROR(AddQuestions(found[0]));
   ASSIGN_OR_RETURN(found[0].attempt_list, ListAttempts(key.row));
   return std::move(found[0]);
+}
+
+absl::Status SqliteReader::AddQuestions(TaskRecord& task) {
+  if (task.state != v1::TASK_STATE_WAITING) return absl::OkStatus();
+  SqliteStatement row = queue_->Query(
+      "SELECT q.id, q.tool, q.input, q.wants_result, l.answer_by "
+      "FROM question q JOIN live l ON l.task = q.task WHERE q.task = ?",
+      task.key.row);
+  while (row.Step()) {
+    v1::Question& question = task.questions.emplace_back();
+    question.set_question_id(row.Text(0));
+    question.set_tool(row.Text(1));
+    question.set_input_json(row.Text(2));
+    question.set_wants_result(row.Int(3) != 0);
+    task.answer_by = TimeAt(row, 4, absl::InfiniteFuture());
+  }
+  return row.status();
 }
 
 absl::StatusOr<std::vector<AttemptRecord>> SqliteReader::ListAttempts(
@@ -162,8 +180,12 @@ absl::StatusOr<RowPage<TaskRecord>> SqliteReader::ListTasks(
   for (int64_t id : found.rows) {
     SqliteStatement row =
         queue_->Query(MIDWATCH_TASK_COLUMNS "WHERE t.id = ?", id);
-    if (row.Step()) page.rows.push_back(ReadTask(row));
-    RETURN_IF_ERROR(row.status());
+    if (!row.Step()) {
+      RETURN_IF_ERROR(row.status());
+      continue;
+    }
+    page.rows.push_back(ReadTask(row));
+    RETURN_IF_ERROR(AddQuestions(page.rows.back()));
   }
   return page;
 }

@@ -121,7 +121,8 @@ absl::StatusOr<std::optional<QueueWriter::LiveRow>> QueueWriter::FindLive(
     int64_t task) {
   SqliteStatement row = db_.Query(
       "SELECT attempt, epoch, worker, account, batch, phase, session, "
-      "reserved, grant_seq, granted_at, cancelling FROM live WHERE task = ?",
+      "reserved, grant_seq, granted_at, cancelling, parked_at, answer_by, "
+      "parked_for, unanswered FROM live WHERE task = ?",
       task);
   if (!row.Step()) {
     RETURN_IF_ERROR(row.status());
@@ -140,6 +141,10 @@ absl::StatusOr<std::optional<QueueWriter::LiveRow>> QueueWriter::FindLive(
   live.grant_seq = row.Int(8);
   live.granted_at = row.Int(9);
   live.cancelling = row.Int(10) != 0;
+  if (!row.IsNull(11)) live.parked_at = row.Int(11);
+  if (!row.IsNull(12)) live.answer_by = row.Int(12);
+  live.parked_for = row.Int(13);
+  live.unanswered = row.Int(14) != 0;
   return live;
 }
 
@@ -299,6 +304,10 @@ absl::StatusOr<TimersFired> QueueWriter::Do(const FireTimers&) {
                 timer.at, timer.kind, timer.ref));
     if (timer.kind == kWindowTimer) {
       RETURN_IF_ERROR(BeginWindow(timer.ref));
+      continue;
+    }
+    if (timer.kind == kAnswerTimer) {
+      RETURN_IF_ERROR(GiveUpWaiting(timer.ref, timer.at));
       continue;
     }
     ASSIGN_OR_RETURN(TaskRow task, LoadTask(timer.ref));

@@ -55,10 +55,14 @@ class QueueWriter {
     v1::AttemptPhase phase = v1::ATTEMPT_PHASE_UNSPECIFIED;
     std::string session;
     bool cancelling = false;
+    std::optional<int64_t> parked_at, answer_by;
+    int64_t parked_for = 0;
+    bool unanswered = false;
   };
   // Of the task that the attempt is of.
   static v1::TaskState StateOf(const LiveRow& live) {
-    return live.cancelling ? v1::TASK_STATE_CANCELLING : v1::TASK_STATE_RUNNING;
+    if (live.cancelling) return v1::TASK_STATE_CANCELLING;
+    return live.parked_at ? v1::TASK_STATE_WAITING : v1::TASK_STATE_RUNNING;
   }
   struct JournalEntry {
     JournalKind kind{};
@@ -100,6 +104,9 @@ class QueueWriter {
   // queue_cancel.cc
   absl::StatusOr<CancelResult> Do(const CancelTask& write);
   absl::StatusOr<CancelBatchResult> Do(const CancelBatch& write);
+  // queue_park.cc
+  absl::StatusOr<Parked> Do(const Park& write);
+  absl::StatusOr<Answered> Do(const AnswerTask& write);
   // queue_lease.cc
   absl::StatusOr<Registered> Do(const RegisterWorker& write);
   absl::StatusOr<Freed> Do(const FreeLeases& write);
@@ -161,6 +168,12 @@ class QueueWriter {
                          CancelResult& result);
   // The outbox entry of an attempt's cancel: the one there is, or a new one.
   absl::StatusOr<v1::Say> PutInterrupt(const LeaseKey& lease);
+  // queue_park.cc
+  // The attempt may be granted again; its questions are gone.
+  absl::Status Unpark(const LiveRow& live);
+  // The timer of a parked attempt.
+  absl::Status GiveUpWaiting(int64_t task, int64_t answer_by);
+  absl::StatusOr<std::vector<v1::Question>> ListQuestions(int64_t task);
   // queue_lease.cc
   absl::StatusOr<AdmissionView> View(const std::vector<WorkerOffer>& offers);
   absl::Status ViewLanes(int64_t account_id, const std::string& account,
@@ -172,6 +185,8 @@ class QueueWriter {
   // What an earlier holder may have left of the attempt.
   absl::Status AddWhatWasBegun(GrantRecord& grant);
   // queue_attempt.cc
+  absl::StatusOr<std::optional<v1::Say>> FindSay(int64_t task, int32_t attempt,
+                                                 const std::string& key);
   absl::StatusOr<v1::Say> PutSay(int64_t task, int32_t attempt,
                                  v1::SayKind kind, const std::string& key,
                                  const std::string& text);
@@ -233,6 +248,7 @@ inline constexpr int kTaskLabel = 4;  // "key=value"
 // Kinds of timer.
 inline constexpr int kReadyTimer = 1;   // ref: a task whose delay is over
 inline constexpr int kWindowTimer = 2;  // ref: a budget whose window is over
+inline constexpr int kAnswerTimer = 3;  // ref: a task that waits for answers
 
 inline bool IsFinal(v1::TaskState state) {
   return state >= v1::TASK_STATE_SUCCEEDED;

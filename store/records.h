@@ -86,6 +86,8 @@ struct TaskRecord {
   std::string session_id;
   // Of the last attempt that left something: final message and outputs.
   v1::Ending ending;
+  std::vector<v1::Question> questions;  // while it waits
+  absl::Time answer_by = absl::InfiniteFuture();
   std::vector<AttemptRecord> attempt_list;  // only from GetTask
 };
 
@@ -110,6 +112,9 @@ enum class JournalKind {
   kSaid = 18,
   kBudgetSet = 19,
   kBudgetDeleted = 20,
+  kParked = 21,
+  kAnswered = 22,    // one question
+  kUnanswered = 23,  // in time
 };
 
 // One state change, and the money it moved. `seq` rises by one with each.
@@ -162,6 +167,8 @@ struct GrantRecord {
   std::vector<v1::Say> outbox;
   bool cancelling = false;
   int32_t create_tries = 0;
+  absl::Duration parked;
+  bool unanswered = false;
 };
 
 // A live attempt, as a scheduler that starts finds it.

@@ -112,6 +112,21 @@ CREATE TABLE balance(
 CREATE INDEX lane_budget ON lane(tenant, queue) WHERE blocked & 4 != 0;
 )sql";
 
+// A parked attempt is live without a worker, and not to be adopted until its
+// questions are answered or its time (answer_by) is over (unanswered).
+// parked_for adds up how long it was.
+constexpr char kQueue4[] = R"sql(
+ALTER TABLE live ADD COLUMN parked_at INT;
+ALTER TABLE live ADD COLUMN answer_by INT;
+ALTER TABLE live ADD COLUMN parked_for INT DEFAULT 0;
+ALTER TABLE live ADD COLUMN unanswered INT DEFAULT 0;
+DROP INDEX live_free;
+CREATE INDEX live_free ON live(account, task) WHERE worker IS NULL AND parked_at IS NULL;
+-- What parked attempts wait for.
+CREATE TABLE question(task INT, id TEXT, tool TEXT, input TEXT, wants_result INT,
+  PRIMARY KEY(task, id)) WITHOUT ROWID;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -131,7 +146,8 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 }  // namespace
 
 const SchemaSteps& QueueSchema() {
-  static const SchemaSteps* steps = new SchemaSteps{kQueue1, kQueue2, kQueue3};
+  static const SchemaSteps* steps =
+      new SchemaSteps{kQueue1, kQueue2, kQueue3, kQueue4};
   return *steps;
 }
 

@@ -127,6 +127,25 @@ struct CancelBatch {
   std::string reason;
 };
 
+// Answering ------------------------------------------------------------------
+
+struct Answered {
+  v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
+};
+
+// Puts the answer into the outbox of a parked attempt, and with the last one
+// lets it be granted again. Again with an equal answer: OK.
+//   kNotFound            no such task
+//   kFailedPrecondition  it waits for no such answer
+struct AnswerTask {
+  using Result = Answered;
+  RowKey task;
+  std::string question;  // "": the only one
+  // Of the kinds of say, an answer's. DENY answers either kind of question.
+  v1::SayKind kind = v1::SAY_KIND_UNSPECIFIED;
+  std::string text;
+};
+
 // Leases ---------------------------------------------------------------------
 
 struct Registered {
@@ -233,6 +252,24 @@ struct HandBack {
   LeaseKey lease;
 };
 
+struct Parked {
+  bool parked = false;
+  std::vector<v1::Say> answers;
+  bool cancelling = false;
+};
+
+// The session waits for answers. Those that the outbox holds, or that `answer`
+// gives by the spec's policy, are in the result; where some are missing, the
+// attempt is parked and its lease released, for as long as `within` says.
+struct Park {
+  using Result = Parked;
+  LeaseKey lease;
+  std::vector<v1::Question> questions;
+  // Pure. The kind of the answer, or UNSPECIFIED where a person gives it.
+  std::function<v1::SayKind(const v1::TaskSpec&, const v1::Question&)> answer;
+  std::function<absl::Duration(const v1::TaskSpec&)> within;
+};
+
 // What a settle is decided from.
 struct Tally {
   int32_t starts = 0;    // attempts begun, this one included
@@ -317,22 +354,23 @@ struct TimersFired {
 };
 
 // Makes tasks ready whose delay is over, and lanes whose budgets begin a new
-// window.
+// window; lets go of tasks that were not answered in time: they are granted
+// again to be settled.
 struct FireTimers {
   using Result = TimersFired;
 };
 
 using Write =
     std::variant<OpenBatch, AddTasks, SealBatch, SubmitTask, RetryTask,
-                 CancelTask, CancelBatch, RegisterWorker, FreeLeases, Admit,
-                 BeginCreate, RecordSession, ClearSession, MarkStarted, AddSay,
-                 MarkSaid, HandBack, Settle, SetBudget, DeleteBudget,
-                 RecordRemoteId, FireTimers>;
+                 CancelTask, CancelBatch, AnswerTask, RegisterWorker,
+                 FreeLeases, Admit, Park, BeginCreate, RecordSession,
+                 ClearSession, MarkStarted, AddSay, MarkSaid, HandBack, Settle,
+                 SetBudget, DeleteBudget, RecordRemoteId, FireTimers>;
 
 using WriteResult =
     std::variant<BatchProgress, TaskKey, CancelResult, CancelBatchResult,
-                 Registered, Freed, Grants, Done, RecordedSession, SayAdded,
-                 Settled, BudgetSet, RemoteId, TimersFired>;
+                 Answered, Registered, Freed, Grants, Done, RecordedSession,
+                 SayAdded, Parked, Settled, BudgetSet, RemoteId, TimersFired>;
 
 }  // namespace midwatch
 

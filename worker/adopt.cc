@@ -86,6 +86,7 @@ Async<Attempt::Step> Attempt::Adopt() {
       sent += say.kind() == v1::SAY_KIND_MESSAGE && say.said();
     }
     transcript_.NoteSent(sent);
+    NoteAnswers();
   }
   last_event_ = parts_.clock.Steady();
   co_return std::nullopt;

@@ -93,6 +93,9 @@ class Attempt {
   // The idle session's verdict is not the last word where the scheduler says
   // so: false once it is.
   Async<absl::StatusOr<bool>> GoesOn(const Verdict& verdict);
+  // Gets the answers that the session waits for, or parks the attempt: then
+  // kCancelled, with the lease released.
+  Async<absl::Status> PutQuestions();
   Async<Step> MendFeed();
   Async<Step> CheckTimeouts();
   Async<absl::StatusOr<Verdict>> TimeOut(std::string which);
@@ -164,6 +167,11 @@ class Attempt {
   Async<Step> SayMessages();
   Async<Step> SayMessage(v1::Say say, int count);
   Async<absl::StatusOr<bool>> HistoryShows(int count);
+  Async<Step> SayAnswers();
+  // What the outbox says was answered, in case it does not show yet.
+  void NoteAnswers();
+  Async<Step> SayAnswer(v1::Say say);
+  Async<absl::StatusOr<bool>> HistoryAnswers(std::string tool_use_id);
   bool InterruptIsDue() const;
   Async<absl::Status> SayInterrupt();
   Async<absl::Status> SendInterrupt();
@@ -197,7 +205,7 @@ class Attempt {
 
   bool lost_ = false;
   bool draining_ = false;
-  bool released_ = false;     // settled or handed back
+  bool released_ = false;     // settled, parked or handed back
   bool handing_back_ = true;  // a drain ends what runs; not once it settles
   bool cancelling_ = false;
   bool at_rest_ = true;          // the session spends nothing more

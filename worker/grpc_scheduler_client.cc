@@ -176,6 +176,7 @@ class GrpcSchedulerClient final : public SchedulerClient {
   MIDWATCH_WORKER_CALL(ReadEvents)
   MIDWATCH_WORKER_CALL(Advise)
   MIDWATCH_WORKER_CALL(MarkSaid)
+  MIDWATCH_WORKER_CALL(Park)
   MIDWATCH_WORKER_CALL(Settle)
   MIDWATCH_WORKER_CALL(HandBack)
   MIDWATCH_WORKER_CALL(FindRemoteIds)

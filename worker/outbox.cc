@@ -14,6 +14,20 @@ constexpr absl::Duration kInterruptEvery = absl::Seconds(20);
 // for ever.
 constexpr absl::Duration kInterruptHeld = absl::Seconds(10);
 
+bool IsAnswer(v1::SayKind kind) {
+  return kind == v1::SAY_KIND_ALLOW || kind == v1::SAY_KIND_DENY ||
+         kind == v1::SAY_KIND_RESULT || kind == v1::SAY_KIND_ERROR;
+}
+
+OutgoingEvent AnswerEvent(const v1::Say& say) {
+  bool error = say.kind() == v1::SAY_KIND_ERROR;
+  if (error || say.kind() == v1::SAY_KIND_RESULT) {
+    return OutgoingToolResult{say.key(), say.text(), error};
+  }
+  return OutgoingConfirmation{say.key(), say.kind() == v1::SAY_KIND_ALLOW,
+                              say.text()};
+}
+
 }  // namespace
 
 Async<absl::Status> Attempt::MarkSaid(int number) {
@@ -100,6 +114,72 @@ Async<absl::StatusOr<bool>> Attempt::HistoryShows(int count) {
   std::set<std::string> ids;
   for (const Event& message : messages) ids.insert(message.id);
   co_return static_cast<int>(ids.size()) >= count;
+}
+
+void Attempt::NoteAnswers() {
+  for (const auto& [number, say] : outbox_) {
+    if (IsAnswer(say.kind()) && say.said()) {
+      transcript_.NoteAnswered(say.key());
+    }
+  }
+}
+
+Async<Attempt::Step> Attempt::SayAnswers() {
+  for (auto it = outbox_.begin(); it != outbox_.end(); ++it) {
+    if (!IsAnswer(it->second.kind())) continue;
+    if (it->second.said() || cancelling_) continue;
+    v1::Say say = it->second;
+    CO_ASSIGN_OR_RETURN(std::optional<Verdict> over,
+                        co_await SayAnswer(std::move(say)));
+    if (over) co_return over;
+  }
+  co_return std::nullopt;
+}
+
+// The service takes one answer to each tool use, so a doubled one does no harm
+// beyond being refused.
+Async<Attempt::Step> Attempt::SayAnswer(v1::Say say) {
+  while (!cancelling_) {
+    CO_RETURN_IF_ERROR(co_await AwaitPost());
+    std::vector<OutgoingEvent> events;
+    events.push_back(AnswerEvent(say));
+    absl::Status sent = co_await parts_.agents.SendEvents(
+        session_id_, std::move(events), parts_.term.PostTimeout());
+    last_event_ = parts_.clock.Steady();
+    bool said = sent.ok();
+    if (!said) {
+      absl::StatusOr<bool> listed = co_await HistoryAnswers(say.key());
+      said = listed.ok() && *listed;
+    }
+    if (said) {
+      transcript_.NoteAnswered(say.key());
+      CO_RETURN_IF_ERROR(co_await MarkSaid(say.number()));
+      break;
+    }
+    v1::Failure failure = ToFailure(sent, "send_answer");
+    CO_ASSIGN_OR_RETURN(bool again, co_await TryAgain(failure));
+    if (again) continue;
+    Verdict verdict;
+    verdict.kind = v1::Ending::KIND_BROKEN;
+    verdict.failure = std::move(failure);
+    // It waits for what it did not get.
+    at_rest_ = Judge(transcript_.state()).has_value();
+    co_return verdict;
+  }
+  co_return std::nullopt;
+}
+
+Async<absl::StatusOr<bool>> Attempt::HistoryAnswers(std::string tool_use_id) {
+  ListEventsQuery query;
+  query.types = {"user.tool_confirmation", "user.custom_tool_result"};
+  CO_ASSIGN_OR_RETURN(
+      std::vector<Event> answers,
+      co_await parts_.agents.ListAllEvents(session_id_, std::move(query)));
+  co_return std::any_of(
+      answers.begin(), answers.end(), [&](const Event& event) {
+        const auto* answer = std::get_if<ToolAnswer>(&event.body);
+        return answer != nullptr && answer->tool_use_id == tool_use_id;
+      });
 }
 
 bool Attempt::InterruptIsDue() const {

@@ -42,7 +42,8 @@ Attempt::Attempt(AttemptParts parts, v1::Lease lease)
   // Time counts from the grant, so for an adopter also before it came.
   absl::Duration before = absl::ZeroDuration();
   if (!session_id_.empty() && lease_.has_granted_at()) {
-    before = std::max(before, parts_.clock.Now() - TimeOf(lease_.granted_at()));
+    before = std::max(before, parts_.clock.Now() - TimeOf(lease_.granted_at()) -
+                                  FromProto(lease_.parked()));
   }
   started_ = parts_.clock.Steady() - before;
   last_event_ = parts_.clock.Steady();
@@ -93,7 +94,7 @@ Async<void> Attempt::Run() {
     lost_ = true;
     LogInfo("lease lost",
             {{"task", token().task_id()}, {"attempt", token().attempt()}});
-  } else if (!status.ok()) {
+  } else if (!status.ok() && !released_) {
     if (!absl::IsCancelled(status)) {
       LogError("attempt handed back", {{"task", token().task_id()},
                                        {"attempt", token().attempt()},
@@ -153,6 +154,8 @@ Async<absl::StatusOr<Verdict>> Attempt::Drive() {
     CO_RETURN_IF_ERROR(Stopped());
     CO_ASSIGN_OR_RETURN(std::optional<Verdict> over, co_await SayMessages());
     if (over) co_return *std::move(over);
+    CO_ASSIGN_OR_RETURN(over, co_await SayAnswers());
+    if (over) co_return *std::move(over);
     // What is read and not folded yet may say that the session goes on.
     if (CaughtUp()) {
       if (std::optional<Verdict> verdict = Judge(transcript_.state())) {
@@ -173,9 +176,12 @@ Async<absl::StatusOr<Verdict>> Attempt::Drive() {
 }
 
 Async<absl::StatusOr<bool>> Attempt::GoesOn(const Verdict& verdict) {
-  if (verdict.stop_reason != "retries_exhausted" || cancelling_) {
-    co_return false;
+  if (cancelling_) co_return false;
+  if (verdict.stop_reason == "requires_action" && !lease_.unanswered()) {
+    CO_RETURN_IF_ERROR(co_await PutQuestions());
+    co_return true;
   }
+  if (verdict.stop_reason != "retries_exhausted") co_return false;
   v1::Failure failure = verdict.failure.value_or(v1::Failure());
   if (failure.operation().empty()) failure.set_operation("session");
   CO_ASSIGN_OR_RETURN(v1::AdviseResponse advice,
@@ -187,6 +193,44 @@ Async<absl::StatusOr<bool>> Attempt::GoesOn(const Verdict& verdict) {
     co_return true;
   }
   co_return advice.action() == v1::AdviseResponse::ACTION_RETRY;
+}
+
+Async<absl::Status> Attempt::PutQuestions() {
+  const TranscriptState& state = transcript_.state();
+  v1::ParkRequest request;
+  *request.mutable_token() = token();
+  for (const std::string& id : state.idle->blocking) {
+    v1::Question& question = *request.add_questions();
+    question.set_question_id(id);
+    auto known = state.questions.find(id);
+    if (known == state.questions.end()) continue;
+    question.set_tool(known->second.tool);
+    question.set_input_json(known->second.input_json);
+    question.set_wants_result(known->second.custom);
+  }
+  // Once it is parked, nobody stores.
+  CO_RETURN_IF_ERROR(co_await Store(/*all=*/true));
+  absl::StatusOr<v1::ParkResponse> answer =
+      co_await Ask(&SchedulerClient::Park, std::move(request));
+  CO_RETURN_IF_ERROR(answer.status());
+  if (answer->parked()) {
+    released_ = true;
+    LogInfo("parked", {{"task", token().task_id()},
+                       {"attempt", token().attempt()},
+                       {"session", session_id_}});
+    co_return absl::CancelledError("parked");
+  }
+  for (const v1::Say& say : answer->answers()) {
+    outbox_.try_emplace(say.number(), say);
+    // Said by an earlier holder, and not to be seen yet.
+    if (say.said()) transcript_.NoteAnswered(say.key());
+  }
+  if (answer->cancelling()) {
+    v1::SayNotice notice;
+    notice.set_cancelling(true);
+    Notice(notice);
+  }
+  co_return absl::OkStatus();
 }
 
 // The feed ended with a failure that it does not mend by itself.

@@ -49,6 +49,8 @@ class SchedulerClient {
       v1::AdviseRequest request) = 0;
   virtual Async<absl::StatusOr<v1::MarkSaidResponse>> MarkSaid(
       v1::MarkSaidRequest request) = 0;
+  virtual Async<absl::StatusOr<v1::ParkResponse>> Park(
+      v1::ParkRequest request) = 0;
   virtual Async<absl::StatusOr<v1::SettleResponse>> Settle(
       v1::SettleRequest request) = 0;
   virtual Async<absl::StatusOr<v1::HandBackResponse>> HandBack(

@@ -5,6 +5,8 @@
 #include <utility>
 #include <variant>
 
+#include "base/utf8.h"
+
 namespace midwatch {
 namespace {
 
@@ -21,6 +23,7 @@ void FoldMessage(const Event& event, TranscriptState& state) {
 
 void FoldAnswered(const std::string& tool_use_id, TranscriptState& state) {
   state.open_tools.erase(tool_use_id);
+  state.questions.erase(tool_use_id);
   if (state.idle) state.idle->blocking.erase(tool_use_id);
 }
 
@@ -56,7 +59,14 @@ struct Folder {
   void operator()(const AgentMessage& message) {
     if (!message.text.empty()) state.last_message = message.text;
   }
-  void operator()(const ToolUse&) { state.open_tools.insert(event.id); }
+  void operator()(const ToolUse& use) {
+    state.open_tools.insert(event.id);
+    if (!use.asks && !use.custom) return;
+    constexpr size_t kInputBytesMax = 16 << 10;
+    state.questions[event.id] = {
+        use.name, std::string(CutUtf8(use.input_json, kInputBytesMax)),
+        use.custom};
+  }
   void operator()(const ToolResult& result) {
     FoldAnswered(result.tool_use_id, state);
   }
@@ -98,6 +108,10 @@ void Transcript::Reset() {
   state_ = TranscriptState();
   waiting_.clear();
   waiting_bytes_ = 0;
+}
+
+void Transcript::NoteAnswered(const std::string& tool_use_id) {
+  FoldAnswered(tool_use_id, state_);
 }
 
 void Transcript::NoteSent(int count) {

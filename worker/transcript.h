@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -39,6 +40,13 @@ struct TranscriptState {
   std::optional<Idle> idle;
   bool interrupted = false;  // in the turn that is on
   std::set<std::string> open_tools;
+  // Calls that want an answer of ours and have none yet, by id.
+  struct Question {
+    std::string tool;
+    std::string input_json;  // its first 16 KiB
+    bool custom = false;
+  };
+  std::map<std::string, Question> questions;
   bool terminated = false;
   bool deleted = false;
 
@@ -79,6 +87,8 @@ class Transcript {
   // The attempt goes on with another session, or reads this one anew: forgets
   // all that is not stored. REQUIRES: nothing of this attempt is stored.
   void Reset();
+  // The answer to this tool use was sent, whether or not it shows yet.
+  void NoteAnswered(const std::string& tool_use_id);
   // The first `count` messages are known to have been sent.
   void NoteSent(int count);
 

@@ -109,11 +109,11 @@ TEST_F(HarnessTest, WhatThisServerLacksIsRefused) {
        "multiagent is not supported"},
       {"/v1/agents", R"({"name":"n","model":"runbook","tools":[{"type":"custom",
           "name":"x"}]})",
-       "not supported"},
+       "input_schema"},
       {"/v1/agents", R"({"name":"n","model":"runbook","tools":[{"type":
           "agent_toolset_20260401","default_config":{"permission_policy":
-          {"type":"always_ask"}}}]})",
-       "always_ask is not supported"},
+          {"type":"auto"}}}]})",
+       "auto is not supported"},
       {"/v1/environments", R"({"name":"n","config":{"type":"self_hosted"}})",
        "not supported"},
       {"/v1/environments",

@@ -26,6 +26,91 @@ std::string StopReason(const std::vector<Json>& events) {
   return StringMember(events.back()["stop_reason"], "type");
 }
 
+std::vector<std::string> Asked(const std::vector<Json>& events) {
+  std::vector<std::string> ids;
+  for (const Json& id : events.back()["stop_reason"]["event_ids"]) {
+    ids.push_back(id.get<std::string>());
+  }
+  return ids;
+}
+
+class AskingTest : public HarnessTest {
+ protected:
+  void SetUp() override {
+    HarnessTest::SetUp();
+    Json toolset = {
+        {"type", "agent_toolset_20260401"},
+        {"default_config", {{"permission_policy", {{"type", "always_ask"}}}}}};
+    Json custom = {{"type", "custom"},
+                   {"name", "lookup"},
+                   {"input_schema", {{"type", "object"}}}};
+    Json agent = {{"name", "asks"},
+                  {"model", "runbook"},
+                  {"tools", Json::array({toolset, custom})}};
+    agent_id_ = StringMember(client_.Post("/v1/agents", agent).body, "id");
+  }
+  // Answers, and reads until the session is idle again.
+  std::vector<Json> Answer(const std::string& session, const Json& event) {
+    EventReader reader(client_, session);
+    Reply reply = client_.Post(Path(session, "/events"), Events({event}));
+    EXPECT_EQ(reply.status, 200) << reply.text;
+    return reader.Until("session.status_idle");
+  }
+};
+
+TEST_F(AskingTest, APermissionIsAskedForAndGiven) {
+  std::string session = NewSession();
+  std::vector<Json> events = RunTurn(session, Block("echo hello"));
+  EXPECT_EQ(StopReason(events), "requires_action");
+  ASSERT_EQ(Asked(events).size(), 1u);
+  Json allow = {{"type", "user.tool_confirmation"},
+                {"tool_use_id", Asked(events)[0]},
+                {"result", "allow"}};
+  // The question outlives the harness.
+  StopHarness();
+  StartHarness();
+  events = Answer(session, allow);
+  EXPECT_EQ(StopReason(events), "end_turn");
+  EXPECT_THAT(FinalText(events), HasSubstr("hello"));
+  Reply again = client_.Post(Path(session, "/events"), Events({allow}));
+  EXPECT_EQ(again.status, 400);
+  EXPECT_THAT(again.message(), HasSubstr("waits for such an answer"));
+}
+
+TEST_F(AskingTest, ARefusalIsTheCallsResult) {
+  std::string session = NewSession();
+  std::vector<Json> events = RunTurn(session, Block("echo hello"));
+  events = Answer(session, {{"type", "user.tool_confirmation"},
+                            {"tool_use_id", Asked(events).at(0)},
+                            {"result", "deny"},
+                            {"deny_message", "not today"}});
+  EXPECT_EQ(StopReason(events), "end_turn");
+  EXPECT_THAT(FinalText(events), HasSubstr("Denied: not today"));
+}
+
+TEST_F(AskingTest, ACustomToolIsTheClients) {
+  std::string session = NewSession();
+  std::vector<Json> events =
+      RunTurn(session, "```tool lookup\n{\"key\": 7}\n```\n");
+  EXPECT_EQ(StopReason(events), "requires_action");
+  EXPECT_THAT(TypesOf(events), Contains("agent.custom_tool_use"));
+  events = Answer(
+      session,
+      {{"type", "user.custom_tool_result"},
+       {"custom_tool_use_id", Asked(events).at(0)},
+       {"content", Json::array({{{"type", "text"}, {"text", "it is 42"}}})}});
+  EXPECT_EQ(StopReason(events), "end_turn");
+  EXPECT_THAT(FinalText(events), HasSubstr("it is 42"));
+}
+
+TEST_F(AskingTest, AnInterruptEndsTheWaiting) {
+  std::string session = NewSession();
+  RunTurn(session, Block("echo hello"));
+  std::vector<Json> events = Answer(session, {{"type", "user.interrupt"}});
+  EXPECT_EQ(StopReason(events), "end_turn");
+  EXPECT_EQ(StopReason(RunTurn(session, "nothing to run")), "end_turn");
+}
+
 TEST_F(HarnessTest, ATurnHasTheDocumentedSequence) {
   std::string session = NewSession();
   std::vector<Json> events = RunTurn(session, Block("echo hello"));

@@ -148,21 +148,9 @@ TEST_P(BadRequestTest, IsRefusedWithItsField) {
 
 using R = v1::SubmitTaskRequest;
 
-void SetTool(R& request, const std::string& tool) {
-  request.mutable_spec()->mutable_agent()->set_definition_json(
-      R"({"name":"a","model":"m","tools":[)" + tool + "]}");
-}
-
 INSTANTIATE_TEST_SUITE_P(
     Table, BadRequestTest,
     ::testing::ValuesIn<BadCase>({
-        // A type that is no text threw, and ended the scheduler.
-        {"PermissionOfAWrongType",
-         [](R& r) {
-           SetTool(r, R"({"type":"x","default_config":)"
-                      R"({"permission_policy":{"type":1}}})");
-         },
-         "only always_allow is possible"},
         {"NanosPastASecond",
          [](R& r) {
            r.mutable_spec()->mutable_timeouts()->mutable_idle()->set_nanos(
@@ -255,26 +243,22 @@ INSTANTIATE_TEST_SUITE_P(
            r.mutable_spec()->mutable_agent()->set_definition_json("{");
          },
          "JSON object"},
-        {"CustomTool",
-         [](R& r) { SetTool(r, R"({"type":"custom","name":"x"})"); },
-         "custom tools"},
-        {"ToolThatAsks",
+        {"ToolsAreNoArray",
          [](R& r) {
-           SetTool(r, R"({"type":"agent_toolset_20260401","default_config":
-                          {"permission_policy":{"type":"always_ask"}}})");
+           r.mutable_spec()->mutable_agent()->set_definition_json(
+               R"({"name":"a","model":"m","tools":{}})");
          },
-         "always_allow"},
-        {"OneToolThatAsks",
+         "definition_json.tools: expected an array"},
+        {"NoSuchPolicy",
          [](R& r) {
-           SetTool(r, R"({"type":"agent_toolset_20260401","configs":[{"name":
-                    "bash","permission_policy":{"type":"auto"}}]})");
+           r.mutable_spec()->set_answers(static_cast<v1::AnswerPolicy>(9));
          },
-         "always_allow"},
-        {"McpAsksByDefault",
+         "spec.answers: 9 is no policy"},
+        {"AnswerWithinAMonth",
          [](R& r) {
-           SetTool(r, R"({"type":"mcp_toolset","mcp_server_name":"s"})");
+           r.mutable_spec()->mutable_answer_within()->set_seconds(30 * 86400);
          },
-         "MCP"},
+         "spec.answer_within"},
     }),
     [](const auto& test) { return std::string(test.param.name); });
 

@@ -401,6 +401,121 @@ TEST_F(StoreTest, TheOutboxIsWrittenOnceByKey) {
   EXPECT_FALSE(adopted.outbox[1].said());
 }
 
+v1::Question Question(const std::string& id, bool wants_result = false) {
+  v1::Question question;
+  question.set_question_id(id);
+  question.set_tool("bash");
+  question.set_wants_result(wants_result);
+  return question;
+}
+
+Park ParkFor(const LeaseKey& lease, std::vector<v1::Question> questions) {
+  return {lease, std::move(questions), AnswerOf, AnswerWithin};
+}
+
+TEST_F(StoreTest, AParkedTaskIsHeldByNobodyUntilAllIsAnswered) {
+  RowKey batch = SubmitBatch(1);
+  int64_t worker = Register();
+  GrantRecord grant = GrantAndRecord(worker);
+  auto parked =
+      Apply(ParkFor(grant.lease, {Question("a"), Question("b", true)}));
+  ASSERT_OK(parked);
+  EXPECT_TRUE(parked->parked);
+  EXPECT_OK(Apply(HandBack{grant.lease}));
+  EXPECT_THAT(Apply(ParkFor(grant.lease, {Question("a")})),
+              StatusIs(absl::StatusCode::kAborted));
+  EXPECT_THAT(AdmitTo(worker, 1), IsEmpty());
+  TaskRecord task = Task(grant.task);
+  EXPECT_EQ(task.state, v1::TASK_STATE_WAITING);
+  EXPECT_EQ(task.reserved, 1'000'000);
+  EXPECT_EQ(task.answer_by, clock_.Now() + absl::Hours(12));
+  EXPECT_THAT(task.questions, SizeIs(2));
+  EXPECT_EQ(Batch(batch).counts[v1::TASK_STATE_WAITING], 1);
+
+  Restart();
+  AnswerTask answer{grant.task, "", v1::SAY_KIND_ALLOW, ""};
+  EXPECT_THAT(Apply(answer), StatusIs(absl::StatusCode::kFailedPrecondition));
+  answer.question = "b";
+  EXPECT_THAT(Apply(answer), StatusIs(absl::StatusCode::kFailedPrecondition));
+  answer.question = "a";
+  EXPECT_EQ(Apply(answer)->state, v1::TASK_STATE_WAITING);
+  EXPECT_EQ(Apply(answer)->state, v1::TASK_STATE_WAITING);
+  EXPECT_THAT(AdmitTo(worker, 1), IsEmpty());
+  time_.Advance(absl::Hours(1));
+  AnswerTask broken{grant.task, "b", v1::SAY_KIND_DENY, "no such tool"};
+  EXPECT_EQ(Apply(broken)->state, v1::TASK_STATE_RUNNING);
+  EXPECT_EQ(Apply(broken)->state, v1::TASK_STATE_RUNNING);
+  answer.kind = v1::SAY_KIND_DENY;
+  EXPECT_THAT(Apply(answer), StatusIs(absl::StatusCode::kFailedPrecondition));
+  GrantRecord again = AdmitTo(worker, 1).at(0);
+  EXPECT_EQ(again.parked, absl::Hours(1));
+  EXPECT_EQ(again.reserved, grant.reserved);
+  ASSERT_THAT(again.outbox, SizeIs(2));
+  EXPECT_EQ(again.outbox[0].kind(), v1::SAY_KIND_ALLOW);
+  EXPECT_EQ(again.outbox[1].kind(), v1::SAY_KIND_ERROR);
+  EXPECT_EQ(again.outbox[1].text(), "no such tool");
+  // Asked again of what the outbox holds: nobody has to be.
+  EXPECT_FALSE(Apply(ParkFor(again.lease, {Question("a")}))->parked);
+  ASSERT_OK(SettleWith(again.lease, Success()));
+  EXPECT_EQ(Batch(batch).state, v1::BATCH_STATE_DONE);
+}
+
+TEST_F(StoreTest, AnUnansweredTaskIsGrantedAgainToBeSettled) {
+  RowKey batch = SubmitBatch(1);
+  int64_t worker = Register();
+  GrantRecord grant = GrantAndRecord(worker);
+  ASSERT_OK(Apply(ParkFor(grant.lease, {Question("a")})));
+  time_.Advance(absl::Hours(12) - absl::Seconds(1));
+  EXPECT_EQ(Apply(FireTimers{})->fired, 0);
+  time_.Advance(absl::Seconds(1));
+  EXPECT_EQ(Apply(FireTimers{})->fired, 1);
+  EXPECT_THAT(Apply(AnswerTask{grant.task, "", v1::SAY_KIND_ALLOW, ""}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  GrantRecord again = AdmitTo(worker, 1).at(0);
+  EXPECT_TRUE(again.unanswered);
+  v1::Ending ending = Success(20'000);
+  ending.set_stop_reason("requires_action");
+  EXPECT_EQ(SettleWith(again.lease, ending)->state, v1::TASK_STATE_FAILED);
+  EXPECT_EQ(Task(grant.task).charged, 20'000);
+  EXPECT_EQ(Batch(batch).reserved, 0);
+}
+
+TEST_F(StoreTest, ACancelledParkedTaskIsGrantedAgainToBeEnded) {
+  RowKey batch = SubmitBatch(1);
+  int64_t worker = Register();
+  GrantRecord grant = GrantAndRecord(worker);
+  ASSERT_OK(Apply(ParkFor(grant.lease, {Question("a")})));
+  EXPECT_EQ(Apply(CancelTask{grant.task, ""})->state,
+            v1::TASK_STATE_CANCELLING);
+  GrantRecord again = AdmitTo(worker, 1).at(0);
+  EXPECT_TRUE(again.cancelling);
+  EXPECT_TRUE(Apply(ParkFor(again.lease, {Question("a")}))->cancelling);
+  time_.Advance(absl::Hours(13));
+  EXPECT_EQ(Apply(FireTimers{})->fired, 0);
+  ASSERT_OK(SettleWith(again.lease, Success()));
+  EXPECT_EQ(Batch(batch).counts[v1::TASK_STATE_CANCELLED], 1);
+}
+
+TEST_F(StoreTest, ThePolicyOfTheSpecAnswersPermissions) {
+  v1::TaskSpec spec;
+  EXPECT_EQ(AnswerOf(spec, Question("a")), v1::SAY_KIND_UNSPECIFIED);
+  spec.set_answers(v1::ANSWER_POLICY_ALLOW);
+  EXPECT_EQ(AnswerOf(spec, Question("a")), v1::SAY_KIND_ALLOW);
+  EXPECT_EQ(AnswerOf(spec, Question("a", true)), v1::SAY_KIND_UNSPECIFIED);
+  SubmitBatch(1);
+  GrantRecord grant = GrantAndRecord(Register());
+  Park park = ParkFor(grant.lease, {Question("a")});
+  park.answer = [](const v1::TaskSpec&, const v1::Question&) {
+    return v1::SAY_KIND_DENY;
+  };
+  auto answered = Apply(park);
+  ASSERT_OK(answered);
+  EXPECT_FALSE(answered->parked);
+  ASSERT_THAT(answered->answers, SizeIs(1));
+  EXPECT_EQ(answered->answers[0].key(), "a");
+  EXPECT_EQ(Task(grant.task).state, v1::TASK_STATE_RUNNING);
+}
+
 TEST_F(StoreTest, EventsAreStoredOnceAndInOrder) {
   EXPECT_EQ(*Append(7, 0, {"{\"a\":1}", "{\"b\":2}"}), 2);
   EXPECT_EQ(*Append(7, 0, {"{\"a\":1}", "{\"b\":2}"}), 2);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -138,6 +139,7 @@ struct Session {
   std::vector<json> history;
   std::deque<Queued> queue;
   int turns = 0;
+  std::set<std::string> asked;  // tool uses without their answer
   // Set from the moment at which the next turn is certain until its end.
   std::optional<FakeTurn> turn;
   Executor::TimerId timer = 0;
@@ -246,19 +248,46 @@ struct FakeAgentsService::Impl {
     Emit(session, std::move(message.event));
     Emit(session, {{"type", "session.status_running"}});
     Emit(session, {{"type", "span.model_request_start"}});
+    bool asks = session.turn->stop_reason == "requires_action";
     for (int i = 0; i < session.turn->tool_calls; ++i) {
-      json use = Emit(session, {{"type", "agent.tool_use"},
-                                {"name", "bash"},
-                                {"input", {{"command", "true"}}},
-                                {"evaluated_permission", "allow"}});
+      json use =
+          Emit(session, {{"type", "agent.tool_use"},
+                         {"name", "bash"},
+                         {"input", {{"command", "true"}}},
+                         {"evaluated_permission", asks ? "ask" : "allow"}});
       open_tools[session.view.id].push_back(use["id"]);
+      if (asks) session.asked.insert(use["id"].get<std::string>());
     }
     if (session.turn->stop_reason == "never") return;
     session.timer = executor.After(session.turn->duration,
                                    [this, &session] { FinishTurn(session); });
   }
 
+  void AskForAnswers(Session& session) {
+    session.view.status = "idle";
+    session.view.cost_cents += session.turn->cost_cents;
+    json reason = {{"type", "requires_action"}, {"event_ids", session.asked}};
+    Emit(session, {{"type", "session.status_idle"}, {"stop_reason", reason}});
+  }
+
+  FakeReply Answer(Session& session, json event) {
+    if (session.asked.erase(event.value("tool_use_id", "")) == 0) {
+      return Invalid("no tool use waits for that answer");
+    }
+    ++session.view.answers;
+    json shown = Emit(session, std::move(event));
+    if (session.asked.empty()) {
+      session.turn->stop_reason = "end_turn";
+      session.view.status = "running";
+      Emit(session, {{"type", "session.status_running"}});
+      session.timer = executor.After(session.turn->duration,
+                                     [this, &session] { FinishTurn(session); });
+    }
+    return Ok({{"data", json::array({shown})}});
+  }
+
   void FinishTurn(Session& session) {
+    if (!session.asked.empty()) return AskForAnswers(session);
     FakeTurn turn = *session.turn;
     for (const std::string& id : open_tools[session.view.id]) {
       Emit(session, {{"type", "agent.tool_result"},
@@ -317,7 +346,8 @@ struct FakeAgentsService::Impl {
   void Interrupt(Session& session) {
     ++session.view.interrupts;
     if (AtBudget(session)) return;
-    bool running = session.view.status == "running";
+    bool running = session.view.status == "running" || !session.asked.empty();
+    session.asked.clear();
     Emit(session, {{"type", "user.interrupt"}});
     if (!running) return;
     executor.Cancel(session.timer);
@@ -393,6 +423,8 @@ struct FakeAgentsService::Impl {
       std::string type = event.value("type", "");
       if (type == "user.interrupt") {
         Interrupt(session);
+      } else if (type == "user.tool_confirmation") {
+        return Answer(session, event);
       } else if (type != "user.message" || AtBudget(session)) {
         return Invalid(absl::StrCat(type, " is not accepted now"));
       } else {

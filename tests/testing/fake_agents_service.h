@@ -39,6 +39,8 @@ struct FakeTurn {
   // How the turn ends: idle with this, or "terminated", or "never": only an
   // interrupt ends it.
   std::string stop_reason = "end_turn";
+  // "requires_action": each tool call asks for permission, and once all have
+  // it the turn goes on for as long again and ends well.
   // Not empty: a session.error of this type before the end, "exhausted".
   std::string error_type;
   std::string message = "Done.";
@@ -69,6 +71,7 @@ struct FakeSessionView {
   bool charged = false;
   std::vector<std::string> user_messages;  // their texts, queued ones included
   int interrupts = 0;
+  int answers = 0;  // to tools that asked
   std::vector<std::string> mounts;
   absl::Time created_at;
 };

@@ -64,7 +64,7 @@ std::string FakeScheduler::Add(v1::TaskSpec spec) {
 
 void FakeScheduler::Dispatch() {
   for (auto& [id, task] : tasks_) {
-    if (task.worker != 0 || task.settled) continue;
+    if (task.worker != 0 || task.settled || !task.questions.empty()) continue;
     for (auto& [worker_id, worker] : workers_) {
       if (worker.stream == nullptr) continue;
       task.worker = worker_id;
@@ -270,6 +270,39 @@ absl::StatusOr<v1::MarkSaidResponse> FakeScheduler::Do(
   return v1::MarkSaidResponse();
 }
 
+absl::StatusOr<v1::ParkResponse> FakeScheduler::Do(
+    const v1::ParkRequest& request) {
+  ASSIGN_OR_RETURN(FakeTask * task, Holder(request.token()));
+  v1::ParkResponse response;
+  for (const v1::Question& question : request.questions()) {
+    bool answered = false;
+    for (const v1::Say& say : task->lease.outbox()) {
+      if (say.key() != question.question_id()) continue;
+      *response.add_answers() = say;
+      answered = true;
+    }
+    if (!answered) task->questions.push_back(question);
+  }
+  if (!task->questions.empty()) {
+    response.set_parked(true);
+    task->worker = 0;
+  }
+  return response;
+}
+
+void FakeScheduler::Answer(const std::string& id, v1::SayKind kind,
+                           const std::string& text) {
+  FakeTask& task = tasks_.at(id);
+  for (const v1::Question& question : std::exchange(task.questions, {})) {
+    v1::Say& say = *task.lease.add_outbox();
+    say.set_number(task.lease.outbox_size());
+    say.set_kind(kind);
+    say.set_key(question.question_id());
+    say.set_text(text);
+  }
+  Dispatch();
+}
+
 absl::StatusOr<v1::SettleResponse> FakeScheduler::Do(
     const v1::SettleRequest& request) {
   FakeTask& known = tasks_.at(request.token().task_id());
@@ -343,6 +376,7 @@ MIDWATCH_FAKE_CALL(AppendEvents)
 MIDWATCH_FAKE_CALL(ReadEvents)
 MIDWATCH_FAKE_CALL(Advise)
 MIDWATCH_FAKE_CALL(MarkSaid)
+MIDWATCH_FAKE_CALL(Park)
 MIDWATCH_FAKE_CALL(Settle)
 MIDWATCH_FAKE_CALL(HandBack)
 MIDWATCH_FAKE_CALL(FindRemoteIds)

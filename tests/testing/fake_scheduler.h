@@ -30,6 +30,8 @@ struct FakeTask {
   std::vector<std::string> cleared;  // sessions that were taken back
   int grants = 0;
   int handed_back = 0;
+  // What it is parked for: Answer lets it be granted again.
+  std::vector<v1::Question> questions;
 };
 
 // What befalls a call: before it has its effect, or after.
@@ -62,6 +64,8 @@ class FakeScheduler {
   void Cancel(const std::string& id);
   // A further message in the outbox, with a notice. Returns its number.
   int Say(const std::string& id, const std::string& text);
+  // Answers all that a parked task asks.
+  void Answer(const std::string& id, v1::SayKind kind, const std::string& text);
   // Grants what is free.
   void Dispatch();
   // Of the worker that registered `index`-th, from 0.
@@ -96,6 +100,7 @@ class FakeScheduler {
       const v1::ReadEventsRequest& request);
   absl::StatusOr<v1::AdviseResponse> Do(const v1::AdviseRequest& request);
   absl::StatusOr<v1::MarkSaidResponse> Do(const v1::MarkSaidRequest& request);
+  absl::StatusOr<v1::ParkResponse> Do(const v1::ParkRequest& request);
   absl::StatusOr<v1::SettleResponse> Do(const v1::SettleRequest& request);
   absl::StatusOr<v1::HandBackResponse> Do(const v1::HandBackRequest& request);
   absl::StatusOr<v1::FindRemoteIdsResponse> Do(
@@ -138,6 +143,8 @@ class FakeSchedulerClient final : public SchedulerClient {
       v1::AdviseRequest request) override;
   Async<absl::StatusOr<v1::MarkSaidResponse>> MarkSaid(
       v1::MarkSaidRequest request) override;
+  Async<absl::StatusOr<v1::ParkResponse>> Park(
+      v1::ParkRequest request) override;
   Async<absl::StatusOr<v1::SettleResponse>> Settle(
       v1::SettleRequest request) override;
   Async<absl::StatusOr<v1::HandBackResponse>> HandBack(

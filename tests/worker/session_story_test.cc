@@ -11,6 +11,86 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using Kind = FakeFault::Kind;
 
+// ---- Answers ----
+
+FakeTurn Asking(int tool_calls) {
+  FakeTurn turn;
+  turn.stop_reason = "requires_action";
+  turn.tool_calls = tool_calls;
+  return turn;
+}
+
+struct ParkedWorld : World {
+  explicit ParkedWorld(int tool_calls = 1) {
+    service.hooks.script = [=](const FakePrompt&) {
+      return Asking(tool_calls);
+    };
+    AddNode();
+    id = scheduler.Add(Spec());
+  }
+  bool RunUntilParked() {
+    return RunUntil([&] { return !Task(id).questions.empty(); });
+  }
+  std::string id;
+};
+
+TEST(SessionStoryTest, AQuestionParksAndTheAnswerGoesOn) {
+  ParkedWorld world(2);
+  ASSERT_TRUE(world.RunUntilParked());
+  EXPECT_THAT(world.Task(world.id).questions, SizeIs(2));
+  EXPECT_EQ(world.Task(world.id).questions[0].tool(), "bash");
+  EXPECT_EQ(world.Task(world.id).questions[0].input_json(),
+            R"({"command":"true"})");
+  world.time.Advance(absl::Hours(1));
+  EXPECT_EQ(world.nodes[0]->worker.live_attempts(), 0);
+  EXPECT_EQ(world.service.Streams(world.OnlySession().id), 0);
+  world.scheduler.Answer(world.id, v1::SAY_KIND_ALLOW, "");
+  ASSERT_TRUE(world.RunUntilSettled(world.id));
+  world.Linger();
+  ExpectDoneOnce(world, world.id);
+  EXPECT_EQ(world.OnlySession().answers, 2);
+  EXPECT_EQ(world.Task(world.id).grants, 2);
+}
+
+TEST(SessionStoryTest, AnAnswerWhoseOwnAnswerIsLostIsNotGivenTwice) {
+  ParkedWorld world;
+  ASSERT_TRUE(world.RunUntilParked());
+  // The first message was the first one sent.
+  world.OnCall("send_events", 2, Lose(Kind::kLoseAnswer));
+  world.scheduler.Answer(world.id, v1::SAY_KIND_ALLOW, "");
+  ASSERT_TRUE(world.RunUntilSettled(world.id));
+  world.Linger();
+  ExpectDoneOnce(world, world.id);
+  EXPECT_EQ(world.OnlySession().answers, 1);
+}
+
+TEST(SessionStoryTest, ACancelledParkedTaskIsBroughtToItsEnd) {
+  ParkedWorld world;
+  ASSERT_TRUE(world.RunUntilParked());
+  FakeTask& task = world.Task(world.id);
+  task.questions.clear();
+  task.lease.set_cancelling(true);
+  world.scheduler.Dispatch();
+  ASSERT_TRUE(world.RunUntilSettled(world.id));
+  world.Linger();
+  EXPECT_EQ(world.OnlySession().answers, 0);
+  EXPECT_TRUE(world.OnlySession().archived);
+}
+
+TEST(SessionStoryTest, AnUnansweredTaskSettlesWithItsCost) {
+  ParkedWorld world;
+  ASSERT_TRUE(world.RunUntilParked());
+  FakeTask& task = world.Task(world.id);
+  task.questions.clear();
+  task.lease.set_unanswered(true);
+  world.scheduler.Dispatch();
+  ASSERT_TRUE(world.RunUntilSettled(world.id));
+  world.Linger();
+  EXPECT_EQ(task.ending.stop_reason(), "requires_action");
+  EXPECT_EQ(task.ending.list_cost_usd_micros(), 10'000);
+  EXPECT_TRUE(world.OnlySession().archived);
+}
+
 // ---- Streams ----
 
 TEST(SessionStoryTest, SlowSchedulerSlowsReadingAndLosesNothing) {
