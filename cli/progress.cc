@@ -95,6 +95,11 @@ void Progress::AddChange(const v1::TaskChange& change) {
     if (task.granted_at == absl::Time()) task.granted_at = ToTime(change.at());
     task.doing.clear();
   }
+  if (change.state() == v1::TASK_STATE_WAITING &&
+      task.state != change.state()) {
+    task.doing = OneLine(change.reason());
+    PrintState(change, task);
+  }
   task.state = change.state();
   if (change.state() == v1::TASK_STATE_FAILED ||
       (change.state() == v1::TASK_STATE_QUEUED &&
@@ -108,7 +113,7 @@ void Progress::AddChange(const v1::TaskChange& change) {
                                      ? std::optional(task.charged_usd_micros)
                                      : std::nullopt);
   }
-  PrintEnd(change, task);
+  PrintState(change, task);
   open_.erase(entry);
 }
 
@@ -124,7 +129,7 @@ void Progress::AddTrouble(const v1::TaskChange& change) {
   trouble.last = ++troubles_seen_;
 }
 
-void Progress::PrintEnd(const v1::TaskChange& change, const Open& task) {
+void Progress::PrintState(const v1::TaskChange& change, const Open& task) {
   if (silent_ || terminal_.is_live()) return;
   const bool succeeded = change.state() == v1::TASK_STATE_SUCCEEDED;
   if (succeeded && TotalOf(batch_.counts()) > kEachTaskMax) return;

@@ -74,7 +74,7 @@ class Progress {
   void AddChange(const v1::TaskChange& change);
   void Show(OpenTasks::iterator task, bool shown);
   void AddTrouble(const v1::TaskChange& change);
-  void PrintEnd(const v1::TaskChange& change, const Open& task);
+  void PrintState(const v1::TaskChange& change, const Open& task);
   std::string StatusLine() const;
 
   Terminal& terminal_;

@@ -75,6 +75,14 @@ TEST_F(ProgressTest, ShowsTheLongestRunningFirst) {
   EXPECT_THAT(progress_.ShownTasks(), ElementsAre("a"));
 }
 
+TEST_F(ProgressTest, ATaskThatWaitsSaysWhatItAsks) {
+  Add(Change("a", v1::TASK_STATE_RUNNING));
+  v1::TaskChange asks = Change("a", v1::TASK_STATE_WAITING);
+  asks.set_reason("asks: bash");
+  Add(asks);
+  EXPECT_EQ(progress_.Moment(10).running.at(0).doing, "asks: bash");
+}
+
 TEST_F(ProgressTest, ATaskThatIsTriedAgainIsATroubleAndRunsNoMore) {
   Add(Change("a", v1::TASK_STATE_RUNNING));
   v1::TaskChange again = Change("a", v1::TASK_STATE_QUEUED, 5);

@@ -49,7 +49,8 @@ struct Plan {
       cut_from, cut_to;
 };
 
-// Turns of 5 to 60 seconds, 1 to 30 cents, by the world's own dice.
+// Turns of 5 to 60 seconds, 1 to 30 cents, by the world's own dice. One in five
+// stops in its middle to ask, and then goes on for as long and as much again.
 FakeTurn RollTurn(World& world) {
   FakeTurn turn;
   turn.duration =
@@ -57,6 +58,7 @@ FakeTurn RollTurn(World& world) {
   turn.cost_cents = 1 + static_cast<int64_t>(world.random.Next() % 30);
   turn.tool_calls = 1 + static_cast<int>(world.random.Next() % 4);
   turn.files = {{"result.json", "{}"}};
+  if (world.random.Next() % 5 == 0) turn.stop_reason = "requires_action";
   return turn;
 }
 
@@ -67,14 +69,16 @@ FakeFault FaultOf(World& world, const Plan& plan, const FakeCall& call) {
     ++world.counts.lost_creates;
   }
   // One send whose message arrived, and one whose message did not.
-  if (call.operation == "send_events") {
-    if (call.number == plan.lost_answer_of_send) {
+  if (call.operation == "send_events" &&
+      world.service->Find(call.session_id)->user_messages.empty()) {
+    const int number = ++world.counts.first_sends;
+    if (number == plan.lost_answer_of_send) {
       fault.kind = FakeFault::Kind::kLoseAnswer;
       ++world.counts.lost_sends;
-    } else if (call.number == plan.lost_send) {
+    } else if (number == plan.lost_send) {
       fault.kind = FakeFault::Kind::kLoseRequest;
       ++world.counts.lost_sends;
-    } else if (call.number == plan.late_send) {
+    } else if (number == plan.late_send) {
       fault.request_delay = absl::Seconds(plan.late_by);
       ++world.counts.late_sends;
     }
@@ -118,6 +122,7 @@ std::string RunNight(uint64_t seed, bool budgets = false) {
   for (int second = 1; second <= 3600; ++second) {
     world.time.Advance(absl::Seconds(1));
     world.CheckAlways();
+    world.AnswerSome(0.05);
     if (second == plan.scheduler_down) world.CrashScheduler();
     if (second == plan.scheduler_up) world.StartScheduler();
     if (second == plan.worker_down) world.CrashWorker("w1");
@@ -148,6 +153,8 @@ std::string RunNight(uint64_t seed, bool budgets = false) {
       << "nobody was fenced";
   EXPECT_GT(CountJournal(world, JournalKind::kAdopted), 5);
   EXPECT_GT(CountJournal(world, JournalKind::kFreed), 5);
+  EXPECT_GT(CountJournal(world, JournalKind::kParked), 20);
+  EXPECT_GT(CountJournal(world, JournalKind::kAnswered), 40);
   // The lost create left an idle session beside the one that was used.
   EXPECT_GT(world.service->Sessions().size(), static_cast<size_t>(kTasks));
   return world.TraceHash();

@@ -264,6 +264,28 @@ void World::SetBudget(v1::BudgetScope scope, int64_t limit) {
   ASSERT_TRUE(status.has_value() && status->ok());
 }
 
+void World::AnswerSome(double likelihood) {
+  if (scheduler_ == nullptr) return;
+  TaskFilter waiting{.states = {v1::TASK_STATE_WAITING}};
+  auto tasks = Read<RowPage<TaskRecord>>(
+      [&](StoreReader& reader) { return reader.ListTasks(waiting, 0, 1000); });
+  const Ids ids(scheduler_->store->cluster());
+  for (const TaskRecord& task : tasks.rows) {
+    for (const v1::Question& question : task.questions) {
+      if (random.Fraction() >= likelihood) continue;
+      v1::AnswerTaskRequest request;
+      request.set_task_id(ids.Format(task.key));
+      request.set_question_id(question.question_id());
+      request.set_approve(true);
+      scheduler_->scheduler->AnswerTask(
+          request, [](absl::StatusOr<v1::AnswerTaskResponse> response) {
+            EXPECT_TRUE(response.ok()) << response.status();
+          });
+    }
+  }
+  time.RunUntilIdle();
+}
+
 template <typename T>
 T World::Read(absl::AnyInvocable<absl::StatusOr<T>(StoreReader&)> work) {
   std::optional<absl::StatusOr<T>> result;
@@ -369,6 +391,7 @@ void World::CheckJournal(const std::vector<JournalRecord>& journal) {
         ADD_FAILURE() << "handed back";
         [[fallthrough]];
       case JournalKind::kFreed:
+      case JournalKind::kParked:
       case JournalKind::kRetry:
       case JournalKind::kSettled:
         task.holder = 0;

@@ -51,6 +51,7 @@ struct Counts {
   int late_sends = 0;
   int cuts = 0;
   int budget_waits = 0;  // seconds in which tasks waited for one
+  int first_sends = 0;
   // Of workers' calls to the scheduler.
   int lost_answers = 0;
   int doubled_calls = 0;
@@ -75,6 +76,9 @@ class World {
   void SubmitBatch(int tasks, int64_t budget = 0);
   // In total.
   void SetBudget(v1::BudgetScope scope, int64_t limit);
+  void SubmitBatch(int tasks);
+  // Each question of a parked task is answered with this likelihood.
+  void AnswerSome(double likelihood);
   // The batch as the store holds it.
   BatchRecord Batch();
   std::vector<TaskRecord> Tasks();
