@@ -20,20 +20,7 @@ constexpr int kJournalRowsMax = 10'000;
   "LEFT JOIN label qn ON qn.id = ifnull(l.queue, b.queue) "
 
 JournalRecord ReadLedgerRow(const SqliteStatement& row) {
-  JournalRecord entry;
-  entry.seq = row.Int(0);
-  entry.at = absl::FromUnixMicros(row.Int(1));
-  entry.kind = static_cast<JournalKind>(row.Int(2));
-  if (row.Int(3) != 0) entry.task = RowKey{row.Int(3), row.Int(4) / 1000};
-  entry.task_name = row.Text(5);
-  entry.attempt = static_cast<int32_t>(row.Int(6));
-  entry.state = static_cast<v1::TaskState>(row.Int(7));
-  entry.reserve_delta = row.Int(8);
-  entry.charge_delta = row.Int(9);
-  entry.over_delta = row.Int(10);
-  entry.failure_class = static_cast<v1::FailureClass>(row.Int(11));
-  entry.why = row.Text(12);
-  entry.who = row.Int(13);
+  JournalRecord entry = ReadJournalRow(row);
   entry.batch = row.Int(14);
   if (entry.batch != 0) {
     entry.batch_key = RowKey{entry.batch, row.Int(15) / 1000};

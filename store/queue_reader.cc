@@ -237,6 +237,24 @@ absl::StatusOr<v1::TaskSpec> SqliteReader::FindBatchSpec(
       absl::StrCat("no batch was opened with request_id '", request_id, "'"));
 }
 
+JournalRecord ReadJournalRow(const SqliteStatement& row) {
+  JournalRecord entry;
+  entry.seq = row.Int(0);
+  entry.at = absl::FromUnixMicros(row.Int(1));
+  entry.kind = static_cast<JournalKind>(row.Int(2));
+  if (row.Int(3) != 0) entry.task = RowKey{row.Int(3), row.Int(4) / 1000};
+  entry.task_name = row.Text(5);
+  entry.attempt = static_cast<int32_t>(row.Int(6));
+  entry.state = static_cast<v1::TaskState>(row.Int(7));
+  entry.reserve_delta = row.Int(8);
+  entry.charge_delta = row.Int(9);
+  entry.over_delta = row.Int(10);
+  entry.failure_class = static_cast<v1::FailureClass>(row.Int(11));
+  entry.why = row.Text(12);
+  entry.who = row.Int(13);
+  return entry;
+}
+
 absl::StatusOr<std::vector<JournalRecord>> SqliteReader::ListJournal(
     int64_t batch, int64_t after_seq, int limit) {
   SqliteStatement row = queue_->Query(
@@ -248,21 +266,8 @@ absl::StatusOr<std::vector<JournalRecord>> SqliteReader::ListJournal(
       batch, after_seq, limit);
   std::vector<JournalRecord> result;
   while (row.Step()) {
-    JournalRecord& entry = result.emplace_back();
-    entry.seq = row.Int(0);
-    entry.at = absl::FromUnixMicros(row.Int(1));
-    entry.kind = static_cast<JournalKind>(row.Int(2));
-    if (row.Int(3) != 0) entry.task = RowKey{row.Int(3), row.Int(4) / 1000};
-    entry.task_name = row.Text(5);
-    entry.batch = batch;
-    entry.attempt = static_cast<int32_t>(row.Int(6));
-    entry.state = static_cast<v1::TaskState>(row.Int(7));
-    entry.reserve_delta = row.Int(8);
-    entry.charge_delta = row.Int(9);
-    entry.over_delta = row.Int(10);
-    entry.failure_class = static_cast<v1::FailureClass>(row.Int(11));
-    entry.why = row.Text(12);
-    entry.who = row.Int(13);
+    result.push_back(ReadJournalRow(row));
+    result.back().batch = batch;
   }
   RETURN_IF_ERROR(row.status());
   return result;

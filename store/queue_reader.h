@@ -11,6 +11,10 @@
 
 namespace midwatch {
 
+// The first columns of each statement that reads the journal: seq, at, kind,
+// the task's id, at and name, n, state, the three deltas, class, why, who.
+JournalRecord ReadJournalRow(const SqliteStatement& row);
+
 // StoreReader on a read-only connection to each of the two files. A read
 // transaction lives for one Store::Read, a page at most, so readers never hold
 // back the write-ahead log for long.
