@@ -120,14 +120,33 @@ std::string Report(const Runbook& runbook, const Progress& progress) {
   return report;
 }
 
-void ReadDirective(absl::string_view line, Runbook& runbook) {
-  if (!absl::ConsumePrefix(&line, "runbook: ")) return;
-  if (line == "continue-on-error") runbook.continue_on_error = true;
-  int64_t cents = 0;
-  if (absl::ConsumePrefix(&line, "cents-per-request ") &&
-      absl::SimpleAtoi(line, &cents) && cents >= 0 && cents <= kCentsMax) {
-    runbook.cents_per_request = cents;
+// What is wrong with the line; "" where nothing is, or it is none of ours.
+std::string ReadDirective(absl::string_view line, Runbook& runbook) {
+  if (!absl::ConsumePrefix(&line, "runbook: ")) return "";
+  if (line == "continue-on-error") {
+    runbook.continue_on_error = true;
+    return "";
   }
+  if (!absl::ConsumePrefix(&line, "cents-per-request ")) {
+    return absl::StrCat("\"runbook: ", line,
+                        "\" is neither continue-on-error nor "
+                        "cents-per-request N");
+  }
+  int64_t cents = 0;
+  if (!absl::SimpleAtoi(line, &cents) || cents < 0 || cents > kCentsMax) {
+    return absl::StrCat("cents-per-request takes a whole number from 0 to ",
+                        kCentsMax, ", not \"", line, "\"");
+  }
+  runbook.cents_per_request = cents;
+  return "";
+}
+
+// A tool's input; discarded where `block` holds no JSON object.
+Json ToolInput(const std::string& block) {
+  if (absl::StripAsciiWhitespace(block).empty()) return Json::object();
+  if (NestsDeeper(block, kBodyLevelsMax)) return Json(Json::value_t::discarded);
+  Json input = ParseJson(block);
+  return input.is_object() ? input : Json(Json::value_t::discarded);
 }
 
 // Four bytes to a token is what tokenizers average on English text.
@@ -139,21 +158,34 @@ Runbook ParseRunbook(absl::string_view message) {
   Runbook runbook;
   Fence open;
   std::string block;
+  int line_number = 0;
+  int opened_at = 0;
+  auto note = [&](int line, const std::string& error) {
+    if (error.empty() || !runbook.error.empty()) return;
+    runbook.error = absl::StrCat("line ", line, ": ", error);
+  };
   auto take = [&] {
     std::string tool = ToolNamed(open.info);
     if (tool.empty() && !IsShell(open.info)) return;
+    if (!tool.empty() && ToolInput(block).is_discarded()) {
+      note(opened_at, absl::StrCat("the block for the tool ", tool,
+                                   " holds no JSON object"));
+    }
     runbook.blocks.push_back(block);
     runbook.tools.push_back(std::move(tool));
   };
   for (absl::string_view line : absl::StrSplit(message, '\n')) {
+    ++line_number;
     line = absl::StripSuffix(line, "\r");
     Fence fence = ParseFence(line);
     if (open.mark == 0) {
       if (fence.mark != 0) {
         open = fence;
+        opened_at = line_number;
         block.clear();
       } else {
-        ReadDirective(absl::StripAsciiWhitespace(line), runbook);
+        note(line_number,
+             ReadDirective(absl::StripAsciiWhitespace(line), runbook));
       }
       continue;
     }
@@ -175,16 +207,21 @@ ModelStep NextRunbookStep(const ModelRequest& request) {
   Runbook runbook = ParseRunbook(progress.message);
   bool failed = !progress.results.empty() && progress.results.back().is_error;
   bool stopped = failed && !runbook.continue_on_error;
-  if (runbook.blocks.empty()) {
+  if (!runbook.error.empty()) {
+    step.failure = ModelFailure{
+        "unknown_error",
+        absl::StrCat("the model \"runbook\" cannot read the message: ",
+                     runbook.error),
+        false, std::nullopt};
+  } else if (runbook.blocks.empty()) {
     step.message =
         "There is no shell block in the message, so nothing was run. The model "
         "\"runbook\" runs fenced blocks marked bash, sh or shell; it is no "
         "language model.";
   } else if (progress.calls < runbook.blocks.size() && !stopped &&
              !runbook.tools[progress.calls].empty()) {
-    Json input = ParseJson(runbook.blocks[progress.calls]);
-    if (!input.is_object()) input = Json::object();
-    step.tools.push_back({runbook.tools[progress.calls], std::move(input)});
+    step.tools.push_back({runbook.tools[progress.calls],
+                          ToolInput(runbook.blocks[progress.calls])});
   } else if (request.tools.count("bash") == 0 && progress.results.empty()) {
     step.message =
         "Nothing was run: this agent has no bash tool. Add the toolset "
@@ -215,6 +252,7 @@ TokenUsage RunbookUsage(const ModelRequest& request, const ModelStep& step) {
 
 Async<ModelStep> RunbookModel::Next(ModelRequest request, ModelCall& call) {
   ModelStep step = NextRunbookStep(request);
+  if (step.failure) co_return step;  // for nothing
   call.usage = RunbookUsage(request, step);
   const Runbook runbook = ParseRunbook(ProgressOf(request).message);
   call.price_usd_micros = runbook.cents_per_request.has_value()

@@ -18,6 +18,10 @@
 // a batch can be rehearsed that overshoots its budgets:
 //
 //   runbook: cents-per-request 4
+//
+// Of a message with a `runbook:` line that it cannot read, or a tool's block
+// that holds no JSON object, nothing is run: the turn fails and says which
+// line.
 #ifndef MIDWATCH_HARNESS_RUNBOOK_H_
 #define MIDWATCH_HARNESS_RUNBOOK_H_
 
@@ -37,6 +41,8 @@ struct Runbook {
   std::vector<std::string> tools;
   bool continue_on_error = false;
   std::optional<int64_t> cents_per_request;  // 0 to 10,000
+  // What is wrong with it first, and in which line; "": nothing.
+  std::string error;
 };
 
 Runbook ParseRunbook(absl::string_view message);

@@ -141,11 +141,48 @@ TEST(NextRunbookStepTest, GoesOnWhereToldTo) {
 TEST(ParseRunbookTest, ALineMayNameThePriceOfARequest) {
   EXPECT_EQ(ParseRunbook("runbook: cents-per-request 4").cents_per_request, 4);
   for (const char* line :
-       {"runbook: cents-per-request -1", "runbook: cents-per-request 10001",
-        "runbook: cents-per-request many", "cents-per-request 4",
-        "```sh\nrunbook: cents-per-request 4\n```"}) {
+       {"cents-per-request 4", "```sh\nrunbook: cents-per-request 4\n```"}) {
     EXPECT_EQ(ParseRunbook(line).cents_per_request, std::nullopt) << line;
+    EXPECT_EQ(ParseRunbook(line).error, "") << line;
   }
+}
+
+struct WrongCase {
+  const char* message;
+  const char* error;
+};
+
+TEST(ParseRunbookTest, WhatItCannotReadIsAnErrorWithItsLine) {
+  constexpr WrongCase kCases[] = {
+      {"a\nrunbook: cents-per-request -1", "line 2: cents-per-request takes"},
+      {"runbook: cents-per-request 10001", "from 0 to 10000, not \"10001\""},
+      {"runbook: cents-per-request many", "not \"many\""},
+      {"runbook: cents-per-request", "line 1: \"runbook: cents-per-request\""},
+      {"runbook: continue-on-eror", "is neither continue-on-error nor"},
+      {"```sh\na\n```\n\n```tool ask\n{\"a\":\n```", "line 5: the block for"},
+      {"```tool ask\n[1]\n```", "for the tool ask holds no JSON object"},
+      {"```tool ask\nplease\n```\nrunbook: x", "line 1: "},
+  };
+  for (const WrongCase& c : kCases) {
+    EXPECT_THAT(ParseRunbook(c.message).error, HasSubstr(c.error)) << c.message;
+    ModelRequest request;
+    request.tools = {"bash", "ask"};
+    request.conversation = {User(c.message)};
+    ModelStep step = NextRunbookStep(request);
+    ASSERT_TRUE(step.failure.has_value()) << c.message;
+    EXPECT_THAT(step.failure->message, HasSubstr(c.error));
+    EXPECT_FALSE(step.failure->retry);
+    EXPECT_TRUE(step.tools.empty()) << "nothing of it is run";
+  }
+}
+
+TEST(NextRunbookStepTest, AnEmptyToolBlockIsAnEmptyObject) {
+  ModelRequest request;
+  request.tools = {"ask"};
+  request.conversation = {User("```tool ask\n```")};
+  ModelStep step = NextRunbookStep(request);
+  ASSERT_EQ(step.tools.size(), 1u);
+  EXPECT_EQ(step.tools[0].input, Json::object());
 }
 
 TEST(NextRunbookStepTest, ANewMessageStartsAfresh) {
