@@ -29,9 +29,13 @@ absl::StatusOr<bool> TakeAnswers(Core& core, const Session& session,
   if (std::none_of(write.queue.begin(), write.queue.end(), is_answer)) {
     return false;
   }
-  ASSIGN_OR_RETURN(std::vector<Json> log, core.log.ReadAll(session.id));
+  // No model is asked while a tool use is open, so all that are open came after
+  // it was last asked.
+  ASSIGN_OR_RETURN(
+      std::vector<Json> tail,
+      core.log.ReadFromLast(session.id, "span.model_request_start"));
   TurnState state;
-  for (const Json& event : log) state.Apply(event);
+  for (const Json& event : tail) state.Apply(event);
   std::vector<Json> queue = std::exchange(write.queue, {});
   for (Json& event : queue) {
     if (!is_answer(event)) {

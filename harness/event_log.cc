@@ -1,5 +1,6 @@
 #include "harness/event_log.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/fault_points.h"
@@ -142,6 +143,24 @@ absl::StatusOr<std::vector<Json>> EventLog::ReadAll(
                                session_id),
                events));
   return events;
+}
+
+absl::StatusOr<std::vector<Json>> EventLog::ReadFromLast(
+    const std::string& session_id, const std::string& type) {
+  // Walks back by the index until it meets the type.
+  SqliteStatement row = db_.sql().Query(
+      "SELECT body, processed_at, type FROM event WHERE session_id = ?"
+      " AND processed_at IS NOT NULL ORDER BY processed_at DESC",
+      session_id);
+  std::vector<Json> events;
+  while (row.Step()) {
+    events.push_back(ToEvent(row));
+    if (row.Text(2) != type) continue;
+    std::reverse(events.begin(), events.end());
+    return events;
+  }
+  RETURN_IF_ERROR(row.status());
+  return std::vector<Json>();
 }
 
 #define EVENT_LIST_TIMED                                          \

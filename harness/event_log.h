@@ -58,6 +58,11 @@ class EventLog {
   // All events: processed ones in their order, then queued ones in theirs.
   absl::StatusOr<std::vector<Json>> ReadAll(const std::string& session_id);
 
+  // The processed events from the last one of `type` on; none where there is no
+  // such event. Reads no others.
+  absl::StatusOr<std::vector<Json>> ReadFromLast(const std::string& session_id,
+                                                 const std::string& type);
+
   // A page of the list, as the API answers it; no `types` means all.
   absl::StatusOr<Json> List(const std::string& session_id,
                             const std::vector<std::string>& types,

@@ -4,6 +4,8 @@
 
 #include "base/random.h"
 #include "base/real_clock.h"
+#include "harness/event_hub.h"
+#include "harness/event_log.h"
 #include "harness/session_table.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
@@ -141,6 +143,31 @@ TEST(DatabaseTest, OneOfALaterReleaseIsRefused) {
   SeededRandom random(1);
   EXPECT_THAT(Database::Open(path, RealClock(), random),
               StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
+TEST(EventLogTest, ReadsBackToTheLastOfATypeAndNoFurther) {
+  TempDir dir;
+  SeededRandom random(1);
+  auto db = Database::Open(dir.path() + "/harness.db", RealClock(), random);
+  ASSERT_OK(db);
+  EventHub hub;
+  EventLog log(**db, hub);
+  LogWrite write;
+  for (const char* type : {"old", "mark", "old", "mark", "new"}) {
+    write.append.push_back({{"type", type}});
+  }
+  write.queue = {{{"type", "waits"}}};
+  ASSERT_OK(log.Commit("s", write));
+  // Whoever reads them cannot go on.
+  ASSERT_OK((*db)->sql().Run("UPDATE event SET body = 'x' WHERE type = 'old'"));
+  auto tail = log.ReadFromLast("s", "mark");
+  ASSERT_OK(tail);
+  ASSERT_EQ(tail->size(), 2u);
+  EXPECT_EQ(StringMember((*tail)[0], "type"), "mark");
+  EXPECT_EQ(StringMember((*tail)[1], "type"), "new");
+  auto none = log.ReadFromLast("another", "mark");
+  ASSERT_OK(none);
+  EXPECT_TRUE(none->empty());
 }
 
 }  // namespace

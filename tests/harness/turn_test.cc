@@ -103,6 +103,21 @@ TEST_F(AskingTest, ACustomToolIsTheClients) {
   EXPECT_THAT(FinalText(events), HasSubstr("it is 42"));
 }
 
+TEST_F(AskingTest, AnAnswerInALongSession) {
+  std::string session = NewSession();
+  for (int turn = 0; turn < 3; ++turn) RunTurn(session, "nothing to run");
+  std::vector<Json> events =
+      RunTurn(session, Block("echo one") + Block("echo two"));
+  for (int question = 0; question < 2; ++question) {
+    EXPECT_EQ(StopReason(events), "requires_action");
+    events = Answer(session, {{"type", "user.tool_confirmation"},
+                              {"tool_use_id", Asked(events).at(0)},
+                              {"result", "allow"}});
+  }
+  EXPECT_EQ(StopReason(events), "end_turn");
+  EXPECT_THAT(FinalText(events), HasSubstr("two"));
+}
+
 TEST_F(AskingTest, AnInterruptEndsTheWaiting) {
   std::string session = NewSession();
   RunTurn(session, Block("echo hello"));
