@@ -7,8 +7,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/strings/strip.h"
-#include "base/sha256.h"
 #include "base/status_macros.h"
 #include "harness/api_error.h"
 
@@ -100,18 +98,15 @@ bool Api::Matches(const Route& route, const ServerRequest& request,
   return true;
 }
 
-absl::Status Api::CheckCaller(const ServerRequest& request) const {
-  absl::string_view key = HeaderValue(request.headers, "x-api-key");
-  if (key.empty()) {
-    key = HeaderValue(request.headers, "authorization");
-    if (!absl::ConsumePrefix(&key, "Bearer ")) key = {};
+const char* Api::PatternOf(const ServerRequest& request) {
+  std::vector<std::string> ids;
+  for (const Route& route : Routes()) {
+    if (Matches(route, request, ids)) return route.pattern;
   }
-  // Hashes are compared, so that the time taken says nothing about the key.
-  if (!core_->options.api_key.empty() &&
-      Sha256Hex(key) != Sha256Hex(core_->options.api_key)) {
-    return absl::UnauthenticatedError(
-        "x-api-key, or authorization: Bearer, must hold this server's key");
-  }
+  return nullptr;
+}
+
+absl::Status Api::CheckVersion(const ServerRequest& request) {
   absl::string_view version = HeaderValue(request.headers, "anthropic-version");
   if (version != "2023-06-01" && version != "2026-10-21") {
     return InvalidRequest(
@@ -136,7 +131,7 @@ Async<void> Api::Handle(std::shared_ptr<Core> core, ServerRequest request,
 Async<absl::Status> Api::Answer(const ServerRequest& request,
                                 const std::string& request_id,
                                 ServerResponder& reply) {
-  CO_RETURN_IF_ERROR(CheckCaller(request));
+  CO_RETURN_IF_ERROR(CheckVersion(request));
   Call call{request, {}, Json::object(), request_id};
   const Route* found = nullptr;
   for (const Route& route : Routes()) {

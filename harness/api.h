@@ -1,5 +1,5 @@
-// The Managed Agents API over HTTP: who may ask, which handler answers, and how
-// errors look. One api_*.cc file per resource.
+// The Managed Agents API over HTTP: which handler answers, and how errors look.
+// One api_*.cc file per resource; api_gate.h stands before it.
 #ifndef MIDWATCH_HARNESS_API_H_
 #define MIDWATCH_HARNESS_API_H_
 
@@ -20,9 +20,12 @@ namespace midwatch::harness {
 
 class Api {
  public:
-  // Answers one request, in whatever way.
+  // Answers one request that ApiGate let pass, in whatever way.
   static Async<void> Handle(std::shared_ptr<Core> core, ServerRequest request,
                             ServerResponder& reply);
+
+  // The route that answers it: its path with {} for each id. Null: none does.
+  static const char* PatternOf(const ServerRequest& request);
 
   // What a request with this method and path may carry.
   static int64_t BodyBytesMax(const HarnessOptions& options,
@@ -55,7 +58,7 @@ class Api {
                       std::vector<std::string>& ids);
 
   explicit Api(std::shared_ptr<Core> core) : core_(std::move(core)) {}
-  absl::Status CheckCaller(const ServerRequest& request) const;
+  static absl::Status CheckVersion(const ServerRequest& request);
   Async<absl::Status> Answer(const ServerRequest& request,
                              const std::string& request_id,
                              ServerResponder& reply);

@@ -17,6 +17,8 @@ const char* TypeOf(int http_status) {
       return "not_found_error";
     case 413:
       return "request_too_large";
+    case 429:
+      return "rate_limit_error";
     case 529:
       return "overloaded_error";
     default:
@@ -43,6 +45,13 @@ absl::Status InvalidRequest(absl::string_view message,
   return status;
 }
 
+absl::Status SpendLimitReached() {
+  absl::Status status = absl::ResourceExhaustedError(
+      "what all sessions cost has reached this server's spend cap");
+  status.SetPayload(kErrorCodeUrl, absl::Cord("enforced_spend_limit_reached"));
+  return status;
+}
+
 absl::Status NotSupported(absl::string_view what) {
   return InvalidRequest(absl::StrCat(
       what, " is not supported by this server (midwatch harness)"));
@@ -65,6 +74,8 @@ int HttpStatusOf(const absl::Status& status) {
       return 409;
     case absl::StatusCode::kOutOfRange:
       return 413;
+    case absl::StatusCode::kResourceExhausted:
+      return 429;
     case absl::StatusCode::kUnavailable:
       return 529;
     default:

@@ -8,6 +8,7 @@
 //   kFailedPrecondition  409 invalid_request_error  (it is read-only)
 //   kAborted             409 conflict_error         (it has a newer version)
 //   kOutOfRange          413 request_too_large
+//   kResourceExhausted   429 rate_limit_error
 //   kUnavailable         529 overloaded_error
 //   others               500 api_error
 #ifndef MIDWATCH_HARNESS_API_ERROR_H_
@@ -24,6 +25,9 @@ namespace midwatch::harness {
 // none.
 absl::Status InvalidRequest(absl::string_view message,
                             absl::string_view error_code = "");
+
+// A kResourceExhausted: nothing more that costs may start.
+absl::Status SpendLimitReached();
 
 // For what the API has and this server does not: refused, never ignored.
 absl::Status NotSupported(absl::string_view what);

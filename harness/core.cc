@@ -1,8 +1,15 @@
 #include "harness/core.h"
 
 #include "base/log.h"
+#include "base/status_macros.h"
 
 namespace midwatch::harness {
+
+absl::StatusOr<bool> Core::AtSpendCap() {
+  if (!options.spend_cap_usd_micros) return false;
+  ASSIGN_OR_RETURN(int64_t cost, sessions.TotalCostUsdMicros());
+  return cost >= *options.spend_cap_usd_micros;
+}
 
 void Core::RemoveLater(std::vector<std::string> paths) {
   if (paths.empty()) return;

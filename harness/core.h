@@ -17,6 +17,7 @@
 #include "harness/disk.h"
 #include "harness/event_hub.h"
 #include "harness/event_log.h"
+#include "harness/faults.h"
 #include "harness/file_table.h"
 #include "harness/harness.h"
 #include "harness/model.h"
@@ -55,6 +56,10 @@ struct Core {
   }
   KnownModels known_models() const { return {messages != nullptr}; }
 
+  // Whether the sessions have cost what HarnessOptions::spend_cap_usd_micros
+  // allows. Without a cap: no.
+  absl::StatusOr<bool> AtSpendCap();
+
   // Removes files and trees on the pool, some time later. What a failure leaves
   // behind is removed at the next start.
   void RemoveLater(std::vector<std::string> paths);
@@ -73,6 +78,7 @@ struct Core {
   EventLog log;
   Sandbox sandbox;
   ShellSlots slots;
+  FaultCounts fault_counts;
   std::unique_ptr<Model> runbook;
   std::unique_ptr<Model> messages;  // all others; null: there are none
   bool stopping = false;

@@ -12,6 +12,7 @@
 #include "harness/anthropic_model.h"
 #include "harness/api.h"
 #include "harness/api_error.h"
+#include "harness/api_gate.h"
 #include "harness/core.h"
 #include "harness/runbook.h"
 #include "harness/turn.h"
@@ -33,7 +34,9 @@ absl::Status CheckOptions(const HarnessOptions& options) {
     return absl::InvalidArgumentError(
         "a server of the Messages API needs a transport");
   }
-  if (!options.api_key.empty()) return absl::OkStatus();
+  if (!options.api_key.empty() || !options.api_key_file.empty()) {
+    return absl::OkStatus();
+  }
   if (!options.allow_no_key) {
     return absl::InvalidArgumentError(
         "the harness needs an API key that its clients present");
@@ -117,7 +120,7 @@ void AddModels(Core& core, const Clock& clock) {
 }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> Serve(
-    const std::shared_ptr<Core>& core) {
+    const std::shared_ptr<Core>& core, const Clock& clock) {
   HttpServerOptions options;
   options.address = core->options.address;
   options.port = core->options.port;
@@ -126,8 +129,9 @@ absl::StatusOr<std::unique_ptr<HttpServer>> Serve(
                                   const std::string& path) {
     return Api::BodyBytesMax(core->options, method, path);
   };
-  auto handler = [core](ServerRequest request, ServerResponder& reply) {
-    return Api::Handle(core, std::move(request), reply);
+  auto gate = std::make_shared<ApiGate>(core, clock);
+  auto handler = [gate](ServerRequest request, ServerResponder& reply) {
+    return ApiGate::Handle(gate, std::move(request), reply);
   };
   auto error_body = [core](int status, std::string message) {
     return ErrorEnvelope(status, message, core->db->NewId("req_"));
@@ -156,7 +160,7 @@ absl::StatusOr<std::unique_ptr<Harness>> Harness::Start(
   AddModels(*core, clock);
   RETURN_IF_ERROR(RemoveLeftovers(*core));
   RETURN_IF_ERROR(ProbeSandbox(*core));
-  ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server, Serve(core));
+  ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server, Serve(core, clock));
 
   ASSIGN_OR_RETURN(std::vector<std::string> running,
                    core->sessions.IdsInTurn());

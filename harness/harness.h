@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -27,7 +28,9 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/random.h"
+#include "harness/faults.h"
 #include "harness/messages_options.h"
+#include "harness/rate_limits.h"
 #include "harness/sandbox.h"
 #include "net/http.h"
 
@@ -40,7 +43,11 @@ struct HarnessOptions {
   int port = 0;  // 0: any free one
   // What clients present as x-api-key or bearer token.
   std::string api_key;
-  // Lets everyone in; only with an empty api_key and a loopback address.
+  // Holds the key in its first line instead, and is read for every request: a
+  // key may be replaced (by renaming another file over it) or, by removing the
+  // file, revoked.
+  std::string api_key_file;
+  // Lets everyone in; only without either and a loopback address.
   bool allow_no_key = false;
 
   // Where models other than `runbook` are; without a base_url there are none.
@@ -58,6 +65,13 @@ struct HarnessOptions {
   int64_t file_bytes_max = int64_t{500} << 20;
   // Of an event stream on which nothing happens.
   absl::Duration ping_interval = absl::Seconds(10);
+
+  // What the hosted service would refuse; without limits unless given.
+  harness::RateLimits rate_limits;
+  // Once all sessions together have cost so much, nothing new may start:
+  // neither a session, an event nor a model request.
+  std::optional<int64_t> spend_cap_usd_micros;
+  harness::FaultPlan faults;
 
   // Commands run without a sandbox, as the harness's user, with its files and
   // its network. For machines that cannot do better, and trusted prompts.

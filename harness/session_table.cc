@@ -133,6 +133,13 @@ absl::StatusOr<std::vector<std::string>> SessionTable::IdsInTurn() {
       " ORDER BY id"));
 }
 
+absl::StatusOr<int64_t> SessionTable::TotalCostUsdMicros() {
+  SqliteStatement row =
+      db_.sql().Query("SELECT coalesce(sum(cost_usd_micros), 0) FROM session");
+  if (row.Step()) return row.Int(0);
+  return row.status();
+}
+
 absl::StatusOr<std::vector<std::string>> SessionTable::OpenIds() {
   return ReadIds(
       db_.sql().Query("SELECT id FROM session WHERE archived_at IS NULL"

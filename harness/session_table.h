@@ -79,6 +79,10 @@ class SessionTable {
   absl::StatusOr<std::vector<std::string>> IdsInTurn();
   // Of all sessions that may have a directory: not archived, not deleted.
   absl::StatusOr<std::vector<std::string>> OpenIds();
+
+  // Of all sessions that ever were. Reads them all: for a harness with a spend
+  // cap only.
+  absl::StatusOr<int64_t> TotalCostUsdMicros();
   absl::StatusOr<bool> AnyInEnvironment(const std::string& environment_id);
 
   struct Resource {

@@ -6,7 +6,9 @@
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "harness/api_error.h"
 #include "harness/disk.h"
+#include "harness/faults.h"
 #include "harness/model_retry.h"
 #include "harness/session_json.h"
 #include "harness/session_outputs.h"
@@ -208,6 +210,9 @@ Async<absl::Status> Turn::RequestModel(Session session) {
   std::optional<ModelStep> step =
       co_await AwaitAnswer(std::move(question), request);
 
+  if (step && step->tools.empty() && !step->failure) {
+    OvershootByIntent(session, *request);
+  }
   LogWrite write =
       WriteOf(session.agent, state_.open_request, step ? *step : ModelStep(),
               request->call, !step || step->failure.has_value());
@@ -223,6 +228,16 @@ Async<absl::Status> Turn::RequestModel(Session session) {
   co_return Commit(std::move(write));
 }
 
+void Turn::OvershootByIntent(const Session& session, Request& request) {
+  int64_t& price = request.call.price_usd_micros;
+  const int64_t asked = LastPriceUsdMicros(core_->options.faults, session_id_,
+                                           session.budget_usd_cents,
+                                           session.cost_usd_micros, price);
+  if (asked == price) return;
+  core_->fault_counts.Add(Fault::kOvershoot, session_id_);
+  price = asked;
+}
+
 Async<std::optional<ModelStep>> Turn::AwaitAnswer(
     ModelRequest question, std::shared_ptr<Request> request) {
   Model* model = core_->ModelOf(question.model);
@@ -231,6 +246,16 @@ Async<std::optional<ModelStep>> Turn::AwaitAnswer(
     step.failure = ModelFailure{"model_request_failed_error",
                                 core_->known_models().Refusal(question.model),
                                 false, std::nullopt};
+    co_return step;
+  }
+  absl::StatusOr<bool> capped = core_->AtSpendCap();
+  if (!capped.ok() || *capped) {
+    ModelStep step;
+    step.failure = ModelFailure{
+        "billing_error",
+        std::string(
+            (capped.ok() ? SpendLimitReached() : capped.status()).message()),
+        false, std::nullopt};
     co_return step;
   }
   request_ = request;

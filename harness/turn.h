@@ -64,6 +64,8 @@ class Turn {
   // Nothing where the turn was kicked meanwhile.
   Async<std::optional<ModelStep>> AwaitAnswer(ModelRequest question,
                                               std::shared_ptr<Request> request);
+  // What a rehearsal wants a turn's last request to cost: see faults.h.
+  void OvershootByIntent(const Session& session, Request& request);
   // `core` owns the model.
   static Async<void> Ask(std::shared_ptr<Core> core, Model& model,
                          ModelRequest question,
