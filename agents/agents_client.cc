@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "agents/event_stream.h"
@@ -19,6 +20,8 @@ using nlohmann::json;
 
 constexpr char kBeta[] = "managed-agents-2026-04-01";
 constexpr int kPageSize = 1000;
+// Of the time that a call may take, for the exchange itself.
+constexpr absl::Duration kLeftToSend = absl::Seconds(5);
 constexpr size_t kErrorBodyBytesMax = 64 << 10;
 
 std::string Dump(const json& value) {
@@ -177,47 +180,81 @@ HttpRequest AgentsClient::Post(const std::string& path, std::string body) {
   return request;
 }
 
+Async<absl::Status> AgentsClient::PassGate(const std::string& operation,
+                                           Turn turn, HttpRequest& request) {
+  if (gate_ == nullptr) co_return absl::OkStatus();
+  const absl::Duration since = clock_.Steady();
+  absl::Status passed = co_await gate_->Pass(turn.request_class, turn.purpose,
+                                             turn.timeout - kLeftToSend);
+  if (!passed.ok()) {
+    ApiError error;
+    error.operation = operation;
+    error.message = std::string(passed.message());
+    error.maybe_executed = false;
+    co_return ToStatus(error);
+  }
+  request.timeout =
+      std::min(request.timeout, turn.timeout - (clock_.Steady() - since));
+  co_return absl::OkStatus();
+}
+
+void AgentsClient::NoteAnswer(Turn turn, int http_status,
+                              std::optional<absl::Duration> retry_after) {
+  if (gate_ == nullptr) return;
+  gate_->Note(turn.request_class, http_status, retry_after);
+}
+
 Async<absl::StatusOr<std::string>> AgentsClient::Fetch(std::string operation,
+                                                       Turn turn,
                                                        HttpRequest request) {
+  CO_RETURN_IF_ERROR(co_await PassGate(operation, turn, request));
   absl::StatusOr<HttpResponse> response =
       co_await transport_.Fetch(std::move(request));
   if (!response.ok()) {
     co_return ToStatus(ErrorOfLoss(operation, response.status()));
   }
   if (response->status < 200 || response->status > 299) {
-    co_return ToStatus(ErrorOfAnswer(operation, *response, clock_.Now()));
+    ApiError error = ErrorOfAnswer(operation, *response, clock_.Now());
+    NoteAnswer(turn, error.http_status, error.retry_after);
+    co_return ToStatus(error);
   }
+  NoteAnswer(turn, response->status);
   co_return std::move(response->body);
 }
 
 Async<absl::StatusOr<Session>> AgentsClient::FetchSession(std::string operation,
+                                                          Turn turn,
                                                           HttpRequest request) {
   CO_ASSIGN_OR_RETURN(std::string body,
-                      co_await Fetch(operation, std::move(request)));
+                      co_await Fetch(operation, turn, std::move(request)));
   co_return ReadSession(operation, body);
 }
 
 Async<absl::StatusOr<AgentRef>> AgentsClient::CreateAgent(
     std::string definition_json) {
   HttpRequest request = Post("/v1/agents", std::move(definition_json));
+  const Turn turn{RequestClass::kCreate};
   CO_ASSIGN_OR_RETURN(std::string body,
-                      co_await Fetch("create_agent", std::move(request)));
+                      co_await Fetch("create_agent", turn, std::move(request)));
   co_return ReadAgent("create_agent", body);
 }
 
 Async<absl::StatusOr<AgentRef>> AgentsClient::GetAgent(std::string agent_id) {
   HttpRequest request = Request(
       "GET", absl::StrCat("/v1/agents/", PercentEncode(agent_id)), Beta::kYes);
+  const Turn turn{RequestClass::kRead};
   CO_ASSIGN_OR_RETURN(std::string body,
-                      co_await Fetch("get_agent", std::move(request)));
+                      co_await Fetch("get_agent", turn, std::move(request)));
   co_return ReadAgent("get_agent", body);
 }
 
 Async<absl::StatusOr<std::string>> AgentsClient::CreateEnvironment(
     std::string definition_json) {
   HttpRequest request = Post("/v1/environments", std::move(definition_json));
-  CO_ASSIGN_OR_RETURN(std::string body,
-                      co_await Fetch("create_environment", std::move(request)));
+  const Turn turn{RequestClass::kCreate};
+  CO_ASSIGN_OR_RETURN(
+      std::string body,
+      co_await Fetch("create_environment", turn, std::move(request)));
   CO_ASSIGN_OR_RETURN(json object, ReadResource("create_environment", body));
   co_return StringMember(object, "id");
 }
@@ -226,20 +263,23 @@ Async<absl::StatusOr<Session>> AgentsClient::CreateSession(
     SessionSpec spec, absl::Duration timeout) {
   HttpRequest request = Post("/v1/sessions", Dump(SessionBody(spec)));
   request.timeout = std::min(timeout, request.timeout);
-  co_return co_await FetchSession("create_session", std::move(request));
+  const Turn turn{RequestClass::kCreate, RequestPurpose::kNormal, timeout};
+  co_return co_await FetchSession("create_session", turn, std::move(request));
 }
 
 Async<absl::StatusOr<Session>> AgentsClient::GetSession(
     std::string session_id) {
   HttpRequest request = Request("GET", SessionPath(session_id), Beta::kYes);
-  co_return co_await FetchSession("get_session", std::move(request));
+  const Turn turn{RequestClass::kRead};
+  co_return co_await FetchSession("get_session", turn, std::move(request));
 }
 
 Async<absl::StatusOr<Session>> AgentsClient::ArchiveSession(
-    std::string session_id) {
+    std::string session_id, RequestPurpose purpose) {
   HttpRequest request =
       Post(absl::StrCat(SessionPath(session_id), "/archive"), "{}");
-  co_return co_await FetchSession("archive_session", std::move(request));
+  const Turn turn{RequestClass::kWrite, purpose};
+  co_return co_await FetchSession("archive_session", turn, std::move(request));
 }
 
 Async<absl::Status> AgentsClient::SendEvents(std::string session_id,
@@ -252,8 +292,15 @@ Async<absl::Status> AgentsClient::SendEvents(std::string session_id,
   HttpRequest request =
       Post(absl::StrCat(SessionPath(session_id), "/events"), Dump(body));
   request.timeout = std::min(timeout, request.timeout);
+  // Nothing but an interrupt: somebody waits for the session to stop.
+  const bool urgent = absl::c_all_of(events, [](const OutgoingEvent& event) {
+    return std::holds_alternative<OutgoingInterrupt>(event);
+  });
+  const Turn turn{RequestClass::kWrite,
+                  urgent ? RequestPurpose::kUrgent : RequestPurpose::kNormal,
+                  timeout};
   absl::StatusOr<std::string> answer =
-      co_await Fetch("send_events", std::move(request));
+      co_await Fetch("send_events", turn, std::move(request));
   co_return answer.status();
 }
 
@@ -274,8 +321,9 @@ Async<absl::StatusOr<Page<Event>>> AgentsClient::ListEvents(
     absl::StrAppend(&path, "&page=", PercentEncode(query.page));
   }
   HttpRequest request = Request("GET", path, Beta::kYes);
+  const Turn turn{RequestClass::kRead};
   CO_ASSIGN_OR_RETURN(std::string body,
-                      co_await Fetch("list_events", std::move(request)));
+                      co_await Fetch("list_events", turn, std::move(request)));
   CO_ASSIGN_OR_RETURN(json in, ReadPage("list_events", body));
   Page<Event> page;
   for (const json& item : in["data"]) {
@@ -306,12 +354,15 @@ Async<absl::StatusOr<std::unique_ptr<EventStream>>> AgentsClient::OpenStream(
   for (auto& [name, value] : request.headers) {
     if (name == "accept") value = "text/event-stream";
   }
+  const Turn turn{RequestClass::kRead};
+  CO_RETURN_IF_ERROR(co_await PassGate("stream_events", turn, request));
   absl::StatusOr<std::unique_ptr<HttpStream>> stream =
       co_await transport_.OpenStream(std::move(request));
   if (!stream.ok()) {
     co_return ToStatus(ErrorOfLoss("stream_events", stream.status()));
   }
   if ((*stream)->status() == 200) {
+    NoteAnswer(turn, 200);
     co_return MakeEventStream(*std::move(stream), executor_,
                               options_.stream_idle_timeout);
   }
@@ -327,7 +378,9 @@ Async<absl::StatusOr<std::unique_ptr<EventStream>>> AgentsClient::OpenStream(
     refusal.body += *bytes;
   }
   executor_.Cancel(timer);
-  co_return ToStatus(ErrorOfAnswer("stream_events", refusal, clock_.Now()));
+  ApiError error = ErrorOfAnswer("stream_events", refusal, clock_.Now());
+  NoteAnswer(turn, error.http_status, error.retry_after);
+  co_return ToStatus(error);
 }
 
 Async<absl::StatusOr<RemoteFile>> AgentsClient::UploadFile(
@@ -347,8 +400,9 @@ Async<absl::StatusOr<RemoteFile>> AgentsClient::UploadFile(
       "\"\r\ncontent-type: application/octet-stream\r\n\r\n");
   request.body.push_back({std::move(head), std::move(path)});
   request.body.push_back({absl::StrCat("\r\n--", boundary, "--\r\n"), ""});
+  const Turn turn{RequestClass::kFiles};
   CO_ASSIGN_OR_RETURN(std::string body,
-                      co_await Fetch("upload_file", std::move(request)));
+                      co_await Fetch("upload_file", turn, std::move(request)));
   CO_ASSIGN_OR_RETURN(json object, ReadResource("upload_file", body));
   co_return ReadFile(object);
 }
@@ -365,8 +419,9 @@ Async<absl::StatusOr<std::vector<RemoteFile>>> AgentsClient::ListSessionFiles(
     }
     // The one call on files that needs the beta header: for scope_id.
     HttpRequest request = Request("GET", path, Beta::kYes);
+    const Turn turn{RequestClass::kFiles};
     CO_ASSIGN_OR_RETURN(std::string body,
-                        co_await Fetch("list_files", std::move(request)));
+                        co_await Fetch("list_files", turn, std::move(request)));
     CO_ASSIGN_OR_RETURN(json page, ReadPage("list_files", body));
     for (const json& item : page["data"]) files.push_back(ReadFile(item));
     next_page = StringMember(page, "next_page");
@@ -383,14 +438,19 @@ Async<absl::Status> AgentsClient::DownloadFile(std::string file_id,
   for (auto& [name, value] : request.headers) {
     if (name == "accept") value = "application/binary";
   }
+  const Turn turn{RequestClass::kFiles};
+  CO_RETURN_IF_ERROR(co_await PassGate("download_file", turn, request));
   absl::StatusOr<HttpResponse> response =
       co_await transport_.Download(std::move(request), std::move(path));
   if (!response.ok()) {
     co_return ToStatus(ErrorOfLoss("download_file", response.status()));
   }
   if (response->status < 200 || response->status > 299) {
-    co_return ToStatus(ErrorOfAnswer("download_file", *response, clock_.Now()));
+    ApiError error = ErrorOfAnswer("download_file", *response, clock_.Now());
+    NoteAnswer(turn, error.http_status, error.retry_after);
+    co_return ToStatus(error);
   }
+  NoteAnswer(turn, response->status);
   co_return absl::OkStatus();
 }
 

@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "agents/api_error.h"
 #include "agents/event.h"
+#include "agents/request_gate.h"
 #include "base/clock.h"
 #include "base/coro.h"
 #include "base/executor.h"
@@ -129,6 +130,11 @@ class AgentsClient {
   AgentsClient(HttpTransport& transport, Executor& executor, const Clock& clock,
                AgentsClientOptions options);
 
+  // Every request from now on passes `gate`, which outlives the last of them.
+  // Waiting for its turn counts toward a timeout that a method is given, and a
+  // request with less than 5 s of that left does not leave.
+  void SetGate(RequestGate* gate) { gate_ = gate; }
+
   // `definition_json` is the body of the call, sent as it is.
   Async<absl::StatusOr<AgentRef>> CreateAgent(std::string definition_json);
   Async<absl::StatusOr<AgentRef>> GetAgent(std::string agent_id);
@@ -141,7 +147,8 @@ class AgentsClient {
                                                absl::Duration timeout);
   Async<absl::StatusOr<Session>> GetSession(std::string session_id);
   // kInvalidArgument while the session runs.
-  Async<absl::StatusOr<Session>> ArchiveSession(std::string session_id);
+  Async<absl::StatusOr<Session>> ArchiveSession(
+      std::string session_id, RequestPurpose purpose = RequestPurpose::kNormal);
 
   Async<absl::Status> SendEvents(std::string session_id,
                                  std::vector<OutgoingEvent> events,
@@ -170,16 +177,29 @@ class AgentsClient {
   enum class Beta { kNo, kYes };
   HttpRequest Request(const char* method, const std::string& path, Beta beta);
   HttpRequest Post(const std::string& path, std::string json);
+  // How a request passes the gate.
+  struct Turn {
+    RequestClass request_class;
+    RequestPurpose purpose = RequestPurpose::kNormal;
+    // What bounds it, waiting included.
+    absl::Duration timeout = absl::InfiniteDuration();
+  };
+  // The failure names `operation`. Shortens `request`'s timeout by the wait.
+  Async<absl::Status> PassGate(const std::string& operation, Turn turn,
+                               HttpRequest& request);
+  void NoteAnswer(Turn turn, int http_status,
+                  std::optional<absl::Duration> retry_after = std::nullopt);
   // The body of a 2xx answer, or the failure.
-  Async<absl::StatusOr<std::string>> Fetch(std::string operation,
+  Async<absl::StatusOr<std::string>> Fetch(std::string operation, Turn turn,
                                            HttpRequest request);
-  Async<absl::StatusOr<Session>> FetchSession(std::string operation,
+  Async<absl::StatusOr<Session>> FetchSession(std::string operation, Turn turn,
                                               HttpRequest request);
 
   HttpTransport& transport_;
   Executor& executor_;
   const Clock& clock_;
   AgentsClientOptions options_;
+  RequestGate* gate_ = nullptr;  // none: every request leaves at once
 };
 
 }  // namespace midwatch

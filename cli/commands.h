@@ -24,6 +24,8 @@ struct ServiceOptions {
   std::string api_key_file;  // empty: ANTHROPIC_API_KEY
   std::string proxy;         // empty: HTTPS_PROXY and NO_PROXY
   std::string ca_file;       // empty: the system's certificates
+  std::string limits;        // see ReadLimits
+  std::string limit_group;   // empty: the account's own
 };
 
 // Where the harness in this process finds models other than `runbook`.

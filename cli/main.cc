@@ -99,6 +99,20 @@ void AddService(CLI::App& command, ServiceOptions& service) {
       ->type_name("FILE");
 }
 
+void AddLimits(CLI::App& command, ServiceOptions& service) {
+  command
+      .add_option("--limits", service.limits,
+                  "Requests a minute that the service accepts: documented "
+                  "(300 creates, 1200 reads), classic (60, 600), none, or a "
+                  "list such as create=120,read=600,burst=5; default: "
+                  "documented, and none for a service on this machine")
+      ->type_name("LIMITS");
+  command
+      .add_option("--limit-group", service.limit_group,
+                  "Accounts that share these limits name the same group")
+      ->type_name("NAME");
+}
+
 void AddModel(CLI::App& command, ModelOptions& model) {
   command
       .add_option("--model-url", model.url,
@@ -136,6 +150,7 @@ void AddRun(CLI::App& app, Invocation& in) {
       ->check(CLI::Range(1, 10000))
       ->type_name("N");
   AddService(*run, in.run.service);
+  AddLimits(*run, in.run.service);
   AddModel(*run, in.run.model);
   run->add_flag("--unsafe-no-sandbox", in.run.unsafe_no_sandbox,
                 "Run the agents' commands as you, without a sandbox");
@@ -370,6 +385,7 @@ void AddNodes(CLI::App& app, Invocation& in) {
   CLI::App* worker = app.add_subcommand(
       "worker", "Run the queue's tasks on a Managed Agents service");
   AddService(*worker, in.worker.service);
+  AddLimits(*worker, in.worker.service);
   worker
       ->add_option("--account", in.worker.account,
                    "What tasks call that service: default")

@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/exit_code.h"
 #include "cli/interrupts.h"
+#include "cli/limits.h"
 #include "cli/model_options.h"
 #include "cli/scheduler_connection.h"
 #include "node/account_check.h"
@@ -87,8 +88,12 @@ absl::Status RunWorker(const GlobalOptions& global,
   account.proxy = options.service.proxy;
   account.ca_file = options.service.ca_file;
   RETURN_IF_ERROR(CheckAccount(account));
-  node.accounts[options.account.empty() ? "default" : options.account] =
-      account;
+  const std::string name =
+      options.account.empty() ? "default" : options.account;
+  ASSIGN_OR_RETURN(account.limits,
+                   ReadLimits(options.service.limits, account.base_url, name,
+                              options.service.limit_group));
+  node.accounts[name] = account;
   ASSIGN_OR_RETURN(std::unique_ptr<WorkerNode> worker, WorkerNode::Start(node));
   PrintReady(absl::StrCat("midwatch worker: serving ", node.scheduler_address));
   interrupts.Wait(absl::InfiniteDuration());

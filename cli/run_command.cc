@@ -19,6 +19,7 @@
 #include "cli/export.h"
 #include "cli/follow.h"
 #include "cli/interrupts.h"
+#include "cli/limits.h"
 #include "cli/log_file.h"
 #include "cli/model_options.h"
 #include "cli/progress.h"
@@ -123,13 +124,18 @@ class BatchRun {
       node.model_proxy = options_.model.proxy;
       node.model_ca_file = options_.model.ca_file;
       ASSIGN_OR_RETURN(harness_, HarnessNode::Start(node));
-      service_ = {harness_->base_url(), harness_->api_key()};
+      service_.base_url = harness_->base_url();
+      service_.api_key = harness_->api_key();
     }
     if (file_.open.account().empty()) {
       // What was made at one service does not exist at another: each is an
       // account of its own.
       file_.open.set_account(hosted() ? HostOf(service_.base_url) : "default");
     }
+    ASSIGN_OR_RETURN(
+        service_.limits,
+        ReadLimits(options_.service.limits, service_.base_url,
+                   file_.open.account(), options_.service.limit_group));
     return absl::OkStatus();
   }
 

@@ -133,6 +133,7 @@ class DirectSchedulerClient final : public SchedulerClient {
   }
   MIDWATCH_CALL(RegisterWorker, leases().)
   MIDWATCH_CALL(RenewWorker, leases().)
+  MIDWATCH_CALL(AskSlots, rates().)
   MIDWATCH_CALL(BeginCreate, )
   MIDWATCH_CALL(RecordSession, )
   MIDWATCH_CALL(ClearSession, )

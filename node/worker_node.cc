@@ -94,6 +94,7 @@ class WorkerNodeImpl final : public WorkerNode {
                      : MakeGrpcSchedulerClient(channel_, executor_);
     WorkerParts parts{executor_,   RealClock(), random_,
                       *scheduler_, *artifacts_, {}};
+    WorkerOptions worker;
     for (const auto& [name, account] : options.accounts) {
       AgentsClientOptions client;
       client.base_url = account.base_url;
@@ -102,8 +103,8 @@ class WorkerNodeImpl final : public WorkerNode {
       clients_.push_back(std::make_unique<AgentsClient>(
           *transports_.back(), executor_, RealClock(), std::move(client)));
       parts.accounts[name] = clients_.back().get();
+      if (account.limits) worker.limits.push_back(*account.limits);
     }
-    WorkerOptions worker;
     worker.description = DescribeThisProcess();
     worker.capacity = options.capacity;
     worker_ = std::make_unique<Worker>(std::move(parts), std::move(worker));

@@ -5,9 +5,11 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "midwatch/v1/worker_service.pb.h"
 
 namespace midwatch {
 
@@ -19,6 +21,8 @@ struct AccountOptions {
   // How to get there: see CurlTransportOptions.
   std::string proxy;
   std::string ca_file;
+  // What it accepts; nothing: no limit is known.
+  std::optional<v1::AccountLimits> limits;
 };
 
 struct WorkerNodeOptions {

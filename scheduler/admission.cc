@@ -94,7 +94,7 @@ class Caps {
 
 AdmissionDecisions DecideAdmission(absl::Time /*now*/,
                                    const std::vector<WorkerOffer>& offers,
-                                   const AdmissionView& view) {
+                                   const AdmissionView& view, StartRoom room) {
   AdmissionDecisions decisions;
   Slots slots(offers);
   for (const AdoptableView& each : view.adoptable) {
@@ -130,11 +130,17 @@ AdmissionDecisions DecideAdmission(absl::Time /*now*/,
       decisions.blocks.push_back({head.lane, *why});
       continue;
     }
+    auto left = room.find(head.view->account);
+    if (left != room.end() && left->second <= 0) {
+      decisions.waits_for_slot = true;
+      continue;
+    }
     int64_t worker = slots.Take(head.view->account);
     // Nobody serves this account any more; others may still be served.
     if (worker == 0) continue;
     decisions.grants.push_back({next.task, worker});
     caps.Use(*head.view, next);
+    if (left != room.end()) --left->second;
     if (++head.next < head.view->ready.size()) {
       head.rank = head.view->ready[head.next].rank;
       heads.push(head);

@@ -3,6 +3,8 @@
 #ifndef MIDWATCH_SCHEDULER_ADMISSION_H_
 #define MIDWATCH_SCHEDULER_ADMISSION_H_
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -10,14 +12,19 @@
 
 namespace midwatch {
 
+// How many sessions may be created now, by account; one that is not named has
+// no such bound.
+using StartRoom = std::map<std::string, int>;
+
 // Attempts that are on already come before new ones. New ones go by rank over
 // all lanes, each to the worker with the most free slots that serves its
 // account. Nothing starts that does not fit into every budget of its lane.
 // Lanes whose cap or budget binds are blocked, so that the next view shows what
-// stands behind them.
+// stands behind them. Only new ones need `room`.
 AdmissionDecisions DecideAdmission(absl::Time now,
                                    const std::vector<WorkerOffer>& offers,
-                                   const AdmissionView& view);
+                                   const AdmissionView& view,
+                                   StartRoom room = {});
 
 }  // namespace midwatch
 

@@ -2,12 +2,14 @@
 
 #include <set>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "base/utf8.h"
 #include "scheduler/field_checks.h"
 #include "scheduler/parameters.h"
+#include "scheduler/rate_book.h"
 #include "scheduler/rich_error.h"
 #include "scheduler/spec_check.h"
 
@@ -265,6 +267,12 @@ absl::StatusOr<RegisterWorker> FromProto(
   if (request.accounts().empty()) wrong.Add("accounts", "at least one");
   if (request.capacity() < 1 || request.capacity() > 100'000) {
     wrong.Add("capacity", request.capacity(), "; expected 1 to 100000");
+  }
+  for (const v1::AccountLimits& limits : request.limits()) {
+    if (!absl::c_linear_search(request.accounts(), limits.account())) {
+      wrong.Add("limits.account", limits.account(), "; not among accounts");
+    }
+    wrong.Add(CheckLimits(limits));
   }
   RETURN_IF_ERROR(wrong.ToStatus());
   return RegisterWorker{request.incarnation(),

@@ -10,9 +10,11 @@
 
 namespace midwatch {
 
-LeaseBook::LeaseBook(Executor& executor, Store& store, LeaseBookOptions options)
+LeaseBook::LeaseBook(Executor& executor, Store& store, RateBook& rates,
+                     LeaseBookOptions options)
     : executor_(executor),
       store_(store),
+      rates_(rates),
       options_(options),
       ids_(store.cluster()) {}
 
@@ -97,6 +99,10 @@ void LeaseBook::RegisterWorker(const v1::RegisterWorkerRequest& request,
         worker.accounts.assign(request.accounts().begin(),
                                request.accounts().end());
         worker.capacity = request.capacity();
+        for (const std::string& account : worker.accounts) rates_.Know(account);
+        for (const v1::AccountLimits& limits : request.limits()) {
+          rates_.SetLimits(limits);
+        }
         BeginTerm(registered->worker);
         LogInfo("worker registered", {{"worker", registered->worker},
                                       {"who", request.description()}});
@@ -282,9 +288,22 @@ void LeaseBook::RunAdmission() {
   std::vector<WorkerOffer> offers = Offers();
   if (offers.empty()) return;
   admission_runs_ = true;
+  std::vector<std::string> accounts;
+  for (const WorkerOffer& offer : offers) {
+    accounts.insert(accounts.end(), offer.accounts.begin(),
+                    offer.accounts.end());
+  }
+  // The slots are taken when the grants are sent: what is asked for meanwhile
+  // moves them a little, and takes none away.
+  auto decide = [room =
+                     rates_.RoomOf(accounts, AdmissionBounds::kGrantsPerPass)](
+                    absl::Time now, const std::vector<WorkerOffer>& workers,
+                    const AdmissionView& view) {
+    return DecideAdmission(now, workers, view, room);
+  };
   store_.Apply(
-      Admit{std::move(offers), DecideAdmission},
-      [this](absl::StatusOr<Grants> grants) {
+      Admit{std::move(offers), std::move(decide)},
+      [this, accounts = std::move(accounts)](absl::StatusOr<Grants> grants) {
         admission_runs_ = false;
         if (!grants.ok()) {
           LogError("admission failed", {{"why", grants.status().message()}});
@@ -297,8 +316,20 @@ void LeaseBook::RunAdmission() {
         for (GrantRecord& grant : grants->grants) {
           Take(std::move(grant));
         }
+        if (grants->waits_for_slot) AwaitSlot(accounts);
         if (grants->more) admission_wanted_ = true;
         if (admission_wanted_) RunAdmission();
+      });
+}
+
+void LeaseBook::AwaitSlot(const std::vector<std::string>& accounts) {
+  executor_.Cancel(slot_timer_);
+  // Slots that are a moment apart are given away in one pass.
+  constexpr absl::Duration kTogether = absl::Milliseconds(20);
+  slot_timer_ =
+      executor_.After(std::max(rates_.UntilRoom(accounts), kTogether), [this] {
+        slot_timer_ = 0;
+        WantAdmission();
       });
 }
 
@@ -353,6 +384,11 @@ void LeaseBook::SendGrant(const GrantRecord& grant, int64_t stored_events) {
         "a grant cannot be described",
         {{"task", ids_.Format(grant.task)}, {"why", lease.status().message()}});
     return;
+  }
+  // What was begun by another holder asks for itself.
+  if (grant.lease.epoch == grant.grant_seq) {
+    *lease->mutable_create_after() =
+        ToDuration(rates_.TakeStart(grant.account));
   }
   v1::StreamLeasesResponse message;
   *message.mutable_grant() = *std::move(lease);

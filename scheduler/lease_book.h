@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "base/executor.h"
 #include "midwatch/v1/worker_service.pb.h"
+#include "scheduler/rate_book.h"
 #include "scheduler/reply.h"
 #include "scheduler/to_proto.h"
 #include "store/store.h"
@@ -37,7 +38,9 @@ struct LeaseBookOptions {
 // Lives on the scheduler's executor.
 class LeaseBook {
  public:
-  LeaseBook(Executor& executor, Store& store, LeaseBookOptions options);
+  // `rates` outlives it.
+  LeaseBook(Executor& executor, Store& store, RateBook& rates,
+            LeaseBookOptions options);
   ~LeaseBook();
 
   // What the store holds, before anything else is called.
@@ -102,6 +105,8 @@ class LeaseBook {
             absl::AnyInvocable<void()> done);
   std::vector<WorkerOffer> Offers() const;
   void RunAdmission();
+  // Admits again once one of these accounts has a slot for a create.
+  void AwaitSlot(const std::vector<std::string>& accounts);
   void Take(GrantRecord grant);
   // Counts the events of a grant in `describing_`, then sends it.
   void Describe(const LeaseKey& lease);
@@ -114,6 +119,7 @@ class LeaseBook {
 
   Executor& executor_;
   Store& store_;
+  RateBook& rates_;
   const LeaseBookOptions options_;
   const Ids ids_;
   std::map<int64_t, WorkerState> workers_;
@@ -124,6 +130,7 @@ class LeaseBook {
   std::map<int64_t, GrantRecord> describing_;  // by task
   bool admission_wanted_ = false;
   bool admission_runs_ = false;
+  Executor::TimerId slot_timer_ = 0;
 };
 
 }  // namespace midwatch

@@ -18,7 +18,8 @@ Scheduler::Scheduler(Executor& executor, const Clock& clock, Random& random,
       random_(random),
       store_(store),
       ids_(store.cluster()),
-      leases_(executor, store, options.leases),
+      rates_(clock),
+      leases_(executor, store, rates_, options.leases),
       watches_(store),
       feeds_(executor, store) {}
 

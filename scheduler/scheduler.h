@@ -19,6 +19,7 @@
 #include "midwatch/v1/worker_service.pb.h"
 #include "scheduler/event_feeds.h"
 #include "scheduler/lease_book.h"
+#include "scheduler/rate_book.h"
 #include "scheduler/reply.h"
 #include "scheduler/to_proto.h"
 #include "scheduler/watch_hub.h"
@@ -82,6 +83,7 @@ class Scheduler {
 
   // WorkerService: terms and leases are the book's, the rest is here.
   LeaseBook& leases() { return leases_; }
+  RateBook& rates() { return rates_; }
   void BeginCreate(const v1::BeginCreateRequest& request,
                    Reply<v1::BeginCreateResponse> reply);
   void RecordSession(const v1::RecordSessionRequest& request,
@@ -125,6 +127,7 @@ class Scheduler {
   Random& random_;
   Store& store_;
   const Ids ids_;
+  RateBook rates_;
   LeaseBook leases_;
   WatchHub watches_;
   EventFeeds feeds_;

@@ -13,6 +13,7 @@ class WorkerServiceImpl final : public v1::WorkerService::CallbackService {
 
   MIDWATCH_SERVE_UNARY(RegisterWorker, scheduler_.leases())
   MIDWATCH_SERVE_UNARY(RenewWorker, scheduler_.leases())
+  MIDWATCH_SERVE_UNARY(AskSlots, scheduler_.rates())
   MIDWATCH_SERVE_UNARY(BeginCreate, scheduler_)
   MIDWATCH_SERVE_UNARY(RecordSession, scheduler_)
   MIDWATCH_SERVE_UNARY(ClearSession, scheduler_)

@@ -97,6 +97,8 @@ struct AdmissionDecisions {
   std::vector<Assign> adoptions;  // of AdmissionView::adoptable
   std::vector<Assign> grants;     // of AdmissionView::lanes
   std::vector<Block> blocks;
+  // Some task may start as soon as its account has a slot for a create.
+  bool waits_for_slot = false;
 };
 
 // Pure: no I/O, no clock but `now`.

@@ -205,6 +205,7 @@ absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
     ASSIGN_OR_RETURN(Scopes scopes, ScopesOf(block.lane));
     if (scopes.batch != 0) touched_batches_.insert(scopes.batch);
   }
+  result.waits_for_slot = decisions.waits_for_slot;
   // Blocking may have uncovered lanes behind the view's bound.
   result.more = !decisions.grants.empty() || !decisions.adoptions.empty() ||
                 !decisions.blocks.empty();

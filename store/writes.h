@@ -176,6 +176,7 @@ struct Grants {
   std::vector<GrantRecord> grants;  // adoptions too
   // Ready or adoptable work may be left that another pass could grant.
   bool more = false;
+  bool waits_for_slot = false;  // see AdmissionDecisions
 };
 
 // Shows `decide` a view and carries out what it decides.

@@ -36,7 +36,7 @@ Async<void> Archiver::Run(Archiver& self, AgentsClient& client,
                           std::string session_id) {
   for (int tried = 1;; ++tried) {
     absl::StatusOr<Session> archived =
-        co_await client.ArchiveSession(session_id);
+        co_await client.ArchiveSession(session_id, RequestPurpose::kSpare);
     if (archived.ok()) break;
     std::optional<absl::Duration> delay = DelayAfter(archived.status());
     if (!delay || tried == kTries || self.draining_) {

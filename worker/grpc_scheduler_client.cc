@@ -169,6 +169,7 @@ class GrpcSchedulerClient final : public SchedulerClient {
   }
   MIDWATCH_WORKER_CALL(RegisterWorker)
   MIDWATCH_WORKER_CALL(RenewWorker)
+  MIDWATCH_WORKER_CALL(AskSlots)
   MIDWATCH_WORKER_CALL(BeginCreate)
   MIDWATCH_WORKER_CALL(RecordSession)
   MIDWATCH_WORKER_CALL(ClearSession)

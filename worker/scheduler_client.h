@@ -35,6 +35,8 @@ class SchedulerClient {
       v1::RenewWorkerRequest request) = 0;
   virtual Async<absl::StatusOr<std::unique_ptr<LeaseStream>>> StreamLeases(
       v1::StreamLeasesRequest request) = 0;
+  virtual Async<absl::StatusOr<v1::AskSlotsResponse>> AskSlots(
+      v1::AskSlotsRequest request) = 0;
   virtual Async<absl::StatusOr<v1::BeginCreateResponse>> BeginCreate(
       v1::BeginCreateRequest request) = 0;
   virtual Async<absl::StatusOr<v1::RecordSessionResponse>> RecordSession(

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "worker/attempt.h"
+#include "worker/slot_pool.h"
 
 namespace midwatch {
 namespace {
@@ -33,7 +34,14 @@ struct Worker::Impl {
         options(std::move(o)),
         term(parts.clock),
         remote_ids(parts.executor, parts.scheduler),
-        archiver(parts.executor) {}
+        archiver(parts.executor) {
+    for (const auto& [name, client] : parts.accounts) {
+      auto slots = std::make_unique<SlotPool>(parts.executor, parts.clock,
+                                              parts.scheduler, name);
+      client->SetGate(slots.get());
+      pools[name] = std::move(slots);
+    }
+  }
 
   // ---- Being alive to the scheduler ----
 
@@ -62,6 +70,7 @@ struct Worker::Impl {
   WorkerTerm term;
   RemoteIds remote_ids;
   Archiver archiver;
+  std::map<std::string, std::unique_ptr<SlotPool>> pools;  // by account
   std::string incarnation;
   int64_t worker_id = 0;
   std::string cluster;
@@ -99,6 +108,9 @@ Async<absl::Status> Worker::Impl::Register() {
   request.set_description(options.description);
   request.set_capacity(options.capacity);
   for (const auto& [name, client] : parts.accounts) request.add_accounts(name);
+  for (const v1::AccountLimits& limits : options.limits) {
+    *request.add_limits() = limits;
+  }
   absl::Duration mark = term.Mark();
   CO_ASSIGN_OR_RETURN(
       v1::RegisterWorkerResponse answer,
@@ -235,6 +247,9 @@ void Worker::Impl::Take(const v1::Lease& lease) {
                       {"attempt", token.attempt()},
                       {"epoch", token.epoch()},
                       {"session", lease.session_id()}});
+  if (lease.has_create_after()) {
+    pools[lease.account()]->AddCreate(FromProto(lease.create_after()));
+  }
   AttemptParts attempt_parts{parts.executor,  parts.clock,     parts.random,
                              parts.scheduler, parts.artifacts, *account->second,
                              remote_ids,      archiver,        term,

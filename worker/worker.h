@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "agents/agents_client.h"
@@ -22,6 +23,8 @@ struct WorkerOptions {
   std::string description;
   // How many attempts run at once.
   int capacity = 32;
+  // What the services of its accounts allow; one without is not limited.
+  std::vector<v1::AccountLimits> limits;
 };
 
 // Everything outlives the worker. `accounts` maps an account's name to its

@@ -49,6 +49,19 @@ TEST(AdmissionTest, AttemptsThatAreOnComeFirst) {
   EXPECT_THAT(decisions.grants, IsEmpty());
 }
 
+TEST(AdmissionTest, NewAttemptsNeedASlotOfTheirAccount) {
+  AdmissionView view;
+  view.adoptable = {{99, "a"}};
+  view.lanes = {Lane(1, {{11, 1}, {12, 2}, {13, 3}}), Lane(2, {{21, 9}}, "b")};
+  AdmissionDecisions decisions = DecideAdmission(
+      absl::UnixEpoch(), {{1, 9, {"a", "b"}}}, view, {{"a", 2}});
+  EXPECT_THAT(decisions.adoptions, ElementsAre(FieldsAre(99, 1)));
+  EXPECT_THAT(decisions.grants, ElementsAre(FieldsAre(11, 1), FieldsAre(12, 1),
+                                            FieldsAre(21, 1)));
+  EXPECT_THAT(decisions.blocks, IsEmpty());
+  EXPECT_TRUE(decisions.waits_for_slot);
+}
+
 TEST(AdmissionTest, AWorkerServesItsAccountsOnly) {
   AdmissionView view;
   view.lanes = {Lane(1, {{11, 1}}, "x"), Lane(2, {{21, 2}}, "y")};

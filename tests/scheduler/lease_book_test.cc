@@ -48,7 +48,7 @@ class LeaseBookTest : public testing::StoreFixture {
 
   void OpenBook(LeaseBookOptions options = {}) {
     faulty_ = std::make_unique<FaultyStore>(*executor_, *store_);
-    book_ = std::make_unique<LeaseBook>(*executor_, *faulty_, options);
+    book_ = std::make_unique<LeaseBook>(*executor_, *faulty_, rates_, options);
     auto live = Read<std::vector<LiveRecord>>(
         [](StoreReader& reader) { return reader.ListLive(); });
     book_->Load(*live);
@@ -135,6 +135,7 @@ class LeaseBookTest : public testing::StoreFixture {
     };
   }
 
+  RateBook rates_{clock_};
   std::unique_ptr<FaultyStore> faulty_;
   std::unique_ptr<LeaseBook> book_;
 };

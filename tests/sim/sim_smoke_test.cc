@@ -180,5 +180,96 @@ TEST(SimSmoke, OtherSeedsAreOtherNightsAndEndWellToo) {
   EXPECT_EQ(traces.size(), static_cast<size_t>(seeds));
 }
 
+// What the service accepts, as it counts: a token bucket for each class.
+class ServiceLimit {
+ public:
+  ServiceLimit(double per_minute, int burst)
+      : per_second_(per_minute / 60), burst_(burst), tokens_(burst) {}
+
+  bool Accepts(absl::Duration now) {
+    tokens_ = std::min<double>(
+        burst_, tokens_ + per_second_ * absl::ToDoubleSeconds(now - at_));
+    at_ = now;
+    if (tokens_ < 1) return false;
+    --tokens_;
+    return true;
+  }
+
+ private:
+  double per_second_;
+  int burst_;
+  double tokens_;
+  absl::Duration at_;
+};
+
+struct Metered {
+  absl::Duration makespan;
+  int refused = 0;
+};
+
+// `kTasks` short tasks where creates and writes share `creates` a minute at the
+// service, and the workers are told of `told`.
+Metered RunMetered(double creates, double told) {
+  World world(1);
+  v1::AccountLimits limits;
+  limits.set_account("default");
+  limits.mutable_create()->set_per_minute(told);
+  limits.mutable_read()->set_per_minute(1200);
+  world.limits = {limits};
+  ServiceLimit starts(creates, 5), reads(1200, 20);
+  Metered result;
+  world.service->hooks.script = [](const FakePrompt&) {
+    FakeTurn turn;
+    turn.duration = absl::Seconds(15);
+    turn.files = {{"result.json", "{}"}};
+    return turn;
+  };
+  world.service->hooks.on_call = [&](const FakeCall& call) {
+    const std::string& name = call.operation;
+    const bool writes = name == "create_session" || name == "send_events" ||
+                        name == "archive_session" || name == "create_agent" ||
+                        name == "create_environment";
+    FakeFault fault;
+    if (name.find("file") == name.npos &&
+        !(writes ? starts : reads).Accepts(world.time.Elapsed())) {
+      fault.kind = FakeFault::Kind::kRefuse;
+      fault.status = 429;
+      fault.error_type = "rate_limit_error";
+      fault.retry_after = absl::Seconds(5);
+      ++result.refused;
+    }
+    return fault;
+  };
+  world.StartScheduler();
+  world.SubmitBatch(kTasks);
+  world.StartWorker("w1", 100);
+  world.StartWorker("w2", 100);
+  world.time.AdvanceUntil(
+      [&] { return world.Batch().state == v1::BATCH_STATE_DONE; },
+      absl::Hours(1));
+  result.makespan = world.time.Elapsed();
+  world.time.Advance(absl::Minutes(5));  // archives
+  world.CheckAtEnd(kTasks);
+  return result;
+}
+
+// Two requests of the shared class start a task, and the last takes 15 s: no
+// order of requests could be done sooner.
+absl::Duration BestMakespan(double creates) {
+  return absl::Minutes(2 * kTasks / creates) + absl::Seconds(15);
+}
+
+TEST(SimRates, RightLimitsAreNeverRefusedAndLoseLittle) {
+  Metered night = RunMetered(300, 300);
+  EXPECT_EQ(night.refused, 0);
+  EXPECT_LT(night.makespan, 1.15 * BestMakespan(300));
+}
+
+TEST(SimRates, AServiceThatAllowsHalfFailsNothing) {
+  Metered night = RunMetered(150, 300);
+  EXPECT_GT(night.refused, 0);
+  EXPECT_LT(night.makespan, 1.6 * BestMakespan(150));
+}
+
 }  // namespace
 }  // namespace midwatch::sim

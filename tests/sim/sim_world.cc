@@ -34,6 +34,7 @@ class FlakyClient final : public SchedulerClient {
   }
   MIDWATCH_CALL(RegisterWorker)
   MIDWATCH_CALL(RenewWorker)
+  MIDWATCH_CALL(AskSlots)
   MIDWATCH_CALL(BeginCreate)
   MIDWATCH_CALL(RecordSession)
   MIDWATCH_CALL(ClearSession)
@@ -189,7 +190,8 @@ void World::StartWorker(const std::string& name, int capacity) {
                     *life->artifacts, {{"default", life->client.get()}}};
   life->worker = std::make_unique<Worker>(
       std::move(parts),
-      WorkerOptions{.description = name, .capacity = capacity});
+      WorkerOptions{
+          .description = name, .capacity = capacity, .limits = limits});
   Worker* worker = life->worker.get();
   executor.Post([worker] { worker->Start(); });
   workers_[name] = std::move(life);

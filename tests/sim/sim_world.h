@@ -96,6 +96,9 @@ class World {
   double lost_answers = 0;
   double doubled_calls = 0;
 
+  // What workers say that the service allows.
+  std::vector<v1::AccountLimits> limits;
+
   // Folds a line into the trace; log lines come here by themselves.
   void Trace(absl::string_view line);
   // Of all that was traced, the journal, and the service's sessions.

@@ -172,6 +172,16 @@ absl::StatusOr<v1::RenewWorkerResponse> FakeScheduler::Do(
   return response;
 }
 
+absl::StatusOr<v1::AskSlotsResponse> FakeScheduler::Do(
+    const v1::AskSlotsRequest& request) {
+  if (slots) return slots(request);
+  v1::AskSlotsResponse response;
+  for (int i = 0; i < request.wishes_size(); ++i) {
+    response.add_grants()->set_unlimited(true);
+  }
+  return response;
+}
+
 absl::StatusOr<v1::BeginCreateResponse> FakeScheduler::Do(
     const v1::BeginCreateRequest& request) {
   ASSIGN_OR_RETURN(FakeTask * task, Holder(request.token()));
@@ -369,6 +379,7 @@ Async<absl::StatusOr<Response>> FakeSchedulerClient::Call(std::string method,
   }
 MIDWATCH_FAKE_CALL(RegisterWorker)
 MIDWATCH_FAKE_CALL(RenewWorker)
+MIDWATCH_FAKE_CALL(AskSlots)
 MIDWATCH_FAKE_CALL(BeginCreate)
 MIDWATCH_FAKE_CALL(RecordSession)
 MIDWATCH_FAKE_CALL(ClearSession)

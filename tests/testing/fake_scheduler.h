@@ -47,6 +47,8 @@ class FakeScheduler {
   // Scripted; unset: no fault, and always "retry after a second".
   std::function<FakeCallFault(const std::string& method)> on_call;
   std::function<v1::AdviseResponse(const v1::AdviseRequest&)> advise;
+  // Unset: no slots are needed.
+  std::function<v1::AskSlotsResponse(const v1::AskSlotsRequest&)> slots;
 
   // Queues a task and grants it to the first worker with an open stream.
   // Returns its id.
@@ -88,6 +90,7 @@ class FakeScheduler {
       const v1::RegisterWorkerRequest& request);
   absl::StatusOr<v1::RenewWorkerResponse> Do(
       const v1::RenewWorkerRequest& request);
+  absl::StatusOr<v1::AskSlotsResponse> Do(const v1::AskSlotsRequest& request);
   absl::StatusOr<v1::BeginCreateResponse> Do(
       const v1::BeginCreateRequest& request);
   absl::StatusOr<v1::RecordSessionResponse> Do(
@@ -129,6 +132,8 @@ class FakeSchedulerClient final : public SchedulerClient {
       v1::RenewWorkerRequest request) override;
   Async<absl::StatusOr<std::unique_ptr<LeaseStream>>> StreamLeases(
       v1::StreamLeasesRequest request) override;
+  Async<absl::StatusOr<v1::AskSlotsResponse>> AskSlots(
+      v1::AskSlotsRequest request) override;
   Async<absl::StatusOr<v1::BeginCreateResponse>> BeginCreate(
       v1::BeginCreateRequest request) override;
   Async<absl::StatusOr<v1::RecordSessionResponse>> RecordSession(

@@ -155,7 +155,11 @@ class StoreFixture : public ::testing::Test {
   }
 
   std::vector<GrantRecord> AdmitTo(int64_t worker, int slots) {
-    auto grants = Apply(Admit{{{worker, slots, {"default"}}}, DecideAdmission});
+    auto decide = [](absl::Time now, const std::vector<WorkerOffer>& offers,
+                     const AdmissionView& view) {
+      return DecideAdmission(now, offers, view);
+    };
+    auto grants = Apply(Admit{{{worker, slots, {"default"}}}, decide});
     EXPECT_OK(grants);
     return std::move(grants->grants);
   }

@@ -1,0 +1,190 @@
+#include "scheduler/rate_bucket.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "base/random.h"
+
+namespace midwatch {
+namespace {
+
+constexpr absl::Duration kStart = absl::Seconds(1000);
+constexpr RateLimit kFiveASecond{300, 5};
+
+// Slots of `purpose` from `now` on until none is left within its reach.
+std::vector<absl::Duration> TakeAll(RateBucket& bucket, absl::Duration now,
+                                    SlotPurpose purpose) {
+  std::vector<absl::Duration> slots;
+  while (std::optional<absl::Duration> slot = bucket.Take(now, purpose)) {
+    slots.push_back(*slot - now);
+  }
+  return slots;
+}
+
+// A minute of sending at `per_second`, all of it accepted.
+absl::Duration SendAMinute(RateBucket& bucket, absl::Duration now,
+                           int per_second) {
+  for (int i = 0; i < 60; ++i) {
+    bucket.NoteAccepted(now, per_second);
+    now += absl::Seconds(1);
+  }
+  return now;
+}
+
+struct ReachCase {
+  const char* name;
+  SlotPurpose purpose;
+  size_t slots;
+  absl::Duration last;
+};
+
+class ReachTest : public ::testing::TestWithParam<ReachCase> {};
+
+TEST_P(ReachTest, SlotsLieWithinReach) {
+  RateBucket bucket(kFiveASecond, kStart);
+  std::vector<absl::Duration> slots =
+      TakeAll(bucket, kStart, GetParam().purpose);
+  ASSERT_EQ(slots.size(), GetParam().slots);
+  if (!slots.empty()) {
+    EXPECT_EQ(slots.back(), GetParam().last);
+  }
+}
+
+// A slot every 200 ms, from an empty bucket.
+INSTANTIATE_TEST_SUITE_P(
+    Table, ReachTest,
+    ::testing::ValuesIn<ReachCase>({
+        {"Urgent", SlotPurpose::kUrgent, 10, absl::Seconds(2)},
+        {"Normal", SlotPurpose::kNormal, 9, absl::Milliseconds(1800)},
+        {"Start", SlotPurpose::kStart, 5, absl::Seconds(1)},
+        {"Spare", SlotPurpose::kSpare, 0, absl::ZeroDuration()},
+    }),
+    [](const auto& each) { return std::string(each.param.name); });
+
+TEST(RateBucketTest, WhatWasBegunGoesBeforeWhatIsToBeStarted) {
+  RateBucket bucket(kFiveASecond, kStart);
+  EXPECT_EQ(TakeAll(bucket, kStart, SlotPurpose::kStart).size(), 5u);
+  EXPECT_EQ(TakeAll(bucket, kStart, SlotPurpose::kNormal).size(), 4u);
+  EXPECT_EQ(TakeAll(bucket, kStart, SlotPurpose::kUrgent).size(), 1u);
+  EXPECT_EQ(bucket.NextRoom(kStart, SlotPurpose::kStart),
+            kStart + absl::Milliseconds(1200));
+}
+
+TEST(RateBucketTest, APauseFillsItUpToItsBurst) {
+  RateBucket bucket(kFiveASecond, kStart);
+  absl::Duration now = kStart + absl::Minutes(5);
+  EXPECT_EQ(TakeAll(bucket, now, SlotPurpose::kSpare).size(), 5u);
+  EXPECT_EQ(bucket.Room(now, SlotPurpose::kStart, 100), 5);
+  EXPECT_EQ(bucket.Room(now, SlotPurpose::kStart, 3), 3);
+}
+
+TEST(RateBucketTest, WithoutALimitEverySlotIsNow) {
+  RateBucket bucket({}, kStart);
+  EXPECT_TRUE(bucket.unlimited());
+  EXPECT_EQ(bucket.Room(kStart, SlotPurpose::kSpare, 1000), 1000);
+  EXPECT_EQ(bucket.TakeNext(kStart), kStart);
+  bucket.NoteRefused(kStart, absl::Seconds(3));
+  EXPECT_EQ(bucket.Room(kStart, SlotPurpose::kUrgent, 1000), 0);
+  EXPECT_EQ(bucket.TakeNext(kStart), kStart + absl::Seconds(3));
+}
+
+TEST(RateBucketTest, ARefusalStopsItAndVoidsOpenSlots) {
+  RateBucket bucket(kFiveASecond, kStart);
+  TakeAll(bucket, kStart, SlotPurpose::kUrgent);
+  bucket.NoteRefused(kStart, absl::Seconds(1));
+  EXPECT_EQ(bucket.stopped_until(), kStart + absl::Seconds(1));
+  // 240 a minute from there on, and no burst: it is the service's that is
+  // empty.
+  EXPECT_EQ(bucket.rate_per_minute(), 240);
+  EXPECT_EQ(bucket.TakeNext(kStart), kStart + absl::Seconds(1));
+  EXPECT_EQ(bucket.TakeNext(kStart), kStart + absl::Milliseconds(1250));
+  bucket.NoteRefused(kStart, absl::Minutes(1));
+  EXPECT_TRUE(TakeAll(bucket, kStart, SlotPurpose::kUrgent).empty());
+}
+
+TEST(RateBucketTest, RefusalsOfOneRoundTripAreOne) {
+  RateBucket bucket(kFiveASecond, kStart);
+  bucket.NoteRefused(kStart, absl::ZeroDuration());
+  bucket.NoteRefused(kStart + absl::Seconds(1), absl::Seconds(9));
+  bucket.NoteRefused(kStart + absl::Seconds(9), absl::Seconds(1));
+  EXPECT_EQ(bucket.rate_per_minute(), 240);
+  EXPECT_EQ(bucket.stopped_until(), kStart + absl::Seconds(10));
+  bucket.NoteRefused(kStart + absl::Seconds(10), absl::Seconds(1));
+  EXPECT_EQ(bucket.rate_per_minute(), 192);
+}
+
+TEST(RateBucketTest, TheRateIsWhatWasAccepted) {
+  RateBucket bucket(kFiveASecond, kStart);
+  absl::Duration now = SendAMinute(bucket, kStart, 2);
+  // Seconds in which nothing was sent do not count.
+  now = SendAMinute(bucket, now + absl::Hours(1), 3);
+  EXPECT_EQ(bucket.accepted(), 180);
+  bucket.NoteRefused(now, absl::Seconds(1));
+  EXPECT_DOUBLE_EQ(bucket.rate_per_minute(), 0.97 * 180);
+}
+
+TEST(RateBucketTest, GrowsEveryFiveMinutesUpToTheLimit) {
+  RateBucket bucket(kFiveASecond, kStart);
+  bucket.NoteRefused(kStart, absl::ZeroDuration());
+  auto rate_at = [&](absl::Duration now) {
+    bucket.TakeNext(now);
+    return bucket.rate_per_minute();
+  };
+  EXPECT_DOUBLE_EQ(rate_at(kStart + absl::Seconds(299)), 240);
+  EXPECT_DOUBLE_EQ(rate_at(kStart + absl::Seconds(300)), 247.2);
+  // However long nobody asked: one step.
+  EXPECT_DOUBLE_EQ(rate_at(kStart + absl::Minutes(20)), 247.2 * 1.03);
+  bucket.NoteTrouble(kStart + absl::Minutes(24));
+  EXPECT_DOUBLE_EQ(rate_at(kStart + absl::Minutes(26)), 247.2 * 1.03);
+  for (int i = 0; i < 20; ++i) rate_at(kStart + absl::Hours(1 + i));
+  EXPECT_DOUBLE_EQ(bucket.rate_per_minute(), 300);
+}
+
+TEST(RateBucketTest, AnotherLimitKeepsWhatWasLearned) {
+  RateBucket bucket(kFiveASecond, kStart);
+  bucket.SetLimit({600, 10}, kStart);
+  EXPECT_EQ(bucket.rate_per_minute(), 600);
+  bucket.NoteRefused(kStart, absl::ZeroDuration());
+  bucket.SetLimit({1200, 20}, kStart);
+  EXPECT_EQ(bucket.rate_per_minute(), 480);
+  bucket.SetLimit({60, 1}, kStart);
+  EXPECT_EQ(bucket.rate_per_minute(), 60);
+}
+
+// Whatever is asked, whenever: in no span of time lie more slots than the
+// burst and what the rate gives.
+TEST(RateBucketTest, NoSpanHoldsMoreThanBurstAndRate) {
+  for (uint64_t seed = 1; seed <= 3; ++seed) {
+    SeededRandom random(seed);
+    RateLimit limit{10.0 + static_cast<double>(random.Next() % 2000),
+                    1 + static_cast<int>(random.Next() % 20)};
+    RateBucket bucket(limit, kStart);
+    std::vector<double> slots;  // in seconds
+    absl::Duration now = kStart;
+    for (int i = 0; i < 300; ++i) {
+      now += absl::Seconds(random.Fraction() * random.Fraction() * 5);
+      auto purpose = static_cast<SlotPurpose>(random.Next() % 4);
+      for (uint64_t wanted = random.Next() % 30; wanted > 0; --wanted) {
+        std::optional<absl::Duration> slot = bucket.Take(now, purpose);
+        if (!slot) break;
+        ASSERT_GE(*slot, now);
+        ASSERT_LE(*slot, now + ReachOf(purpose));
+        slots.push_back(absl::ToDoubleSeconds(*slot));
+      }
+    }
+    ASSERT_TRUE(std::is_sorted(slots.begin(), slots.end()));
+    for (size_t first = 0; first < slots.size(); ++first) {
+      for (size_t last = first; last < slots.size(); ++last) {
+        double span = slots[last] - slots[first];
+        ASSERT_LE(static_cast<double>(last - first + 1),
+                  limit.burst + span * limit.per_minute / 60 + 1e-6)
+            << "seed " << seed;
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace midwatch
