@@ -18,25 +18,38 @@ using ::testing::ElementsAre;
 
 class SlotPoolTest : public ::testing::Test {
  protected:
-  // A slot every second, two at most in one answer.
+  // A slot every second, at most two seconds ahead.
   SlotPoolTest() {
     scheduler_.slots = [this](const v1::AskSlotsRequest& request) {
       v1::AskSlotsResponse response;
       for (const v1::RequestReport& report : request.reports()) {
         reports_.push_back(report);
+        if (report.has_retry_after()) last_ = absl::ZeroDuration();
       }
       for (const v1::SlotWish& wish : request.wishes()) {
         v1::SlotGrant& grant = *response.add_grants();
-        for (int i = 1; i <= std::min(wish.count(), 2); ++i) {
-          grant.add_offsets()->set_seconds(i);
+        absl::Duration now = time_.Elapsed();
+        for (int i = 0; i < wish.count(); ++i) {
+          absl::Duration next = std::max(last_, now) + absl::Seconds(1);
+          if (next > now + absl::Seconds(2)) {
+            grant.mutable_ask_again()->set_seconds(1);
+            break;
+          }
+          last_ = next;
+          *grant.add_offsets() = OffsetOf(next - now);
         }
-        if (wish.count() > 2) grant.mutable_ask_again()->set_seconds(2);
       }
       return response;
     };
   }
   ~SlotPoolTest() override { node_.Stop(); }
 
+  static google::protobuf::Duration OffsetOf(absl::Duration offset) {
+    google::protobuf::Duration proto;
+    proto.set_seconds(absl::IDivDuration(offset, absl::Seconds(1), &offset));
+    proto.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(offset)));
+    return proto;
+  }
   static Async<void> Go(SlotPoolTest& self, RequestClass request_class,
                         absl::Duration within) {
     absl::Status passed = co_await self.pool_.Pass(
@@ -56,6 +69,7 @@ class SlotPoolTest : public ::testing::Test {
   FakeSchedulerClient client_{scheduler_, node_};
   SlotPool pool_{node_, clock_, client_, "default"};
   std::vector<v1::RequestReport> reports_;
+  absl::Duration last_;                    // slot that was given
   std::vector<int64_t> passed_, gave_up_;  // in seconds
 };
 
