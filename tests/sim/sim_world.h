@@ -76,7 +76,6 @@ class World {
   void SubmitBatch(int tasks, int64_t budget = 0);
   // In total.
   void SetBudget(v1::BudgetScope scope, int64_t limit);
-  void SubmitBatch(int tasks);
   // Each question of a parked task is answered with this likelihood.
   void AnswerSome(double likelihood);
   // The batch as the store holds it.
