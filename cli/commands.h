@@ -3,6 +3,7 @@
 #ifndef MIDWATCH_CLI_COMMANDS_H_
 #define MIDWATCH_CLI_COMMANDS_H_
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
@@ -37,6 +38,14 @@ struct ModelOptions {
   int max_tokens = 0;    // of one answer; 0: the harness's default
 };
 
+// How difficult the harness is on purpose, so that a batch can be rehearsed.
+struct RehearsalOptions {
+  std::string limits;  // see ReadLimits; empty: none
+  std::string faults;  // see harness::ParseFaults
+  uint64_t fault_seed = 1;
+  std::string spend_cap;  // dollars; empty: none
+};
+
 struct RunOptions {
   std::string file;
   std::map<std::string, std::string> params;
@@ -45,6 +54,7 @@ struct RunOptions {
   int jobs = 0;  // 0: by what the machine and the service allow
   ServiceOptions service;
   ModelOptions model;
+  RehearsalOptions rehearsal;
   bool unsafe_no_sandbox = false;
 };
 int RunBatch(const GlobalOptions& global, const RunOptions& options);
@@ -147,6 +157,7 @@ struct HarnessOptions {
   std::string data_dir;
   std::string api_key_file;
   ModelOptions model;
+  RehearsalOptions rehearsal;
   bool unsafe_no_sandbox = false;
 };
 int ServeHarness(const GlobalOptions& global, const HarnessOptions& options);

@@ -139,6 +139,33 @@ void AddModel(CLI::App& command, ModelOptions& model) {
       ->type_name("N");
 }
 
+// `prefix` is "--" or, where the harness is but a part, "--harness-".
+void AddRehearsal(CLI::App& command, const std::string& prefix,
+                  RehearsalOptions& rehearsal) {
+  command
+      .add_option(prefix + "limits", rehearsal.limits,
+                  "Requests a minute that the harness accepts: documented (300 "
+                  "creates, 1200 reads), classic (60, 600), none, or a list "
+                  "such as create=120,read=600,burst=5; else none")
+      ->type_name("LIMITS");
+  command
+      .add_option(prefix + "faults", rehearsal.faults,
+                  "What it breaks, to rehearse a bad night: a list of 429, "
+                  "429-bare, 529, 500, lost, slow, double, overshoot "
+                  "(=CHANCE), late-list, cut (=DURATION), such as "
+                  "429=0.05,lost=0.02,cut=2m")
+      ->type_name("LIST");
+  command
+      .add_option(prefix + "fault-seed", rehearsal.fault_seed,
+                  "Another seed, other faults")
+      ->capture_default_str()
+      ->type_name("N");
+  command
+      .add_option(prefix + "spend-cap", rehearsal.spend_cap,
+                  "Dollars, after which it starts nothing more")
+      ->type_name("DOLLARS");
+}
+
 void AddRun(CLI::App& app, Invocation& in) {
   CLI::App* run = app.add_subcommand(
       "run", "Run a batch file to its end, all in this process");
@@ -152,6 +179,7 @@ void AddRun(CLI::App& app, Invocation& in) {
   AddService(*run, in.run.service);
   AddLimits(*run, in.run.service);
   AddModel(*run, in.run.model);
+  AddRehearsal(*run, "--harness-", in.run.rehearsal);
   run->add_flag("--unsafe-no-sandbox", in.run.unsafe_no_sandbox,
                 "Run the agents' commands as you, without a sandbox");
   run->callback([&in] {
@@ -420,10 +448,11 @@ void AddNodes(CLI::App& app, Invocation& in) {
       ->type_name("DIR");
   harness
       ->add_option("--api-key-file", in.harness.api_key_file,
-                   "File with its key, made where it is missing; else "
-                   "api-key in the data directory")
+                   "File with its key, made where it is missing, and read "
+                   "with every request; else api-key in the data directory")
       ->type_name("FILE");
   AddModel(*harness, in.harness.model);
+  AddRehearsal(*harness, "--", in.harness.rehearsal);
   harness->add_flag("--unsafe-no-sandbox", in.harness.unsafe_no_sandbox,
                     "Run the agents' commands as you, without a sandbox");
   harness->callback(

@@ -14,6 +14,7 @@
 #include "cli/interrupts.h"
 #include "cli/limits.h"
 #include "cli/model_options.h"
+#include "cli/rehearsal.h"
 #include "cli/scheduler_connection.h"
 #include "node/account_check.h"
 #include "node/harness_node.h"
@@ -120,6 +121,8 @@ absl::Status RunHarness(const GlobalOptions& global,
   std::string key_file = options.api_key_file;
   if (key_file.empty()) key_file = node.data_dir + "/api-key";
   ASSIGN_OR_RETURN(node.api_key, ReadOrMakeApiKey(key_file));
+  node.api_key_file = key_file;
+  RETURN_IF_ERROR(ReadRehearsal(options.rehearsal, "--", node));
   ASSIGN_OR_RETURN(node.messages, ReadModelOptions(options.model));
   node.model_proxy = options.model.proxy;
   node.model_ca_file = options.model.ca_file;

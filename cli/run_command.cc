@@ -23,6 +23,7 @@
 #include "cli/log_file.h"
 #include "cli/model_options.h"
 #include "cli/progress.h"
+#include "cli/rehearsal.h"
 #include "cli/scheduler_connection.h"
 #include "cli/shell_words.h"
 #include "cli/submit.h"
@@ -108,6 +109,12 @@ class BatchRun {
             "--model-url and --model-key-file are for the harness in this "
             "process; the service at --base-url has its own models");
       }
+      if (!RehearsalFlags().empty()) {
+        return absl::InvalidArgumentError(
+            "--harness-limits, --harness-faults and --harness-spend-cap are "
+            "for the harness in this process; the service at --base-url is as "
+            "it is");
+      }
       service_.base_url =
           std::string(absl::StripSuffix(options_.service.base_url, "/"));
       ASSIGN_OR_RETURN(
@@ -120,6 +127,7 @@ class BatchRun {
       HarnessNodeOptions node;
       node.data_dir = state_dir_ + "/harness";
       node.unsafe_no_sandbox = options_.unsafe_no_sandbox;
+      RETURN_IF_ERROR(ReadRehearsal(options_.rehearsal, "--harness-", node));
       ASSIGN_OR_RETURN(node.messages, ReadModelOptions(options_.model));
       node.model_proxy = options_.model.proxy;
       node.model_ca_file = options_.model.ca_file;
@@ -244,8 +252,19 @@ class BatchRun {
     }
     if (options_.jobs > 0)
       command += Flag("--jobs", absl::StrCat(options_.jobs));
+    command += RehearsalFlags();
     if (options_.unsafe_no_sandbox) command += " --unsafe-no-sandbox";
     return command;
+  }
+
+  std::string RehearsalFlags() const {
+    const RehearsalOptions& rehearsal = options_.rehearsal;
+    std::string flags = Flag("--harness-limits", rehearsal.limits);
+    flags += Flag("--harness-faults", rehearsal.faults);
+    if (!rehearsal.faults.empty()) {
+      flags += Flag("--harness-fault-seed", absl::StrCat(rehearsal.fault_seed));
+    }
+    return flags + Flag("--harness-spend-cap", rehearsal.spend_cap);
   }
 
   absl::StatusOr<ExitCode> Conclude() {

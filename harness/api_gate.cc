@@ -8,6 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "base/log.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
 #include "harness/api.h"
@@ -73,6 +74,7 @@ absl::Status ApiGate::CheckRate(RequestClass request_class,
       FormatMicros(absl::ToUnixMicros(clock_.Now() + room->full_in)));
   if (room->wait == absl::ZeroDuration()) return absl::OkStatus();
   ++over_limit_[request_class];
+  LogInfo("over the limit", {{"class", NameOf(request_class)}});
   const int64_t seconds =
       absl::ToInt64Seconds(absl::Ceil(room->wait, absl::Seconds(1)));
   headers.emplace_back("retry-after", absl::StrCat(seconds));

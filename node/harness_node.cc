@@ -32,6 +32,10 @@ class HarnessNodeImpl final : public HarnessNode {
     harness.address = options.address;
     harness.port = options.port;
     harness.api_key = api_key_;
+    harness.api_key_file = options.api_key_file;
+    harness.rate_limits = options.rate_limits;
+    harness.faults = options.faults;
+    harness.spend_cap_usd_micros = options.spend_cap_usd_micros;
     harness.unsafe_no_sandbox = options.unsafe_no_sandbox;
     harness.messages = options.messages;
     CurlTransportOptions way;

@@ -5,6 +5,7 @@ again.
 Everything waits on a condition with a deadline; nothing sleeps to be in step.
 """
 
+import collections
 import contextlib
 import ctypes
 import json
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 CHECKER = pathlib.Path(__file__).resolve().parent / "checker.py"
 FINAL = ("succeeded", "failed", "cancelled", "skipped")
@@ -116,21 +118,24 @@ class Process:
 class Cluster:
     """`scheduler`, `harness`, `worker-1` and so on, by name."""
 
-    def __init__(self, binary, folder, workers=2, jobs=6):
+    def __init__(self, binary, folder, workers=2, jobs=6, harness_options=(),
+                 worker_options=()):
         self.binary = pathlib.Path(binary).resolve()
         self.folder = pathlib.Path(folder)
         scheduler_port, harness_port = free_port(), free_port()
         self.server = f"127.0.0.1:{scheduler_port}"
-        key = self.folder / "api-key"
-        key.write_text(random.SystemRandom().randbytes(16).hex() + "\n")
-        key.chmod(0o600)
+        self.key = self.folder / "api-key"
+        self.key.write_text(random.SystemRandom().randbytes(16).hex() + "\n")
+        self.key.chmod(0o600)
+        self.harness_url = f"http://127.0.0.1:{harness_port}"
         self.processes = {}
-        self._add("harness", "--port", harness_port, "--api-key-file", key)
+        self._add("harness", "--port", harness_port, "--api-key-file", self.key,
+                  *harness_options)
         self._add("scheduler", "--listen", self.server)
         for number in range(1, workers + 1):
             self._add(f"worker-{number}", "--server", self.server, "--base-url",
-                      f"http://127.0.0.1:{harness_port}", "--api-key-file", key,
-                      "--jobs", jobs)
+                      self.harness_url, "--api-key-file", self.key,
+                      "--jobs", jobs, *worker_options)
 
     def _add(self, name, *options):
         command = [self.binary, name.split("-")[0], "--state-dir",
@@ -223,6 +228,23 @@ class Cluster:
         self.midwatch("export", batch_id, "--out", export)
         wanted.write_text("".join(f"{name}\n" for name in names))
         return run_checker(self.harness_db, export, wanted)
+
+    def harness_stats(self):
+        """Requests by class and route, refusals and faults, since it started."""
+        request = urllib.request.Request(
+            f"{self.harness_url}/harness/stats",
+            headers={"x-api-key": self.key.read_text().strip()})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def faults_injected(self):
+        """How often each came to pass over all starts of the harness, and
+        `over_limit`: requests that its limits refused."""
+        log = self["harness"].log.read_text(errors="replace")
+        counts = collections.Counter(
+            re.findall(r"injected a fault.* fault=(\S+)", log))
+        counts["over_limit"] = len(re.findall(r"over the limit", log))
+        return counts
 
     def sessions_running(self):
         """How many, as the harness's file says; it need not run for that."""

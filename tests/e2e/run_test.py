@@ -209,6 +209,31 @@ class RunTest(unittest.TestCase):
         self.assertEqual(self.midwatch("batch", "list", "--output",
                                        "json").stdout, "")
 
+    def test_bad_rehearsals(self):
+        batch_file = self.batch_file({"t": ["true"]})
+        cases = {
+            ("--harness-faults", "429=0.1,bogus=1"):
+                '--harness-faults: fault 2, "bogus=1": expected 429',
+            ("--harness-limits", "create=0"): "--limits: create=0",
+            ("--harness-spend-cap", "much"): "--harness-spend-cap: ",
+        }
+        for options, words in cases.items():
+            with self.subTest(options):
+                done = self.midwatch("run", batch_file, *options)
+                self.expect_code(done, 2)
+                self.assertIn(words, done.stderr)
+
+    def test_a_rehearsal_goes_well(self):
+        prompts = {f"t{number}": [WRITE_OUTPUT.format(number)]
+                   for number in range(6)}
+        results = self.folder / "results"
+        done = self.midwatch(
+            "run", self.batch_file(prompts), "--results", results,
+            "--harness-limits", "create=600,read=1200,burst=5",
+            "--harness-faults", "cut=2s,double=0.2,slow=0.2,overshoot=0.5")
+        self.expect_code(done, 0)
+        self.check(results, prompts)
+
     def test_missing_file(self):
         done = self.midwatch("run", "no-such-file.yaml")
         self.expect_code(done, 2)
