@@ -212,7 +212,9 @@ class Attempt {
   bool assume_charged_ = false;  // it cannot be known
 
   std::map<int, v1::Say> outbox_;  // by number
-  int failures_ = 0;               // reported to Advise
+  // Reported to Advise: of one operation, without another between.
+  int failures_ = 0;
+  std::string failed_operation_;
 
   // On the steady clock.
   absl::Duration started_;

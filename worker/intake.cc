@@ -134,6 +134,10 @@ Async<absl::StatusOr<v1::AdviseResponse>> Attempt::TakeAdvice(
   v1::AdviseRequest request;
   *request.mutable_token() = token();
   *request.mutable_failure() = failure;
+  // Another operation fails: the last one has succeeded, and its failures say
+  // nothing about this one.
+  if (failure.operation() != failed_operation_) failures_ = 0;
+  failed_operation_ = failure.operation();
   request.set_earlier_failures(failures_++);
   request.set_session_idle(session_idle);
   CO_ASSIGN_OR_RETURN(

@@ -1,6 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 #include "tests/worker/world.h"
 
 namespace midwatch::testing {
@@ -126,6 +129,23 @@ TEST(StartStoryTest, RateLimitedCreateAsksForAdviceAndTriesAgain) {
   EXPECT_EQ(world.scheduler.advised()[0].failure().http_status(), 429);
   EXPECT_FALSE(world.scheduler.advised()[0].session_idle());
   EXPECT_EQ(world.service.Calls("create_session"), 2);
+}
+
+// Operations that failed once each were waited for longer and longer, as if one
+// had failed again and again.
+TEST(StartStoryTest, AnOperationIsNotJudgedByAnothersFailures) {
+  World world;
+  world.OnCall("create_session", 1, Refuse(429, "rate_limit_error"));
+  world.OnCall("send_events", 1, Refuse(429, "rate_limit_error"));
+  world.OnCall("send_events", 2, Refuse(429, "rate_limit_error"));
+  world.AddNode();
+  std::string id = world.scheduler.Add(World::Spec());
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  std::vector<int> earlier;
+  for (const v1::AdviseRequest& request : world.scheduler.advised()) {
+    earlier.push_back(request.earlier_failures());
+  }
+  EXPECT_THAT(earlier, ElementsAre(0, 0, 1));
 }
 
 TEST(StartStoryTest, RefusedCreateEndsAsAdvised) {
