@@ -122,6 +122,16 @@ int BudgetSet(const GlobalOptions& global, const BudgetOptions& options);
 int BudgetList(const GlobalOptions& global);
 int BudgetDelete(const GlobalOptions& global, const BudgetOptions& options);
 
+int AccountList(const GlobalOptions& global);
+int AccountShow(const GlobalOptions& global, const std::string& account);
+struct AccountPauseOptions {
+  std::string account, reason;
+  std::string until;  // empty: until it is resumed
+};
+int AccountPause(const GlobalOptions& global,
+                 const AccountPauseOptions& options);
+int AccountResume(const GlobalOptions& global, const std::string& account);
+
 struct JournalOptions {
   std::string batch, task, tenant, queue;  // empty: any
   std::string from, until;                 // empty: from the beginning, to now

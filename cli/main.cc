@@ -30,6 +30,7 @@ struct Invocation {
   TaskLogsOptions task_logs;
   BudgetOptions budget;
   JournalOptions journal;
+  AccountPauseOptions account_pause;
   TaskAnswerOptions answer;
   std::vector<std::string> labels;  // "key=value"
   std::string id, reason, out, shell;
@@ -395,6 +396,34 @@ void AddMoney(CLI::App& app, Invocation& in) {
   journal->callback([&in] { in.exit_code = Journal(in.global, in.journal); });
 }
 
+void AddAccounts(CLI::App& app, Invocation& in) {
+  CLI::App* account = app.add_subcommand(
+      "account", "Whether tasks may start on an endpoint and its key");
+  account->require_subcommand(1);
+  CLI::App* list = account->add_subcommand("list", "All, and why any is shut");
+  list->callback([&in] { in.exit_code = AccountList(in.global); });
+  CLI::App* show = account->add_subcommand("show", "One, in a line");
+  show->add_option("ACCOUNT", in.id, "Name")->required()->type_name("");
+  show->callback([&in] { in.exit_code = AccountShow(in.global, in.id); });
+  CLI::App* pause = account->add_subcommand(
+      "pause", "Start nothing more on it; what runs goes on");
+  pause->add_option("ACCOUNT", in.account_pause.account, "Name")
+      ->required()
+      ->type_name("");
+  pause->add_option("--reason", in.account_pause.reason, "For who asks")
+      ->type_name("TEXT");
+  pause
+      ->add_option("--until", in.account_pause.until,
+                   "Opens by itself then; else when it is resumed")
+      ->type_name("TIME");
+  pause->callback(
+      [&in] { in.exit_code = AccountPause(in.global, in.account_pause); });
+  CLI::App* resume = account->add_subcommand(
+      "resume", "Open it, or try at once one that refuses");
+  resume->add_option("ACCOUNT", in.id, "Name")->required()->type_name("");
+  resume->callback([&in] { in.exit_code = AccountResume(in.global, in.id); });
+}
+
 void AddNodes(CLI::App& app, Invocation& in) {
   CLI::App* scheduler =
       app.add_subcommand("scheduler", "Serve a queue on the state directory");
@@ -522,6 +551,7 @@ int Main(int argc, char** argv) {
   AddBatch(app, in);
   AddTask(app, in);
   AddMoney(app, in);
+  AddAccounts(app, in);
   AddExport(app, in);
   AddNodes(app, in);
   AddDoctor(app, in);

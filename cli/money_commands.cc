@@ -6,7 +6,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
-#include "absl/time/civil_time.h"
 #include "base/status_macros.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
@@ -182,25 +181,6 @@ std::string TextLine(const v1::JournalEntry& entry) {
       Signed(entry.overshoot_usd_micros()),
       Printable(entry.task_name().empty() ? entry.reason()
                                           : entry.task_name()));
-}
-
-absl::Status ReadInstant(const std::string& option, const std::string& text,
-                         google::protobuf::Timestamp& out) {
-  absl::Time time;
-  std::string error;
-  absl::CivilDay day;
-  if (absl::ParseCivilTime(text, &day)) {
-    time = absl::FromCivil(day, absl::LocalTimeZone());
-  } else if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        option, " is '", Printable(text),
-        "'; expected a day such as 2026-11-23 (its midnight here) or a time "
-        "such as 2026-11-23T22:00:00Z"));
-  }
-  out.set_seconds(absl::ToUnixSeconds(time));
-  out.set_nanos(static_cast<int32_t>(
-      (time - absl::FromUnixSeconds(out.seconds())) / absl::Nanoseconds(1)));
-  return absl::OkStatus();
 }
 
 absl::StatusOr<v1::ListJournalRequest> ToFilter(SchedulerConnection& scheduler,

@@ -17,7 +17,7 @@ constexpr absl::Duration kLiveStatusEvery = absl::Milliseconds(100);
 // Larger batches show no line for each task that succeeds.
 constexpr int64_t kEachTaskMax = 1000;
 // Reasons may hold names and numbers: past these, causes are put together.
-constexpr size_t kTroublesMax = 200;
+constexpr size_t kCausesMax = 200;
 constexpr char kOtherTroubles[] = "other causes";
 
 bool IsRunning(v1::TaskState state) {
@@ -46,7 +46,10 @@ Progress::Progress(Terminal& terminal, const Clock& clock, bool silent)
       pace_(begun_) {}
 
 void Progress::Add(const v1::WatchBatchResponse& message) {
-  if (message.has_batch()) batch_ = message.batch();
+  if (message.has_batch()) {
+    PrintAccount(message.batch());
+    batch_ = message.batch();
+  }
   if (message.has_change()) AddChange(message.change());
 }
 
@@ -119,7 +122,7 @@ void Progress::AddChange(const v1::TaskChange& change) {
 
 void Progress::AddTrouble(const v1::TaskChange& change) {
   std::string cause = CauseOf(change.failure_class(), change.reason());
-  if (troubles_.size() >= kTroublesMax && !troubles_.contains(cause)) {
+  if (troubles_.size() >= kCausesMax && !troubles_.contains(cause)) {
     cause = kOtherTroubles;
   }
   Trouble& trouble = troubles_[cause];
@@ -127,6 +130,15 @@ void Progress::AddTrouble(const v1::TaskChange& change) {
   ++(change.state() == v1::TASK_STATE_FAILED ? trouble.counts.failed
                                              : trouble.counts.retried);
   trouble.last = ++troubles_seen_;
+}
+
+void Progress::PrintAccount(const v1::Batch& batch) {
+  const v1::Account& now = batch.account_trouble();
+  if (silent_ || now.state() == batch_.account_trouble().state()) return;
+  terminal_.Print(batch.has_account_trouble()
+                      ? AccountLine(now)
+                      : absl::StrCat("account ", OneLine(batch.account()),
+                                     " is open again"));
 }
 
 void Progress::PrintState(const v1::TaskChange& change, const Open& task) {

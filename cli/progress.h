@@ -74,6 +74,8 @@ class Progress {
   void AddChange(const v1::TaskChange& change);
   void Show(OpenTasks::iterator task, bool shown);
   void AddTrouble(const v1::TaskChange& change);
+  // One line whenever the account is shut, or open again.
+  void PrintAccount(const v1::Batch& batch);
   void PrintState(const v1::TaskChange& change, const Open& task);
   std::string StatusLine() const;
 

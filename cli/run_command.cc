@@ -189,11 +189,14 @@ class BatchRun {
     return absl::OkStatus();
   }
 
-  // Nothing of it runs, and nothing starts until a budget has room: a person's
-  // turn, or the next day's.
+  // Nothing of it runs, and nothing starts until a budget has room or the
+  // account is resumed: a person's turn, or the next day's.
   static bool StandsStill(const v1::Batch& batch) {
     const v1::TaskCounts& counts = batch.counts();
-    return batch.waits_for_budget() &&
+    const v1::Account& account = batch.account_trouble();
+    const bool paused =
+        account.state() == v1::ACCOUNT_STATE_PAUSED && !account.has_until();
+    return (batch.waits_for_budget() || paused) &&
            batch.state() == v1::BATCH_STATE_SEALED &&
            counts.running() + counts.waiting() + counts.cancelling() == 0;
   }
@@ -296,6 +299,12 @@ class BatchRun {
       return kExitWaiting;
     }
     if (StandsStill(batch)) {
+      if (batch.has_account_trouble()) {
+        Say(absl::StrCat(AccountLine(batch.account_trouble()),
+                         ". To go on then: ", CommandToGoOn(),
+                         Flag("--state-dir", global_.state_dir)));
+        return kExitWaiting;
+      }
       Say(absl::StrCat(
           "waits for a budget; `", global_.program,
           " budget list` shows them. To go on once there is room: ",

@@ -90,6 +90,7 @@ SchedulerConnection::SchedulerConnection(std::shared_ptr<grpc::Channel> channel)
       batches_(v1::BatchService::NewStub(channel_)),
       tasks_(v1::TaskService::NewStub(channel_)),
       budgets_(v1::BudgetService::NewStub(channel_)),
+      accounts_(v1::AccountService::NewStub(channel_)),
       artifacts_(v1::ArtifactService::NewStub(channel_)) {}
 
 absl::StatusOr<std::unique_ptr<SchedulerConnection>> SchedulerConnection::Open(
@@ -255,6 +256,38 @@ absl::StatusOr<v1::ListTaskEventsResponse> SchedulerConnection::ListTaskEvents(
   v1::ListTaskEventsResponse response;
   MIDWATCH_CALL(tasks_, ListTaskEvents, request, response);
   return response;
+}
+
+absl::StatusOr<std::vector<v1::Account>> SchedulerConnection::ListAccounts() {
+  v1::ListAccountsResponse response;
+  MIDWATCH_CALL(accounts_, ListAccounts, v1::ListAccountsRequest(), response);
+  return std::vector<v1::Account>(response.accounts().begin(),
+                                  response.accounts().end());
+}
+
+absl::StatusOr<v1::Account> SchedulerConnection::GetAccount(
+    const std::string& name) {
+  v1::GetAccountRequest request;
+  request.set_name(name);
+  v1::GetAccountResponse response;
+  MIDWATCH_CALL(accounts_, GetAccount, request, response);
+  return response.account();
+}
+
+absl::StatusOr<v1::Account> SchedulerConnection::PauseAccount(
+    const v1::PauseAccountRequest& request) {
+  v1::PauseAccountResponse response;
+  MIDWATCH_CALL(accounts_, PauseAccount, request, response);
+  return response.account();
+}
+
+absl::StatusOr<v1::Account> SchedulerConnection::ResumeAccount(
+    const std::string& name) {
+  v1::ResumeAccountRequest request;
+  request.set_name(name);
+  v1::ResumeAccountResponse response;
+  MIDWATCH_CALL(accounts_, ResumeAccount, request, response);
+  return response.account();
 }
 
 absl::StatusOr<v1::SetBudgetResponse> SchedulerConnection::SetBudget(

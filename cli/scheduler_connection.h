@@ -12,6 +12,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "midwatch/v1/account_service.grpc.pb.h"
 #include "midwatch/v1/artifact_service.grpc.pb.h"
 #include "midwatch/v1/batch_service.grpc.pb.h"
 #include "midwatch/v1/budget_service.grpc.pb.h"
@@ -88,6 +89,12 @@ class SchedulerConnection {
       absl::FunctionRef<absl::Status(const v1::FollowTaskEventsResponse&)>
           visit);
 
+  absl::StatusOr<std::vector<v1::Account>> ListAccounts();
+  absl::StatusOr<v1::Account> GetAccount(const std::string& name);
+  absl::StatusOr<v1::Account> PauseAccount(
+      const v1::PauseAccountRequest& request);
+  absl::StatusOr<v1::Account> ResumeAccount(const std::string& name);
+
   absl::StatusOr<v1::SetBudgetResponse> SetBudget(
       const v1::SetBudgetRequest& request);
   absl::StatusOr<std::vector<v1::Budget>> ListBudgets();
@@ -123,6 +130,7 @@ class SchedulerConnection {
   std::unique_ptr<v1::BatchService::Stub> batches_;
   std::unique_ptr<v1::TaskService::Stub> tasks_;
   std::unique_ptr<v1::BudgetService::Stub> budgets_;
+  std::unique_ptr<v1::AccountService::Stub> accounts_;
   std::unique_ptr<v1::ArtifactService::Stub> artifacts_;
   GrpcCalls calls_;
 };

@@ -9,6 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/time/civil_time.h"
 #include "cli/money.h"
 #include "cli/table.h"
 #include "cli/utf8.h"
@@ -76,6 +77,21 @@ std::string NameOf(v1::TaskState state) {
 std::string NameOf(v1::BatchState state) {
   return EnumName(v1::BatchState_Name(state), "BATCH_STATE_");
 }
+std::string NameOf(v1::AccountState state) {
+  switch (state) {
+    case v1::ACCOUNT_STATE_OPEN:
+      return "open";
+    case v1::ACCOUNT_STATE_PAUSED:
+      return "paused";
+    case v1::ACCOUNT_STATE_REFUSED:
+      return "refused";
+    case v1::ACCOUNT_STATE_SPEND_CAP:
+      return "at its spend cap";
+    default:
+      return "unknown";
+  }
+}
+
 std::string NameOf(v1::FailureClass failure_class) {
   return EnumName(v1::FailureClass_Name(failure_class), "FAILURE_CLASS_");
 }
@@ -194,6 +210,15 @@ Json ToJson(const v1::Task& task) {
       {"attempt_list", attempts}};
 }
 
+Json ToJson(const v1::Account& account) {
+  return {{"name", account.name()},
+          {"state", NameOf(account.state())},
+          {"reason", account.reason()},
+          {"since", InstantToJson(account.since())},
+          {"until", InstantToJson(account.until())},
+          {"next_probe", InstantToJson(account.next_probe())}};
+}
+
 Json ToJson(const v1::Batch& batch) {
   const v1::TaskCounts& counts = batch.counts();
   return {{"batch_id", batch.batch_id()},
@@ -223,12 +248,60 @@ Json ToJson(const v1::Batch& batch) {
                                     ? Json(batch.budget_usd_micros())
                                     : Json(nullptr)},
           {"waits_for_budget", batch.waits_for_budget()},
+          {"account_trouble", batch.has_account_trouble()
+                                  ? ToJson(batch.account_trouble())
+                                  : Json(nullptr)},
           {"max_running", batch.max_running()},
           {"content_sha256", batch.content_sha256()}};
 }
 
 std::string ToLine(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+absl::Status ReadInstant(const std::string& option, const std::string& text,
+                         google::protobuf::Timestamp& out) {
+  absl::Time time;
+  std::string error;
+  absl::CivilDay day;
+  if (absl::ParseCivilTime(text, &day)) {
+    time = absl::FromCivil(day, absl::LocalTimeZone());
+  } else if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        option, " is '", Printable(text),
+        "'; expected a day such as 2026-11-23 (its midnight here) or a time "
+        "such as 2026-11-23T22:00:00Z"));
+  }
+  out.set_seconds(absl::ToUnixSeconds(time));
+  out.set_nanos(static_cast<int32_t>(
+      (time - absl::FromUnixSeconds(out.seconds())) / absl::Nanoseconds(1)));
+  return absl::OkStatus();
+}
+
+std::string AccountLine(const v1::Account& account) {
+  std::string line = absl::StrCat("account ", OneLine(account.name()), " is ",
+                                  NameOf(account.state()));
+  if (account.state() == v1::ACCOUNT_STATE_OPEN) return line;
+  if (!account.reason().empty()) {
+    absl::StrAppend(&line, ": ", OneLine(account.reason()));
+  }
+  absl::StrAppend(&line, "; since ", FormatInstant(account.since()));
+  if (account.has_until()) {
+    absl::StrAppend(&line, ", until ", FormatInstant(account.until()));
+  }
+  if (account.has_next_probe()) {
+    absl::StrAppend(&line, ", tried again at ",
+                    FormatInstant(account.next_probe()));
+  }
+  absl::StrAppend(&line,
+                  account.state() == v1::ACCOUNT_STATE_REFUSED
+                      ? "; restart its worker with the right key, or `"
+                      : "; `",
+                  "midwatch account resume ", OneLine(account.name()),
+                  account.state() == v1::ACCOUNT_STATE_PAUSED
+                      ? "` opens it"
+                      : "` tries it now");
+  return line;
 }
 
 std::string BatchTable(const std::vector<v1::Batch>& batches, int width) {
@@ -302,6 +375,9 @@ std::string BatchDetails(const v1::Batch& batch) {
   }
   if (batch.has_budget_usd_micros()) {
     line("budget", FormatUsd(batch.budget_usd_micros()));
+  }
+  if (batch.has_account_trouble()) {
+    line("waits", AccountLine(batch.account_trouble()));
   }
   if (batch.waits_for_budget()) {
     line("waits",

@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "midwatch/v1/account_service.pb.h"
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/task.pb.h"
 
@@ -18,6 +20,8 @@ using Json = nlohmann::ordered_json;
 std::string NameOf(v1::TaskState state);
 std::string NameOf(v1::BatchState state);
 std::string NameOf(v1::FailureClass failure_class);
+// "open", "paused", "refused", "at its spend cap".
+std::string NameOf(v1::AccountState state);
 // TASK_STATE_UNSPECIFIED where there is none of that name.
 v1::TaskState TaskStateNamed(const std::string& name);
 // BATCH_STATE_UNSPECIFIED likewise.
@@ -33,6 +37,11 @@ std::string FormatSpan(absl::Duration duration);
 // Local time to the second; "-" where unset.
 std::string FormatInstant(const google::protobuf::Timestamp& timestamp);
 
+// A day (its midnight here) or a time, of the option named so.
+//   kInvalidArgument  neither
+absl::Status ReadInstant(const std::string& option, const std::string& text,
+                         google::protobuf::Timestamp& out);
+
 // A task in one line: the first line of what the agent said last, or why there
 // is nothing. Without control characters.
 std::string ResultLine(const v1::Task& task);
@@ -46,8 +55,12 @@ Json InstantToJson(const google::protobuf::Timestamp& timestamp);
 // One line of `midwatch export`, and what `task get --output json` prints.
 Json ToJson(const v1::Task& task);
 Json ToJson(const v1::Batch& batch);
+Json ToJson(const v1::Account& account);
 // On one line; bytes that are not UTF-8 are replaced.
 std::string ToLine(const Json& json);
+
+// Whether it is open; else why not, until when, and what to do, in one line.
+std::string AccountLine(const v1::Account& account);
 
 std::string BatchTable(const std::vector<v1::Batch>& batches, int width);
 std::string TaskTable(const std::vector<v1::Task>& tasks, int width);

@@ -276,7 +276,8 @@ absl::StatusOr<RegisterWorker> FromProto(
   }
   RETURN_IF_ERROR(wrong.ToStatus());
   return RegisterWorker{request.incarnation(),
-                        std::string(CutUtf8(request.description(), 200))};
+                        std::string(CutUtf8(request.description(), 200)),
+                        {request.accounts().begin(), request.accounts().end()}};
 }
 
 }  // namespace midwatch

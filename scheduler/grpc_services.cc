@@ -12,6 +12,7 @@ std::vector<std::unique_ptr<grpc::Service>> MakeGrpcServices(
   std::vector<std::unique_ptr<grpc::Service>> services;
   services.push_back(MakeTaskService(executor, scheduler));
   services.push_back(MakeBatchService(executor, scheduler));
+  services.push_back(MakeAccountService(executor, scheduler));
   services.push_back(MakeBudgetService(executor, scheduler));
   services.push_back(MakeWorkerService(executor, scheduler));
   services.push_back(MakeArtifactService(pool, artifacts));

@@ -23,8 +23,12 @@ LeaseBook::~LeaseBook() = default;
 void LeaseBook::Load(const std::vector<LiveRecord>& live) {
   for (const LiveRecord& record : live) {
     LeaseKey key = record.lease;
-    live_[key.task] =
-        LiveLease{key, record.task, record.batch, record.grant_seq};
+    live_[key.task] = LiveLease{
+        .key = key,
+        .task = record.task,
+        .batch = record.batch,
+        .grant_seq = record.grant_seq,
+    };
     if (key.worker == 0) continue;
     WorkerState& worker = workers_[key.worker];
     ++worker.held;
@@ -339,6 +343,7 @@ void LeaseBook::Take(GrantRecord grant) {
   live.task = grant.task;
   live.batch = grant.batch;
   live.grant_seq = grant.grant_seq;
+  live.probe = grant.probe;
   int64_t holder = live.key.worker;
   live.key = key;
   live.key.worker = holder;

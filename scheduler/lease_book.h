@@ -72,6 +72,7 @@ class LeaseBook {
     RowKey task;
     int64_t batch = 0;
     int64_t grant_seq = 0;
+    bool probe = false;  // of its account, until it was answered
   };
   absl::StatusOr<LiveLease> Find(const v1::LeaseToken& token) const;
 

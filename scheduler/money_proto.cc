@@ -40,6 +40,8 @@ constexpr KindName kKindNames[] = {
     {JournalKind::kSaid, "said"},
     {JournalKind::kBudgetSet, "budget_set"},
     {JournalKind::kBudgetDeleted, "budget_deleted"},
+    {JournalKind::kAccountShut, "account_shut"},
+    {JournalKind::kAccountOpened, "account_opened"},
 };
 
 // The parts of a key, into a write that has them.

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "scheduler/account_state.h"
 #include "scheduler/failure.h"
 
 namespace midwatch {
@@ -12,10 +13,6 @@ namespace {
 constexpr absl::Duration kBackoffFirst = absl::Seconds(10);
 constexpr absl::Duration kBackoffMax = absl::Minutes(15);
 constexpr int kAdviceMax = 6;
-// How long an attempt waits for an account that cannot work: one try then tells
-// whether it can again.
-constexpr absl::Duration kAccountDelay = absl::Minutes(5);
-constexpr absl::Duration kSpendCapDelay = absl::Hours(1);
 
 // A day at most: a task that waits longer looks forgotten, and asking once a
 // day costs nothing.
@@ -34,9 +31,14 @@ int64_t Charge(const Tally& tally, const v1::Ending& ending) {
              : tally.reserved;
 }
 
+bool IsAccountTrouble(v1::FailureClass failure) {
+  return failure == v1::FAILURE_CLASS_ACCOUNT ||
+         failure == v1::FAILURE_CLASS_SPEND_CAP;
+}
+
 // "" where another attempt may begin.
 std::string WhyNoMore(const Tally& tally, v1::FailureClass failure,
-                      int64_t charged) {
+                      bool charges, int64_t charged) {
   const v1::RetryPolicy& policy = tally.spec.retry();
   int32_t max_failures =
       policy.max_failures() > 0 ? policy.max_failures() : kMaxFailuresDefault;
@@ -53,7 +55,8 @@ std::string WhyNoMore(const Tally& tally, v1::FailureClass failure,
                ? "no further try is allowed"
                : absl::StrCat("it failed ", tally.failures + 1, " times");
   }
-  if (tally.starts >= max_starts) {
+  bool excused = IsAccountTrouble(failure) && !charges;
+  if (!excused && tally.starts >= max_starts) {
     return absl::StrCat("it was started ", tally.starts, " times");
   }
   int64_t left = tally.max_cost - tally.charged - charged;
@@ -75,12 +78,17 @@ Disposition Decide(const Tally& tally, const v1::Ending& ending,
                    double jitter) {
   Disposition next;
   next.charged = Charge(tally, ending);
+  v1::FailureClass failure = ClassifyEnding(ending);
+  next.account = DecideAccount(
+      tally.account,
+      {failure, ending.failure(), tally.template_id, DescribeEnding(ending)},
+      tally.now);
   if (tally.cancelling) {
     next.state = v1::TASK_STATE_CANCELLED;
     next.reason = "cancelled";
     return next;
   }
-  next.failure_class = ClassifyEnding(ending);
+  next.failure_class = failure;
   if (next.failure_class == v1::FAILURE_CLASS_UNSPECIFIED) {
     next.state = v1::TASK_STATE_SUCCEEDED;
     return next;
@@ -88,7 +96,13 @@ Disposition Decide(const Tally& tally, const v1::Ending& ending,
   next.counts_as_failure = next.failure_class == v1::FAILURE_CLASS_TASK ||
                            next.failure_class == v1::FAILURE_CLASS_REFUSAL;
   next.reason = DescribeEnding(ending);
-  std::string why_no_more = WhyNoMore(tally, next.failure_class, next.charged);
+  if (KeepsSession(ending, failure, tally.has_session)) {
+    next.state = v1::TASK_STATE_RUNNING;
+    next.charged = 0;
+    return next;
+  }
+  std::string why_no_more =
+      WhyNoMore(tally, failure, ending.charged(), next.charged);
   if (!why_no_more.empty()) {
     next.state = v1::TASK_STATE_FAILED;
     // What happened says it all where the first failure is also the last.
@@ -98,12 +112,12 @@ Disposition Decide(const Tally& tally, const v1::Ending& ending,
     return next;
   }
   next.state = v1::TASK_STATE_QUEUED;
-  next.delay = Backoff(tally.starts - 1, jitter);
-  if (next.failure_class == v1::FAILURE_CLASS_ACCOUNT) {
-    next.delay = kAccountDelay;
-  } else if (next.failure_class == v1::FAILURE_CLASS_SPEND_CAP) {
-    next.delay = kSpendCapDelay;
+  // What it waits for is its account.
+  if (IsAccountTrouble(failure)) {
+    next.excused = !ending.charged();
+    return next;
   }
+  next.delay = Backoff(tally.starts - 1, jitter);
   next.delay = std::max(next.delay, RetryAfter(ending.failure()));
   return next;
 }

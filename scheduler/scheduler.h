@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/random.h"
+#include "midwatch/v1/account_service.pb.h"
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/budget_service.pb.h"
 #include "midwatch/v1/task_service.pb.h"
@@ -78,6 +79,15 @@ class Scheduler {
                     Reply<v1::DeleteBudgetResponse> reply);
   void ListJournal(const v1::ListJournalRequest& request,
                    Reply<v1::ListJournalResponse> reply);
+  // AccountService.
+  void ListAccounts(const v1::ListAccountsRequest& request,
+                    Reply<v1::ListAccountsResponse> reply);
+  void GetAccount(const v1::GetAccountRequest& request,
+                  Reply<v1::GetAccountResponse> reply);
+  void PauseAccount(const v1::PauseAccountRequest& request,
+                    Reply<v1::PauseAccountResponse> reply);
+  void ResumeAccount(const v1::ResumeAccountRequest& request,
+                     Reply<v1::ResumeAccountResponse> reply);
   WatchHub& watches() { return watches_; }
   EventFeeds& feeds() { return feeds_; }
 

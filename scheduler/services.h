@@ -20,6 +20,8 @@ std::unique_ptr<grpc::Service> MakeTaskService(Executor& executor,
                                                Scheduler& scheduler);
 std::unique_ptr<grpc::Service> MakeBatchService(Executor& executor,
                                                 Scheduler& scheduler);
+std::unique_ptr<grpc::Service> MakeAccountService(Executor& executor,
+                                                  Scheduler& scheduler);
 std::unique_ptr<grpc::Service> MakeBudgetService(Executor& executor,
                                                  Scheduler& scheduler);
 std::unique_ptr<grpc::Service> MakeWorkerService(Executor& executor,

@@ -44,6 +44,24 @@ google::protobuf::Duration ToDuration(absl::Duration duration) {
   return result;
 }
 
+v1::Account ToProto(const AccountRecord& account) {
+  const AccountStanding& standing = account.standing;
+  v1::Account out;
+  out.set_name(account.name);
+  out.set_state(standing.state);
+  out.set_reason(standing.why);
+  if (standing.since > absl::InfinitePast()) {
+    *out.mutable_since() = ToTimestamp(standing.since);
+  }
+  if (standing.until < absl::InfiniteFuture()) {
+    *out.mutable_until() = ToTimestamp(standing.until);
+  }
+  if (standing.next_probe < absl::InfiniteFuture()) {
+    *out.mutable_next_probe() = ToTimestamp(standing.next_probe);
+  }
+  return out;
+}
+
 v1::Batch ToProto(const BatchRecord& batch, const Ids& ids) {
   v1::Batch out;
   out.set_batch_id(ids.Format(batch.key));
@@ -71,6 +89,10 @@ v1::Batch ToProto(const BatchRecord& batch, const Ids& ids) {
   out.set_overshoot_usd_micros(batch.over);
   if (batch.budget.has_value()) out.set_budget_usd_micros(*batch.budget);
   out.set_waits_for_budget(batch.waits_for_budget);
+  if (batch.account_standing.state != v1::ACCOUNT_STATE_OPEN) {
+    *out.mutable_account_trouble() =
+        ToProto(AccountRecord{batch.account, batch.account_standing});
+  }
   out.set_max_running(batch.max_running);
   out.set_content_sha256(batch.content_sha256);
   out.set_request_id(batch.request_id);

@@ -56,9 +56,10 @@ void Scheduler::RecordSession(const v1::RecordSessionRequest& request,
   }
   store_.Apply(
       midwatch::RecordSession{*lease, request.nonce(), request.session_id()},
-      [reply =
-           std::move(reply)](absl::StatusOr<RecordedSession> recorded) mutable {
+      [this, reply = std::move(reply)](
+          absl::StatusOr<RecordedSession> recorded) mutable {
         if (!recorded.ok()) return reply(recorded.status());
+        if (recorded->account_opened) leases_.WantAdmission();
         v1::RecordSessionResponse response;
         response.set_session_id(recorded->session_id);
         reply(std::move(response));
@@ -102,6 +103,12 @@ void Scheduler::AppendEvents(const v1::AppendEventsRequest& request,
                           reply(std::move(response));
                         });
   };
+  // What it has to store, the service has answered.
+  if (live->probe) {
+    store_.Apply(PassProbe{live->key}, [this](absl::StatusOr<Done> passed) {
+      if (passed.ok()) leases_.WantAdmission();
+    });
+  }
   if (!request.first_message_seen()) return append(Done{});
   store_.Apply(MarkStarted{live->key}, std::move(append));
 }
@@ -214,7 +221,12 @@ void Scheduler::Settle(const v1::SettleRequest& request,
         LogInfo("settled", {{"task", task},
                             {"attempt", lease.attempt},
                             {"state", v1::TaskState_Name(settled->state)}});
-        leases_.Forget(lease);
+        if (settled->state == v1::TASK_STATE_RUNNING) {
+          leases_.Release(lease);
+        } else {
+          leases_.Forget(lease);
+        }
+        if (settled->account_changed) PlanTimers(clock_.Now());
         feeds_.Notify(lease.task);
         // The delay was drawn inside; looking is cheaper than carrying it out.
         if (settled->state == v1::TASK_STATE_QUEUED) PlanTimers(clock_.Now());

@@ -46,7 +46,8 @@ absl::StatusOr<RecordedSession> QueueWriter::Do(const RecordSession& write) {
                      .who = write.lease.worker,
                      .why = write.session_id};
   RETURN_IF_ERROR(Journal(entry).status());
-  return RecordedSession{write.session_id};
+  ASSIGN_OR_RETURN(bool opened, OpenIfProbe(live.account, live.lease.task));
+  return RecordedSession{write.session_id, opened};
 }
 
 absl::StatusOr<Done> QueueWriter::Do(const ClearSession& write) {
@@ -191,14 +192,33 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
   RETURN_IF_ERROR(found.status());
   const LiveRow& live = *found;
   ASSIGN_OR_RETURN(TaskRow task, LoadTask(write.lease.task));
-  Tally tally{.starts = task.attempts,
+  Tally tally{.starts = task.attempts - task.excused,
               .failures = task.failures,
               .charged = task.charged,
               .max_cost = task.max_cost,
               .reserved = live.reserved,
-              .cancelling = live.cancelling};
+              .cancelling = live.cancelling,
+              .spec = {},
+              .has_session = !live.session.empty(),
+              .template_id = task.template_id,
+              .account = {},
+              .now = clock_.Now()};
   ASSIGN_OR_RETURN(tally.spec, LoadSpec(task.template_id));
+  ASSIGN_OR_RETURN(tally.account, LoadStanding(live.account));
   Disposition next = write.decide(tally, write.ending);
+  Settled settled{next.state, next.account.has_value()};
+  if (next.account) {
+    RETURN_IF_ERROR(PutStanding(live.account, *next.account));
+  } else if (next.failure_class != v1::FAILURE_CLASS_ACCOUNT &&
+             next.failure_class != v1::FAILURE_CLASS_SPEND_CAP &&
+             next.failure_class != v1::FAILURE_CLASS_SERVICE) {
+    ASSIGN_OR_RETURN(settled.account_changed,
+                     OpenIfProbe(live.account, task.id));
+  }
+  if (next.state == v1::TASK_STATE_RUNNING) {
+    RETURN_IF_ERROR(KeepForAccount(live, next));
+    return settled;
+  }
 
   RETURN_IF_ERROR(CloseAttempt(task, live, next, hash));
   RETURN_IF_ERROR(LeaveLane(task.lane, task.batch));
@@ -209,11 +229,12 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
   // A cancelled task keeps the reason that was given for it.
   RETURN_IF_ERROR(db_.Run(
       "UPDATE task SET state = ?, failures = failures + ?, "
+      "excused = excused + ?, "
       "charged = charged + ?, reserved = 0, class = ?, "
       "why = CASE WHEN ? AND why IS NOT NULL THEN why ELSE ? END, "
       "ended_at = ?, not_before = ?, ending = ? WHERE id = ?",
       static_cast<int>(next.state), next.counts_as_failure ? 1 : 0,
-      next.charged, static_cast<int>(next.failure_class),
+      next.excused ? 1 : 0, next.charged, static_cast<int>(next.failure_class),
       live.cancelling ? 1 : 0, next.reason,
       SqliteNullable<int64_t>{!again, now}, SqliteNullable<int64_t>{again, due},
       SqliteBlob{write.ending.SerializeAsString()}, task.id));
@@ -236,7 +257,7 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
   RETURN_IF_ERROR(Journal(entry).status());
   RETURN_IF_ERROR(Count(task.batch, StateOf(live), next.state, next.charged,
                         -live.reserved, entry.over_delta));
-  return Settled{next.state};
+  return settled;
 }
 
 }  // namespace midwatch

@@ -15,6 +15,14 @@ absl::StatusOr<Registered> QueueWriter::Do(const RegisterWorker& write) {
       db_.Run("INSERT INTO worker(at, incarnation, info) VALUES (?, ?, ?) "
               "ON CONFLICT(incarnation) DO NOTHING",
               NowMicros(), write.incarnation, write.description));
+  bool is_new = db_.changes() > 0;
+  for (const std::string& name : write.accounts) {
+    ASSIGN_OR_RETURN(int64_t account, LabelId(kAccountLabel, name));
+    ASSIGN_OR_RETURN(AccountStanding standing, LoadStanding(account));
+    if (is_new && standing.state == v1::ACCOUNT_STATE_REFUSED) {
+      RETURN_IF_ERROR(ProbeNow(account));
+    }
+  }
   SqliteStatement row = db_.Query("SELECT id FROM worker WHERE incarnation = ?",
                                   write.incarnation);
   if (row.Step()) return Registered{row.Int(0)};
@@ -82,7 +90,7 @@ absl::StatusOr<Done> QueueWriter::Do(const HandBack& write) {
 }
 
 absl::Status QueueWriter::ViewLanes(int64_t account_id,
-                                    const std::string& account,
+                                    const std::string& account, int lanes,
                                     int tasks_per_lane, AdmissionView& view) {
   struct Row {
     Scopes scopes;
@@ -94,7 +102,7 @@ absl::Status QueueWriter::ViewLanes(int64_t account_id,
         "SELECT id, batch, tenant, ckey, queue FROM lane "
         "WHERE account = ? AND blocked = 0 AND head IS NOT NULL "
         "ORDER BY head LIMIT ?",
-        account_id, AdmissionBounds::kLanes);
+        account_id, lanes);
     while (row.Step()) {
       Row one{.scopes = {row.Int(2), row.Int(4), row.Int(1)}, .lane = {}};
       one.lane.lane = row.Int(0);
@@ -155,17 +163,31 @@ absl::StatusOr<AdmissionView> QueueWriter::View(
   for (const auto& [account, free_slots] : slots) {
     if (free_slots <= 0) continue;
     ASSIGN_OR_RETURN(int64_t account_id, LabelId(kAccountLabel, account));
+    ASSIGN_OR_RETURN(AccountStanding standing, LoadStanding(account_id));
+    if (standing.state != v1::ACCOUNT_STATE_OPEN) {
+      // A person's pause has no probes.
+      if (standing.next_probe > clock_.Now()) continue;
+      // One attempt is shown, and its grant puts the next probe off. A new one
+      // goes first, since its create tells at once.
+      size_t before = view.lanes.size();
+      RETURN_IF_ERROR(ViewLanes(account_id, account, 1, 1, view));
+      if (view.lanes.size() > before) continue;
+    }
+    int adoptable = standing.state == v1::ACCOUNT_STATE_OPEN
+                        ? AdmissionBounds::kAdoptable
+                        : 1;
     {
       SqliteStatement row = db_.Query(
           "SELECT task FROM live WHERE account = ? AND worker IS NULL "
           "AND parked_at IS NULL "
           "ORDER BY task LIMIT ?",
-          account_id, AdmissionBounds::kAdoptable);
+          account_id, adoptable);
       while (row.Step()) view.adoptable.push_back({row.Int(0), account});
       RETURN_IF_ERROR(row.status());
     }
+    if (standing.state != v1::ACCOUNT_STATE_OPEN) continue;
     RETURN_IF_ERROR(
-        ViewLanes(account_id, account,
+        ViewLanes(account_id, account, AdmissionBounds::kLanes,
                   std::min(free_slots, AdmissionBounds::kTasksPerLane), view));
   }
   std::map<int64_t, bool> seen;
@@ -263,7 +285,9 @@ absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker) {
       static_cast<int>(v1::TASK_STATE_RUNNING), live.reserved, now, id));
   RETURN_IF_ERROR(Count(task.batch, v1::TASK_STATE_QUEUED,
                         v1::TASK_STATE_RUNNING, 0, live.reserved));
-  return DescribeGrant(task, live);
+  ASSIGN_OR_RETURN(GrantRecord grant, DescribeGrant(task, live));
+  ASSIGN_OR_RETURN(grant.probe, NoteProbe(live));
+  return grant;
 }
 
 absl::StatusOr<GrantRecord> QueueWriter::Adopt(int64_t id, int64_t worker) {
@@ -281,10 +305,16 @@ absl::StatusOr<GrantRecord> QueueWriter::Adopt(int64_t id, int64_t worker) {
                      .who = worker};
   ASSIGN_OR_RETURN(live->lease.epoch, Journal(entry));
   live->lease.worker = worker;
+  // What it waited for its account does not count towards its timeouts.
+  if (live->held_at) {
+    live->parked_for += std::max<int64_t>(0, NowMicros() - *live->held_at);
+  }
   RETURN_IF_ERROR(
-      db_.Run("UPDATE live SET worker = ?, epoch = ? WHERE task = ?", worker,
-              live->lease.epoch, id));
+      db_.Run("UPDATE live SET worker = ?, epoch = ?, parked_for = ?, "
+              "held_at = NULL WHERE task = ?",
+              worker, live->lease.epoch, live->parked_for, id));
   ASSIGN_OR_RETURN(GrantRecord grant, DescribeGrant(task, *live));
+  ASSIGN_OR_RETURN(grant.probe, NoteProbe(*live));
   RETURN_IF_ERROR(AddWhatWasBegun(grant));
   return grant;
 }

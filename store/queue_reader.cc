@@ -59,9 +59,27 @@ TaskRecord ReadTask(const SqliteStatement& row) {
   "b.request_id, b.content_hash, t.name, q.name, a.name, b.over, "         \
   "(SELECT lim FROM budget WHERE scope = 3 AND ref = b.id AND win = 1), "  \
   "EXISTS (SELECT 1 FROM lane l WHERE l.batch = b.id AND l.batch > 0 "     \
-  "AND l.blocked & 4 != 0 AND l.head IS NOT NULL) FROM batch b "           \
+  "AND l.blocked & 4 != 0 AND l.head IS NOT NULL), "                       \
+  "s.state, s.why, s.since, s.until, s.next_probe FROM batch b "           \
+  "LEFT JOIN account s ON s.label = b.account "                            \
   "JOIN label t ON t.id = b.tenant JOIN label q ON q.id = b.queue "        \
   "JOIN label a ON a.id = b.account "
+
+// Without what only the writer needs to know.
+AccountStanding ReadStanding(const SqliteStatement& row, int column) {
+  AccountStanding standing;
+  if (row.IsNull(column)) return standing;
+  standing.state = static_cast<v1::AccountState>(row.Int(column));
+  standing.why = row.Text(column + 1);
+  standing.since = TimeAt(row, column + 2, absl::InfinitePast());
+  standing.until = TimeAt(row, column + 3, absl::InfiniteFuture());
+  standing.next_probe = TimeAt(row, column + 4, absl::InfiniteFuture());
+  return standing;
+}
+
+AccountRecord ReadAccount(const SqliteStatement& row) {
+  return {row.Text(0), ReadStanding(row, 1)};
+}
 
 BatchRecord ReadBatch(const SqliteStatement& row) {
   BatchRecord batch;
@@ -91,6 +109,7 @@ BatchRecord ReadBatch(const SqliteStatement& row) {
   batch.over = row.Int(23);
   if (!row.IsNull(24)) batch.budget = row.Int(24);
   batch.waits_for_budget = row.Int(25) != 0;
+  batch.account_standing = ReadStanding(row, 26);
   return batch;
 }
 
@@ -104,6 +123,15 @@ absl::StatusOr<std::vector<T>> ReadAll(SqliteStatement row,
 }
 
 }  // namespace
+
+absl::StatusOr<std::vector<AccountRecord>> SqliteReader::ListAccounts() {
+  return ReadAll(
+      queue_->Query(
+          "SELECT a.name, s.state, s.why, s.since, s.until, s.next_probe "
+          "FROM label a LEFT JOIN account s ON s.label = a.id "
+          "WHERE a.kind = 3 ORDER BY a.name"),
+      ReadAccount);
+}
 
 absl::StatusOr<TaskRecord> SqliteReader::GetTask(RowKey key) {
   ASSIGN_OR_RETURN(

@@ -47,6 +47,7 @@ class SqliteReader final : public StoreReader {
   absl::StatusOr<RowPage<BudgetRecord>> ListBudgets(absl::Time at,
                                                     int64_t after,
                                                     int limit) override;
+  absl::StatusOr<std::vector<AccountRecord>> ListAccounts() override;
   absl::StatusOr<std::vector<LiveRecord>> ListLive() override;
   absl::StatusOr<std::vector<RowKey>> ListCancellingBatches() override;
   absl::StatusOr<absl::Time> NextTimer() override;

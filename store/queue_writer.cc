@@ -86,7 +86,7 @@ absl::StatusOr<std::string> QueueWriter::LabelName(int64_t id) {
 absl::StatusOr<QueueWriter::TaskRow> QueueWriter::LoadTask(int64_t id) {
   SqliteStatement row = db_.Query(
       "SELECT at, lane, batch, template, state, prio, attempts, failures, "
-      "max_cost, charged, rank, not_before FROM task WHERE id = ?",
+      "max_cost, charged, rank, not_before, excused FROM task WHERE id = ?",
       id);
   if (!row.Step()) {
     RETURN_IF_ERROR(row.status());
@@ -106,6 +106,7 @@ absl::StatusOr<QueueWriter::TaskRow> QueueWriter::LoadTask(int64_t id) {
   task.charged = row.Int(9);
   if (!row.IsNull(10)) task.rank = row.Int(10);
   if (!row.IsNull(11)) task.not_before = row.Int(11);
+  task.excused = static_cast<int32_t>(row.Int(12));
   return task;
 }
 
@@ -122,7 +123,7 @@ absl::StatusOr<std::optional<QueueWriter::LiveRow>> QueueWriter::FindLive(
   SqliteStatement row = db_.Query(
       "SELECT attempt, epoch, worker, account, batch, phase, session, "
       "reserved, grant_seq, granted_at, cancelling, parked_at, answer_by, "
-      "parked_for, unanswered FROM live WHERE task = ?",
+      "parked_for, unanswered, held_at FROM live WHERE task = ?",
       task);
   if (!row.Step()) {
     RETURN_IF_ERROR(row.status());
@@ -145,6 +146,7 @@ absl::StatusOr<std::optional<QueueWriter::LiveRow>> QueueWriter::FindLive(
   if (!row.IsNull(12)) live.answer_by = row.Int(12);
   live.parked_for = row.Int(13);
   live.unanswered = row.Int(14) != 0;
+  if (!row.IsNull(15)) live.held_at = row.Int(15);
   return live;
 }
 
@@ -304,6 +306,10 @@ absl::StatusOr<TimersFired> QueueWriter::Do(const FireTimers&) {
                 timer.at, timer.kind, timer.ref));
     if (timer.kind == kWindowTimer) {
       RETURN_IF_ERROR(BeginWindow(timer.ref));
+      continue;
+    }
+    if (timer.kind == kAccountTimer) {
+      RETURN_IF_ERROR(FireAccountTimer(timer.ref));
       continue;
     }
     if (timer.kind == kAnswerTimer) {

@@ -45,7 +45,7 @@ class QueueWriter {
   struct TaskRow {
     int64_t id = 0, at = 0, lane = 0, batch = 0, template_id = 0;
     v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
-    int32_t priority = 0, attempts = 0, failures = 0;
+    int32_t priority = 0, attempts = 0, failures = 0, excused = 0;
     int64_t max_cost = 0, charged = 0;
     std::optional<int64_t> rank, not_before;
   };
@@ -56,6 +56,7 @@ class QueueWriter {
     std::string session;
     bool cancelling = false;
     std::optional<int64_t> parked_at, answer_by;
+    std::optional<int64_t> held_at;
     int64_t parked_for = 0;
     bool unanswered = false;
   };
@@ -123,6 +124,10 @@ class QueueWriter {
   // queue_budget.cc
   absl::StatusOr<BudgetSet> Do(const SetBudget& write);
   absl::StatusOr<BudgetSet> Do(const DeleteBudget& write);
+  // queue_account.cc
+  absl::StatusOr<AccountSet> Do(const PauseAccount& write);
+  absl::StatusOr<AccountSet> Do(const ResumeAccount& write);
+  absl::StatusOr<Done> Do(const PassProbe& write);
   // queue_writer.cc
   absl::StatusOr<RemoteId> Do(const RecordRemoteId& write);
   absl::StatusOr<TimersFired> Do(const FireTimers& write);
@@ -176,8 +181,9 @@ class QueueWriter {
   absl::StatusOr<std::vector<v1::Question>> ListQuestions(int64_t task);
   // queue_lease.cc
   absl::StatusOr<AdmissionView> View(const std::vector<WorkerOffer>& offers);
+  // At most `lanes` of the account, with their first tasks.
   absl::Status ViewLanes(int64_t account_id, const std::string& account,
-                         int tasks_per_lane, AdmissionView& view);
+                         int lanes, int tasks_per_lane, AdmissionView& view);
   absl::StatusOr<GrantRecord> GrantNew(int64_t task, int64_t worker);
   absl::StatusOr<GrantRecord> Adopt(int64_t task, int64_t worker);
   absl::StatusOr<GrantRecord> DescribeGrant(const TaskRow& task,
@@ -219,6 +225,20 @@ class QueueWriter {
                                 RowKey row);
   absl::StatusOr<int64_t> InsertBudget(const SetBudget& write, int64_t ref);
   absl::Status BeginWindow(int64_t budget);
+  // queue_account.cc
+  absl::StatusOr<int64_t> FindAccount(const std::string& name);
+  absl::StatusOr<AccountStanding> LoadStanding(int64_t account);
+  // Also plans what its times ask for, and tells who watches.
+  absl::Status PutStanding(int64_t account, const AccountStanding& standing);
+  absl::Status OpenAccount(int64_t account);
+  // The grant is a probe, if its account is not open.
+  absl::StatusOr<bool> NoteProbe(const LiveRow& live);
+  // Whether the account opened, because the task was its probe.
+  absl::StatusOr<bool> OpenIfProbe(int64_t account, int64_t task);
+  absl::Status ProbeNow(int64_t account);
+  absl::Status FireAccountTimer(int64_t account);
+  absl::Status KeepForAccount(const LiveRow& live,
+                              const Disposition& disposition);
 
   Sqlite& db_;
   const Clock& clock_;
@@ -246,9 +266,10 @@ inline constexpr int kAccountLabel = 3;
 inline constexpr int kTaskLabel = 4;  // "key=value"
 
 // Kinds of timer.
-inline constexpr int kReadyTimer = 1;   // ref: a task whose delay is over
-inline constexpr int kWindowTimer = 2;  // ref: a budget whose window is over
-inline constexpr int kAnswerTimer = 3;  // ref: a task that waits for answers
+inline constexpr int kReadyTimer = 1;    // ref: a task whose delay is over
+inline constexpr int kWindowTimer = 2;   // ref: a budget whose window is over
+inline constexpr int kAnswerTimer = 3;   // ref: a task that waits for answers
+inline constexpr int kAccountTimer = 4;  // ref: an account that is not open
 
 inline bool IsFinal(v1::TaskState state) {
   return state >= v1::TASK_STATE_SUCCEEDED;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "midwatch/v1/account_service.pb.h"
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/budget_service.pb.h"
 #include "midwatch/v1/task.pb.h"
@@ -44,6 +45,26 @@ using Labels = std::map<std::string, std::string>;
 // How many tasks stand in each state, indexed by v1::TaskState.
 using StateCounts = std::array<int64_t, 10>;
 
+// Whether tasks may start on an account; see v1::Account.
+struct AccountStanding {
+  v1::AccountState state = v1::ACCOUNT_STATE_OPEN;
+  std::string why;
+  absl::Time since = absl::InfinitePast();
+  absl::Time until = absl::InfiniteFuture();
+  absl::Time next_probe = absl::InfiniteFuture();
+  absl::Duration probe_every = absl::InfiniteDuration();
+  // Templates of the tasks that were last refused for their specs, in a row.
+  std::vector<int64_t> bad_templates;
+
+  friend bool operator==(const AccountStanding&,
+                         const AccountStanding&) = default;
+};
+
+struct AccountRecord {
+  std::string name;
+  AccountStanding standing;
+};
+
 struct BatchRecord {
   RowKey key;
   std::string name, tenant, queue, account, request_id, content_sha256;
@@ -53,6 +74,7 @@ struct BatchRecord {
   int64_t lines = 0;
   int64_t charged = 0, reserved = 0, over = 0;
   std::optional<int64_t> budget;  // the limit of its total budget
+  AccountStanding account_standing;
   bool waits_for_budget = false;  // tasks of it are ready and find no room
   int32_t max_running = 0;
 };
@@ -115,6 +137,8 @@ enum class JournalKind {
   kParked = 21,
   kAnswered = 22,    // one question
   kUnanswered = 23,  // in time
+  kAccountShut = 24,
+  kAccountOpened = 25,
 };
 
 // One state change, and the money it moved. `seq` rises by one with each.
@@ -169,6 +193,7 @@ struct GrantRecord {
   int32_t create_tries = 0;
   absl::Duration parked;
   bool unanswered = false;
+  bool probe = false;  // of an account that is not open
 };
 
 // A live attempt, as a scheduler that starts finds it.

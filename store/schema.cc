@@ -127,6 +127,16 @@ CREATE TABLE question(task INT, id TEXT, tool TEXT, input TEXT, wants_result INT
   PRIMARY KEY(task, id)) WITHOUT ROWID;
 )sql";
 
+// What of an account is not as it is at first: open. A kept attempt (held_at)
+// waits for its account with its session; an excused one began nothing.
+constexpr char kQueue5[] = R"sql(
+CREATE TABLE account(
+  label INTEGER PRIMARY KEY, state INT, why TEXT, since INT, until INT,
+  next_probe INT, probe_every INT, probe INT, bad_templates TEXT);
+ALTER TABLE live ADD COLUMN held_at INT;
+ALTER TABLE task ADD COLUMN excused INT DEFAULT 0;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -147,7 +157,7 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 
 const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps =
-      new SchemaSteps{kQueue1, kQueue2, kQueue3, kQueue4};
+      new SchemaSteps{kQueue1, kQueue2, kQueue3, kQueue4, kQueue5};
   return *steps;
 }
 

@@ -195,6 +195,9 @@ class SqliteStore final : public Store {
                                                       int) override {
       return status_;
     }
+    absl::StatusOr<std::vector<AccountRecord>> ListAccounts() override {
+      return status_;
+    }
     absl::StatusOr<std::vector<LiveRecord>> ListLive() override {
       return status_;
     }

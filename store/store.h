@@ -101,6 +101,9 @@ class StoreReader {
                                                             int64_t after,
                                                             int limit) = 0;
 
+  // Those that a task, a worker or a call has named, by name.
+  virtual absl::StatusOr<std::vector<AccountRecord>> ListAccounts() = 0;
+
   // Everything that a scheduler which starts must know.
   virtual absl::StatusOr<std::vector<LiveRecord>> ListLive() = 0;
   virtual absl::StatusOr<std::vector<RowKey>> ListCancellingBatches() = 0;

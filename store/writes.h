@@ -156,6 +156,8 @@ struct Registered {
 struct RegisterWorker {
   using Result = Registered;
   std::string incarnation, description;
+  // A new incarnation may bring a new key: those that refuse are probed.
+  std::vector<std::string> accounts;
 };
 
 struct Freed {
@@ -199,6 +201,7 @@ struct BeginCreate {
 
 struct RecordedSession {
   std::string session_id;
+  bool account_opened = false;  // it was a probe
 };
 
 // The first session recorded for an attempt is its session; again, or after
@@ -273,28 +276,36 @@ struct Park {
 
 // What a settle is decided from.
 struct Tally {
-  int32_t starts = 0;    // attempts begun, this one included
+  int32_t starts = 0;    // attempts begun, this one included, unless excused
   int32_t failures = 0;  // by the task's own fault, before this one
   int64_t charged = 0;   // by earlier attempts
   int64_t max_cost = 0;
   int64_t reserved = 0;  // for this attempt
   bool cancelling = false;
   v1::TaskSpec spec;
+  bool has_session = false;
+  int64_t template_id = 0;
+  AccountStanding account;
+  absl::Time now;
 };
 
 // What follows from an attempt's end.
 struct Disposition {
-  // SUCCEEDED, FAILED, CANCELLED, or QUEUED for another attempt.
+  // SUCCEEDED, FAILED, CANCELLED, QUEUED for another attempt, or RUNNING for an
+  // attempt that goes on with its session once its account is open.
   v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
   absl::Duration delay = absl::ZeroDuration();  // before it, where QUEUED
   bool counts_as_failure = false;
   v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
-  int64_t charged = 0;  // by this attempt
-  std::string reason;   // one line
+  int64_t charged = 0;                     // by this attempt
+  std::string reason;                      // one line
+  bool excused = false;                    // not counted as a start
+  std::optional<AccountStanding> account;  // where it changes
 };
 
 struct Settled {
   v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
+  bool account_changed = false;
 };
 
 // Ends the attempt, moves its money and releases the lease. Again with an equal
@@ -337,6 +348,34 @@ struct DeleteBudget {
   v1::BudgetWindow window = v1::BUDGET_WINDOW_UNSPECIFIED;
 };
 
+// Accounts -------------------------------------------------------------------
+
+struct AccountSet {
+  AccountRecord account;
+};
+
+// A person's pause. Again: with the new reason and time.
+//   kNotFound  nothing has named the account
+struct PauseAccount {
+  using Result = AccountSet;
+  std::string account, reason;
+  absl::Time until = absl::InfiniteFuture();
+};
+
+// Opens a paused account; plans a probe at once for one that refuses. Again:
+// OK.
+//   kNotFound  nothing has named the account
+struct ResumeAccount {
+  using Result = AccountSet;
+  std::string account;
+};
+
+// The lease's attempt was answered: opens its account, if it was the probe.
+struct PassProbe {
+  using Result = Done;
+  LeaseKey lease;
+};
+
 // Others ---------------------------------------------------------------------
 
 struct RemoteId {
@@ -354,9 +393,9 @@ struct TimersFired {
   absl::Time next = absl::InfiniteFuture();
 };
 
-// Makes tasks ready whose delay is over, and lanes whose budgets begin a new
-// window; lets go of tasks that were not answered in time: they are granted
-// again to be settled.
+// Opens accounts whose pause is over; makes tasks ready whose delay is over,
+// and lanes whose budgets begin a new window; lets go of tasks that were not
+// answered in time: they are granted again to be settled.
 struct FireTimers {
   using Result = TimersFired;
 };
@@ -366,12 +405,14 @@ using Write =
                  CancelTask, CancelBatch, AnswerTask, RegisterWorker,
                  FreeLeases, Admit, Park, BeginCreate, RecordSession,
                  ClearSession, MarkStarted, AddSay, MarkSaid, HandBack, Settle,
-                 SetBudget, DeleteBudget, RecordRemoteId, FireTimers>;
+                 SetBudget, DeleteBudget, PauseAccount, ResumeAccount,
+                 PassProbe, RecordRemoteId, FireTimers>;
 
 using WriteResult =
     std::variant<BatchProgress, TaskKey, CancelResult, CancelBatchResult,
                  Answered, Registered, Freed, Grants, Done, RecordedSession,
-                 SayAdded, Parked, Settled, BudgetSet, RemoteId, TimersFired>;
+                 SayAdded, Parked, Settled, BudgetSet, AccountSet, RemoteId,
+                 TimersFired>;
 
 }  // namespace midwatch
 

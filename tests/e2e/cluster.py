@@ -119,22 +119,24 @@ class Cluster:
     """`scheduler`, `harness`, `worker-1` and so on, by name."""
 
     def __init__(self, binary, folder, workers=2, jobs=6, harness_options=(),
-                 worker_options=()):
+                 worker_options=(), proxy_port=None):
         self.binary = pathlib.Path(binary).resolve()
         self.folder = pathlib.Path(folder)
         scheduler_port, harness_port = free_port(), free_port()
+        self.harness_port, self.proxy_port = harness_port, proxy_port
         self.server = f"127.0.0.1:{scheduler_port}"
         self.key = self.folder / "api-key"
         self.key.write_text(random.SystemRandom().randbytes(16).hex() + "\n")
         self.key.chmod(0o600)
         self.harness_url = f"http://127.0.0.1:{harness_port}"
+        worker_url = f"http://127.0.0.1:{proxy_port or harness_port}"
         self.processes = {}
         self._add("harness", "--port", harness_port, "--api-key-file", self.key,
                   *harness_options)
         self._add("scheduler", "--listen", self.server)
         for number in range(1, workers + 1):
             self._add(f"worker-{number}", "--server", self.server, "--base-url",
-                      self.harness_url, "--api-key-file", self.key,
+                      worker_url, "--api-key-file", self.key,
                       "--jobs", jobs, *worker_options)
 
     def _add(self, name, *options):

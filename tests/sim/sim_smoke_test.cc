@@ -170,6 +170,62 @@ TEST(SimSmoke, NightsWithBudgetsOnThreeScopesEndWell) {
   for (uint64_t seed = 300; seed < 303; ++seed) RunNight(seed, true);
 }
 
+// A key that is refused for an hour, with a scheduler that dies meanwhile.
+std::string RunNightWithARefusedKey(uint64_t seed) {
+  SCOPED_TRACE(absl::StrCat("seed ", seed));
+  constexpr int kFrom = 30, kTo = kFrom + 3600;
+  World world(seed);
+  int second = 0, refused_creates = 0;
+  world.service->hooks.script = [&](const FakePrompt&) {
+    return RollTurn(world);
+  };
+  world.service->hooks.on_call = [&](const FakeCall& call) {
+    FakeFault fault;
+    if (second < kFrom || second >= kTo) return fault;
+    fault.kind = FakeFault::Kind::kRefuse;
+    fault.status = 401;
+    fault.error_type = "authentication_error";
+    refused_creates += call.operation == "create_session";
+    return fault;
+  };
+  world.StartScheduler();
+  world.SubmitBatch(kTasks);
+  world.StartWorker("w1", 15);
+  world.StartWorker("w2", 15);
+  for (second = 1; second <= 7200; ++second) {
+    world.time.Advance(absl::Seconds(1));
+    world.CheckAlways();
+    world.AnswerSome(0.05);
+    if (second == 1800) world.CrashScheduler();
+    if (second == 1810) world.StartScheduler();
+    // In the middle of it nothing runs but a probe.
+    if (second == 3000) {
+      EXPECT_EQ(world.Batch().account_standing.state,
+                v1::ACCOUNT_STATE_REFUSED);
+    }
+    if (world.Batch().state == v1::BATCH_STATE_DONE) break;
+  }
+  EXPECT_LT(second, kTo + 1200) << "the account opens with the next probe";
+  world.time.Advance(absl::Minutes(2));
+  world.CheckAtEnd(kTasks);
+  for (const TaskRecord& task : world.Tasks()) {
+    EXPECT_EQ(task.state, v1::TASK_STATE_SUCCEEDED);
+    EXPECT_EQ(task.failures, 0);
+  }
+  EXPECT_EQ(CountJournal(world, JournalKind::kAccountShut), 1);
+  EXPECT_EQ(CountJournal(world, JournalKind::kAccountOpened), 1);
+  // What was on its way, and a dozen probes.
+  EXPECT_GE(refused_creates, 10);
+  EXPECT_LE(refused_creates, 45);
+  return world.TraceHash();
+}
+
+TEST(SimSmoke, AKeyRefusedForAnHourFailsNothingAndReplays) {
+  std::string first = RunNightWithARefusedKey(400);
+  EXPECT_EQ(first, RunNightWithARefusedKey(400));
+  RunNightWithARefusedKey(401);
+}
+
 TEST(SimSmoke, OtherSeedsAreOtherNightsAndEndWellToo) {
   const char* more = std::getenv("MIDWATCH_SIM_SEEDS");
   int seeds = more != nullptr ? std::atoi(more) : 10;

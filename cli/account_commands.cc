@@ -1,0 +1,88 @@
+// `midwatch account ...`.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/status_macros.h"
+#include "cli/client_command.h"
+#include "cli/commands.h"
+#include "cli/table.h"
+#include "cli/terminal.h"
+#include "cli/utf8.h"
+#include "cli/views.h"
+
+namespace midwatch::cli {
+namespace {
+
+std::string AccountTable(const std::vector<v1::Account>& accounts, int width) {
+  std::vector<std::vector<std::string>> rows;
+  for (const v1::Account& account : accounts) {
+    rows.push_back(
+        {Printable(account.name()), NameOf(account.state()),
+         FormatInstant(account.since()), FormatInstant(account.until()),
+         FormatInstant(account.next_probe()), OneLine(account.reason())});
+  }
+  return FormatTable(
+      {{"ACCOUNT"}, {"STATE"}, {"SINCE"}, {"UNTIL"}, {"NEXT TRY"}, {"WHY"}},
+      rows, width);
+}
+
+void PrintAccount(const GlobalOptions& global, const v1::Account& account) {
+  std::puts(global.json ? ToLine(ToJson(account)).c_str()
+                        : AccountLine(account).c_str());
+}
+
+}  // namespace
+
+int AccountList(const GlobalOptions& global) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(std::vector<v1::Account> accounts,
+                         scheduler.ListAccounts());
+        if (!global.json) {
+          std::fputs(AccountTable(accounts, Terminal().width()).c_str(),
+                     stdout);
+          return kExitSucceeded;
+        }
+        for (const v1::Account& account : accounts) {
+          std::puts(ToLine(ToJson(account)).c_str());
+        }
+        return kExitSucceeded;
+      });
+}
+
+int AccountShow(const GlobalOptions& global, const std::string& account) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(v1::Account found, scheduler.GetAccount(account));
+        PrintAccount(global, found);
+        return kExitSucceeded;
+      });
+}
+
+int AccountPause(const GlobalOptions& global,
+                 const AccountPauseOptions& options) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        v1::PauseAccountRequest request;
+        request.set_name(options.account);
+        request.set_reason(options.reason);
+        if (!options.until.empty()) {
+          RETURN_IF_ERROR(
+              ReadInstant("--until", options.until, *request.mutable_until()));
+        }
+        ASSIGN_OR_RETURN(v1::Account account, scheduler.PauseAccount(request));
+        PrintAccount(global, account);
+        return kExitSucceeded;
+      });
+}
+
+int AccountResume(const GlobalOptions& global, const std::string& account) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(v1::Account resumed, scheduler.ResumeAccount(account));
+        PrintAccount(global, resumed);
+        return kExitSucceeded;
+      });
+}
+
+}  // namespace midwatch::cli

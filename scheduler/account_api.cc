@@ -1,0 +1,95 @@
+// What clients ask about accounts.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "scheduler/from_proto.h"
+#include "scheduler/scheduler.h"
+
+namespace midwatch {
+namespace {
+
+template <typename Response>
+Store::Callback<AccountSet> AnswerWithAccount(Reply<Response> reply) {
+  return [reply = std::move(reply)](absl::StatusOr<AccountSet> set) mutable {
+    if (!set.ok()) return reply(set.status());
+    Response response;
+    *response.mutable_account() = ToProto(set->account);
+    reply(std::move(response));
+  };
+}
+
+absl::Time UntilOf(const v1::PauseAccountRequest& request) {
+  if (!request.has_until()) return absl::InfiniteFuture();
+  return absl::FromUnixSeconds(request.until().seconds()) +
+         absl::Nanoseconds(request.until().nanos());
+}
+
+}  // namespace
+
+void Scheduler::ListAccounts(const v1::ListAccountsRequest&,
+                             Reply<v1::ListAccountsResponse> reply) {
+  store_.Read<std::vector<AccountRecord>>(
+      [](StoreReader& reader) { return reader.ListAccounts(); },
+      [reply = std::move(reply)](
+          absl::StatusOr<std::vector<AccountRecord>> found) mutable {
+        if (!found.ok()) return reply(found.status());
+        v1::ListAccountsResponse response;
+        for (const AccountRecord& account : *found) {
+          *response.add_accounts() = ToProto(account);
+        }
+        reply(std::move(response));
+      });
+}
+
+void Scheduler::GetAccount(const v1::GetAccountRequest& request,
+                           Reply<v1::GetAccountResponse> reply) {
+  store_.Read<std::vector<AccountRecord>>(
+      [](StoreReader& reader) { return reader.ListAccounts(); },
+      [name = request.name(), reply = std::move(reply)](
+          absl::StatusOr<std::vector<AccountRecord>> found) mutable {
+        if (!found.ok()) return reply(found.status());
+        for (const AccountRecord& account : *found) {
+          if (account.name != name) continue;
+          v1::GetAccountResponse response;
+          *response.mutable_account() = ToProto(account);
+          return reply(std::move(response));
+        }
+        reply(absl::NotFoundError(
+            "no such account: no task and no worker has named it"));
+      });
+}
+
+void Scheduler::PauseAccount(const v1::PauseAccountRequest& request,
+                             Reply<v1::PauseAccountResponse> reply) {
+  constexpr size_t kReasonBytesMax = 500;
+  if (request.reason().size() > kReasonBytesMax) {
+    return reply(absl::InvalidArgumentError(
+        absl::StrCat("reason: expected at most ", kReasonBytesMax, " bytes")));
+  }
+  absl::Time until = UntilOf(request);
+  if (until <= clock_.Now()) {
+    return reply(absl::InvalidArgumentError("until: expected a time to come"));
+  }
+  auto answer = AnswerWithAccount(std::move(reply));
+  store_.Apply(midwatch::PauseAccount{request.name(), request.reason(), until},
+               [this, answer = std::move(answer)](
+                   absl::StatusOr<AccountSet> set) mutable {
+                 // Its end may be the first thing that is due.
+                 PlanTimers(clock_.Now());
+                 answer(std::move(set));
+               });
+}
+
+void Scheduler::ResumeAccount(const v1::ResumeAccountRequest& request,
+                              Reply<v1::ResumeAccountResponse> reply) {
+  auto answer = AnswerWithAccount(std::move(reply));
+  store_.Apply(midwatch::ResumeAccount{request.name()},
+               [this, answer = std::move(answer)](
+                   absl::StatusOr<AccountSet> set) mutable {
+                 leases_.WantAdmission();
+                 PlanTimers(clock_.Now());
+                 answer(std::move(set));
+               });
+}
+
+}  // namespace midwatch
