@@ -42,6 +42,7 @@ constexpr KindName kKindNames[] = {
     {JournalKind::kBudgetDeleted, "budget_deleted"},
     {JournalKind::kAccountShut, "account_shut"},
     {JournalKind::kAccountOpened, "account_opened"},
+    {JournalKind::kHeld, "held"},
 };
 
 // The parts of a key, into a write that has them.

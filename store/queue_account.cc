@@ -156,7 +156,7 @@ absl::Status QueueWriter::KeepForAccount(const LiveRow& live,
   RETURN_IF_ERROR(
       db_.Run("UPDATE live SET worker = NULL, held_at = ? WHERE task = ?",
               NowMicros(), live.lease.task));
-  JournalEntry entry{.kind = JournalKind::kHandedBack,
+  JournalEntry entry{.kind = JournalKind::kHeld,
                      .batch = live.batch,
                      .task = live.lease.task,
                      .attempt = live.lease.attempt,

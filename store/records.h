@@ -139,6 +139,7 @@ enum class JournalKind {
   kUnanswered = 23,  // in time
   kAccountShut = 24,
   kAccountOpened = 25,
+  kHeld = 26,  // the attempt keeps its session until its account opens
 };
 
 // One state change, and the money it moved. `seq` rises by one with each.

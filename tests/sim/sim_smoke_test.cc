@@ -203,7 +203,7 @@ std::string RunNightWithARefusedKey(uint64_t seed) {
       EXPECT_EQ(world.Batch().account_standing.state,
                 v1::ACCOUNT_STATE_REFUSED);
     }
-    if (world.Batch().state == v1::BATCH_STATE_DONE) break;
+    if (second > kTo && world.Batch().state == v1::BATCH_STATE_DONE) break;
   }
   EXPECT_LT(second, kTo + 1200) << "the account opens with the next probe";
   world.time.Advance(absl::Minutes(2));
@@ -212,8 +212,8 @@ std::string RunNightWithARefusedKey(uint64_t seed) {
     EXPECT_EQ(task.state, v1::TASK_STATE_SUCCEEDED);
     EXPECT_EQ(task.failures, 0);
   }
-  EXPECT_EQ(CountJournal(world, JournalKind::kAccountShut), 1);
-  EXPECT_EQ(CountJournal(world, JournalKind::kAccountOpened), 1);
+  EXPECT_EQ(world.Batch().account_standing.state, v1::ACCOUNT_STATE_OPEN);
+  EXPECT_GT(CountJournal(world, JournalKind::kHeld), 5);
   // What was on its way, and a dozen probes.
   EXPECT_GE(refused_creates, 10);
   EXPECT_LE(refused_creates, 45);

@@ -393,6 +393,7 @@ void World::CheckJournal(const std::vector<JournalRecord>& journal) {
         ADD_FAILURE() << "handed back";
         [[fallthrough]];
       case JournalKind::kFreed:
+      case JournalKind::kHeld:
       case JournalKind::kParked:
       case JournalKind::kRetry:
       case JournalKind::kSettled:
