@@ -16,19 +16,29 @@ namespace {
 std::string AccountTable(const std::vector<v1::Account>& accounts, int width) {
   std::vector<std::vector<std::string>> rows;
   for (const v1::Account& account : accounts) {
-    rows.push_back(
-        {Printable(account.name()), NameOf(account.state()),
-         FormatInstant(account.since()), FormatInstant(account.until()),
-         FormatInstant(account.next_probe()), OneLine(account.reason())});
+    rows.push_back({Printable(account.name()), NameOf(account.state()),
+                    FormatInstant(account.since()),
+                    FormatInstant(account.until()),
+                    FormatInstant(account.next_probe()), RatesLine(account),
+                    OneLine(account.reason())});
   }
-  return FormatTable(
-      {{"ACCOUNT"}, {"STATE"}, {"SINCE"}, {"UNTIL"}, {"NEXT TRY"}, {"WHY"}},
-      rows, width);
+  return FormatTable({{"ACCOUNT"},
+                      {"STATE"},
+                      {"SINCE"},
+                      {"UNTIL"},
+                      {"NEXT TRY"},
+                      {"USED A MINUTE"},
+                      {"WHY"}},
+                     rows, width);
 }
 
 void PrintAccount(const GlobalOptions& global, const v1::Account& account) {
-  std::puts(global.json ? ToLine(ToJson(account)).c_str()
-                        : AccountLine(account).c_str());
+  if (global.json) {
+    std::puts(ToLine(ToJson(account)).c_str());
+    return;
+  }
+  std::puts(AccountLine(account).c_str());
+  std::fputs(RateTable(account, Terminal().width()).c_str(), stdout);
 }
 
 }  // namespace

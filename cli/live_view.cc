@@ -17,6 +17,7 @@ constexpr size_t kBarMax = 60;
 constexpr size_t kBarMin = 8;
 constexpr size_t kTroublesMax = 4;
 constexpr size_t kGap = 2;
+constexpr size_t kRatesHeightMin = 12;
 
 struct Span {
   Style style;
@@ -50,6 +51,7 @@ class View {
     AddBar();
     AddWrapped(Counts());
     AddWrapped(Figures());
+    if (height_ >= kRatesHeightMin) AddWrapped(Rates());
     if (moment_.lost_for) {
       AddLine(Style::kBad,
               absl::StrCat("the scheduler is out of reach for ",
@@ -135,6 +137,26 @@ class View {
       spans.push_back({Style::kDim, absl::StrFormat("%.*f ended/min",
                                                     rate < 10 ? 1 : 0, rate)});
     }
+    return spans;
+  }
+
+  std::vector<Span> Rates() const {
+    std::vector<Span> spans;
+    for (const LiveMoment::Rate& rate : moment_.rates) {
+      std::string text = absl::StrFormat("%s %d/%.0f", rate.what, rate.accepted,
+                                         rate.allowed_per_minute);
+      if (rate.rests_for) {
+        absl::StrAppend(&text, " rests ", FormatSpan(*rate.rests_for));
+      } else if (rate.lowered) {
+        absl::StrAppend(&text, " lowered");
+      }
+      spans.push_back(
+          {rate.rests_for || rate.lowered ? Style::kBusy : Style::kDim,
+           std::move(text)});
+    }
+    if (spans.empty()) return spans;
+    absl::StrAppend(&spans.back().text, " a min");
+    spans.insert(spans.begin(), {Style::kDim, "rate"});
     return spans;
   }
 

@@ -24,6 +24,17 @@ struct LiveMoment {
   // Set while the scheduler is out of reach.
   std::optional<absl::Duration> lost_for;
 
+  // Requests of a class that is limited.
+  struct Rate {
+    std::string what;  // "creates"
+    int accepted = 0;  // in the last minute
+    double allowed_per_minute = 0;
+    bool lowered = false;  // under the limit: the service accepts less
+    // Set while nothing is sent, after a refusal.
+    std::optional<absl::Duration> rests_for;
+  };
+  std::vector<Rate> rates;
+
   // Texts are printable and on one line.
   struct Running {
     std::string name;
@@ -44,7 +55,8 @@ struct LiveMoment {
 };
 
 // At most `height` lines of at most `width` columns each. What matters less is
-// left out first: with few rows the tasks that run, then the failures.
+// left out first: with few rows the rates, then the tasks that run, then the
+// failures.
 std::vector<std::string> RenderLive(const LiveMoment& moment, int width,
                                     int height, bool colours);
 

@@ -400,9 +400,10 @@ void AddAccounts(CLI::App& app, Invocation& in) {
   CLI::App* account = app.add_subcommand(
       "account", "Whether tasks may start on an endpoint and its key");
   account->require_subcommand(1);
-  CLI::App* list = account->add_subcommand("list", "All, and why any is shut");
+  CLI::App* list = account->add_subcommand(
+      "list", "All, why any is shut, and how much of their rates is used");
   list->callback([&in] { in.exit_code = AccountList(in.global); });
-  CLI::App* show = account->add_subcommand("show", "One, in a line");
+  CLI::App* show = account->add_subcommand("show", "One, with its rates");
   show->add_option("ACCOUNT", in.id, "Name")->required()->type_name("");
   show->callback([&in] { in.exit_code = AccountShow(in.global, in.id); });
   CLI::App* pause = account->add_subcommand(

@@ -18,11 +18,26 @@ constexpr absl::Duration kLiveStatusEvery = absl::Milliseconds(100);
 constexpr int64_t kEachTaskMax = 1000;
 // Reasons may hold names and numbers: past these, causes are put together.
 constexpr size_t kCausesMax = 200;
+// Rates that are older are not shown.
+constexpr absl::Duration kRatesFor = absl::Seconds(15);
 constexpr char kOtherTroubles[] = "other causes";
 
 bool IsRunning(v1::TaskState state) {
   return state == v1::TASK_STATE_RUNNING || state == v1::TASK_STATE_WAITING ||
          state == v1::TASK_STATE_CANCELLING;
+}
+
+const char* PluralOf(v1::RequestClass request_class) {
+  switch (request_class) {
+    case v1::REQUEST_CLASS_CREATE:
+      return "creates";
+    case v1::REQUEST_CLASS_WRITE:
+      return "writes";
+    case v1::REQUEST_CLASS_READ:
+      return "reads";
+    default:
+      return "files";
+  }
 }
 
 std::string CauseOf(v1::FailureClass failure_class, absl::string_view reason) {
@@ -174,6 +189,30 @@ void Progress::SetDoing(const std::string& task_id, const std::string& doing) {
   }
 }
 
+void Progress::SetAccount(const v1::Account& account) {
+  account_ = account;
+  account_at_ = clock_.Steady();
+}
+
+std::vector<LiveMoment::Rate> Progress::Rates() const {
+  std::vector<LiveMoment::Rate> rates;
+  if (clock_.Steady() - account_at_ > kRatesFor) return rates;
+  for (const v1::RequestRate& now : account_.rates()) {
+    if (now.allowed_per_minute() == 0) continue;
+    LiveMoment::Rate rate;
+    rate.what = PluralOf(now.request_class());
+    rate.accepted = now.accepted();
+    rate.allowed_per_minute = now.allowed_per_minute();
+    rate.lowered = now.allowed_per_minute() < now.limit_per_minute();
+    const absl::Duration rest = ToTime(now.resting_until()) - clock_.Now();
+    if (now.has_resting_until() && rest > absl::ZeroDuration()) {
+      rate.rests_for = rest;
+    }
+    rates.push_back(std::move(rate));
+  }
+  return rates;
+}
+
 LiveMoment Progress::Moment(size_t running_max) const {
   const absl::Duration now = clock_.Steady();
   const v1::TaskCounts& counts = batch_.counts();
@@ -186,6 +225,7 @@ LiveMoment Progress::Moment(size_t running_max) const {
   moment.ends_per_minute = pace_.EndsPerMinute(now);
   moment.median_usd_micros = pace_.MedianUsdMicros();
   moment.lost_for = lost_for_;
+  moment.rates = Rates();
   for (const auto& [since, id] : running_) {
     if (moment.running.size() == running_max) break;
     const Open& task = open_.at(id);

@@ -40,6 +40,8 @@ class Progress {
   std::vector<std::string> ShownTasks() const;
   // What the task is doing, in one printable line.
   void SetDoing(const std::string& task_id, const std::string& doing);
+  // The batch's account as it is now, with its rates.
+  void SetAccount(const v1::Account& account);
 
   // Call it several times a second.
   void Tick();
@@ -77,6 +79,7 @@ class Progress {
   // One line whenever the account is shut, or open again.
   void PrintAccount(const v1::Batch& batch);
   void PrintState(const v1::TaskChange& change, const Open& task);
+  std::vector<LiveMoment::Rate> Rates() const;
   std::string StatusLine() const;
 
   Terminal& terminal_;
@@ -93,6 +96,8 @@ class Progress {
   Pace pace_;
   std::map<std::string, Trouble> troubles_;  // by cause
   int64_t troubles_seen_ = 0;
+  v1::Account account_;
+  absl::Duration account_at_;  // when it was so
 };
 
 }  // namespace midwatch::cli

@@ -119,6 +119,7 @@ class SchedulerConnection {
 
   v1::BatchService::Stub& batches() { return *batches_; }
   v1::TaskService::Stub& tasks() { return *tasks_; }
+  v1::AccountService::Stub& accounts() { return *accounts_; }
 
  private:
   template <typename Method, typename Request, typename Response>

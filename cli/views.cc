@@ -77,6 +77,21 @@ std::string NameOf(v1::TaskState state) {
 std::string NameOf(v1::BatchState state) {
   return EnumName(v1::BatchState_Name(state), "BATCH_STATE_");
 }
+std::string NameOf(v1::RequestClass request_class) {
+  switch (request_class) {
+    case v1::REQUEST_CLASS_CREATE:
+      return "create";
+    case v1::REQUEST_CLASS_WRITE:
+      return "write";
+    case v1::REQUEST_CLASS_READ:
+      return "read";
+    case v1::REQUEST_CLASS_FILES:
+      return "files";
+    default:
+      return "unknown";
+  }
+}
+
 std::string NameOf(v1::AccountState state) {
   switch (state) {
     case v1::ACCOUNT_STATE_OPEN:
@@ -210,13 +225,28 @@ Json ToJson(const v1::Task& task) {
       {"attempt_list", attempts}};
 }
 
+Json RatesToJson(const v1::Account& account) {
+  Json rates = Json::array();
+  for (const v1::RequestRate& rate : account.rates()) {
+    rates.push_back({{"class", NameOf(rate.request_class())},
+                     {"limit_per_minute", rate.limit_per_minute()},
+                     {"allowed_per_minute", rate.allowed_per_minute()},
+                     {"accepted_last_minute", rate.accepted()},
+                     {"refused", rate.refused()},
+                     {"resting_until", InstantToJson(rate.resting_until())}});
+  }
+  return rates;
+}
+
 Json ToJson(const v1::Account& account) {
   return {{"name", account.name()},
           {"state", NameOf(account.state())},
           {"reason", account.reason()},
           {"since", InstantToJson(account.since())},
           {"until", InstantToJson(account.until())},
-          {"next_probe", InstantToJson(account.next_probe())}};
+          {"next_probe", InstantToJson(account.next_probe())},
+          {"limit_group", account.limit_group()},
+          {"rates", RatesToJson(account)}};
 }
 
 Json ToJson(const v1::Batch& batch) {
@@ -302,6 +332,38 @@ std::string AccountLine(const v1::Account& account) {
                       ? "` opens it"
                       : "` tries it now");
   return line;
+}
+
+std::string RatesLine(const v1::Account& account) {
+  std::string line;
+  for (const v1::RequestRate& rate : account.rates()) {
+    if (rate.allowed_per_minute() == 0) continue;
+    absl::StrAppendFormat(&line, "%s%s %d/%.0f", line.empty() ? "" : ", ",
+                          NameOf(rate.request_class()), rate.accepted(),
+                          rate.allowed_per_minute());
+  }
+  return line;
+}
+
+std::string RateTable(const v1::Account& account, int width) {
+  if (account.rates().empty()) return "";
+  auto number = [](double per_minute) {
+    return per_minute == 0 ? "none" : absl::StrFormat("%.0f", per_minute);
+  };
+  std::vector<std::vector<std::string>> rows;
+  for (const v1::RequestRate& rate : account.rates()) {
+    rows.push_back(
+        {NameOf(rate.request_class()), number(rate.limit_per_minute()),
+         number(rate.allowed_per_minute()), absl::StrCat(rate.accepted()),
+         absl::StrCat(rate.refused()), FormatInstant(rate.resting_until())});
+  }
+  return FormatTable({{"A MINUTE"},
+                      {"LIMIT", true},
+                      {"ALLOWED", true},
+                      {"USED", true},
+                      {"REFUSED", true},
+                      {"RESTS UNTIL"}},
+                     rows, width);
 }
 
 std::string BatchTable(const std::vector<v1::Batch>& batches, int width) {

@@ -56,11 +56,17 @@ Json InstantToJson(const google::protobuf::Timestamp& timestamp);
 Json ToJson(const v1::Task& task);
 Json ToJson(const v1::Batch& batch);
 Json ToJson(const v1::Account& account);
+std::string NameOf(v1::RequestClass request_class);
 // On one line; bytes that are not UTF-8 are replaced.
 std::string ToLine(const Json& json);
 
 // Whether it is open; else why not, until when, and what to do, in one line.
 std::string AccountLine(const v1::Account& account);
+// Of each class that is limited, how much was used lately, in one line:
+// "create 212/300, read 480/1200".
+std::string RatesLine(const v1::Account& account);
+// One row for each class; empty where nothing is known.
+std::string RateTable(const v1::Account& account, int width);
 
 std::string BatchTable(const std::vector<v1::Batch>& batches, int width);
 std::string TaskTable(const std::vector<v1::Task>& tasks, int width);

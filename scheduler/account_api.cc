@@ -8,12 +8,22 @@
 namespace midwatch {
 namespace {
 
+// As the store has it, and with the rates, which the store knows nothing of.
+v1::Account WithRates(const RateBook& rates, const AccountRecord& record) {
+  v1::Account account = ToProto(record);
+  rates.Describe(account);
+  return account;
+}
+
+// `rates` outlives the answer.
 template <typename Response>
-Store::Callback<AccountSet> AnswerWithAccount(Reply<Response> reply) {
-  return [reply = std::move(reply)](absl::StatusOr<AccountSet> set) mutable {
+Store::Callback<AccountSet> AnswerWithAccount(const RateBook& rates,
+                                              Reply<Response> reply) {
+  return [&rates,
+          reply = std::move(reply)](absl::StatusOr<AccountSet> set) mutable {
     if (!set.ok()) return reply(set.status());
     Response response;
-    *response.mutable_account() = ToProto(set->account);
+    *response.mutable_account() = WithRates(rates, set->account);
     reply(std::move(response));
   };
 }
@@ -30,12 +40,12 @@ void Scheduler::ListAccounts(const v1::ListAccountsRequest&,
                              Reply<v1::ListAccountsResponse> reply) {
   store_.Read<std::vector<AccountRecord>>(
       [](StoreReader& reader) { return reader.ListAccounts(); },
-      [reply = std::move(reply)](
+      [this, reply = std::move(reply)](
           absl::StatusOr<std::vector<AccountRecord>> found) mutable {
         if (!found.ok()) return reply(found.status());
         v1::ListAccountsResponse response;
         for (const AccountRecord& account : *found) {
-          *response.add_accounts() = ToProto(account);
+          *response.add_accounts() = WithRates(rates_, account);
         }
         reply(std::move(response));
       });
@@ -45,13 +55,13 @@ void Scheduler::GetAccount(const v1::GetAccountRequest& request,
                            Reply<v1::GetAccountResponse> reply) {
   store_.Read<std::vector<AccountRecord>>(
       [](StoreReader& reader) { return reader.ListAccounts(); },
-      [name = request.name(), reply = std::move(reply)](
+      [this, name = request.name(), reply = std::move(reply)](
           absl::StatusOr<std::vector<AccountRecord>> found) mutable {
         if (!found.ok()) return reply(found.status());
         for (const AccountRecord& account : *found) {
           if (account.name != name) continue;
           v1::GetAccountResponse response;
-          *response.mutable_account() = ToProto(account);
+          *response.mutable_account() = WithRates(rates_, account);
           return reply(std::move(response));
         }
         reply(absl::NotFoundError(
@@ -70,7 +80,7 @@ void Scheduler::PauseAccount(const v1::PauseAccountRequest& request,
   if (until <= clock_.Now()) {
     return reply(absl::InvalidArgumentError("until: expected a time to come"));
   }
-  auto answer = AnswerWithAccount(std::move(reply));
+  auto answer = AnswerWithAccount(rates_, std::move(reply));
   store_.Apply(midwatch::PauseAccount{request.name(), request.reason(), until},
                [this, answer = std::move(answer)](
                    absl::StatusOr<AccountSet> set) mutable {
@@ -82,7 +92,7 @@ void Scheduler::PauseAccount(const v1::PauseAccountRequest& request,
 
 void Scheduler::ResumeAccount(const v1::ResumeAccountRequest& request,
                               Reply<v1::ResumeAccountResponse> reply) {
-  auto answer = AnswerWithAccount(std::move(reply));
+  auto answer = AnswerWithAccount(rates_, std::move(reply));
   store_.Apply(midwatch::ResumeAccount{request.name()},
                [this, answer = std::move(answer)](
                    absl::StatusOr<AccountSet> set) mutable {

@@ -137,7 +137,7 @@ void RateBook::Note(const Account& account, const v1::RequestReport& report) {
   if (report.troubled() > 0) bucket.NoteTrouble(now);
   if (!report.has_retry_after()) return;
   const double before = bucket.rate_per_minute();
-  bucket.NoteRefused(now, StopOf(report));
+  bucket.NoteRefused(now, StopOf(report), std::max(report.refused(), 1));
   if (bucket.rate_per_minute() == before) return;
   LogWarning("rate lowered",
              {{"limit_group", account.group},
@@ -171,6 +171,28 @@ void RateBook::AskSlots(const v1::AskSlotsRequest& request,
         Bucket(found->second, wish.request_class()), clock_.Steady(), wish);
   }
   reply(std::move(response));
+}
+
+void RateBook::Describe(v1::Account& account) const {
+  auto known = accounts_.find(account.name());
+  if (known == accounts_.end()) return;
+  const absl::Duration now = clock_.Steady();
+  account.set_limit_group(known->second.group);
+  for (const auto& [key, bucket] : buckets_) {
+    if (key.first != known->second.group) continue;
+    const bool used = bucket.AcceptedLately(now) > 0 || bucket.refused() > 0;
+    if (bucket.unlimited() && !used) continue;
+    v1::RequestRate& rate = *account.add_rates();
+    rate.set_request_class(key.second);
+    rate.set_limit_per_minute(bucket.limit().per_minute);
+    rate.set_allowed_per_minute(bucket.rate_per_minute());
+    rate.set_accepted(bucket.AcceptedLately(now));
+    rate.set_refused(bucket.refused());
+    if (bucket.stopped_until() > now) {
+      *rate.mutable_resting_until() =
+          ToTimestamp(clock_.Now() + (bucket.stopped_until() - now));
+    }
+  }
 }
 
 const RateBucket* RateBook::FindCreates(const std::string& account) const {

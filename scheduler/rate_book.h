@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "midwatch/v1/account_service.pb.h"
 #include "midwatch/v1/worker_service.pb.h"
 #include "scheduler/admission.h"
 #include "scheduler/rate_bucket.h"
@@ -35,6 +36,9 @@ class RateBook {
   // WorkerService. See the proto.
   void AskSlots(const v1::AskSlotsRequest& request,
                 Reply<v1::AskSlotsResponse> reply);
+
+  // How the account's rates stand, into `account`, by its name.
+  void Describe(v1::Account& account) const;
 
   // How many creates of each of these accounts have a slot, `most` at most;
   // accounts without a limit are left out.

@@ -5,7 +5,7 @@
 namespace midwatch {
 namespace {
 
-constexpr size_t kSecondsKept = 60;
+constexpr size_t kMinute = 60;  // in seconds
 constexpr double kOfAccepted = 0.97;
 constexpr double kOfItself = 0.8;
 constexpr double kGrowth = 1.03;
@@ -82,22 +82,39 @@ void RateBucket::NoteAccepted(absl::Duration now, int count) {
   int64_t number = absl::ToInt64Seconds(now);
   if (seconds_.empty() || seconds_.back().number != number) {
     seconds_.push_back({number, 0});
+    ++clean_;
   }
   seconds_.back().accepted += count;
-  accepted_ += count;
-  if (seconds_.size() <= kSecondsKept) return;
-  accepted_ -= seconds_.front().accepted;
-  seconds_.pop_front();
+  if (seconds_.size() > kMinute) seconds_.pop_front();
+  clean_ = std::min(clean_, seconds_.size());
 }
 
-void RateBucket::NoteRefused(absl::Duration now, absl::Duration retry_after) {
+int RateBucket::AcceptedLately(absl::Duration now) const {
+  const int64_t before = absl::ToInt64Seconds(now) - int64_t{kMinute};
+  int accepted = 0;
+  for (const Second& second : seconds_) {
+    if (second.number > before) accepted += second.accepted;
+  }
+  return accepted;
+}
+
+std::optional<int> RateBucket::AcceptedInAMinute() const {
+  if (clean_ < kMinute) return std::nullopt;
+  int accepted = 0;
+  for (const Second& second : seconds_) accepted += second.accepted;
+  return accepted;
+}
+
+void RateBucket::NoteRefused(absl::Duration now, absl::Duration retry_after,
+                             int count) {
+  refused_ += count;
   bool first = now >= stopped_until_ && now >= refused_at_ + kRoundTrip;
   stopped_until_ = std::max(stopped_until_, now + retry_after);
   if (first) {
     refused_at_ = now;
     changed_at_ = now;
-    if (seconds_.size() == kSecondsKept) {
-      rate_per_minute_ = kOfAccepted * accepted_;
+    if (std::optional<int> accepted = AcceptedInAMinute()) {
+      rate_per_minute_ = kOfAccepted * *accepted;
     } else {
       rate_per_minute_ *= kOfItself;
     }
@@ -107,8 +124,7 @@ void RateBucket::NoteRefused(absl::Duration now, absl::Duration retry_after) {
                      limit_.per_minute);
     }
     // What was accepted at the old rate says nothing about the new one.
-    seconds_.clear();
-    accepted_ = 0;
+    clean_ = 0;
   }
   // The service's bucket is empty too: one slot when it may be tried again.
   Empty(stopped_until_ - Interval());

@@ -66,9 +66,10 @@ class RateBucket {
 
   // What became of requests, as workers report it.
   void NoteAccepted(absl::Duration now, int count);
-  // 429. Refusals within one round trip of the first are one. Slots that are
-  // out are void: whoever holds them asks again.
-  void NoteRefused(absl::Duration now, absl::Duration retry_after);
+  // `count` answers of 429. Refusals within one round trip of the first are
+  // one. Slots that are out are void: whoever holds them asks again.
+  void NoteRefused(absl::Duration now, absl::Duration retry_after,
+                   int count = 1);
   // 5xx and 529: no time to grow.
   void NoteTrouble(absl::Duration now);
 
@@ -79,8 +80,10 @@ class RateBucket {
   bool unlimited() const { return rate_per_minute_ == 0; }
   // 0 where unlimited.
   double rate_per_minute() const { return rate_per_minute_; }
-  // Of the last minute of sending, or less where it has not lasted so long.
-  int accepted() const { return accepted_; }
+  // Of the last minute.
+  int AcceptedLately(absl::Duration now) const;
+  // All of them.
+  int64_t refused() const { return refused_; }
   // In the past where there is no stop.
   absl::Duration stopped_until() const { return stopped_until_; }
 
@@ -88,6 +91,9 @@ class RateBucket {
   absl::Duration Interval() const;
   absl::Duration NextSlot(absl::Duration now) const;
   void MaybeGrow(absl::Duration now);
+  // Of the last minute of sending since the last refusal; nothing where it has
+  // not lasted so long.
+  std::optional<int> AcceptedInAMinute() const;
   void Empty(absl::Duration from);
 
   RateLimit limit_;
@@ -98,13 +104,14 @@ class RateBucket {
   absl::Duration stopped_until_ = -absl::InfiniteDuration();
   absl::Duration refused_at_ = -absl::InfiniteDuration();
   absl::Duration changed_at_;  // the rate, or trouble since
-  // Seconds in which something was accepted, the last sixty of them.
+  // Seconds in which something was accepted, the last ones.
   struct Second {
     int64_t number;
     int accepted;
   };
   std::deque<Second> seconds_;
-  int accepted_ = 0;
+  size_t clean_ = 0;  // of these, since the last refusal
+  int64_t refused_ = 0;
 };
 
 }  // namespace midwatch

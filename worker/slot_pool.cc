@@ -11,6 +11,7 @@ constexpr int kSlotsPerAsk = 64;
 // How long "no slots are needed" is believed, and how late reports may be.
 constexpr absl::Duration kFreeFor = absl::Seconds(5);
 constexpr absl::Duration kLateMax = absl::Seconds(5);
+constexpr absl::Duration kReportWithin = absl::Seconds(3);
 constexpr absl::Duration kAskAgainMin = absl::Milliseconds(10);
 constexpr absl::Duration kAskAgainMax = absl::Seconds(5);
 constexpr absl::Duration kAskFailedDelay = absl::Milliseconds(500);
@@ -173,6 +174,7 @@ absl::Duration SlotPool::Deal(LineKey key, const v1::SlotGrant& grant) {
 void SlotPool::Note(RequestClass request_class, int http_status,
                     std::optional<absl::Duration> retry_after) {
   ClassState& state = classes_[request_class];
+  PlanReport();
   if (http_status >= 500) {
     ++state.troubled;
   } else if (http_status != 429) {
@@ -184,6 +186,7 @@ void SlotPool::Note(RequestClass request_class, int http_status,
     state.stopped_until =
         std::max(state.stopped_until, clock_.Steady() + *retry_after);
     ++state.refusals;
+    ++state.refused;
     if (request_class == RequestClass::kCreate) creates_.clear();
     for (auto& [key, line] : lines_) {
       if (key.first != request_class) continue;
@@ -206,6 +209,14 @@ Async<void> SlotPool::Report(SlotPool& self) {
   }
 }
 
+void SlotPool::PlanReport() {
+  if (std::exchange(report_planned_, true)) return;
+  executor_.After(kReportWithin, [this] {
+    report_planned_ = false;
+    Spawn(executor_, Report(*this));
+  });
+}
+
 void SlotPool::AddReports(v1::AskSlotsRequest& request) {
   for (auto& [request_class, state] : classes_) {
     if (state.accepted + state.troubled == 0 && !state.retry_after) continue;
@@ -213,6 +224,7 @@ void SlotPool::AddReports(v1::AskSlotsRequest& request) {
     report.set_request_class(WordOf(request_class));
     report.set_accepted(std::exchange(state.accepted, 0));
     report.set_troubled(std::exchange(state.troubled, 0));
+    report.set_refused(std::exchange(state.refused, 0));
     if (state.retry_after) {
       *report.mutable_retry_after() = ProtoOf(*state.retry_after);
       state.retry_after.reset();

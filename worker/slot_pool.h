@@ -56,6 +56,7 @@ class SlotPool final : public RequestGate {
     int refusals = 0;  // slots of before the last one are void
     int accepted = 0;  // and what follows: not reported yet
     int troubled = 0;
+    int refused = 0;
     std::optional<absl::Duration> retry_after;
   };
 
@@ -69,6 +70,8 @@ class SlotPool final : public RequestGate {
   // Returns how long to wait before asking again.
   absl::Duration Deal(LineKey key, const v1::SlotGrant& grant);
   static Async<void> Report(SlotPool& self);
+  // Sees to it that what was noted is reported soon, also where nobody asks.
+  void PlanReport();
   void AddReports(v1::AskSlotsRequest& request);
 
   Executor& executor_;
@@ -79,6 +82,7 @@ class SlotPool final : public RequestGate {
   std::map<RequestClass, ClassState> classes_;
   std::vector<absl::Duration> creates_;  // when, on the steady clock
   uint64_t next_waiter_ = 1;
+  bool report_planned_ = false;
 };
 
 }  // namespace midwatch

@@ -80,8 +80,46 @@ TEST(LiveViewTest, FitsFortyColumnsAndTenRows) {
             "  zlib1g           0.4 s\n");
 }
 
+LiveMoment Limited() {
+  LiveMoment moment = Halfway();
+  moment.troubles.clear();
+  moment.rates = {{"creates", 212, 300, false, std::nullopt},
+                  {"reads", 480, 931.2, true, std::nullopt},
+                  {"files", 12, 500, false, absl::Seconds(7)}};
+  return moment;
+}
+
+TEST(LiveViewTest, ShowsHowMuchOfTheRatesIsInUse) {
+  LiveMoment moment = Limited();
+  moment.rates.resize(1);
+  EXPECT_EQ(RenderLive(moment, 80, 23, false)[3],
+            "rate  creates 212/300 a min");
+  EXPECT_EQ(RenderLive(Limited(), 80, 23, false)[3],
+            "rate  creates 212/300  reads 480/931 lowered  "
+            "files 12/500 rests 7.0 s a min");
+  EXPECT_EQ(Text(RenderLive(Limited(), 40, 14, false)),
+            "━━━━━━━━━━━━━━━━╌╌╌╌────────  12/20  60%\n"
+            "3 running  5 queued  10 succeeded\n"
+            "2 failed\n"
+            "1 m 23 s  about 55 s left  $1.62\n"
+            "median $0.03  8.7 ended/min\n"
+            "rate  creates 212/300\n"
+            "reads 480/931 lowered\n"
+            "files 12/500 rests 7.0 s a min\n"
+            "running\n"
+            "  libstdc++6    1 m 05 s  bash: grep -a…\n"
+            "  日本語の名前     9.0 s  says: Expat, …\n"
+            "  zlib1g           0.4 s\n");
+  // With few rows the tasks matter more.
+  LiveMoment without = Limited();
+  without.rates.clear();
+  EXPECT_EQ(RenderLive(Limited(), 80, 11, false),
+            RenderLive(without, 80, 11, false));
+}
+
 TEST(LiveViewTest, NoLineIsTooLongAndNoneIsTooMany) {
   LiveMoment moment = Halfway();
+  moment.rates = Limited().rates;
   moment.lost_for = absl::Seconds(12);
   moment.running[0].name = std::string(300, 'x');
   moment.running[1].doing = std::string(900, 'y');

@@ -208,5 +208,35 @@ INSTANTIATE_TEST_SUITE_P(
         {"", ""},
     }));
 
+TEST_F(ProgressTest, ShowsTheRatesOfClassesThatAreLimited) {
+  v1::Account account;
+  v1::RequestRate& creates = *account.add_rates();
+  creates.set_request_class(v1::REQUEST_CLASS_CREATE);
+  creates.set_limit_per_minute(300);
+  creates.set_allowed_per_minute(240);
+  creates.set_accepted(31);
+  creates.mutable_resting_until()->set_seconds(
+      absl::ToUnixSeconds(clock_.Now() + absl::Seconds(9)));
+  v1::RequestRate& reads = *account.add_rates();
+  reads.set_request_class(v1::REQUEST_CLASS_READ);
+  reads.set_accepted(5);
+  progress_.SetAccount(account);
+
+  std::vector<LiveMoment::Rate> rates = progress_.Moment(10).rates;
+  ASSERT_THAT(rates, SizeIs(1));
+  EXPECT_EQ(rates[0].what, "creates");
+  EXPECT_EQ(rates[0].accepted, 31);
+  EXPECT_EQ(rates[0].allowed_per_minute, 240);
+  EXPECT_TRUE(rates[0].lowered);
+  ASSERT_TRUE(rates[0].rests_for.has_value());
+  EXPECT_GT(*rates[0].rests_for, absl::Seconds(8));
+
+  time_.Advance(absl::Seconds(10));
+  EXPECT_EQ(progress_.Moment(10).rates[0].rests_for, std::nullopt);
+  // What nobody has told for a while is not shown as if it were so.
+  time_.Advance(absl::Seconds(10));
+  EXPECT_THAT(progress_.Moment(10).rates, IsEmpty());
+}
+
 }  // namespace
 }  // namespace midwatch::cli

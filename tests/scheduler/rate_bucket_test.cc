@@ -120,8 +120,10 @@ TEST(RateBucketTest, TheRateIsWhatWasAccepted) {
   absl::Duration now = SendAMinute(bucket, kStart, 2);
   // Seconds in which nothing was sent do not count.
   now = SendAMinute(bucket, now + absl::Hours(1), 3);
-  EXPECT_EQ(bucket.accepted(), 180);
-  bucket.NoteRefused(now, absl::Seconds(1));
+  EXPECT_EQ(bucket.AcceptedLately(now), 177);
+  EXPECT_EQ(bucket.AcceptedLately(now + absl::Seconds(30)), 87);
+  bucket.NoteRefused(now, absl::Seconds(1), 3);
+  EXPECT_EQ(bucket.refused(), 3);
   EXPECT_DOUBLE_EQ(bucket.rate_per_minute(), 0.97 * 180);
 }
 
