@@ -10,7 +10,7 @@
 namespace midwatch::cli {
 namespace {
 
-const char* NameOf(Finding::Level level) {
+const char* LevelName(Finding::Level level) {
   switch (level) {
     case Finding::Level::kOk:
       return "ok";
@@ -47,7 +47,7 @@ std::string FindingsText(const Findings& findings, bool colours) {
   for (const Finding& finding : findings) {
     absl::StrAppend(&out,
                     Paint(colours, StyleOf(finding.level),
-                          PadRight(NameOf(finding.level), 9)),
+                          PadRight(LevelName(finding.level), 9)),
                     PadRight(finding.topic, 12), " ", OneLine(finding.says),
                     "\n");
     if (!finding.cure.empty()) {
@@ -60,7 +60,7 @@ std::string FindingsText(const Findings& findings, bool colours) {
 Json FindingsJson(const Findings& findings) {
   Json list = Json::array();
   for (const Finding& finding : findings) {
-    list.push_back({{"level", NameOf(finding.level)},
+    list.push_back({{"level", LevelName(finding.level)},
                     {"topic", finding.topic},
                     {"says", finding.says},
                     {"cure", finding.cure}});

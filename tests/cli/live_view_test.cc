@@ -152,11 +152,11 @@ TEST(LiveViewTest, IsFullOnlyAtTheEnd) {
   moment.counts.set_succeeded(99'999);
   moment.counts.set_running(1);
   EXPECT_THAT(RenderLive(moment, 40, 9, false)[0],
-              testing::AllOf(HasSubstr("99%"), HasSubstr("╌")));
+              ::testing::AllOf(HasSubstr("99%"), HasSubstr("╌")));
   moment.counts.set_succeeded(100'000);
   moment.counts.clear_running();
   EXPECT_THAT(RenderLive(moment, 40, 9, false)[0],
-              testing::AllOf(HasSubstr("100%"), Not(HasSubstr("─"))));
+              ::testing::AllOf(HasSubstr("100%"), Not(HasSubstr("─"))));
 }
 
 TEST(LiveViewTest, SaysHowManyMoreRun) {

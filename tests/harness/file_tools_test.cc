@@ -55,6 +55,31 @@ class FileToolsTest : public ShellTest {
   }
 };
 
+TEST_F(FileToolsTest, WriteAndRead) {
+  Json write = {{"file_path", "new dir/it's"}, {"content", "1\n2\n$(3)\n%d"}};
+  ToolOutcome outcome = Call("write", write);
+  EXPECT_FALSE(outcome.is_error) << outcome.text;
+  EXPECT_EQ(outcome.text, "Wrote 11 bytes to new dir/it's");
+  Json read = {{"file_path", "/workspace/new dir/it's"}};
+  EXPECT_EQ(Call("read", read).text, "1\n2\n$(3)\n%d");
+  read["view_range"] = {2, 3};
+  EXPECT_EQ(Call("read", read).text, "2\n$(3)\n");
+  read["view_range"] = {3, -1};
+  EXPECT_EQ(Call("read", read).text, "$(3)\n%d");
+}
+
+TEST_F(FileToolsTest, FailuresAreTold) {
+  ToolOutcome outcome = Call("read", {{"file_path", "none"}});
+  EXPECT_TRUE(outcome.is_error);
+  EXPECT_THAT(outcome.text, HasSubstr("No such file"));
+  EXPECT_TRUE(Call("read", {{"file_path", "/workspace"}}).is_error);
+  EXPECT_TRUE(
+      Call("write", {{"file_path", "/usr/x"}, {"content", ""}}).is_error);
+  Run("head -c 300000 /dev/zero > big");
+  EXPECT_THAT(Call("read", {{"file_path", "big"}}).text,
+              HasSubstr("larger than"));
+}
+
 TEST_F(FileToolsTest, EditReplacesWhatIsThereOnce) {
   Shell("printf 'a\\nb\\nc\\n' > f; chmod 750 f");
   ExpectText(Edit("f", "b\nc", "$1 \\n '\"`x`"), "edited f (1 replacement(s))");

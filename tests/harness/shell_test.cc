@@ -113,42 +113,6 @@ TEST_F(ShellTest, LongCommandsArrive) {
   EXPECT_EQ(Run(absl::StrCat("a='", text, "'; echo ${#a}")).output, "300000\n");
 }
 
-// The tools read and write are commands too.
-
-class FileToolsTest : public ShellTest {
- protected:
-  ToolOutcome Call(const std::string& name, const Json& input) {
-    absl::StatusOr<ToolPlan> plan = PlanTool(name, input, absl::Seconds(20));
-    EXPECT_OK(plan);
-    return OutcomeOf(name, input, *plan, Run(plan->command));
-  }
-};
-
-TEST_F(FileToolsTest, WriteAndRead) {
-  Json write = {{"file_path", "new dir/it's"}, {"content", "1\n2\n$(3)\n%d"}};
-  ToolOutcome outcome = Call("write", write);
-  EXPECT_FALSE(outcome.is_error) << outcome.text;
-  EXPECT_EQ(outcome.text, "Wrote 11 bytes to new dir/it's");
-  Json read = {{"file_path", "/workspace/new dir/it's"}};
-  EXPECT_EQ(Call("read", read).text, "1\n2\n$(3)\n%d");
-  read["view_range"] = {2, 3};
-  EXPECT_EQ(Call("read", read).text, "2\n$(3)\n");
-  read["view_range"] = {3, -1};
-  EXPECT_EQ(Call("read", read).text, "$(3)\n%d");
-}
-
-TEST_F(FileToolsTest, FailuresAreTold) {
-  ToolOutcome outcome = Call("read", {{"file_path", "none"}});
-  EXPECT_TRUE(outcome.is_error);
-  EXPECT_THAT(outcome.text, HasSubstr("No such file"));
-  EXPECT_TRUE(Call("read", {{"file_path", "/workspace"}}).is_error);
-  EXPECT_TRUE(
-      Call("write", {{"file_path", "/usr/x"}, {"content", ""}}).is_error);
-  Run("head -c 300000 /dev/zero > big");
-  EXPECT_THAT(Call("read", {{"file_path", "big"}}).text,
-              HasSubstr("larger than"));
-}
-
 // The sandbox.
 
 TEST_F(ShellTest, ThereIsNoNetwork) {

@@ -44,7 +44,7 @@ TEST_P(DecideTest, MatchesTable) {
 
 constexpr char kMessage[] = "user.message";
 constexpr char kRun[] = "session.status_running";
-constexpr char kStart[] = "span.model_request_start";
+constexpr char kAskModel[] = "span.model_request_start";
 constexpr char kEnd[] = "span.model_request_end";
 constexpr char kUse[] = "agent.tool_use 1";
 constexpr char kUse2[] = "agent.tool_use 2";
@@ -60,40 +60,40 @@ INSTANTIATE_TEST_SUITE_P(
         {"Queued", {"?user.message"}, NextStep::kBeginTurn},
         {"Begun", {"?user.message", kMessage, kRun}, NextStep::kRequestModel},
         {"KilledWhileAsking",
-         {kMessage, kRun, kStart},
+         {kMessage, kRun, kAskModel},
          NextStep::kCloseModelRequest},
         {"AskAgain",
-         {kMessage, kRun, kStart, "span.model_request_end error"},
+         {kMessage, kRun, kAskModel, "span.model_request_end error"},
          NextStep::kRequestModel},
-        {"Tool", {kMessage, kRun, kStart, kUse, kEnd}, NextStep::kRunTool},
+        {"Tool", {kMessage, kRun, kAskModel, kUse, kEnd}, NextStep::kRunTool},
         {"OneOfTwoTools",
-         {kMessage, kRun, kStart, kUse, kUse2, kEnd, kResult},
+         {kMessage, kRun, kAskModel, kUse, kUse2, kEnd, kResult},
          NextStep::kRunTool},
         {"ToolsDone",
-         {kMessage, kRun, kStart, kUse, kEnd, kResult},
+         {kMessage, kRun, kAskModel, kUse, kEnd, kResult},
          NextStep::kRequestModel},
         {"Answered",
-         {kMessage, kRun, kStart, kAnswer, kEnd},
+         {kMessage, kRun, kAskModel, kAnswer, kEnd},
          NextStep::kEndTurn},
         {"Over",
-         {kMessage, kRun, kStart, kAnswer, kEnd, kIdleEnd},
+         {kMessage, kRun, kAskModel, kAnswer, kEnd, kIdleEnd},
          NextStep::kNothing},
         {"NextMessage",
-         {kMessage, kRun, kStart, kAnswer, kEnd, "?user.message", kIdleEnd},
+         {kMessage, kRun, kAskModel, kAnswer, kEnd, "?user.message", kIdleEnd},
          NextStep::kBeginTurn},
         {"QueuedWaitsForTheTurn",
          {kMessage, kRun, "?user.message"},
          NextStep::kRequestModel},
         {"SecondTurnAsks",
-         {kMessage, kRun, kStart, kAnswer, kEnd, kIdleEnd, kMessage, kRun},
+         {kMessage, kRun, kAskModel, kAnswer, kEnd, kIdleEnd, kMessage, kRun},
          NextStep::kRequestModel},
         {"AtBudget", {kMessage, kRun}, NextStep::kPauseForBudget, true},
         {"ToolsAreFree",
-         {kMessage, kRun, kStart, kUse, kEnd},
+         {kMessage, kRun, kAskModel, kUse, kEnd},
          NextStep::kRunTool,
          true},
         {"AnAnswerIsPaid",
-         {kMessage, kRun, kStart, kAnswer, kEnd},
+         {kMessage, kRun, kAskModel, kAnswer, kEnd},
          NextStep::kEndTurn,
          true},
         {"Paused", {kMessage, kRun, kIdlePaused}, NextStep::kNothing, true},
@@ -106,13 +106,13 @@ INSTANTIATE_TEST_SUITE_P(
          {kMessage, kRun, kIdlePaused, kRun},
          NextStep::kRequestModel},
         {"Interrupt",
-         {kMessage, kRun, kStart, kUse, kEnd, "?user.interrupt"},
+         {kMessage, kRun, kAskModel, kUse, kEnd, "?user.interrupt"},
          NextStep::kInterruptTurn},
         {"InterruptOvertakes",
          {kMessage, kRun, "?user.message", "?user.interrupt i"},
          NextStep::kInterruptTurn},
         {"InterruptAfterAKill",
-         {kMessage, kRun, kStart, "?user.interrupt"},
+         {kMessage, kRun, kAskModel, "?user.interrupt"},
          NextStep::kCloseModelRequest},
         {"InterruptOfNothing",
          {"?user.interrupt"},
@@ -147,7 +147,7 @@ TEST(TurnStateTest, TheConversationIsWhatAModelNeeds) {
 TEST(TurnStateTest, CountsFailuresInARow) {
   TurnState state;
   const std::vector<std::string> failure = {
-      kStart, "span.model_request_end error", "session.status_rescheduled"};
+      kAskModel, "span.model_request_end error", "session.status_rescheduled"};
   for (const char* word : {kMessage, kRun}) state.Apply(EventOf(word));
   for (int i = 1; i <= 2; ++i) {
     for (const std::string& word : failure) state.Apply(EventOf(word));
@@ -157,7 +157,7 @@ TEST(TurnStateTest, CountsFailuresInARow) {
     state.Apply(EventOf(kRun));
     EXPECT_FALSE(state.rescheduled);
   }
-  for (const char* word : {kStart, kUse, kEnd}) state.Apply(EventOf(word));
+  for (const char* word : {kAskModel, kUse, kEnd}) state.Apply(EventOf(word));
   EXPECT_EQ(state.failed_requests, 0);
 }
 
