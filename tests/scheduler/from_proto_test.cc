@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "google/rpc/error_details.pb.h"
+#include "scheduler/money_proto.h"
 #include "scheduler/parameters.h"
 #include "scheduler/spec_check.h"
 #include "tests/testing/status_matchers.h"
@@ -15,6 +16,7 @@ namespace midwatch {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::StatusIs;
 
 v1::SubmitTaskRequest Valid() {
@@ -295,6 +297,13 @@ INSTANTIATE_TEST_SUITE_P(
         {"Triple", "{{{a}}}", "{{{a}}}"},
     }),
     [](const auto& test) { return std::string(test.param.name); });
+
+TEST(JournalKindTest, EachHasAName) {
+  for (int kind = 1; kind <= static_cast<int>(JournalKind::kHeld); ++kind) {
+    EXPECT_THAT(NameOf(static_cast<JournalKind>(kind)),
+                Not(HasSubstr("kind_")));
+  }
+}
 
 }  // namespace
 }  // namespace midwatch
