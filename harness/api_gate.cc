@@ -36,7 +36,8 @@ std::string KeyIn(const std::string& path) {
 ApiGate::ApiGate(std::shared_ptr<Core> core, const Clock& clock)
     : core_(std::move(core)),
       clock_(clock),
-      limiter_(core_->options.rate_limits) {}
+      limiter_(core_->options.rate_limits),
+      requests_(static_cast<uint64_t>(core_->db->start()) << 32) {}
 
 absl::Status ApiGate::CheckCaller(const ServerRequest& request) const {
   const HarnessOptions& options = core_->options;

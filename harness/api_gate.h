@@ -49,7 +49,9 @@ class ApiGate {
   std::shared_ptr<Core> core_;
   const Clock& clock_;
   RateLimiter limiter_;
-  uint64_t requests_ = 0;
+  // Each start of the harness has its own numbers: one that is killed again and
+  // again would else see the first faults of its seed and never the others.
+  uint64_t requests_;
   // Bounded by the API's routes.
   std::map<RequestClass, std::map<std::string, int64_t>> counts_;
   std::map<RequestClass, int64_t> over_limit_;

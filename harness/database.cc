@@ -109,6 +109,12 @@ ALTER TABLE model_request
 DROP INDEX session_running;
 CREATE INDEX session_running ON session(id)
   WHERE status IN ('running', 'rescheduling');
+)sql",
+                                        R"sql(
+CREATE TABLE start(
+  number INTEGER PRIMARY KEY,
+  at INTEGER NOT NULL
+);
 )sql"};
 constexpr int kSchemaVersion = sizeof kSchemaSteps / sizeof kSchemaSteps[0];
 
@@ -130,6 +136,9 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(
       " (SELECT coalesce(max(created_at), 0) FROM environment))");
   if (last.Step()) db->last_stamp_ = last.Int(0);
   RETURN_IF_ERROR(last.status());
+  RETURN_IF_ERROR(
+      db->sql_->Run("INSERT INTO start(at) VALUES(?)", db->Stamp()));
+  db->start_ = db->sql_->last_insert_id();
   return db;
 }
 

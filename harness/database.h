@@ -31,6 +31,9 @@ class Database {
 
   Sqlite& sql() { return *sql_; }
 
+  // How often the file has been opened, this time included: from 1.
+  int64_t start() const { return start_; }
+
   // The time in microseconds since the epoch, later than any given before, also
   // by an earlier process: rows have an order even where the clock steps back.
   int64_t Stamp();
@@ -52,6 +55,7 @@ class Database {
   const Clock& clock_;
   Random& random_;
   int64_t last_stamp_ = 0;
+  int64_t start_ = 0;
 };
 
 }  // namespace midwatch::harness

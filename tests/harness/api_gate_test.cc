@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "absl/strings/numbers.h"
 #include "tests/harness/harness_test_base.h"
@@ -105,6 +106,20 @@ TEST_F(ApiGateTest, RequestsThatFailInsteadAreNotExecuted) {
   }
   RestartWith("");
   EXPECT_EQ(Sessions(), 0);
+}
+
+TEST_F(ApiGateTest, ARestartDoesNotBeginTheFaultsAgain) {
+  auto fates = [&] {
+    std::vector<int> statuses;
+    for (int i = 0; i < 32; ++i) {
+      statuses.push_back(client_.Get("/v1/sessions").status);
+    }
+    return statuses;
+  };
+  RestartWith("529=0.5");
+  const std::vector<int> before = fates();
+  Restart();
+  EXPECT_NE(fates(), before);
 }
 
 TEST_F(ApiGateTest, ALostAnswerWasExecuted) {
