@@ -89,19 +89,22 @@ RemoteFile ReadFile(const json& object) {
   return file;
 }
 
-json SessionBody(const SessionSpec& spec) {
+json BudgetBody(int64_t usd_micros) {
   constexpr int64_t kMicrosPerCent = 10'000;
-  int64_t cents = std::max<int64_t>(1, spec.budget_usd_micros / kMicrosPerCent);
+  int64_t cents = std::max<int64_t>(1, usd_micros / kMicrosPerCent);
+  return {{"type", "limit"},
+          {"max_list_cost",
+           {{"amount", absl::StrCat(cents)}, {"currency", "USD"}}}};
+}
+
+json SessionBody(const SessionSpec& spec) {
   json agent = {{"type", "agent"}, {"id", spec.agent.id}};
   if (spec.agent.version > 0) agent["version"] = spec.agent.version;
-  json budget = {{"type", "limit"},
-                 {"max_list_cost",
-                  {{"amount", absl::StrCat(cents)}, {"currency", "USD"}}}};
   json body = {{"agent", agent},
                {"environment_id", spec.environment_id},
                {"title", spec.title},
                {"metadata", spec.metadata},
-               {"budget", budget}};
+               {"budget", BudgetBody(spec.budget_usd_micros)}};
   for (const SessionFile& file : spec.files) {
     body["resources"].push_back({{"type", "file"},
                                  {"file_id", file.file_id},
@@ -280,6 +283,16 @@ Async<absl::StatusOr<Session>> AgentsClient::ArchiveSession(
       Post(absl::StrCat(SessionPath(session_id), "/archive"), "{}");
   const Turn turn{RequestClass::kWrite, purpose};
   co_return co_await FetchSession("archive_session", turn, std::move(request));
+}
+
+Async<absl::StatusOr<Session>> AgentsClient::RaiseBudget(
+    std::string session_id, int64_t budget_usd_micros, absl::Duration timeout) {
+  json body;
+  body["budget"] = BudgetBody(budget_usd_micros);
+  HttpRequest request = Post(SessionPath(session_id), Dump(body));
+  request.timeout = std::min(timeout, request.timeout);
+  const Turn turn{RequestClass::kWrite, RequestPurpose::kUrgent};
+  co_return co_await FetchSession("update_session", turn, std::move(request));
 }
 
 Async<absl::Status> AgentsClient::SendEvents(std::string session_id,

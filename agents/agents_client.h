@@ -150,6 +150,13 @@ class AgentsClient {
   Async<absl::StatusOr<Session>> ArchiveSession(
       std::string session_id, RequestPurpose purpose = RequestPurpose::kNormal);
 
+  // A session at its budget goes on by itself with a higher one: above what it
+  // has cost, else kInvalidArgument. Whole cents, rounded down. Again is OK
+  // until the new one is spent, too.
+  Async<absl::StatusOr<Session>> RaiseBudget(std::string session_id,
+                                             int64_t budget_usd_micros,
+                                             absl::Duration timeout);
+
   Async<absl::Status> SendEvents(std::string session_id,
                                  std::vector<OutgoingEvent> events,
                                  absl::Duration timeout);

@@ -105,7 +105,7 @@ struct TaskAnswerOptions {
   std::string question;  // "": the only one
   // One of these.
   bool approve = false;
-  std::optional<std::string> deny, result, result_file;
+  std::optional<std::string> deny, result, result_file, raise;
 };
 int TaskAnswer(const GlobalOptions& global, const TaskAnswerOptions& options);
 int TaskRetry(const GlobalOptions& global,

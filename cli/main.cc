@@ -309,6 +309,10 @@ void AddTask(CLI::App& app, Invocation& in) {
       ->type_name("TEXT");
   answer->add_option("--result-file", in.answer.result_file, "The same")
       ->type_name("FILE");
+  answer
+      ->add_option("--raise", in.answer.raise,
+                   "Its session may cost so many dollars in all")
+      ->type_name("AMOUNT");
   answer->callback([&in] { in.exit_code = TaskAnswer(in.global, in.answer); });
 
   CLI::App* retry = task->add_subcommand(

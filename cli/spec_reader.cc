@@ -352,6 +352,21 @@ SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
               }
               spec.set_answers(policy);
             }},
+           {"on_budget",
+            [&](const YAML::Node& n) {
+              auto text = Text(n, "on_budget");
+              if (!text) return;
+              v1::BudgetPolicy policy = v1::BUDGET_POLICY_UNSPECIFIED;
+              v1::BudgetPolicy_Parse(
+                  absl::StrCat("BUDGET_POLICY_", absl::AsciiStrToUpper(*text)),
+                  &policy);
+              if (policy == v1::BUDGET_POLICY_UNSPECIFIED) {
+                complaints_.Add(n.Mark(),
+                                absl::StrCat("on_budget is '", Printable(*text),
+                                             "'; expected fail or ask"));
+              }
+              spec.set_on_budget(policy);
+            }},
            {"answer_within",
             [&](const YAML::Node& n) {
               ReadTimeout(n, "answer_within", *spec.mutable_answer_within());

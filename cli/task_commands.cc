@@ -13,6 +13,7 @@
 #include "cli/client_command.h"
 #include "cli/commands.h"
 #include "cli/export.h"
+#include "cli/money.h"
 #include "cli/terminal.h"
 #include "cli/utf8.h"
 #include "cli/views.h"
@@ -219,14 +220,20 @@ int TaskAnswer(const GlobalOptions& global, const TaskAnswerOptions& options) {
   request.set_task_id(options.task);
   request.set_question_id(options.question);
   const int given = (options.approve ? 1 : 0) + (options.deny ? 1 : 0) +
-                    (options.result ? 1 : 0) + (options.result_file ? 1 : 0);
+                    (options.result ? 1 : 0) + (options.result_file ? 1 : 0) +
+                    (options.raise ? 1 : 0);
   if (given != 1) {
     return Report(absl::InvalidArgumentError(
-        "expected one of --approve, --deny, --result, --result-file"));
+        "expected one of --approve, --deny, --result, --result-file, --raise"));
   }
   if (options.approve) request.set_approve(true);
   if (options.deny) request.set_deny(*options.deny);
   if (options.result) request.set_result(*options.result);
+  if (options.raise) {
+    absl::StatusOr<int64_t> amount = ParseUsd(*options.raise);
+    if (!amount.ok()) return Report(amount.status());
+    request.set_raise_to_usd_micros(*amount);
+  }
   if (options.result_file) {
     std::ifstream file(*options.result_file, std::ios::binary);
     request.set_result(std::string{std::istreambuf_iterator<char>(file),

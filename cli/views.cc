@@ -35,10 +35,14 @@ Json FailureClassToJson(v1::FailureClass failure_class) {
 Json QuestionsToJson(const v1::Task& task) {
   Json questions = Json::array();
   for (const v1::Question& question : task.questions()) {
-    questions.push_back({{"question_id", question.question_id()},
-                         {"tool", question.tool()},
-                         {"input_json", question.input_json()},
-                         {"wants_result", question.wants_result()}});
+    Json& out =
+        questions.emplace_back(Json{{"question_id", question.question_id()},
+                                    {"tool", question.tool()},
+                                    {"input_json", question.input_json()},
+                                    {"wants_result", question.wants_result()}});
+    if (question.has_spent_usd_micros()) {
+      out["spent_usd_micros"] = question.spent_usd_micros();
+    }
   }
   return questions;
 }
@@ -161,9 +165,14 @@ std::string FormatInstant(const google::protobuf::Timestamp& timestamp) {
 std::string ResultLine(const v1::Task& task) {
   if (task.questions_size() > 0) {
     const v1::Question& first = task.questions(0);
-    std::string line = absl::StrCat(
-        first.wants_result() ? "wants the result of " : "asks to use ",
-        Printable(first.tool()), " ", OneLine(first.input_json()));
+    std::string line =
+        first.has_spent_usd_micros()
+            ? absl::StrCat("wants a higher budget: its session has cost ",
+                           FormatUsd(first.spent_usd_micros()))
+            : absl::StrCat(first.wants_result() ? "wants the result of "
+                                                : "asks to use ",
+                           Printable(first.tool()), " ",
+                           OneLine(first.input_json()));
     const int more = task.questions_size() - 1;
     return more == 0 ? line : absl::StrCat("(and ", more, " more) ", line);
   }
@@ -487,6 +496,12 @@ std::string TaskDetails(const v1::Task& task, int width) {
                               " while it waits"));
   }
   for (const v1::Question& question : task.questions()) {
+    if (question.has_spent_usd_micros()) {
+      absl::StrAppend(&out, "\nquestion    ", Printable(question.question_id()),
+                      "\n  a higher budget: the session has cost ",
+                      FormatUsd(question.spent_usd_micros()), "\n");
+      continue;
+    }
     absl::StrAppend(&out, "\nquestion    ", Printable(question.question_id()),
                     "\n  ", question.wants_result() ? "result of " : "may use ",
                     Printable(question.tool()), "\n  ",

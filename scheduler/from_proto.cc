@@ -231,8 +231,18 @@ absl::StatusOr<AnswerTask> FromProto(const v1::AnswerTaskRequest& request) {
                   kResultBytesMax, " (1 MiB)");
       }
       break;
+    case v1::AnswerTaskRequest::kRaiseToUsdMicros:
+      write.kind = v1::SAY_KIND_BUDGET;
+      write.text = absl::StrCat(request.raise_to_usd_micros());
+      if (request.raise_to_usd_micros() < kBudgetMin ||
+          request.raise_to_usd_micros() > kBudgetMax) {
+        wrong.Add("raise_to_usd_micros", request.raise_to_usd_micros(),
+                  "; expected ", kBudgetMin, " (one cent) to ", kBudgetMax);
+      }
+      break;
     default:
-      wrong.Add("answer", "expected one of approve, deny, result");
+      wrong.Add("answer",
+                "expected one of approve, deny, result, raise_to_usd_micros");
   }
   RETURN_IF_ERROR(wrong.ToStatus());
   return write;

@@ -123,7 +123,9 @@ Disposition Decide(const Tally& tally, const v1::Ending& ending,
 }
 
 v1::SayKind AnswerOf(const v1::TaskSpec& spec, const v1::Question& question) {
-  if (question.wants_result()) return v1::SAY_KIND_UNSPECIFIED;
+  if (question.wants_result() || question.has_spent_usd_micros()) {
+    return v1::SAY_KIND_UNSPECIFIED;
+  }
   switch (spec.answers()) {
     case v1::ANSWER_POLICY_ALLOW:
       return v1::SAY_KIND_ALLOW;

@@ -98,6 +98,10 @@ void CheckLimits(const v1::TaskSpec& spec, FieldViolations& wrong) {
     wrong.Add("spec.answers", static_cast<int>(spec.answers()),
               " is no policy; expected ASK, ALLOW or DENY");
   }
+  if (!v1::BudgetPolicy_IsValid(spec.on_budget())) {
+    wrong.Add("spec.on_budget", static_cast<int>(spec.on_budget()),
+              " is no policy; expected FAIL or ASK");
+  }
   if (spec.has_priority() && (spec.priority() < 0 || spec.priority() > 9)) {
     wrong.Add("spec.priority", spec.priority(), "; expected 0 to 9");
   }

@@ -13,6 +13,12 @@ namespace {
 
 constexpr int64_t kNeverGranted = std::numeric_limits<int64_t>::max();
 
+const char* ScopeWord(v1::BudgetScope scope) {
+  return scope == v1::BUDGET_SCOPE_TENANT  ? "tenant"
+         : scope == v1::BUDGET_SCOPE_QUEUE ? "queue"
+                                           : "batch";
+}
+
 // For the journal: "tenant acme, a day in Europe/Vienna".
 template <typename W>
 std::string Words(const W& write) {
@@ -135,6 +141,37 @@ absl::Status QueueWriter::Reserve(const Scopes& scopes, const LiveRow& live) {
                 live.reserved, balance.budget, balance.start));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> QueueWriter::RaiseReservation(const TaskRow& task,
+                                                      const LiveRow& live,
+                                                      int64_t to) {
+  const int64_t more = to - live.reserved;
+  // The overshoot may have taken it past what is asked for now.
+  if (more <= 0) return 0;
+  ASSIGN_OR_RETURN(Scopes scopes, ScopesOf(task.lane));
+  ASSIGN_OR_RETURN(std::vector<Balance> balances,
+                   BalancesAt(scopes, live.granted_at, live.grant_seq));
+  for (const Balance& balance : balances) {
+    if (balance.room >= more) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "a budget of the task's ", ScopeWord(balance.scope), " has room for ",
+        std::max<int64_t>(0, balance.room), " micro-dollars, and this takes ",
+        more, " more; raise that budget first, or raise by less"));
+  }
+  for (const Balance& balance : balances) {
+    RETURN_IF_ERROR(
+        db_.Run("UPDATE balance SET reserved = reserved + ? "
+                "WHERE budget = ? AND start = ?",
+                more, balance.budget, balance.start));
+  }
+  RETURN_IF_ERROR(
+      db_.Run("UPDATE live SET reserved = ? WHERE task = ?", to, task.id));
+  RETURN_IF_ERROR(db_.Run(
+      "UPDATE task SET reserved = ?, max_cost = max(max_cost, charged + ?) "
+      "WHERE id = ?",
+      to, to, task.id));
+  return more;
 }
 
 absl::Status QueueWriter::Release(int64_t lane, const LiveRow& live,

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
@@ -12,7 +13,36 @@ namespace {
 
 bool IsAnswerKind(v1::SayKind kind) {
   return kind == v1::SAY_KIND_ALLOW || kind == v1::SAY_KIND_DENY ||
-         kind == v1::SAY_KIND_RESULT || kind == v1::SAY_KIND_ERROR;
+         kind == v1::SAY_KIND_RESULT || kind == v1::SAY_KIND_ERROR ||
+         kind == v1::SAY_KIND_BUDGET;
+}
+
+// What the journal says that a task waits for.
+std::string WhatItAsks(const std::vector<const v1::Question*>& open) {
+  std::vector<std::string> what;
+  for (const v1::Question* question : open) {
+    what.push_back(question->has_spent_usd_micros() ? "a higher budget"
+                                                    : question->tool());
+  }
+  return absl::StrCat("asks: ", absl::StrJoin(what, ", "));
+}
+
+// The budget that a raise asks for, where it is enough for the session to go
+// on.
+absl::StatusOr<int64_t> RaiseTo(const v1::Question& question,
+                                const std::string& text) {
+  // The service counts in cents, and wants more than what is spent.
+  constexpr int64_t kMicrosPerCent = 10'000;
+  int64_t to = 0;
+  if (!absl::SimpleAtoi(text, &to)) {
+    return absl::InternalError(absl::StrCat("no amount: ", text));
+  }
+  if (to < question.spent_usd_micros() + kMicrosPerCent) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the session has cost ", question.spent_usd_micros(),
+        " micro-dollars; its new budget must be at least a cent more"));
+  }
+  return to;
 }
 
 }  // namespace
@@ -44,14 +74,14 @@ absl::StatusOr<Parked> QueueWriter::Do(const Park& write) {
 
   int64_t now = NowMicros();
   int64_t by = now + absl::ToInt64Microseconds(write.within(spec));
-  std::vector<std::string> tools;
   for (const v1::Question* question : open) {
     RETURN_IF_ERROR(
-        db_.Run("INSERT INTO question(task, id, tool, input, wants_result) "
-                "VALUES (?,?,?,?,?) ON CONFLICT DO NOTHING",
+        db_.Run("INSERT INTO question(task, id, tool, input, wants_result, "
+                "spent) VALUES (?,?,?,?,?,?) ON CONFLICT DO NOTHING",
                 task.id, question->question_id(), question->tool(),
-                question->input_json(), question->wants_result() ? 1 : 0));
-    tools.push_back(question->tool());
+                question->input_json(), question->wants_result() ? 1 : 0,
+                SqliteNullable<int64_t>{question->has_spent_usd_micros(),
+                                        question->spent_usd_micros()}));
   }
   RETURN_IF_ERROR(
       db_.Run("UPDATE live SET worker = NULL, parked_at = ?, answer_by = ? "
@@ -67,7 +97,7 @@ absl::StatusOr<Parked> QueueWriter::Do(const Park& write) {
                      .attempt = live.lease.attempt,
                      .state = v1::TASK_STATE_WAITING,
                      .who = live.lease.worker,
-                     .why = absl::StrCat("asks: ", absl::StrJoin(tools, ", "))};
+                     .why = WhatItAsks(open)};
   RETURN_IF_ERROR(Journal(entry).status());
   RETURN_IF_ERROR(
       Count(live.batch, v1::TASK_STATE_RUNNING, v1::TASK_STATE_WAITING));
@@ -77,16 +107,37 @@ absl::StatusOr<Parked> QueueWriter::Do(const Park& write) {
 
 absl::StatusOr<std::vector<v1::Question>> QueueWriter::ListQuestions(
     int64_t task) {
-  SqliteStatement row =
-      db_.Query("SELECT id, wants_result FROM question WHERE task = ?", task);
+  SqliteStatement row = db_.Query(
+      "SELECT id, wants_result, spent FROM question WHERE task = ?", task);
   std::vector<v1::Question> questions;
   while (row.Step()) {
     v1::Question& question = questions.emplace_back();
     question.set_question_id(row.Text(0));
     question.set_wants_result(row.Int(1) != 0);
+    if (!row.IsNull(2)) question.set_spent_usd_micros(row.Int(2));
   }
   RETURN_IF_ERROR(row.status());
   return questions;
+}
+
+absl::Status QueueWriter::CheckAnswer(const v1::Question& question,
+                                      v1::SayKind kind) {
+  if (question.has_spent_usd_micros()) {
+    return kind == v1::SAY_KIND_BUDGET
+               ? absl::OkStatus()
+               : absl::FailedPreconditionError(
+                     "the session has reached its budget: raise it, or cancel "
+                     "the task");
+  }
+  if (kind == v1::SAY_KIND_DENY) return absl::OkStatus();
+  if (kind == v1::SAY_KIND_BUDGET ||
+      (kind == v1::SAY_KIND_RESULT) != question.wants_result()) {
+    return absl::FailedPreconditionError(
+        question.wants_result()
+            ? "the question wants the result of a tool, or a refusal"
+            : "the question wants a permission or a refusal, nothing else");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status QueueWriter::Unpark(const LiveRow& live) {
@@ -159,14 +210,13 @@ absl::StatusOr<Answered> QueueWriter::Do(const AnswerTask& write) {
                            " and waits for no answer")
             : absl::StrCat("the task asks no question ", id));
   }
-  bool result = write.kind == v1::SAY_KIND_RESULT;
-  bool deny = write.kind == v1::SAY_KIND_DENY;
-  if (!deny && result != question->wants_result()) {
-    return absl::FailedPreconditionError(
-        question->wants_result()
-            ? "the question wants the result of a tool, or a refusal"
-            : "the question wants a permission or a refusal, no result");
+  RETURN_IF_ERROR(CheckAnswer(*question, write.kind));
+  int64_t more = 0;
+  if (write.kind == v1::SAY_KIND_BUDGET) {
+    ASSIGN_OR_RETURN(int64_t to, RaiseTo(*question, write.text));
+    ASSIGN_OR_RETURN(more, RaiseReservation(task, *live, to));
   }
+  bool deny = write.kind == v1::SAY_KIND_DENY;
   v1::SayKind kind =
       deny && question->wants_result() ? v1::SAY_KIND_ERROR : write.kind;
   RETURN_IF_ERROR(
@@ -180,14 +230,15 @@ absl::StatusOr<Answered> QueueWriter::Do(const AnswerTask& write) {
                      .task = task.id,
                      .attempt = live->lease.attempt,
                      .state = answered.state,
+                     .reserve_delta = more,
                      .why = id};
   RETURN_IF_ERROR(Journal(entry).status());
+  RETURN_IF_ERROR(
+      Count(live->batch, v1::TASK_STATE_WAITING, answered.state, 0, more));
   if (!last) return answered;
   RETURN_IF_ERROR(Unpark(*live));
   RETURN_IF_ERROR(db_.Run("UPDATE task SET state = ? WHERE id = ?",
                           static_cast<int>(answered.state), task.id));
-  RETURN_IF_ERROR(
-      Count(live->batch, v1::TASK_STATE_WAITING, v1::TASK_STATE_RUNNING));
   return answered;
 }
 

@@ -149,7 +149,7 @@ absl::StatusOr<TaskRecord> SqliteReader::GetTask(RowKey key) {
 absl::Status SqliteReader::AddQuestions(TaskRecord& task) {
   if (task.state != v1::TASK_STATE_WAITING) return absl::OkStatus();
   SqliteStatement row = queue_->Query(
-      "SELECT q.id, q.tool, q.input, q.wants_result, l.answer_by "
+      "SELECT q.id, q.tool, q.input, q.wants_result, l.answer_by, q.spent "
       "FROM question q JOIN live l ON l.task = q.task WHERE q.task = ?",
       task.key.row);
   while (row.Step()) {
@@ -159,6 +159,7 @@ absl::Status SqliteReader::AddQuestions(TaskRecord& task) {
     question.set_input_json(row.Text(2));
     question.set_wants_result(row.Int(3) != 0);
     task.answer_by = TimeAt(row, 4, absl::InfiniteFuture());
+    if (!row.IsNull(5)) question.set_spent_usd_micros(row.Int(5));
   }
   return row.status();
 }

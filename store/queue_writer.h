@@ -179,6 +179,8 @@ class QueueWriter {
   // The timer of a parked attempt.
   absl::Status GiveUpWaiting(int64_t task, int64_t answer_by);
   absl::StatusOr<std::vector<v1::Question>> ListQuestions(int64_t task);
+  // Whether that kind of answer fits the question.
+  absl::Status CheckAnswer(const v1::Question& question, v1::SayKind kind);
   // queue_lease.cc
   absl::StatusOr<AdmissionView> View(const std::vector<WorkerOffer>& offers);
   // At most `lanes` of the account, with their first tasks.
@@ -216,6 +218,12 @@ class QueueWriter {
   // Sets an attempt's money aside in every scope.
   //   kInternal  it does not fit
   absl::Status Reserve(const Scopes& scopes, const LiveRow& live);
+  // Raises a live attempt's reservation to `to`, in every scope and in the
+  // windows of its grant, and its task's max_cost with it. Changes nothing
+  // unless all of it fits. Returns by how much.
+  //   kFailedPrecondition  a budget has no room for it
+  absl::StatusOr<int64_t> RaiseReservation(const TaskRow& task,
+                                           const LiveRow& live, int64_t to);
   // Gives an attempt's reservation back and charges what it cost, in the
   // windows in which it was reserved, and unblocks lanes that may fit now.
   absl::Status Release(int64_t lane, const LiveRow& live, int64_t charged);

@@ -137,6 +137,12 @@ ALTER TABLE live ADD COLUMN held_at INT;
 ALTER TABLE task ADD COLUMN excused INT DEFAULT 0;
 )sql";
 
+// A question with `spent` wants a higher budget for a session that cost so
+// much.
+constexpr char kQueue6[] = R"sql(
+ALTER TABLE question ADD COLUMN spent INT;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -157,7 +163,7 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 
 const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps =
-      new SchemaSteps{kQueue1, kQueue2, kQueue3, kQueue4, kQueue5};
+      new SchemaSteps{kQueue1, kQueue2, kQueue3, kQueue4, kQueue5, kQueue6};
   return *steps;
 }
 

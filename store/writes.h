@@ -136,12 +136,15 @@ struct Answered {
 // Puts the answer into the outbox of a parked attempt, and with the last one
 // lets it be granted again. Again with an equal answer: OK.
 //   kNotFound            no such task
-//   kFailedPrecondition  it waits for no such answer
+//   kFailedPrecondition  it waits for no such answer, or a budget of its
+//   tenant,
+//                        queue or batch has no room for what it would raise
 struct AnswerTask {
   using Result = Answered;
   RowKey task;
   std::string question;  // "": the only one
-  // Of the kinds of say, an answer's. DENY answers either kind of question.
+  // Of the kinds of say, an answer's. DENY answers either kind of question
+  // about a tool. BUDGET's text is the new budget in micro-dollars.
   v1::SayKind kind = v1::SAY_KIND_UNSPECIFIED;
   std::string text;
 };

@@ -171,6 +171,12 @@ class Attempt {
   // What the outbox says was answered, in case it does not show yet.
   void NoteAnswers();
   Async<Step> SayAnswer(v1::Say say);
+  // Sends it: a tool's answer, or the session's new budget.
+  Async<absl::Status> SendAnswer(v1::Say say);
+  // Whether it got there, though the answer to the request says otherwise.
+  Async<absl::StatusOr<bool>> WasAnswered(v1::Say say);
+  // The session waits for what a person is to decide.
+  bool Asks(const Verdict& verdict) const;
   Async<absl::StatusOr<bool>> HistoryAnswers(std::string tool_use_id);
   bool InterruptIsDue() const;
   Async<absl::Status> SayInterrupt();

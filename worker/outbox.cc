@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "worker/attempt.h"
@@ -16,7 +18,8 @@ constexpr absl::Duration kInterruptHeld = absl::Seconds(10);
 
 bool IsAnswer(v1::SayKind kind) {
   return kind == v1::SAY_KIND_ALLOW || kind == v1::SAY_KIND_DENY ||
-         kind == v1::SAY_KIND_RESULT || kind == v1::SAY_KIND_ERROR;
+         kind == v1::SAY_KIND_RESULT || kind == v1::SAY_KIND_ERROR ||
+         kind == v1::SAY_KIND_BUDGET;
 }
 
 OutgoingEvent AnswerEvent(const v1::Say& say) {
@@ -136,19 +139,42 @@ Async<Attempt::Step> Attempt::SayAnswers() {
   co_return std::nullopt;
 }
 
+Async<absl::Status> Attempt::SendAnswer(v1::Say say) {
+  if (say.kind() == v1::SAY_KIND_BUDGET) {
+    int64_t budget = 0;
+    if (!absl::SimpleAtoi(say.text(), &budget)) {
+      co_return absl::InternalError(
+          absl::StrCat("outbox ", say.number(), ": no budget: ", say.text()));
+    }
+    absl::StatusOr<Session> raised = co_await parts_.agents.RaiseBudget(
+        session_id_, budget, parts_.term.PostTimeout());
+    co_return raised.status();
+  }
+  std::vector<OutgoingEvent> events;
+  events.push_back(AnswerEvent(say));
+  co_return co_await parts_.agents.SendEvents(session_id_, std::move(events),
+                                              parts_.term.PostTimeout());
+}
+
+Async<absl::StatusOr<bool>> Attempt::WasAnswered(v1::Say say) {
+  if (say.kind() == v1::SAY_KIND_BUDGET) {
+    // A raise shows in that the session went on.
+    const TranscriptState& state = transcript_.state();
+    co_return !state.idle || state.idle->id != say.key();
+  }
+  co_return co_await HistoryAnswers(say.key());
+}
+
 // The service takes one answer to each tool use, so a doubled one does no harm
-// beyond being refused.
+// beyond being refused; a budget is absolute, so a doubled raise is the same.
 Async<Attempt::Step> Attempt::SayAnswer(v1::Say say) {
   while (!cancelling_) {
     CO_RETURN_IF_ERROR(co_await AwaitPost());
-    std::vector<OutgoingEvent> events;
-    events.push_back(AnswerEvent(say));
-    absl::Status sent = co_await parts_.agents.SendEvents(
-        session_id_, std::move(events), parts_.term.PostTimeout());
+    absl::Status sent = co_await SendAnswer(say);
     last_event_ = parts_.clock.Steady();
     bool said = sent.ok();
     if (!said) {
-      absl::StatusOr<bool> listed = co_await HistoryAnswers(say.key());
+      absl::StatusOr<bool> listed = co_await WasAnswered(say);
       said = listed.ok() && *listed;
     }
     if (said) {

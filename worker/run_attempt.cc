@@ -177,7 +177,7 @@ Async<absl::StatusOr<Verdict>> Attempt::Drive() {
 
 Async<absl::StatusOr<bool>> Attempt::GoesOn(const Verdict& verdict) {
   if (cancelling_) co_return false;
-  if (verdict.stop_reason == "requires_action" && !lease_.unanswered()) {
+  if (Asks(verdict) && !lease_.unanswered()) {
     CO_RETURN_IF_ERROR(co_await PutQuestions());
     co_return true;
   }
@@ -195,10 +195,24 @@ Async<absl::StatusOr<bool>> Attempt::GoesOn(const Verdict& verdict) {
   co_return advice.action() == v1::AdviseResponse::ACTION_RETRY;
 }
 
+bool Attempt::Asks(const Verdict& verdict) const {
+  if (verdict.stop_reason == "requires_action") return true;
+  // An event without an id could not be told from the next one.
+  return verdict.stop_reason == "budget_reached" &&
+         lease_.spec().on_budget() == v1::BUDGET_POLICY_ASK &&
+         !transcript_.state().idle->id.empty();
+}
+
 Async<absl::Status> Attempt::PutQuestions() {
   const TranscriptState& state = transcript_.state();
   v1::ParkRequest request;
   *request.mutable_token() = token();
+  if (state.idle->stop_reason == "budget_reached") {
+    v1::Question& question = *request.add_questions();
+    question.set_question_id(state.idle->id);
+    question.set_spent_usd_micros(
+        state.list_cost_usd_micros.value_or(lease_.reserved_usd_micros()));
+  }
   for (const std::string& id : state.idle->blocking) {
     v1::Question& question = *request.add_questions();
     question.set_question_id(id);

@@ -27,8 +27,10 @@ void FoldAnswered(const std::string& tool_use_id, TranscriptState& state) {
   if (state.idle) state.idle->blocking.erase(tool_use_id);
 }
 
-void FoldIdle(const SessionIdle& event, TranscriptState& state) {
+void FoldIdle(const std::string& id, const SessionIdle& event,
+              TranscriptState& state) {
   TranscriptState::Idle idle;
+  idle.id = id;
   idle.stop_reason = event.stop_reason;
   idle.blocking.insert(event.blocking_event_ids.begin(),
                        event.blocking_event_ids.end());
@@ -75,7 +77,7 @@ struct Folder {
   }
   void operator()(const SessionRunning&) { state.idle.reset(); }
   void operator()(const SessionRescheduled&) { state.idle.reset(); }
-  void operator()(const SessionIdle& idle) { FoldIdle(idle, state); }
+  void operator()(const SessionIdle& idle) { FoldIdle(event.id, idle, state); }
   void operator()(const SessionTerminated&) { state.terminated = true; }
   void operator()(const SessionDeleted&) { state.deleted = true; }
   void operator()(const SessionError& error) { FoldError(error, state); }
@@ -110,8 +112,9 @@ void Transcript::Reset() {
   waiting_bytes_ = 0;
 }
 
-void Transcript::NoteAnswered(const std::string& tool_use_id) {
-  FoldAnswered(tool_use_id, state_);
+void Transcript::NoteAnswered(const std::string& question_id) {
+  FoldAnswered(question_id, state_);
+  if (state_.idle && state_.idle->id == question_id) state_.idle.reset();
 }
 
 void Transcript::NoteSent(int count) {

@@ -30,6 +30,7 @@ struct TranscriptState {
 
   // ---- How the turn stands ----
   struct Idle {
+    std::string id;  // of the event
     std::string stop_reason;
     // Of requires_action: the calls not answered yet.
     std::set<std::string> blocking;
@@ -87,8 +88,9 @@ class Transcript {
   // The attempt goes on with another session, or reads this one anew: forgets
   // all that is not stored. REQUIRES: nothing of this attempt is stored.
   void Reset();
-  // The answer to this tool use was sent, whether or not it shows yet.
-  void NoteAnswered(const std::string& tool_use_id);
+  // The answer to this tool use was sent, whether or not it shows yet; or the
+  // budget was raised that this idle event is about.
+  void NoteAnswered(const std::string& question_id);
   // The first `count` messages are known to have been sent.
   void NoteSent(int count);
 

@@ -496,6 +496,33 @@ TEST_F(StoreTest, ACancelledParkedTaskIsGrantedAgainToBeEnded) {
   EXPECT_EQ(Batch(batch).counts[v1::TASK_STATE_CANCELLED], 1);
 }
 
+TEST_F(StoreTest, ARaiseIsReservedBeforeTheSessionHearsOfIt) {
+  RowKey batch = SubmitBatch(1);
+  int64_t worker = Register();
+  GrantRecord grant = GrantAndRecord(worker);
+  v1::Question question;
+  question.set_question_id("idle-1");
+  question.set_spent_usd_micros(grant.reserved);
+  ASSERT_OK(Apply(ParkFor(grant.lease, {question})));
+  const int64_t to = grant.reserved + 50'000;
+  AnswerTask raise{grant.task, "", v1::SAY_KIND_BUDGET,
+                   absl::StrCat(grant.reserved + 9'999)};
+  EXPECT_THAT(Apply(raise), StatusIs(absl::StatusCode::kFailedPrecondition));
+  raise.text = absl::StrCat(to);
+  ASSERT_OK(Apply(raise));
+  raise.question = "idle-1";
+  EXPECT_OK(Apply(raise));  // again
+  EXPECT_EQ(Batch(batch).reserved, to);
+  EXPECT_EQ(Task(grant.task).max_cost, to);
+  std::vector<GrantRecord> grants = AdmitTo(worker, 1);
+  ASSERT_THAT(grants, SizeIs(1));
+  const GrantRecord& again = grants[0];
+  EXPECT_EQ(again.reserved, to);
+  ASSERT_EQ(again.outbox.size(), 1U);
+  EXPECT_EQ(again.outbox[0].kind(), v1::SAY_KIND_BUDGET);
+  EXPECT_EQ(again.outbox[0].key(), "idle-1");
+}
+
 TEST_F(StoreTest, ThePolicyOfTheSpecAnswersPermissions) {
   v1::TaskSpec spec;
   EXPECT_EQ(AnswerOf(spec, Question("a")), v1::SAY_KIND_UNSPECIFIED);
