@@ -66,7 +66,8 @@ std::string Questions(const GlobalOptions& global, const v1::Batch& batch,
         "\n");
   }
   absl::StrAppend(&out, "  answer with: ",
-                  CommandLine(global, "task answer TASK --approve"), "\n");
+                  CommandLine(global, "task answer TASK --approve"),
+                  "  (or --deny WHY, --result TEXT, --raise AMOUNT)\n");
   return out;
 }
 

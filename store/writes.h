@@ -136,9 +136,8 @@ struct Answered {
 // Puts the answer into the outbox of a parked attempt, and with the last one
 // lets it be granted again. Again with an equal answer: OK.
 //   kNotFound            no such task
-//   kFailedPrecondition  it waits for no such answer, or a budget of its
-//   tenant,
-//                        queue or batch has no room for what it would raise
+//   kFailedPrecondition  it waits for no such answer, or a budget has no
+//                        room for what it would raise
 struct AnswerTask {
   using Result = Answered;
   RowKey task;

@@ -359,6 +359,8 @@ constexpr MistakeCase kMistakes[] = {
     {"RetryRefusals",
      "name: n\n%D  retry: {retry_refusals: maybe}\ntasks: [{name: x}]\n",
      "5:27: retry_refusals is 'maybe'; expected true or false"},
+    {"OnBudget", "name: n\n%D  on_budget: beg\ntasks: [{name: x}]\n",
+     "5:14: on_budget is 'beg'; expected fail or ask"},
     {"Timeout", "name: n\n%D  timeouts: {total: 10}\ntasks: [{name: x}]\n",
      "5:21: total is '10'; expected a time such as 90s"},
     {"InfiniteTimeout",

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Tasks that wait for a person outlive everything: the scheduler and the
 workers are killed while they are parked and while they are answered. Each one
-ends as it was told, or for want of an answer, at the cost of what it did.
+ends as it was told, or for want of an answer, at the cost of what it did. One
+whose session has spent its budget goes on in it once the budget is raised.
 
   parking_test.py MIDWATCH
 """
@@ -23,6 +24,8 @@ AGENT = {
          "default_config": {"permission_policy": {"type": "always_ask"}}},
         {"type": "custom", "name": "lookup", "description": "Looks up.",
          "input_schema": {"type": "object"}}]}
+QUIET = {"name": "quiet", "model": "runbook",
+         "tools": [{"type": "agent_toolset_20260401"}]}
 CALL = "```tool lookup\n{\"key\": \"k\"}\n```"
 COMMAND = "```sh\necho ran\n```"
 # What is answered, the state and the cost in cents that follow, and what the
@@ -35,7 +38,7 @@ KINDS = {
 
 
 def write_batch(path, name, prompts, **more):
-    defaults = {"agent": AGENT, "prompt": "{{text}}", **more}
+    defaults = {"agent": AGENT, "prompt": "{{text}}"} | more
     tasks = [{"name": task, "parameters": {"text": text}}
              for task, text in prompts.items()]
     path.write_text(json.dumps(
@@ -76,14 +79,22 @@ def run(cluster, folder):
     write_batch(folder / "asked.json", "asked", asked)
     write_batch(folder / "left.json", "left", left,
                 answer_within=f"{ANSWER_WITHIN_SECONDS}s")
+    # The first of two requests spends the budget.
+    dear = {f"dear-{number}": COMMAND for number in range(EACH)}
+    write_batch(folder / "dear.json", "dear", dear, agent=QUIET,
+                max_cost="0.01", on_budget="ask")
+    raised = cluster.midwatch("submit", folder / "dear.json").strip()
     answered = cluster.midwatch("submit", folder / "asked.json").strip()
     unanswered = cluster.midwatch("submit", folder / "left.json").strip()
-    mw.wait_until(lambda: len(waiting(cluster, answered)) == len(asked), 60,
+    mw.wait_until(lambda: len(waiting(cluster, answered)) == len(asked) and
+                  len(waiting(cluster, raised)) == len(dear), 60,
                   "all tasks to ask")
     kill_all(cluster)
     parked = waiting(cluster, answered)
     if len(parked) != len(asked):
         raise mw.Failure(f"{len(parked)} of {len(asked)} tasks are parked")
+    for task in waiting(cluster, raised):
+        cluster.midwatch("task", "answer", task["task_id"], "--raise", "0.05")
     for number, task in enumerate(parked):
         if task["reserved_usd_micros"] == 0 or len(task["questions"]) != 1:
             raise mw.Failure(f"parked, without money or question: {task}")
@@ -91,10 +102,12 @@ def run(cluster, folder):
         cluster.midwatch("task", "answer", task["task_id"], *options)
         if number == len(parked) // 2:
             kill_all(cluster)
-    for batch in (answered, unanswered):
+    for batch in (answered, unanswered, raised):
         cluster.finish(batch, FINISH_SECONDS)
     for name, task in tasks_of(cluster, answered).items():
         expect(task, *KINDS[name.split("-")[0]][1:])
+    for task in tasks_of(cluster, raised).values():
+        expect(task, "succeeded", 2, "ran")
     for task in tasks_of(cluster, unanswered).values():
         expect(task, "failed", 1, "none came in time")
     mw.wait_until(lambda: not mw.read_harness(
@@ -103,9 +116,9 @@ def run(cluster, folder):
     charged = mw.read_harness(cluster.harness_db,
                               "SELECT count(DISTINCT session_id), "
                               "sum(price_usd_micros) FROM model_request")[0]
-    if charged != (4 * EACH, (3 * EACH * 2 + EACH) * CENT):
+    if charged != (5 * EACH, (4 * EACH * 2 + EACH) * CENT):
         raise mw.Failure(f"charged sessions and their cost: {charged}")
-    print(f"{3 * EACH} answered, {EACH} left to expire, over "
+    print(f"{3 * EACH} answered, {EACH} raised, {EACH} left to expire, over "
           f"{cluster['scheduler'].kills} kills of all processes", flush=True)
 
 

@@ -256,6 +256,11 @@ INSTANTIATE_TEST_SUITE_P(
            r.mutable_spec()->set_answers(static_cast<v1::AnswerPolicy>(9));
          },
          "spec.answers: 9 is no policy"},
+        {"NoSuchBudgetPolicy",
+         [](R& r) {
+           r.mutable_spec()->set_on_budget(static_cast<v1::BudgetPolicy>(9));
+         },
+         "spec.on_budget: 9 is no policy"},
         {"AnswerWithinAMonth",
          [](R& r) {
            r.mutable_spec()->mutable_answer_within()->set_seconds(30 * 86400);

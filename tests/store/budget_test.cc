@@ -95,6 +95,31 @@ TEST_F(BudgetTest, ALaneThatWaitsHoldsUpNoOther) {
   EXPECT_EQ(grants[0].batch, rich.row);
 }
 
+TEST_F(BudgetTest, ARaiseThatDoesNotFitABudgetChangesNothing) {
+  RowKey batch = SubmitBatch(1);
+  ASSERT_OK(SetForBatch(batch, kDollar + 40'000));
+  int64_t worker = Register();
+  GrantRecord grant = AdmitTo(worker, 1).at(0);
+  v1::Question question;
+  question.set_question_id("idle-1");
+  question.set_spent_usd_micros(grant.reserved);
+  auto by_a_person = [](const v1::TaskSpec&, const v1::Question&) {
+    return v1::SAY_KIND_UNSPECIFIED;
+  };
+  auto within = [](const v1::TaskSpec&) { return absl::Hours(1); };
+  ASSERT_OK(Apply(Park{grant.lease, {question}, by_a_person, within}));
+  AnswerTask raise{grant.task, "", v1::SAY_KIND_BUDGET,
+                   absl::StrCat(grant.reserved + 50'000)};
+  EXPECT_THAT(Apply(raise), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                     HasSubstr("has room for")));
+  EXPECT_EQ(Batch(batch).reserved, grant.reserved);
+  EXPECT_EQ(Task(grant.task).state, v1::TASK_STATE_WAITING);
+  // No permission is asked for.
+  raise.kind = v1::SAY_KIND_ALLOW;
+  EXPECT_THAT(Apply(raise), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                     HasSubstr("raise it")));
+}
+
 TEST_F(BudgetTest, OvershootIsChargedAndShownApart) {
   RowKey batch = SubmitBatch(3);
   ASSERT_OK(SetForBatch(batch, 2 * kDollar));
