@@ -78,6 +78,7 @@ std::string OperationOf(const Route& route) {
   if (route.Is("POST", "sessions", 1)) return "create_session";
   if (route.Is("GET", "sessions", 1)) return "list_sessions";
   if (route.Is("GET", "sessions", 2)) return "get_session";
+  if (route.Is("POST", "sessions", 2)) return "update_session";
   if (route.Is("POST", "sessions", 3, "archive")) return "archive_session";
   if (route.Is("POST", "sessions", 3, "events")) return "send_events";
   if (route.Is("GET", "sessions", 3, "events")) return "list_events";
@@ -142,6 +143,7 @@ struct Session {
   std::set<std::string> asked;  // tool uses without their answer
   // Set from the moment at which the next turn is certain until its end.
   std::optional<FakeTurn> turn;
+  std::optional<FakeTurn> out_of_budget;  // goes on with a higher one
   Executor::TimerId timer = 0;
 };
 
@@ -323,6 +325,7 @@ struct FakeAgentsService::Impl {
     session.view.cost_cents += cents;
     if (AtBudget(session)) reason = "budget_reached";
     session.view.status = "idle";
+    session.out_of_budget = AtBudget(session) ? session.turn : std::nullopt;
     session.turn.reset();
     Emit(session, {{"type", "session.usage"},
                    {"usage", {{"list_cost", Money(session.view.cost_cents)}}}});
@@ -390,14 +393,28 @@ struct FakeAgentsService::Impl {
     session.view.metadata =
         body.value("metadata", std::map<std::string, std::string>());
     session.view.budget_cents = INT64_MAX;
-    if (body.contains("budget")) {
-      std::string amount = body["budget"]["max_list_cost"]["amount"];
-      if (!absl::SimpleAtoi(amount, &session.view.budget_cents)) {
-        return Invalid("budget");
-      }
-    }
+    if (!SetBudget(session, body)) return Invalid("budget");
     for (const json& resource : body.value("resources", json::array())) {
       session.view.mounts.push_back(resource.value("mount_path", ""));
+    }
+    return Ok(Object(session));
+  }
+
+  bool SetBudget(Session& session, const json& body) {
+    if (!body.contains("budget")) return true;
+    std::string amount = body["budget"]["max_list_cost"]["amount"];
+    return absl::SimpleAtoi(amount, &session.view.budget_cents);
+  }
+
+  FakeReply Update(Session& session, const json& body) {
+    if (!SetBudget(session, body)) return Invalid("budget");
+    ++session.view.updates;
+    if (session.out_of_budget && !AtBudget(session)) {
+      session.turn = std::exchange(session.out_of_budget, std::nullopt);
+      session.view.status = "running";
+      Emit(session, {{"type", "session.status_running"}});
+      session.timer = executor.After(session.turn->duration,
+                                     [this, &session] { FinishTurn(session); });
     }
     return Ok(Object(session));
   }
@@ -523,6 +540,7 @@ struct FakeAgentsService::Impl {
     if (it == sessions.end()) return NotFound(route.path[1]);
     Session& session = it->second;
     if (operation == "get_session") return Ok(Object(session));
+    if (operation == "update_session") return Update(session, body);
     if (operation == "archive_session") return Archive(session);
     if (operation == "send_events") return Send(session, body);
     if (operation == "list_events") return ListEvents(session, route);

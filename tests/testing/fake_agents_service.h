@@ -7,7 +7,8 @@
 // processed, and appear twice on a stream; a stream shows only what comes after
 // it was opened; a running session refuses archive with a 400 without a code;
 // an archived one refuses events; output files appear some time after idle; a
-// session at its budget is idle with `budget_reached`.
+// session at its budget is idle with `budget_reached`, and does its turn again
+// once the budget is raised.
 #ifndef MIDWATCH_TESTS_TESTING_FAKE_AGENTS_SERVICE_H_
 #define MIDWATCH_TESTS_TESTING_FAKE_AGENTS_SERVICE_H_
 
@@ -72,6 +73,7 @@ struct FakeSessionView {
   std::vector<std::string> user_messages;  // their texts, queued ones included
   int interrupts = 0;
   int answers = 0;  // to tools that asked
+  int updates = 0;
   std::vector<std::string> mounts;
   absl::Time created_at;
 };

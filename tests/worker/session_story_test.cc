@@ -64,6 +64,51 @@ TEST(SessionStoryTest, AnAnswerWhoseOwnAnswerIsLostIsNotGivenTwice) {
   EXPECT_EQ(world.OnlySession().answers, 1);
 }
 
+// A session that spends its budget of $1 in its first turn.
+struct DearWorld : World {
+  DearWorld() {
+    service.hooks.script = [](const FakePrompt&) {
+      FakeTurn turn;
+      turn.cost_cents = 100;
+      return turn;
+    };
+    AddNode();
+    v1::TaskSpec spec = Spec();
+    spec.set_on_budget(v1::BUDGET_POLICY_ASK);
+    id = scheduler.Add(spec);
+  }
+  std::string id;
+};
+
+TEST(SessionStoryTest, ARaisedBudgetGoesOnInTheSameSession) {
+  DearWorld world;
+  ASSERT_TRUE(
+      world.RunUntil([&] { return !world.Task(world.id).questions.empty(); }));
+  EXPECT_EQ(world.Task(world.id).questions[0].spent_usd_micros(), 1'000'000);
+  world.time.Advance(absl::Hours(1));
+  EXPECT_EQ(world.nodes[0]->worker.live_attempts(), 0);
+  world.scheduler.Answer(world.id, v1::SAY_KIND_BUDGET, "3000000");
+  ASSERT_TRUE(world.RunUntilSettled(world.id));
+  world.Linger();
+  ExpectDoneOnce(world, world.id);
+  EXPECT_EQ(world.OnlySession().updates, 1);
+  EXPECT_EQ(world.OnlySession().budget_cents, 300);
+  EXPECT_EQ(world.OnlySession().cost_cents, 200);
+}
+
+TEST(SessionStoryTest, ARaiseWhoseAnswerIsLostTakesEffectOnce) {
+  DearWorld world;
+  ASSERT_TRUE(
+      world.RunUntil([&] { return !world.Task(world.id).questions.empty(); }));
+  world.OnCall("update_session", 1, Lose(Kind::kLoseAnswer));
+  world.scheduler.Answer(world.id, v1::SAY_KIND_BUDGET, "3000000");
+  ASSERT_TRUE(world.RunUntilSettled(world.id));
+  world.Linger();
+  ExpectDoneOnce(world, world.id);
+  EXPECT_EQ(world.OnlySession().budget_cents, 300);
+  EXPECT_EQ(world.OnlySession().cost_cents, 200);
+}
+
 TEST(SessionStoryTest, ACancelledParkedTaskIsBroughtToItsEnd) {
   ParkedWorld world;
   ASSERT_TRUE(world.RunUntilParked());
