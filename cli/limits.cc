@@ -34,7 +34,7 @@ v1::AccountLimits Preset(double creates, double reads) {
 
 absl::Status BadLimit(const std::string& part) {
   return absl::InvalidArgumentError(absl::StrCat(
-      "--limits: ", part,
+      part,
       ": expected documented, classic, none, or a list of create=N, write=N, "
       "read=N, files=N (requests a minute, more than 0) and burst=N, such as "
       "create=120,read=600"));
@@ -83,8 +83,9 @@ absl::StatusOr<v1::AccountLimits> ReadList(const std::string& words) {
 }  // namespace
 
 absl::StatusOr<std::optional<v1::AccountLimits>> ReadLimits(
-    const std::string& words, const std::string& base_url,
-    const std::string& account, const std::string& limit_group) {
+    absl::string_view option, const std::string& words,
+    const std::string& base_url, const std::string& account,
+    const std::string& limit_group) {
   v1::AccountLimits limits;
   if (words == "none" || (words.empty() && IsOnThisMachine(base_url))) {
     return std::nullopt;
@@ -94,7 +95,12 @@ absl::StatusOr<std::optional<v1::AccountLimits>> ReadLimits(
   } else if (words == "classic") {
     limits = Preset(60, 600);
   } else {
-    ASSIGN_OR_RETURN(limits, ReadList(words));
+    absl::StatusOr<v1::AccountLimits> list = ReadList(words);
+    if (!list.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(option, ": ", list.status().message()));
+    }
+    limits = *std::move(list);
   }
   limits.set_account(account);
   limits.set_limit_group(limit_group);

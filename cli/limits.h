@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "midwatch/v1/worker_service.pb.h"
 
 namespace midwatch::cli {
@@ -14,11 +15,12 @@ namespace midwatch::cli {
 // 500), "none", or a list such as "create=120,read=600,burst=5" in which
 // whatever is left out is as documented. Empty: none for a service on this
 // machine, which is a harness, else as documented. Nothing where there is no
-// limit.
+// limit. Errors name the `option` that the words were given to.
 //   kInvalidArgument  it is none of these, with what is wrong
 absl::StatusOr<std::optional<v1::AccountLimits>> ReadLimits(
-    const std::string& words, const std::string& base_url,
-    const std::string& account, const std::string& limit_group);
+    absl::string_view option, const std::string& words,
+    const std::string& base_url, const std::string& account,
+    const std::string& limit_group);
 
 }  // namespace midwatch::cli
 

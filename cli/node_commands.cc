@@ -91,9 +91,10 @@ absl::Status RunWorker(const GlobalOptions& global,
   RETURN_IF_ERROR(CheckAccount(account));
   const std::string name =
       options.account.empty() ? "default" : options.account;
-  ASSIGN_OR_RETURN(account.limits,
-                   ReadLimits(options.service.limits, account.base_url, name,
-                              options.service.limit_group));
+  ASSIGN_OR_RETURN(
+      account.limits,
+      ReadLimits("--limits", options.service.limits, account.base_url, name,
+                 options.service.limit_group));
   node.accounts[name] = account;
   ASSIGN_OR_RETURN(std::unique_ptr<WorkerNode> worker, WorkerNode::Start(node));
   PrintReady(absl::StrCat("midwatch worker: serving ", node.scheduler_address));

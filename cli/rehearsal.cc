@@ -16,11 +16,13 @@ absl::Status OfOption(absl::string_view prefix, absl::string_view option,
                       absl::StrCat(prefix, option, ": ", status.message()));
 }
 
-absl::StatusOr<harness::RateLimits> ReadRates(const std::string& words) {
+absl::StatusOr<harness::RateLimits> ReadRates(absl::string_view prefix,
+                                              const std::string& words) {
   harness::RateLimits rates;
   if (words.empty()) return rates;
-  ASSIGN_OR_RETURN(std::optional<v1::AccountLimits> limits,
-                   ReadLimits(words, "", "", ""));
+  ASSIGN_OR_RETURN(
+      std::optional<v1::AccountLimits> limits,
+      ReadLimits(absl::StrCat(prefix, "limits"), words, "", "", ""));
   if (!limits) return rates;
   rates.create_per_minute = limits->create().per_minute();
   rates.write_per_minute = limits->write().per_minute();
@@ -34,7 +36,7 @@ absl::StatusOr<harness::RateLimits> ReadRates(const std::string& words) {
 
 absl::Status ReadRehearsal(const RehearsalOptions& options,
                            absl::string_view prefix, HarnessNodeOptions& node) {
-  ASSIGN_OR_RETURN(node.rate_limits, ReadRates(options.limits));
+  ASSIGN_OR_RETURN(node.rate_limits, ReadRates(prefix, options.limits));
   absl::StatusOr<harness::FaultPlan> faults =
       harness::ParseFaults(options.faults);
   if (!faults.ok()) return OfOption(prefix, "faults", faults.status());

@@ -142,7 +142,7 @@ class BatchRun {
     }
     ASSIGN_OR_RETURN(
         service_.limits,
-        ReadLimits(options_.service.limits, service_.base_url,
+        ReadLimits("--limits", options_.service.limits, service_.base_url,
                    file_.open.account(), options_.service.limit_group));
     return absl::OkStatus();
   }

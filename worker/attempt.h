@@ -44,6 +44,10 @@
 
 namespace midwatch {
 
+// For how long an event of ours is looked for in the session where the service
+// may have taken it.
+inline constexpr absl::Duration kEchoLimit = absl::Seconds(10);
+
 // All outlive the attempt.
 struct AttemptParts {
   Executor& executor;

@@ -10,7 +10,6 @@
 namespace midwatch {
 namespace {
 
-constexpr absl::Duration kEchoLimit = absl::Seconds(10);
 constexpr absl::Duration kInterruptEvery = absl::Seconds(20);
 // An interrupt overtakes messages that wait, so it lets them go first, but not
 // for ever.

@@ -14,7 +14,6 @@ namespace {
 
 // Creates of one attempt whose answer may be lost.
 constexpr int kLostCreatesMax = 3;
-constexpr absl::Duration kFirstEchoLimit = absl::Seconds(10);
 constexpr absl::Duration kStartDefault = absl::Minutes(10);
 
 // What a task without an environment runs in.
@@ -242,8 +241,7 @@ Async<Attempt::Step> Attempt::SendFirst() {
       FaultPoint("worker.send.after");
       phase_ = v1::ATTEMPT_PHASE_RUNNING;
     } else if (MaybeExecuted(sent)) {
-      CO_ASSIGN_OR_RETURN(bool seen,
-                          co_await WatchForMessages(1, kFirstEchoLimit));
+      CO_ASSIGN_OR_RETURN(bool seen, co_await WatchForMessages(1, kEchoLimit));
       if (seen) phase_ = v1::ATTEMPT_PHASE_RUNNING;
     } else {
       last = ToFailure(sent, "send_message");

@@ -214,7 +214,7 @@ class RunTest(unittest.TestCase):
         cases = {
             ("--harness-faults", "429=0.1,bogus=1"):
                 '--harness-faults: fault 2, "bogus=1": expected 429',
-            ("--harness-limits", "create=0"): "--limits: create=0",
+            ("--harness-limits", "create=0"): "--harness-limits: create=0",
             ("--harness-spend-cap", "much"): "--harness-spend-cap: ",
         }
         for options, words in cases.items():
