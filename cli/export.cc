@@ -65,7 +65,11 @@ absl::Status WriteLine(const v1::Task& task, std::FILE* out) {
 
 void Count(const v1::Task& task, Outcome& outcome) {
   outcome.attempts += task.attempts();
-  if (task.state() == v1::TASK_STATE_SUCCEEDED) return;
+  if (task.state() == v1::TASK_STATE_SUCCEEDED ||
+      task.state() == v1::TASK_STATE_QUEUED ||
+      task.state() == v1::TASK_STATE_BLOCKED) {
+    return;
+  }
   if (task.state() == v1::TASK_STATE_WAITING) {
     constexpr size_t kWaitingMax = 10;
     if (outcome.waiting.size() < kWaitingMax) {

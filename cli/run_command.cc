@@ -190,7 +190,8 @@ class BatchRun {
   }
 
   // Nothing of it runs, and nothing starts until a budget has room or the
-  // account is resumed: a person's turn, or the next day's.
+  // account is resumed: a person's turn, or the next day's. Some of its tasks
+  // may wait for a person besides.
   static bool StandsStill(const v1::Batch& batch) {
     const v1::TaskCounts& counts = batch.counts();
     const v1::Account& account = batch.account_trouble();
@@ -198,7 +199,7 @@ class BatchRun {
         account.state() == v1::ACCOUNT_STATE_PAUSED && !account.has_until();
     return (batch.waits_for_budget() || paused) &&
            batch.state() == v1::BATCH_STATE_SEALED &&
-           counts.running() + counts.waiting() + counts.cancelling() == 0;
+           counts.running() + counts.cancelling() == 0;
   }
 
   // Until the batch is done or stands still, or a signal has come.

@@ -90,6 +90,8 @@ std::string Summary(const GlobalOptions& global, const v1::Batch& batch,
   count("cancelled", counts.cancelled());
   count("skipped", counts.skipped());
   count("waiting", counts.waiting());
+  count("queued", counts.queued());
+  count("blocked", counts.blocked());
   line("cost", FormatUsd(batch.charged_usd_micros()));
   if (batch.has_budget_usd_micros()) {
     line("of", FormatUsd(batch.budget_usd_micros()));

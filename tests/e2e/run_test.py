@@ -175,6 +175,25 @@ class RunTest(unittest.TestCase):
 
     # ---- Bad input ----
 
+    def test_stands_still_for_a_person_and_for_money(self):
+        asks = {"type": "agent_toolset_20260401", "default_config":
+                {"permission_policy": {"type": "always_ask"}}}
+        path = self.folder / "batch.json"
+        path.write_text(json.dumps(
+            {"name": "still", "budget": "0.10",
+             "defaults": {"agent": {"name": "a", "model": "runbook",
+                                    "tools": [asks]},
+                          "prompt": "```sh\necho ran\n```",
+                          "max_cost": "0.10"},
+             "tasks": [{"name": name} for name in ("a", "b", "c")]}))
+        done = self.midwatch("run", path, "--results", self.folder / "results")
+        self.expect_code(done, 3)
+        said = done.stdout + done.stderr
+        self.assertRegex(said, r"\n  waiting +1\n  queued +2\n")
+        self.assertIn("What waits for you", said)
+        self.assertIn("waits for a budget", said)
+        self.assertNotIn("What failed", said)
+
     def test_bad_files(self):
         agent = "agent: {name: a, model: runbook}"
         good = f"name: n\ndefaults: {{prompt: p, {agent}}}\n"
