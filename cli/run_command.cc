@@ -307,9 +307,9 @@ class BatchRun {
         return kExitWaiting;
       }
       Say(absl::StrCat(
-          "waits for a budget; `", global_.program,
-          " budget list` shows them. To go on once there is room: ",
-          CommandToGoOn(), Flag("--state-dir", global_.state_dir)));
+          "waits for a budget; `", CommandLine(global_, "budget list"),
+          "` shows them. To go on once there is room: ", CommandToGoOn(),
+          Flag("--state-dir", global_.state_dir)));
       return kExitWaiting;
     }
     return batch.counts().succeeded() == TotalOf(batch.counts())
