@@ -194,7 +194,7 @@ absl::StatusOr<AdmissionView> QueueWriter::View(
   for (const LaneView& lane : view.lanes) {
     if (lane.batch == 0 || !seen.emplace(lane.batch, true).second) continue;
     SqliteStatement row = db_.Query(
-        "SELECT running + waiting + cancelling, max_running FROM batch "
+        "SELECT running + cancelling, max_running FROM batch "
         "WHERE id = ?",
         lane.batch);
     if (row.Step() && row.Int(1) > 0) {

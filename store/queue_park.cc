@@ -101,6 +101,7 @@ absl::StatusOr<Parked> QueueWriter::Do(const Park& write) {
   RETURN_IF_ERROR(Journal(entry).status());
   RETURN_IF_ERROR(
       Count(live.batch, v1::TASK_STATE_RUNNING, v1::TASK_STATE_WAITING));
+  RETURN_IF_ERROR(UnblockBatch(live.batch));
   result.parked = true;
   return result;
 }

@@ -260,6 +260,10 @@ absl::Status QueueWriter::LeaveLane(int64_t lane, int64_t batch) {
                 "WHERE tenant = ? AND ckey = ? AND ckey != ''",
                 static_cast<int>(LaneBlock::kKeyBusy), tenant, key));
   }
+  return UnblockBatch(batch);
+}
+
+absl::Status QueueWriter::UnblockBatch(int64_t batch) {
   if (batch == 0) return absl::OkStatus();
   return db_.Run(
       "UPDATE lane SET blocked = blocked & ~? "

@@ -157,6 +157,8 @@ class QueueWriter {
   absl::Status UpdateLaneHead(int64_t lane);
   // One task of the lane has left: room for another, in it and in its batch.
   absl::Status LeaveLane(int64_t lane, int64_t batch);
+  // Looks again at the lanes of a batch that had reached its cap.
+  absl::Status UnblockBatch(int64_t batch);
 
   // queue_submit.cc
   absl::Status RefuseWhenFull() const;

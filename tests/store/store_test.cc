@@ -496,6 +496,21 @@ TEST_F(StoreTest, ACancelledParkedTaskIsGrantedAgainToBeEnded) {
   EXPECT_EQ(Batch(batch).counts[v1::TASK_STATE_CANCELLED], 1);
 }
 
+TEST_F(StoreTest, AParkedTaskLeavesItsPlaceUnderTheBatchCap) {
+  SubmitBatch(3, /*max_running=*/1);
+  int64_t worker = Register();
+  GrantRecord grant = GrantAndRecord(worker);
+  EXPECT_THAT(AdmitTo(worker, 10), IsEmpty());
+  ASSERT_OK(Apply(ParkFor(grant.lease, {Question("a")})));
+  EXPECT_THAT(AdmitTo(worker, 10), SizeIs(1));
+  EXPECT_THAT(AdmitTo(worker, 10), IsEmpty());
+  // Answered, it goes on beside the one that took its place.
+  ASSERT_OK(Apply(AnswerTask{grant.task, "a", v1::SAY_KIND_ALLOW, ""}));
+  std::vector<GrantRecord> grants = AdmitTo(worker, 10);
+  ASSERT_THAT(grants, SizeIs(1));
+  EXPECT_EQ(grants[0].lease.task, grant.lease.task);
+}
+
 TEST_F(StoreTest, ARaiseIsReservedBeforeTheSessionHearsOfIt) {
   RowKey batch = SubmitBatch(1);
   int64_t worker = Register();
