@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """An account that refuses in the middle of a batch: a key that is revoked, and
 a monthly spend cap. Nothing fails, nothing is paid twice, the account says why
-it is shut and until when, and all goes on once it works again.
+it is shut and until when, and all goes on once it works again. And one that a
+person pauses.
 
   account_test.py MIDWATCH
 """
@@ -21,6 +22,8 @@ import cluster as mw
 TASKS = 300
 REFUSE_AT = 50
 DONE_SECONDS = 200
+FEW = 4
+PAUSE_SECONDS = 5
 CAP = json.dumps({
     "type": "error",
     "error": {"type": "rate_limit_error",
@@ -79,12 +82,12 @@ class Server(http.server.ThreadingHTTPServer):
         pass  # a client that goes away, or a harness that does
 
 
-def submit(cluster, folder):
+def submit(cluster, folder, name="refused", tasks=TASKS):
     batch_file = folder / "batch.json"
     prompts = {f"t{number:03}": [
         f"sleep 0.{number % 4}; echo {number} > /mnt/session/outputs/out.txt"]
-        for number in range(TASKS)}
-    mw.write_batch(batch_file, "refused", prompts)
+        for number in range(tasks)}
+    mw.write_batch(batch_file, name, prompts)
     return cluster.midwatch("submit", batch_file).strip(), prompts
 
 
@@ -139,6 +142,42 @@ def check_watch(cluster, words):
     for word in (*words, "account default is open again"):
         if word not in said:
             raise mw.Failure(f"`batch watch` did not say {word!r}:\n{said}")
+
+
+def pause(binary, folder):
+    """A person shuts the account: for a while, and until they open it."""
+    cluster = mw.Cluster(binary, folder)
+    try:
+        cluster.start_all()
+        until = (datetime.datetime.now(datetime.timezone.utc)
+                 + datetime.timedelta(seconds=PAUSE_SECONDS))
+        cluster.midwatch("account", "pause", "default", "--reason", "moving",
+                         "--until", until.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        first, _ = submit(cluster, folder, "for-a-while", FEW)
+        shut = await_shut(cluster, first, "paused")
+        if shut["reason"] != "moving" or not shut["until"]:
+            raise mw.Failure(f"paused for a while, but {shut}")
+        cluster.finish(first, 60)
+        cluster.midwatch("account", "pause", "default", "--reason", "new key")
+        second, prompts = submit(cluster, folder, "for-good", FEW)
+        await_shut(cluster, second, "paused")
+        # Another life of the scheduler knows it too.
+        cluster["scheduler"].kill()
+        cluster.start("scheduler")
+        await_shut(cluster, second, "paused")
+        counts = cluster.batch(second)["counts"]
+        if counts["queued"] != FEW:
+            raise mw.Failure(f"paused, and {counts}")
+        cluster.midwatch("account", "resume", "default")
+        cluster.finish(second, 60)
+        sessions = mw.read_harness(cluster.harness_db,
+                                   "SELECT count(*) FROM session")[0][0]
+        if sessions != 2 * FEW:
+            raise mw.Failure(f"{sessions} sessions for {2 * FEW} tasks")
+        print("account_test: paused until a time, and until resumed",
+              flush=True)
+    finally:
+        cluster.stop_all()
 
 
 def revoke(binary, folder):
@@ -201,7 +240,7 @@ def spend_cap(binary, folder):
 
 
 def main():
-    for case in (revoke, spend_cap):
+    for case in (pause, revoke, spend_cap):
         with mw.scratch_folder("account") as folder:
             case(sys.argv[1], folder)
 
