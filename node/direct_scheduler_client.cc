@@ -146,6 +146,8 @@ class DirectSchedulerClient final : public SchedulerClient {
   MIDWATCH_CALL(HandBack, )
   MIDWATCH_CALL(FindRemoteIds, )
   MIDWATCH_CALL(RecordRemoteId, )
+  MIDWATCH_CALL(LeaseErrands, )
+  MIDWATCH_CALL(CompleteErrands, )
 #undef MIDWATCH_CALL
 
   Async<absl::StatusOr<std::unique_ptr<LeaseStream>>> StreamLeases(

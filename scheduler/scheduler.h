@@ -117,6 +117,10 @@ class Scheduler {
                      Reply<v1::FindRemoteIdsResponse> reply);
   void RecordRemoteId(const v1::RecordRemoteIdRequest& request,
                       Reply<v1::RecordRemoteIdResponse> reply);
+  void LeaseErrands(const v1::LeaseErrandsRequest& request,
+                    Reply<v1::LeaseErrandsResponse> reply);
+  void CompleteErrands(const v1::CompleteErrandsRequest& request,
+                       Reply<v1::CompleteErrandsResponse> reply);
 
  private:
   void SubmitChunk(const v1::SubmitBatchRequest& request,

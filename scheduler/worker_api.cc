@@ -285,4 +285,36 @@ void Scheduler::RecordRemoteId(const v1::RecordRemoteIdRequest& request,
       });
 }
 
+void Scheduler::LeaseErrands(const v1::LeaseErrandsRequest& request,
+                             Reply<v1::LeaseErrandsResponse> reply) {
+  constexpr int kLeasedMax = 100;
+  if (request.max() < 1 || request.max() > kLeasedMax) {
+    return reply(absl::InvalidArgumentError(
+        absl::StrCat("max: expected 1 to ", kLeasedMax)));
+  }
+  store_.Apply(
+      midwatch::LeaseErrands{request.account(), request.max()},
+      [reply = std::move(reply)](absl::StatusOr<LeasedErrands> leased) mutable {
+        if (!leased.ok()) return reply(leased.status());
+        v1::LeaseErrandsResponse response;
+        for (std::string& session : leased->sessions) {
+          response.add_errands()->set_session_id(std::move(session));
+        }
+        reply(std::move(response));
+      });
+}
+
+void Scheduler::CompleteErrands(const v1::CompleteErrandsRequest& request,
+                                Reply<v1::CompleteErrandsResponse> reply) {
+  constexpr int kCompletedMax = 1000;
+  if (request.session_ids_size() > kCompletedMax) {
+    return reply(absl::InvalidArgumentError(
+        absl::StrCat("session_ids: expected at most ", kCompletedMax)));
+  }
+  midwatch::CompleteErrands write{request.account(), {}};
+  write.sessions.assign(request.session_ids().begin(),
+                        request.session_ids().end());
+  store_.Apply(std::move(write), Empty(std::move(reply)));
+}
+
 }  // namespace midwatch

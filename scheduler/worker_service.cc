@@ -26,6 +26,8 @@ class WorkerServiceImpl final : public v1::WorkerService::CallbackService {
   MIDWATCH_SERVE_UNARY(HandBack, scheduler_)
   MIDWATCH_SERVE_UNARY(FindRemoteIds, scheduler_)
   MIDWATCH_SERVE_UNARY(RecordRemoteId, scheduler_)
+  MIDWATCH_SERVE_UNARY(LeaseErrands, scheduler_)
+  MIDWATCH_SERVE_UNARY(CompleteErrands, scheduler_)
 
   grpc::ServerWriteReactor<v1::StreamLeasesResponse>* StreamLeases(
       grpc::CallbackServerContext*,

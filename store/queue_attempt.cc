@@ -172,6 +172,9 @@ absl::Status QueueWriter::CloseAttempt(const TaskRow& task, const LiveRow& live,
       live.granted_at, NowMicros(), live.grant_seq));
   RETURN_IF_ERROR(db_.Run("DELETE FROM say WHERE task = ? AND n = ?", task.id,
                           live.lease.attempt));
+  if (!live.session.empty()) {
+    RETURN_IF_ERROR(AddErrand(live.account, live.session));
+  }
   return db_.Run("DELETE FROM live WHERE task = ?", task.id);
 }
 

@@ -128,6 +128,9 @@ class QueueWriter {
   absl::StatusOr<AccountSet> Do(const PauseAccount& write);
   absl::StatusOr<AccountSet> Do(const ResumeAccount& write);
   absl::StatusOr<Done> Do(const PassProbe& write);
+  // queue_errand.cc
+  absl::StatusOr<LeasedErrands> Do(const LeaseErrands& write);
+  absl::StatusOr<Done> Do(const CompleteErrands& write);
   // queue_writer.cc
   absl::StatusOr<RemoteId> Do(const RecordRemoteId& write);
   absl::StatusOr<TimersFired> Do(const FireTimers& write);
@@ -203,6 +206,8 @@ class QueueWriter {
   absl::Status CloseAttempt(const TaskRow& task, const LiveRow& live,
                             const Disposition& disposition,
                             const std::string& outcome_hash);
+  // queue_errand.cc
+  absl::Status AddErrand(int64_t account, const std::string& session);
   // queue_budget.cc
   absl::StatusOr<bool> HasBudgets();
   absl::StatusOr<Scopes> ScopesOf(int64_t lane);

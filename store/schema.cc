@@ -143,6 +143,14 @@ constexpr char kQueue6[] = R"sql(
 ALTER TABLE question ADD COLUMN spent INT;
 )sql";
 
+// Sessions that outlived their attempts, until somebody has archived them. A
+// lease of one is that it is not due.
+constexpr char kQueue7[] = R"sql(
+CREATE TABLE errand(account INT, session TEXT, due INT,
+  PRIMARY KEY(account, session)) WITHOUT ROWID;
+CREATE INDEX errand_due ON errand(account, due);
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -162,8 +170,8 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 }  // namespace
 
 const SchemaSteps& QueueSchema() {
-  static const SchemaSteps* steps =
-      new SchemaSteps{kQueue1, kQueue2, kQueue3, kQueue4, kQueue5, kQueue6};
+  static const SchemaSteps* steps = new SchemaSteps{
+      kQueue1, kQueue2, kQueue3, kQueue4, kQueue5, kQueue6, kQueue7};
   return *steps;
 }
 

@@ -9,6 +9,7 @@
 //               long as the worker lives
 //   outbox      what is to be said to a session after its first message
 //   settle      to record how an attempt ended, once
+//   errand      what is left to do at the service after a settle
 //   journal     every state change and every micro-dollar moved, in order
 //
 // A worker's every write carries its LeaseKey. A key whose lease is gone gets

@@ -390,6 +390,31 @@ struct RecordRemoteId {
   std::string account, key, id, replaces;
 };
 
+// Errands --------------------------------------------------------------------
+
+struct LeasedErrands {
+  std::vector<std::string> sessions;
+};
+
+// Sessions of settled attempts of which nobody has said that they are archived,
+// a minute after their settle or two after they were last given out.
+//   kNotFound  nothing has named the account
+struct LeaseErrands {
+  using Result = LeasedErrands;
+  std::string account;
+  int32_t max = 0;
+};
+
+// Again, or for sessions without an errand: OK.
+//   kNotFound  nothing has named the account
+struct CompleteErrands {
+  using Result = Done;
+  std::string account;
+  std::vector<std::string> sessions;
+};
+
+// Timers ---------------------------------------------------------------------
+
 struct TimersFired {
   int fired = 0;
   absl::Time next = absl::InfiniteFuture();
@@ -402,19 +427,18 @@ struct FireTimers {
   using Result = TimersFired;
 };
 
-using Write =
-    std::variant<OpenBatch, AddTasks, SealBatch, SubmitTask, RetryTask,
-                 CancelTask, CancelBatch, AnswerTask, RegisterWorker,
-                 FreeLeases, Admit, Park, BeginCreate, RecordSession,
-                 ClearSession, MarkStarted, AddSay, MarkSaid, HandBack, Settle,
-                 SetBudget, DeleteBudget, PauseAccount, ResumeAccount,
-                 PassProbe, RecordRemoteId, FireTimers>;
+using Write = std::variant<
+    OpenBatch, AddTasks, SealBatch, SubmitTask, RetryTask, CancelTask,
+    CancelBatch, AnswerTask, RegisterWorker, FreeLeases, Admit, Park,
+    BeginCreate, RecordSession, ClearSession, MarkStarted, AddSay, MarkSaid,
+    HandBack, Settle, SetBudget, DeleteBudget, PauseAccount, ResumeAccount,
+    PassProbe, RecordRemoteId, LeaseErrands, CompleteErrands, FireTimers>;
 
 using WriteResult =
     std::variant<BatchProgress, TaskKey, CancelResult, CancelBatchResult,
                  Answered, Registered, Freed, Grants, Done, RecordedSession,
                  SayAdded, Parked, Settled, BudgetSet, AccountSet, RemoteId,
-                 TimersFired>;
+                 LeasedErrands, TimersFired>;
 
 }  // namespace midwatch
 

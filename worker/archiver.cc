@@ -11,6 +11,9 @@ namespace {
 
 constexpr absl::Duration kDelay = absl::Seconds(2);
 constexpr absl::Duration kDelayMax = absl::Minutes(1);
+// Gathers what is done, so that a worker tells of it a few times a second.
+constexpr absl::Duration kTellAfter = absl::Milliseconds(200);
+constexpr int kToldAtOnce = 1000;
 
 // How long to wait before the next try; nothing where there is no point.
 std::optional<absl::Duration> DelayAfter(const absl::Status& failure) {
@@ -27,26 +30,51 @@ std::optional<absl::Duration> DelayAfter(const absl::Status& failure) {
 
 }  // namespace
 
-void Archiver::Archive(AgentsClient& client, std::string session_id) {
-  ++pending_;
-  Spawn(executor_, Run(*this, client, std::move(session_id)));
+void Archiver::Archive(AgentsClient& client, std::string account,
+                       std::string session_id) {
+  Key key{std::move(account), std::move(session_id)};
+  if (!under_way_.insert(key).second) return;
+  Spawn(executor_, Run(*this, client, std::move(key)));
 }
 
-Async<void> Archiver::Run(Archiver& self, AgentsClient& client,
-                          std::string session_id) {
+Async<void> Archiver::Run(Archiver& self, AgentsClient& client, Key key) {
   for (int tried = 1;; ++tried) {
     absl::StatusOr<Session> archived =
-        co_await client.ArchiveSession(session_id, RequestPurpose::kSpare);
-    if (archived.ok()) break;
+        co_await client.ArchiveSession(key.second, RequestPurpose::kSpare);
+    if (archived.ok() || absl::IsNotFound(archived.status())) {
+      self.done_[key.first].push_back(key.second);
+      if (!std::exchange(self.telling_, true)) {
+        Spawn(self.executor_, Tell(self));
+      }
+      break;
+    }
     std::optional<absl::Duration> delay = DelayAfter(archived.status());
     if (!delay || tried == kTries || self.draining_) {
-      LogInfo("session left to the sweep",
-              {{"session", session_id}, {"why", archived.status().ToString()}});
+      LogInfo("session left to an errand",
+              {{"session", key.second}, {"why", archived.status().ToString()}});
       break;
     }
     co_await Sleep(self.executor_, *delay);
   }
-  --self.pending_;
+  self.under_way_.erase(key);
+}
+
+Async<void> Archiver::Tell(Archiver& self) {
+  co_await Sleep(self.executor_, kTellAfter);
+  while (!self.done_.empty()) {
+    auto first = self.done_.begin();
+    std::vector<std::string>& sessions = first->second;
+    v1::CompleteErrandsRequest request;
+    request.set_account(first->first);
+    while (!sessions.empty() && request.session_ids_size() < kToldAtOnce) {
+      request.add_session_ids(std::move(sessions.back()));
+      sessions.pop_back();
+    }
+    if (sessions.empty()) self.done_.erase(first);
+    // Once: an errand that is done again does no harm.
+    (void)co_await self.scheduler_.CompleteErrands(std::move(request));
+  }
+  self.telling_ = false;
 }
 
 }  // namespace midwatch

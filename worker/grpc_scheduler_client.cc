@@ -182,6 +182,8 @@ class GrpcSchedulerClient final : public SchedulerClient {
   MIDWATCH_WORKER_CALL(HandBack)
   MIDWATCH_WORKER_CALL(FindRemoteIds)
   MIDWATCH_WORKER_CALL(RecordRemoteId)
+  MIDWATCH_WORKER_CALL(LeaseErrands)
+  MIDWATCH_WORKER_CALL(CompleteErrands)
 #undef MIDWATCH_WORKER_CALL
 
   // Answers at once: what the scheduler says to it comes with the first Next.

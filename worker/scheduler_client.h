@@ -61,6 +61,10 @@ class SchedulerClient {
       v1::FindRemoteIdsRequest request) = 0;
   virtual Async<absl::StatusOr<v1::RecordRemoteIdResponse>> RecordRemoteId(
       v1::RecordRemoteIdRequest request) = 0;
+  virtual Async<absl::StatusOr<v1::LeaseErrandsResponse>> LeaseErrands(
+      v1::LeaseErrandsRequest request) = 0;
+  virtual Async<absl::StatusOr<v1::CompleteErrandsResponse>> CompleteErrands(
+      v1::CompleteErrandsRequest request) = 0;
 };
 
 }  // namespace midwatch

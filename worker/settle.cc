@@ -86,7 +86,8 @@ Async<absl::Status> Attempt::End(Verdict verdict) {
                       {"state", v1::TaskState_Name(settled->state())}});
   // RUNNING: the session goes on once its account works again.
   if (settled->state() == v1::TASK_STATE_RUNNING) co_return absl::OkStatus();
-  if (!session_id_.empty()) parts_.archiver.Archive(parts_.agents, session_id_);
+  if (!session_id_.empty())
+    parts_.archiver.Archive(parts_.agents, lease_.account(), session_id_);
   co_return absl::OkStatus();
 }
 

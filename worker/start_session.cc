@@ -195,14 +195,17 @@ Async<absl::Status> Attempt::Record(std::string nonce, std::string created) {
   if (!recorded.ok()) {
     // Never sent to, so never charged, whether or not it got recorded: who
     // adopts it would begin by archiving it too.
-    parts_.archiver.Archive(parts_.agents, std::move(created));
+    parts_.archiver.Archive(parts_.agents, lease_.account(),
+                            std::move(created));
     co_return recorded.status();
   }
   FaultPoint("worker.record.after");
   session_id_ = recorded->session_id();
   phase_ = v1::ATTEMPT_PHASE_SENDING;
   fresh_ = session_id_ == created;
-  if (!fresh_) parts_.archiver.Archive(parts_.agents, std::move(created));
+  if (!fresh_)
+    parts_.archiver.Archive(parts_.agents, lease_.account(),
+                            std::move(created));
   LogInfo("session recorded", {{"task", token().task_id()},
                                {"attempt", token().attempt()},
                                {"session", session_id_}});

@@ -17,6 +17,9 @@ constexpr absl::Duration kFirstBackoff = absl::Milliseconds(200);
 constexpr absl::Duration kRenewEveryMin = absl::Milliseconds(100);
 // Between looks at whether a drain has come to its end.
 constexpr absl::Duration kDrainLook = absl::Milliseconds(50);
+// Between looks for errands, and how many are under way at most.
+constexpr absl::Duration kErrandsEvery = absl::Seconds(30);
+constexpr int kErrandsMax = 32;
 
 // A lease as a key: a task may come back, with a higher epoch, before the
 // attempt that lost it has noticed.
@@ -34,7 +37,7 @@ struct Worker::Impl {
         options(std::move(o)),
         term(parts.clock),
         remote_ids(parts.executor, parts.scheduler),
-        archiver(parts.executor) {
+        archiver(parts.executor, parts.scheduler) {
     for (const auto& [name, client] : parts.accounts) {
       auto slots = std::make_unique<SlotPool>(parts.executor, parts.clock,
                                               parts.scheduler, name);
@@ -62,6 +65,9 @@ struct Worker::Impl {
   static Async<void> RunAttempt(Impl& self, std::shared_ptr<Attempt> attempt);
   Async<void> Refuse(v1::LeaseToken token);
   Attempt* Find(const v1::LeaseToken& token);
+
+  // Does what is left of attempts that nobody holds any more.
+  static Async<void> RunErrands(Impl& self, int generation);
 
   static Async<void> FinishDrain(Impl& self, absl::AnyInvocable<void()> done);
 
@@ -97,6 +103,7 @@ Async<void> Worker::Impl::Serve() {
     if (draining) break;
     ++generation;
     Spawn(parts.executor, ReadLeases(*this, generation));
+    Spawn(parts.executor, RunErrands(*this, generation));
     co_await KeepTerm();
   }
 }
@@ -270,6 +277,26 @@ Async<void> Worker::Impl::Refuse(v1::LeaseToken token) {
   *request.mutable_token() = std::move(token);
   // Once: where it fails, the lease lapses with the worker's next stream.
   (void)co_await parts.scheduler.HandBack(std::move(request));
+}
+
+Async<void> Worker::Impl::RunErrands(Impl& self, int generation) {
+  while (true) {
+    co_await Sleep(self.parts.executor, kErrandsEvery);
+    for (const auto& [name, client] : self.parts.accounts) {
+      if (generation != self.generation || self.draining) co_return;
+      const int room = kErrandsMax - self.archiver.pending();
+      if (room <= 0) break;
+      v1::LeaseErrandsRequest request;
+      request.set_account(name);
+      request.set_max(room);
+      absl::StatusOr<v1::LeaseErrandsResponse> leased =
+          co_await self.parts.scheduler.LeaseErrands(std::move(request));
+      if (!leased.ok() || self.draining) break;
+      for (const v1::Errand& errand : leased->errands()) {
+        self.archiver.Archive(*client, name, errand.session_id());
+      }
+    }
+  }
 }
 
 Async<void> Worker::Impl::FinishDrain(Impl& self,

@@ -48,6 +48,46 @@ TEST_F(StoreTest, ATaskRunsToItsEnd) {
   EXPECT_EQ(record.reserved, 0);
 }
 
+TEST_F(StoreTest, ASettleLeavesAnErrandUntilItsSessionIsArchived) {
+  SubmitBatch(1);
+  const int64_t worker = Register();
+  GrantRecord grant = GrantAndRecord(worker);
+  ASSERT_OK(SettleWith(grant.lease, Success()));
+  const LeaseErrands lease{"default", 10};
+  EXPECT_THAT(Apply(lease)->sessions, IsEmpty()) << "its worker may archive it";
+  time_.Advance(absl::Minutes(1));
+  EXPECT_THAT(Apply(lease)->sessions, ElementsAre("sesn_1"));
+  EXPECT_THAT(Apply(lease)->sessions, IsEmpty()) << "given out twice";
+  // Whoever got it has died, and so has the scheduler.
+  Restart();
+  time_.Advance(absl::Minutes(2));
+  EXPECT_THAT(Apply(lease)->sessions, ElementsAre("sesn_1"));
+  const CompleteErrands complete{"default", {"sesn_1", "sesn_of_nobody"}};
+  EXPECT_OK(Apply(complete));
+  EXPECT_OK(Apply(complete));
+  Restart();
+  time_.Advance(absl::Minutes(10));
+  EXPECT_THAT(Apply(lease)->sessions, IsEmpty());
+}
+
+TEST_F(StoreTest, ErrandsAreGivenOutByAccountSoManyAtATime) {
+  SubmitBatch(3);
+  const int64_t worker = Register();
+  int number = 0;
+  for (const GrantRecord& grant : AdmitTo(worker, 3)) {
+    const std::string nonce = absl::StrCat("nonce-0123456789", number);
+    ASSERT_OK(Apply(BeginCreate{grant.lease, nonce}));
+    ASSERT_OK(Apply(
+        RecordSession{grant.lease, nonce, absl::StrCat("sesn_", number++)}));
+    ASSERT_OK(SettleWith(grant.lease, Success()));
+  }
+  time_.Advance(absl::Minutes(1));
+  EXPECT_THAT(Apply(LeaseErrands{"of nobody", 10}),
+              StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(Apply(LeaseErrands{"default", 2})->sessions, SizeIs(2));
+  EXPECT_THAT(Apply(LeaseErrands{"default", 2})->sessions, SizeIs(1));
+}
+
 TEST_F(StoreTest, WhatIsAcknowledgedSurvivesACrash) {
   RowKey batch = SubmitBatch(3);
   Restart();

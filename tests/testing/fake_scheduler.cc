@@ -348,6 +348,23 @@ absl::StatusOr<v1::FindRemoteIdsResponse> FakeScheduler::Do(
   return response;
 }
 
+absl::StatusOr<v1::LeaseErrandsResponse> FakeScheduler::Do(
+    const v1::LeaseErrandsRequest&) {
+  v1::LeaseErrandsResponse response;
+  for (std::string& session : errands) {
+    response.add_errands()->set_session_id(std::move(session));
+  }
+  errands.clear();
+  return response;
+}
+
+absl::StatusOr<v1::CompleteErrandsResponse> FakeScheduler::Do(
+    const v1::CompleteErrandsRequest& request) {
+  completed.insert(completed.end(), request.session_ids().begin(),
+                   request.session_ids().end());
+  return v1::CompleteErrandsResponse();
+}
+
 absl::StatusOr<v1::RecordRemoteIdResponse> FakeScheduler::Do(
     const v1::RecordRemoteIdRequest& request) {
   std::string& id = remote_ids_[request.key()];
@@ -392,6 +409,8 @@ MIDWATCH_FAKE_CALL(Settle)
 MIDWATCH_FAKE_CALL(HandBack)
 MIDWATCH_FAKE_CALL(FindRemoteIds)
 MIDWATCH_FAKE_CALL(RecordRemoteId)
+MIDWATCH_FAKE_CALL(LeaseErrands)
+MIDWATCH_FAKE_CALL(CompleteErrands)
 #undef MIDWATCH_FAKE_CALL
 
 Async<absl::StatusOr<std::unique_ptr<LeaseStream>>>

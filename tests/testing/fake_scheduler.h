@@ -74,6 +74,9 @@ class FakeScheduler {
   int64_t worker_id(int index) const { return index + 1; }
   const std::vector<v1::AdviseRequest>& advised() const { return advised_; }
   std::map<std::string, std::string>& remote_ids() { return remote_ids_; }
+  // Sessions that the next call for errands gets, and what was completed.
+  std::vector<std::string> errands;
+  std::vector<std::string> completed;
 
  private:
   friend class FakeSchedulerClient;
@@ -110,6 +113,10 @@ class FakeScheduler {
       const v1::FindRemoteIdsRequest& request);
   absl::StatusOr<v1::RecordRemoteIdResponse> Do(
       const v1::RecordRemoteIdRequest& request);
+  absl::StatusOr<v1::LeaseErrandsResponse> Do(
+      const v1::LeaseErrandsRequest& request);
+  absl::StatusOr<v1::CompleteErrandsResponse> Do(
+      const v1::CompleteErrandsRequest& request);
 
   const Clock& clock_;
   std::map<std::string, FakeTask> tasks_;
@@ -158,6 +165,10 @@ class FakeSchedulerClient final : public SchedulerClient {
       v1::FindRemoteIdsRequest request) override;
   Async<absl::StatusOr<v1::RecordRemoteIdResponse>> RecordRemoteId(
       v1::RecordRemoteIdRequest request) override;
+  Async<absl::StatusOr<v1::LeaseErrandsResponse>> LeaseErrands(
+      v1::LeaseErrandsRequest request) override;
+  Async<absl::StatusOr<v1::CompleteErrandsResponse>> CompleteErrands(
+      v1::CompleteErrandsRequest request) override;
 
  private:
   template <typename Response, typename Request>

@@ -1,0 +1,70 @@
+// What is left of an attempt after its settle.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/worker/world.h"
+
+namespace midwatch::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+TEST(ErrandStoryTest, WhoSettlesArchivesAndSaysSo) {
+  World world;
+  world.AddNode();
+  std::string id = world.scheduler.Add(World::Spec());
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  world.Linger();
+  ExpectDoneOnce(world, id);
+  EXPECT_THAT(world.scheduler.completed, ElementsAre(world.OnlySession().id));
+}
+
+TEST(ErrandStoryTest, AnotherWorkerArchivesWhatADeadOneLeft) {
+  World world;
+  Node& first = world.AddNode();
+  std::string id = world.scheduler.Add(World::Spec());
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  first.Crash();
+  world.Linger();
+  EXPECT_FALSE(world.OnlySession().archived);
+  world.scheduler.errands = {world.OnlySession().id};
+  world.AddNode();
+  ASSERT_TRUE(
+      world.RunUntil([&] { return !world.scheduler.completed.empty(); }));
+  ExpectDoneOnce(world, id);
+  EXPECT_THAT(world.scheduler.completed, ElementsAre(world.OnlySession().id));
+}
+
+TEST(ErrandStoryTest, WhatCannotBeArchivedStaysAnErrand) {
+  World world;
+  bool down = true;
+  world.service.hooks.on_call = [&](const FakeCall& call) {
+    return down && call.operation == "archive_session"
+               ? Refuse(503, "api_error")
+               : FakeFault();
+  };
+  world.AddNode();
+  std::string id = world.scheduler.Add(World::Spec());
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  world.Linger();
+  EXPECT_FALSE(world.OnlySession().archived);
+  EXPECT_THAT(world.scheduler.completed, IsEmpty());
+  down = false;
+  world.scheduler.errands = {world.OnlySession().id};
+  ASSERT_TRUE(
+      world.RunUntil([&] { return !world.scheduler.completed.empty(); }));
+  ExpectDoneOnce(world, id);
+}
+
+TEST(ErrandStoryTest, ASessionThatIsGoneIsDoneWith) {
+  World world;
+  world.AddNode();
+  world.scheduler.errands = {"sesn_of_another_life"};
+  ASSERT_TRUE(
+      world.RunUntil([&] { return !world.scheduler.completed.empty(); }));
+  EXPECT_THAT(world.scheduler.completed, ElementsAre("sesn_of_another_life"));
+}
+
+}  // namespace
+}  // namespace midwatch::testing
