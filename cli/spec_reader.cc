@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kNameBytesMax = 200;
 constexpr int64_t kMaxCostMicrosMin = 10'000;
+constexpr int64_t kMaxCostMicrosDefault = 1'000'000;
 constexpr int64_t kMaxCostMicrosMax = 1'000'000'000'000;
 // A sandbox lives 30 days.
 constexpr absl::Duration kTimeoutMax = absl::Hours(29 * 24);
@@ -363,9 +364,13 @@ SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
               if (policy == v1::BUDGET_POLICY_UNSPECIFIED) {
                 complaints_.Add(n.Mark(),
                                 absl::StrCat("on_budget is '", Printable(*text),
-                                             "'; expected fail or ask"));
+                                             "'; expected fail, ask or raise"));
               }
               spec.set_on_budget(policy);
+            }},
+           {"raise_to",
+            [&](const YAML::Node& n) {
+              if (auto v = Usd(n, "raise_to")) spec.set_raise_to_usd_micros(*v);
             }},
            {"answer_within",
             [&](const YAML::Node& n) {
@@ -377,7 +382,36 @@ SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
            {"start", nullptr},
            {"deadline", nullptr}},
           complaints_);
+  CheckRaise(node, spec);
   return out;
+}
+
+// One that the other needs may come after it, so this comes last.
+void SpecReader::CheckRaise(const YAML::Node& node, const v1::TaskSpec& spec) {
+  if (!node.IsMap()) return;
+  const YAML::Node raise_to = node["raise_to"];
+  if (spec.on_budget() != v1::BUDGET_POLICY_RAISE) {
+    if (raise_to) {
+      complaints_.Add(raise_to.Mark(), "raise_to is for on_budget: raise");
+    }
+    return;
+  }
+  if (!raise_to) {
+    complaints_.Add(node["on_budget"].Mark(),
+                    "on_budget is raise, and raise_to is missing; expected "
+                    "what the task may cost in all");
+    return;
+  }
+  const int64_t max_cost = spec.max_cost_usd_micros() > 0
+                               ? spec.max_cost_usd_micros()
+                               : kMaxCostMicrosDefault;
+  if (spec.raise_to_usd_micros() == 0) return;  // complained of already
+  if (spec.raise_to_usd_micros() > max_cost) return;
+  complaints_.Add(
+      raise_to.Mark(),
+      absl::StrCat("raise_to is ", FormatUsd(spec.raise_to_usd_micros()),
+                   "; expected more than max_cost (", FormatUsd(max_cost),
+                   ")"));
 }
 
 }  // namespace midwatch::cli

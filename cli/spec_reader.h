@@ -64,6 +64,8 @@ class SpecReader {
   void ReadRetry(const YAML::Node& node, v1::RetryPolicy& retry);
   void ReadTimeouts(const YAML::Node& node, v1::Timeouts& timeouts);
   void ReadExpect(const YAML::Node& node, SpecWithTexts& spec);
+  // Complains where on_budget, raise_to and max_cost do not go together.
+  void CheckRaise(const YAML::Node& node, const v1::TaskSpec& spec);
   void ReadTimeout(const YAML::Node& node, absl::string_view what,
                    google::protobuf::Duration& timeout);
   // A text whose other parameters are each task's.

@@ -55,7 +55,8 @@ Json AttemptToJson(const v1::Attempt& attempt) {
           {"reserved_usd_micros", attempt.reserved_usd_micros()},
           {"charged_usd_micros", attempt.charged_usd_micros()},
           {"failure_class", FailureClassToJson(attempt.failure_class())},
-          {"ending", attempt.ending()}};
+          {"ending", attempt.ending()},
+          {"cost_unknown", attempt.cost_unknown()}};
 }
 
 std::string FirstLine(absl::string_view text) {
@@ -512,7 +513,8 @@ std::string TaskDetails(const v1::Task& task, int width) {
     for (const v1::Attempt& attempt : task.attempt_list()) {
       rows.push_back(
           {absl::StrCat(attempt.number()), OrDash(attempt.session_id()),
-           FormatUsd(attempt.charged_usd_micros()),
+           absl::StrCat(FormatUsd(attempt.charged_usd_micros()),
+                        attempt.cost_unknown() ? " (not known yet)" : ""),
            FormatInstant(attempt.granted_at()), OrDash(attempt.ending())});
     }
     absl::StrAppend(&out, "\n",

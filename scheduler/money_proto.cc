@@ -46,6 +46,7 @@ constexpr KindName kKindNames[] = {
     {JournalKind::kAccountShut, "account_shut"},
     {JournalKind::kAccountOpened, "account_opened"},
     {JournalKind::kHeld, "held"},
+    {JournalKind::kAdjusted, "adjusted"},
 };
 
 // The parts of a key, into a write that has them.

@@ -78,6 +78,7 @@ Disposition Decide(const Tally& tally, const v1::Ending& ending,
                    double jitter) {
   Disposition next;
   next.charged = Charge(tally, ending);
+  next.cost_unknown = ending.charged() && !ending.has_list_cost_usd_micros();
   v1::FailureClass failure = ClassifyEnding(ending);
   next.account = DecideAccount(
       tally.account,
@@ -120,26 +121,6 @@ Disposition Decide(const Tally& tally, const v1::Ending& ending,
   next.delay = Backoff(tally.starts - 1, jitter);
   next.delay = std::max(next.delay, RetryAfter(ending.failure()));
   return next;
-}
-
-v1::SayKind AnswerOf(const v1::TaskSpec& spec, const v1::Question& question) {
-  if (question.wants_result() || question.has_spent_usd_micros()) {
-    return v1::SAY_KIND_UNSPECIFIED;
-  }
-  switch (spec.answers()) {
-    case v1::ANSWER_POLICY_ALLOW:
-      return v1::SAY_KIND_ALLOW;
-    case v1::ANSWER_POLICY_DENY:
-      return v1::SAY_KIND_DENY;
-    default:
-      return v1::SAY_KIND_UNSPECIFIED;
-  }
-}
-
-absl::Duration AnswerWithin(const v1::TaskSpec& spec) {
-  absl::Duration within = absl::Seconds(spec.answer_within().seconds()) +
-                          absl::Nanoseconds(spec.answer_within().nanos());
-  return within > absl::ZeroDuration() ? within : absl::Hours(12);
 }
 
 Advice DecideAdvice(const v1::AdviseRequest& request, double jitter) {

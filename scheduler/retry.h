@@ -22,11 +22,6 @@ absl::Duration Backoff(int earlier, double jitter);
 // attempt needs at least a tenth of the task's max_cost to begin.
 Disposition Decide(const Tally& tally, const v1::Ending& ending, double jitter);
 
-// What the spec's policy answers; UNSPECIFIED: a person does.
-v1::SayKind AnswerOf(const v1::TaskSpec& spec, const v1::Question& question);
-// How long that person has.
-absl::Duration AnswerWithin(const v1::TaskSpec& spec);
-
 struct Advice {
   v1::AdviseResponse::Action action = v1::AdviseResponse::ACTION_END;
   absl::Duration delay = absl::ZeroDuration();

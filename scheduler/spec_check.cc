@@ -100,7 +100,17 @@ void CheckLimits(const v1::TaskSpec& spec, FieldViolations& wrong) {
   }
   if (!v1::BudgetPolicy_IsValid(spec.on_budget())) {
     wrong.Add("spec.on_budget", static_cast<int>(spec.on_budget()),
-              " is no policy; expected FAIL or ASK");
+              " is no policy; expected FAIL, ASK or RAISE");
+  }
+  const bool raises = spec.on_budget() == v1::BUDGET_POLICY_RAISE;
+  if (!raises && spec.raise_to_usd_micros() != 0) {
+    wrong.Add("spec.raise_to_usd_micros", spec.raise_to_usd_micros(),
+              "; only on_budget RAISE has one");
+  }
+  if (raises && (spec.raise_to_usd_micros() <= spec.max_cost_usd_micros() ||
+                 spec.raise_to_usd_micros() > kMaxCostMax)) {
+    wrong.Add("spec.raise_to_usd_micros", spec.raise_to_usd_micros(),
+              "; expected more than max_cost_usd_micros, at most 10^12");
   }
   if (spec.has_priority() && (spec.priority() < 0 || spec.priority() > 9)) {
     wrong.Add("spec.priority", spec.priority(), "; expected 0 to 9");

@@ -152,6 +152,7 @@ v1::Task ToProto(const TaskRecord& task, const Ids& ids, absl::Time now) {
     each.set_charged_usd_micros(attempt.charged);
     each.set_failure_class(attempt.failure_class);
     each.set_ending(attempt.ending);
+    each.set_cost_unknown(attempt.cost_unknown);
   }
   return out;
 }

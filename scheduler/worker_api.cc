@@ -7,6 +7,7 @@
 #include "scheduler/from_proto.h"
 #include "scheduler/retry.h"
 #include "scheduler/scheduler.h"
+#include "scheduler/wait_policy.h"
 
 namespace midwatch {
 namespace {
@@ -178,13 +179,14 @@ void Scheduler::Park(const v1::ParkRequest& request,
     }
   }
   store_.Apply(
-      midwatch::Park{*lease, std::move(questions), AnswerOf, AnswerWithin},
+      midwatch::Park{*lease, std::move(questions), SpecWaitPolicy()},
       [this, lease = *lease, task = request.token().task_id(),
        reply = std::move(reply)](absl::StatusOr<Parked> parked) mutable {
         if (!parked.ok()) return reply(parked.status());
         v1::ParkResponse response;
         response.set_parked(parked->parked);
         response.set_cancelling(parked->cancelling);
+        response.set_end(parked->end);
         if (parked->parked) {
           LogInfo("parked", {{"task", task}, {"attempt", lease.attempt}});
           leases_.Release(lease);
@@ -307,14 +309,26 @@ void Scheduler::LeaseErrands(const v1::LeaseErrandsRequest& request,
 void Scheduler::CompleteErrands(const v1::CompleteErrandsRequest& request,
                                 Reply<v1::CompleteErrandsResponse> reply) {
   constexpr int kCompletedMax = 1000;
-  if (request.session_ids_size() > kCompletedMax) {
+  if (request.errands_size() > kCompletedMax) {
     return reply(absl::InvalidArgumentError(
-        absl::StrCat("session_ids: expected at most ", kCompletedMax)));
+        absl::StrCat("errands: expected at most ", kCompletedMax)));
   }
   midwatch::CompleteErrands write{request.account(), {}};
-  write.sessions.assign(request.session_ids().begin(),
-                        request.session_ids().end());
-  store_.Apply(std::move(write), Empty(std::move(reply)));
+  for (const v1::DoneErrand& errand : request.errands()) {
+    DoneErrand& done = write.errands.emplace_back();
+    done.session = errand.session_id();
+    done.gone = errand.gone();
+    if (errand.has_list_cost_usd_micros()) {
+      done.cost = errand.list_cost_usd_micros();
+    }
+  }
+  store_.Apply(std::move(write), [this, reply = std::move(reply)](
+                                     absl::StatusOr<Done> done) mutable {
+    if (!done.ok()) return reply(done.status());
+    // What cost less than was charged leaves room.
+    leases_.WantAdmission();
+    reply(v1::CompleteErrandsResponse());
+  });
 }
 
 }  // namespace midwatch

@@ -164,16 +164,17 @@ absl::Status QueueWriter::CloseAttempt(const TaskRow& task, const LiveRow& live,
                                        const std::string& outcome_hash) {
   RETURN_IF_ERROR(db_.Run(
       "INSERT INTO attempt(task, n, session, epoch, outcome_hash, state, "
-      "reserved, charged, class, why, granted_at, ended_at, grant_seq) "
-      "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
+      "reserved, charged, class, why, granted_at, ended_at, grant_seq, "
+      "unknown_cost) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
       task.id, live.lease.attempt, live.session, live.lease.epoch, outcome_hash,
       static_cast<int>(disposition.state), live.reserved, disposition.charged,
       static_cast<int>(disposition.failure_class), disposition.reason,
-      live.granted_at, NowMicros(), live.grant_seq));
+      live.granted_at, NowMicros(), live.grant_seq,
+      disposition.cost_unknown ? 1 : 0));
   RETURN_IF_ERROR(db_.Run("DELETE FROM say WHERE task = ? AND n = ?", task.id,
                           live.lease.attempt));
   if (!live.session.empty()) {
-    RETURN_IF_ERROR(AddErrand(live.account, live.session));
+    RETURN_IF_ERROR(AddErrand(live));
   }
   return db_.Run("DELETE FROM live WHERE task = ?", task.id);
 }

@@ -194,6 +194,27 @@ absl::Status QueueWriter::Release(int64_t lane, const LiveRow& live,
   return absl::OkStatus();
 }
 
+absl::Status QueueWriter::AdjustBalances(int64_t lane, int64_t granted_at,
+                                         int64_t grant_seq,
+                                         int64_t charge_delta,
+                                         int64_t over_delta) {
+  ASSIGN_OR_RETURN(bool any, HasBudgets());
+  if (!any) return absl::OkStatus();
+  ASSIGN_OR_RETURN(Scopes scopes, ScopesOf(lane));
+  ASSIGN_OR_RETURN(std::vector<Balance> balances,
+                   BalancesAt(scopes, granted_at, grant_seq));
+  for (const Balance& balance : balances) {
+    RETURN_IF_ERROR(
+        db_.Run("UPDATE balance SET charged = charged + ?, over = over + ? "
+                "WHERE budget = ? AND start = ?",
+                charge_delta, over_delta, balance.budget, balance.start));
+    if (charge_delta < 0) {
+      RETURN_IF_ERROR(UnblockScope(balance.scope, balance.ref));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status QueueWriter::UnblockScope(v1::BudgetScope scope, int64_t ref) {
   static_assert(static_cast<int>(LaneBlock::kBudget) == 4,
                 "the bit is in the statements and in an index");

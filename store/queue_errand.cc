@@ -1,4 +1,5 @@
 // Errands: what is to be done at a service where no attempt is left to do it.
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -11,15 +12,19 @@ namespace {
 // Who settles archives at once; an errand is for what that missed.
 constexpr int64_t kErrandGrace = 60'000'000;  // in microseconds
 constexpr int64_t kErrandLease = 120'000'000;
+// Between looks for a cost that the service does not name yet, and after what
+// time it is not asked any more.
+constexpr int64_t kCostLookEvery = 600'000'000;
+constexpr int64_t kCostAwaited = int64_t{48} * 3600 * 1'000'000;
 
 }  // namespace
 
-absl::Status QueueWriter::AddErrand(int64_t account,
-                                    const std::string& session) {
+absl::Status QueueWriter::AddErrand(const LiveRow& live) {
   return db_.Run(
-      "INSERT INTO errand(account, session, due) VALUES (?,?,?) "
+      "INSERT INTO errand(account, session, due, task, n) VALUES (?,?,?,?,?) "
       "ON CONFLICT DO NOTHING",
-      account, session, NowMicros() + kErrandGrace);
+      live.account, live.session, NowMicros() + kErrandGrace, live.lease.task,
+      live.lease.attempt);
 }
 
 absl::StatusOr<LeasedErrands> QueueWriter::Do(const LeaseErrands& write) {
@@ -44,12 +49,90 @@ absl::StatusOr<LeasedErrands> QueueWriter::Do(const LeaseErrands& write) {
 
 absl::StatusOr<Done> QueueWriter::Do(const CompleteErrands& write) {
   ASSIGN_OR_RETURN(int64_t account, FindAccount(write.account));
-  for (const std::string& session : write.sessions) {
-    RETURN_IF_ERROR(
-        db_.Run("DELETE FROM errand WHERE account = ? AND session = ?", account,
-                session));
+  for (const DoneErrand& errand : write.errands) {
+    RETURN_IF_ERROR(CompleteErrand(account, errand));
   }
   return Done{};
+}
+
+absl::Status QueueWriter::CompleteErrand(int64_t account,
+                                         const DoneErrand& errand) {
+  int64_t task = 0, charged = 0, ended_at = 0;
+  int32_t attempt = 0;
+  bool unknown = false;
+  {
+    SqliteStatement row = db_.Query(
+        "SELECT a.task, a.n, a.charged, a.unknown_cost, a.ended_at "
+        "FROM errand e JOIN attempt a ON a.task = e.task AND a.n = e.n "
+        "WHERE e.account = ? AND e.session = ?",
+        account, errand.session);
+    if (row.Step()) {
+      task = row.Int(0);
+      attempt = static_cast<int32_t>(row.Int(1));
+      charged = row.Int(2);
+      unknown = row.Int(3) != 0;
+      ended_at = row.Int(4);
+    }
+    RETURN_IF_ERROR(row.status());
+  }
+  const int64_t now = NowMicros();
+  if (unknown && !errand.cost && !errand.gone &&
+      now < ended_at + kCostAwaited) {
+    return db_.Run(
+        "UPDATE errand SET due = ? WHERE account = ? AND session = ?",
+        now + kCostLookEvery, account, errand.session);
+  }
+  if (task != 0 && errand.cost && (unknown || *errand.cost != charged)) {
+    RETURN_IF_ERROR(AdjustCost(task, attempt, *errand.cost));
+  }
+  return db_.Run("DELETE FROM errand WHERE account = ? AND session = ?",
+                 account, errand.session);
+}
+
+absl::Status QueueWriter::AdjustCost(int64_t id, int32_t attempt,
+                                     int64_t cost) {
+  // A negative cost would make room in the budgets.
+  cost = std::max<int64_t>(0, cost);
+  ASSIGN_OR_RETURN(TaskRow task, LoadTask(id));
+  int64_t reserved = 0, charged = 0, granted_at = 0, grant_seq = 0;
+  {
+    SqliteStatement row = db_.Query(
+        "SELECT reserved, charged, granted_at, grant_seq FROM attempt "
+        "WHERE task = ? AND n = ?",
+        id, attempt);
+    if (row.Step()) {
+      reserved = row.Int(0);
+      charged = row.Int(1);
+      granted_at = row.Int(2);
+      grant_seq = row.Int(3);
+    }
+    RETURN_IF_ERROR(row.status());
+  }
+  auto over = [&](int64_t sum) { return std::max<int64_t>(0, sum - reserved); };
+  const int64_t charge_delta = cost - charged;
+  const int64_t over_delta = over(cost) - over(charged);
+  RETURN_IF_ERROR(
+      db_.Run("UPDATE attempt SET charged = ?, unknown_cost = 0 "
+              "WHERE task = ? AND n = ?",
+              cost, id, attempt));
+  RETURN_IF_ERROR(db_.Run("UPDATE task SET charged = charged + ? WHERE id = ?",
+                          charge_delta, id));
+  RETURN_IF_ERROR(AdjustBalances(task.lane, granted_at, grant_seq, charge_delta,
+                                 over_delta));
+  if (task.batch != 0) {
+    RETURN_IF_ERROR(db_.Run(
+        "UPDATE batch SET charged = charged + ?, over = over + ? WHERE id = ?",
+        charge_delta, over_delta, task.batch));
+  }
+  JournalEntry entry{.kind = JournalKind::kAdjusted,
+                     .batch = task.batch,
+                     .task = id,
+                     .attempt = attempt,
+                     .state = task.state,
+                     .charge_delta = charge_delta,
+                     .over_delta = over_delta,
+                     .why = "what the service says that the session cost"};
+  return Journal(entry).status();
 }
 
 }  // namespace midwatch

@@ -61,7 +61,21 @@ absl::StatusOr<Parked> QueueWriter::Do(const Park& write) {
     const std::string& id = question.question_id();
     ASSIGN_OR_RETURN(std::optional<v1::Say> say,
                      FindSay(task.id, live.lease.attempt, id));
-    if (v1::SayKind kind = write.answer(spec, question); !say && kind != 0) {
+    if (!say && question.has_spent_usd_micros()) {
+      const BudgetAnswer answer =
+          write.policy.raise(spec, {.spent = question.spent_usd_micros(),
+                                    .reserved = live.reserved,
+                                    .earlier = task.charged});
+      if (answer.kind == BudgetAnswer::kEnd) {
+        result.end = true;
+        return result;
+      }
+      if (answer.kind == BudgetAnswer::kRaise) {
+        ASSIGN_OR_RETURN(say, RaiseByPolicy(task, live, id, answer.to));
+      }
+    }
+    if (v1::SayKind kind = write.policy.answer(spec, question);
+        !say && kind != 0) {
       ASSIGN_OR_RETURN(say, PutSay(task.id, live.lease.attempt, kind, id, ""));
     }
     if (say) {
@@ -73,7 +87,7 @@ absl::StatusOr<Parked> QueueWriter::Do(const Park& write) {
   if (open.empty()) return result;
 
   int64_t now = NowMicros();
-  int64_t by = now + absl::ToInt64Microseconds(write.within(spec));
+  int64_t by = now + absl::ToInt64Microseconds(write.policy.within(spec));
   for (const v1::Question* question : open) {
     RETURN_IF_ERROR(
         db_.Run("INSERT INTO question(task, id, tool, input, wants_result, "
@@ -104,6 +118,28 @@ absl::StatusOr<Parked> QueueWriter::Do(const Park& write) {
   RETURN_IF_ERROR(UnblockBatch(live.batch));
   result.parked = true;
   return result;
+}
+
+absl::StatusOr<std::optional<v1::Say>> QueueWriter::RaiseByPolicy(
+    const TaskRow& task, const LiveRow& live, const std::string& question,
+    int64_t to) {
+  absl::StatusOr<int64_t> more = RaiseReservation(task, live, to);
+  if (absl::IsFailedPrecondition(more.status())) return std::nullopt;
+  RETURN_IF_ERROR(more.status());
+  JournalEntry entry{.kind = JournalKind::kAnswered,
+                     .batch = live.batch,
+                     .task = task.id,
+                     .attempt = live.lease.attempt,
+                     .state = v1::TASK_STATE_RUNNING,
+                     .reserve_delta = *more,
+                     .why = "its budget is raised, as its spec says"};
+  RETURN_IF_ERROR(Journal(entry).status());
+  RETURN_IF_ERROR(Count(live.batch, v1::TASK_STATE_RUNNING,
+                        v1::TASK_STATE_RUNNING, 0, *more));
+  ASSIGN_OR_RETURN(v1::Say say,
+                   PutSay(task.id, live.lease.attempt, v1::SAY_KIND_BUDGET,
+                          question, absl::StrCat(to)));
+  return say;
 }
 
 absl::StatusOr<std::vector<v1::Question>> QueueWriter::ListQuestions(

@@ -169,9 +169,9 @@ absl::StatusOr<std::vector<AttemptRecord>> SqliteReader::ListAttempts(
   // The live one last: its number is the highest.
   SqliteStatement row = queue_->Query(
       "SELECT n, session, granted_at, ended_at, reserved, charged, class, why, "
-      "grant_seq FROM attempt WHERE task = ? UNION ALL "
+      "grant_seq, unknown_cost FROM attempt WHERE task = ? UNION ALL "
       "SELECT attempt, session, granted_at, NULL, reserved, 0, 0, '', "
-      "grant_seq FROM live WHERE task = ? ORDER BY 1",
+      "grant_seq, 0 FROM live WHERE task = ? ORDER BY 1",
       task, task);
   std::vector<AttemptRecord> result;
   while (row.Step()) {
@@ -185,6 +185,7 @@ absl::StatusOr<std::vector<AttemptRecord>> SqliteReader::ListAttempts(
     attempt.failure_class = static_cast<v1::FailureClass>(row.Int(6));
     attempt.ending = row.Text(7);
     attempt.grant_seq = row.Int(8);
+    attempt.cost_unknown = row.Int(9) != 0;
   }
   RETURN_IF_ERROR(row.status());
   return result;

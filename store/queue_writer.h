@@ -184,6 +184,10 @@ class QueueWriter {
   // The timer of a parked attempt.
   absl::Status GiveUpWaiting(int64_t task, int64_t answer_by);
   absl::StatusOr<std::vector<v1::Question>> ListQuestions(int64_t task);
+  // Raises the attempt's budget, or nothing where no room is for that.
+  absl::StatusOr<std::optional<v1::Say>> RaiseByPolicy(
+      const TaskRow& task, const LiveRow& live, const std::string& question,
+      int64_t to);
   // Whether that kind of answer fits the question.
   absl::Status CheckAnswer(const v1::Question& question, v1::SayKind kind);
   // queue_lease.cc
@@ -207,7 +211,10 @@ class QueueWriter {
                             const Disposition& disposition,
                             const std::string& outcome_hash);
   // queue_errand.cc
-  absl::Status AddErrand(int64_t account, const std::string& session);
+  absl::Status AddErrand(const LiveRow& live);
+  absl::Status CompleteErrand(int64_t account, const DoneErrand& errand);
+  // What a settled attempt was charged becomes `cost`, in every scope.
+  absl::Status AdjustCost(int64_t task, int32_t attempt, int64_t cost);
   // queue_budget.cc
   absl::StatusOr<bool> HasBudgets();
   absl::StatusOr<Scopes> ScopesOf(int64_t lane);
@@ -234,6 +241,10 @@ class QueueWriter {
   // Gives an attempt's reservation back and charges what it cost, in the
   // windows in which it was reserved, and unblocks lanes that may fit now.
   absl::Status Release(int64_t lane, const LiveRow& live, int64_t charged);
+  // Adds to what was charged, in the windows of that grant.
+  absl::Status AdjustBalances(int64_t lane, int64_t granted_at,
+                              int64_t grant_seq, int64_t charge_delta,
+                              int64_t over_delta);
   absl::Status UnblockScope(v1::BudgetScope scope, int64_t ref);
   absl::StatusOr<BudgetSet> SetMaxCost(const SetBudget& write);
   absl::StatusOr<int64_t> RefOf(v1::BudgetScope scope, const std::string& name,

@@ -85,7 +85,8 @@ struct AttemptRecord {
   absl::Time granted_at, ended_at = absl::InfiniteFuture();
   int64_t reserved = 0, charged = 0;
   v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
-  std::string ending;  // one line
+  bool cost_unknown = false;  // so it was charged its reservation
+  std::string ending;         // one line
   int64_t grant_seq = 0;
 };
 
@@ -139,7 +140,8 @@ enum class JournalKind {
   kUnanswered = 23,  // in time
   kAccountShut = 24,
   kAccountOpened = 25,
-  kHeld = 26,  // the attempt keeps its session until its account opens
+  kHeld = 26,      // the attempt keeps its session until its account opens
+  kAdjusted = 27,  // a settled attempt cost something else
 };
 
 // One state change, and the money it moved. `seq` rises by one with each.

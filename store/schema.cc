@@ -151,6 +151,14 @@ CREATE TABLE errand(account INT, session TEXT, due INT,
 CREATE INDEX errand_due ON errand(account, due);
 )sql";
 
+// An attempt with unknown_cost was charged its reservation, until its session's
+// errand knows better.
+constexpr char kQueue8[] = R"sql(
+ALTER TABLE attempt ADD COLUMN unknown_cost INT DEFAULT 0;
+ALTER TABLE errand ADD COLUMN task INT;
+ALTER TABLE errand ADD COLUMN n INT;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -171,7 +179,7 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 
 const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps = new SchemaSteps{
-      kQueue1, kQueue2, kQueue3, kQueue4, kQueue5, kQueue6, kQueue7};
+      kQueue1, kQueue2, kQueue3, kQueue4, kQueue5, kQueue6, kQueue7, kQueue8};
   return *steps;
 }
 

@@ -262,18 +262,40 @@ struct Parked {
   bool parked = false;
   std::vector<v1::Say> answers;
   bool cancelling = false;
+  bool end = false;  // nobody is to answer: settle
 };
 
-// The session waits for answers. Those that the outbox holds, or that `answer`
-// gives by the spec's policy, are in the result; where some are missing, the
-// attempt is parked and its lease released, for as long as `within` says.
+// What is decided about a session that has spent its budget.
+struct BudgetSpent {
+  int64_t spent = 0;     // by the session
+  int64_t reserved = 0;  // for its attempt
+  int64_t earlier = 0;   // charged by the task's earlier attempts
+};
+struct BudgetAnswer {
+  enum Kind { kAsk, kEnd, kRaise };
+  Kind kind = kAsk;
+  int64_t to = 0;  // what to raise the reservation and the budget to
+
+  friend bool operator==(const BudgetAnswer&, const BudgetAnswer&) = default;
+};
+
+// What a spec says of sessions that wait. Pure functions.
+struct WaitPolicy {
+  // The kind of the answer, or UNSPECIFIED where a person gives it.
+  std::function<v1::SayKind(const v1::TaskSpec&, const v1::Question&)> answer;
+  std::function<BudgetAnswer(const v1::TaskSpec&, const BudgetSpent&)> raise;
+  // How long that person has.
+  std::function<absl::Duration(const v1::TaskSpec&)> within;
+};
+
+// The session waits for answers. Those that the outbox holds, or that `policy`
+// gives, are in the result; where some are missing, the attempt is parked and
+// its lease released. A raise that some budget has no room for is a person's.
 struct Park {
   using Result = Parked;
   LeaseKey lease;
   std::vector<v1::Question> questions;
-  // Pure. The kind of the answer, or UNSPECIFIED where a person gives it.
-  std::function<v1::SayKind(const v1::TaskSpec&, const v1::Question&)> answer;
-  std::function<absl::Duration(const v1::TaskSpec&)> within;
+  WaitPolicy policy;
 };
 
 // What a settle is decided from.
@@ -301,6 +323,7 @@ struct Disposition {
   v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
   int64_t charged = 0;                     // by this attempt
   std::string reason;                      // one line
+  bool cost_unknown = false;               // so `charged` is its reservation
   bool excused = false;                    // not counted as a start
   std::optional<AccountStanding> account;  // where it changes
 };
@@ -405,12 +428,20 @@ struct LeaseErrands {
   int32_t max = 0;
 };
 
-// Again, or for sessions without an errand: OK.
+struct DoneErrand {
+  std::string session;
+  std::optional<int64_t> cost;  // as the service says
+  bool gone = false;            // it says nothing any more
+};
+
+// Also charges what the sessions cost, where their attempts were charged
+// something else. One whose attempt's cost is not known stays until it is, for
+// two days at most. Again, or for sessions without an errand: OK.
 //   kNotFound  nothing has named the account
 struct CompleteErrands {
   using Result = Done;
   std::string account;
-  std::vector<std::string> sessions;
+  std::vector<DoneErrand> errands;
 };
 
 // Timers ---------------------------------------------------------------------

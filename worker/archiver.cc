@@ -42,7 +42,12 @@ Async<void> Archiver::Run(Archiver& self, AgentsClient& client, Key key) {
     absl::StatusOr<Session> archived =
         co_await client.ArchiveSession(key.second, RequestPurpose::kSpare);
     if (archived.ok() || absl::IsNotFound(archived.status())) {
-      self.done_[key.first].push_back(key.second);
+      v1::DoneErrand& done = self.done_[key.first].emplace_back();
+      done.set_session_id(key.second);
+      done.set_gone(!archived.ok());
+      if (archived.ok() && archived->list_cost_usd_micros) {
+        done.set_list_cost_usd_micros(*archived->list_cost_usd_micros);
+      }
       if (!std::exchange(self.telling_, true)) {
         Spawn(self.executor_, Tell(self));
       }
@@ -63,14 +68,14 @@ Async<void> Archiver::Tell(Archiver& self) {
   co_await Sleep(self.executor_, kTellAfter);
   while (!self.done_.empty()) {
     auto first = self.done_.begin();
-    std::vector<std::string>& sessions = first->second;
+    std::vector<v1::DoneErrand>& errands = first->second;
     v1::CompleteErrandsRequest request;
     request.set_account(first->first);
-    while (!sessions.empty() && request.session_ids_size() < kToldAtOnce) {
-      request.add_session_ids(std::move(sessions.back()));
-      sessions.pop_back();
+    while (!errands.empty() && request.errands_size() < kToldAtOnce) {
+      *request.add_errands() = std::move(errands.back());
+      errands.pop_back();
     }
-    if (sessions.empty()) self.done_.erase(first);
+    if (errands.empty()) self.done_.erase(first);
     // Once: an errand that is done again does no harm.
     (void)co_await self.scheduler_.CompleteErrands(std::move(request));
   }

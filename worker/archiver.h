@@ -49,7 +49,7 @@ class Archiver {
   Executor& executor_;
   SchedulerClient& scheduler_;
   std::set<Key> under_way_;
-  std::map<std::string, std::vector<std::string>> done_;  // by account
+  std::map<std::string, std::vector<v1::DoneErrand>> done_;  // by account
   bool telling_ = false;
   bool draining_ = false;
 };

@@ -97,9 +97,9 @@ class Attempt {
   // The idle session's verdict is not the last word where the scheduler says
   // so: false once it is.
   Async<absl::StatusOr<bool>> GoesOn(const Verdict& verdict);
-  // Gets the answers that the session waits for, or parks the attempt: then
-  // kCancelled, with the lease released.
-  Async<absl::Status> PutQuestions();
+  // Gets the answers that the session waits for: true, or false where there
+  // are to be none. Or parks the attempt: kCancelled, the lease released.
+  Async<absl::StatusOr<bool>> PutQuestions();
   Async<Step> MendFeed();
   Async<Step> CheckTimeouts();
   Async<absl::StatusOr<Verdict>> TimeOut(std::string which);

@@ -178,8 +178,7 @@ Async<absl::StatusOr<Verdict>> Attempt::Drive() {
 Async<absl::StatusOr<bool>> Attempt::GoesOn(const Verdict& verdict) {
   if (cancelling_) co_return false;
   if (Asks(verdict) && !lease_.unanswered()) {
-    CO_RETURN_IF_ERROR(co_await PutQuestions());
-    co_return true;
+    co_return co_await PutQuestions();
   }
   if (verdict.stop_reason != "retries_exhausted") co_return false;
   v1::Failure failure = verdict.failure.value_or(v1::Failure());
@@ -199,11 +198,12 @@ bool Attempt::Asks(const Verdict& verdict) const {
   if (verdict.stop_reason == "requires_action") return true;
   // An event without an id could not be told from the next one.
   return verdict.stop_reason == "budget_reached" &&
-         lease_.spec().on_budget() == v1::BUDGET_POLICY_ASK &&
+         (lease_.spec().on_budget() == v1::BUDGET_POLICY_ASK ||
+          lease_.spec().on_budget() == v1::BUDGET_POLICY_RAISE) &&
          !transcript_.state().idle->id.empty();
 }
 
-Async<absl::Status> Attempt::PutQuestions() {
+Async<absl::StatusOr<bool>> Attempt::PutQuestions() {
   const TranscriptState& state = transcript_.state();
   v1::ParkRequest request;
   *request.mutable_token() = token();
@@ -244,7 +244,7 @@ Async<absl::Status> Attempt::PutQuestions() {
     notice.set_cancelling(true);
     Notice(notice);
   }
-  co_return absl::OkStatus();
+  co_return !answer->end();
 }
 
 // The feed ended with a failure that it does not mend by itself.

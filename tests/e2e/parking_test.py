@@ -86,6 +86,12 @@ def run(cluster, folder):
     raised = cluster.midwatch("submit", folder / "dear.json").strip()
     answered = cluster.midwatch("submit", folder / "asked.json").strip()
     unanswered = cluster.midwatch("submit", folder / "left.json").strip()
+    # Their policy raises it, with nobody asked, in the same session.
+    write_batch(folder / "by-policy.json", "by-policy",
+                {f"raised-{number}": COMMAND for number in range(EACH)},
+                agent=QUIET, max_cost="0.01", on_budget="raise",
+                raise_to="0.05")
+    by_policy = cluster.midwatch("submit", folder / "by-policy.json").strip()
     mw.wait_until(lambda: len(waiting(cluster, answered)) == len(asked) and
                   len(waiting(cluster, raised)) == len(dear), 60,
                   "all tasks to ask")
@@ -102,12 +108,13 @@ def run(cluster, folder):
         cluster.midwatch("task", "answer", task["task_id"], *options)
         if number == len(parked) // 2:
             kill_all(cluster)
-    for batch in (answered, unanswered, raised):
+    for batch in (answered, unanswered, raised, by_policy):
         cluster.finish(batch, FINISH_SECONDS)
     for name, task in tasks_of(cluster, answered).items():
         expect(task, *KINDS[name.split("-")[0]][1:])
-    for task in tasks_of(cluster, raised).values():
-        expect(task, "succeeded", 2, "ran")
+    for batch in (raised, by_policy):
+        for task in tasks_of(cluster, batch).values():
+            expect(task, "succeeded", 2, "ran")
     for task in tasks_of(cluster, unanswered).values():
         expect(task, "failed", 1, "none came in time")
     mw.wait_until(lambda: not mw.read_harness(
@@ -116,9 +123,9 @@ def run(cluster, folder):
     charged = mw.read_harness(cluster.harness_db,
                               "SELECT count(DISTINCT session_id), "
                               "sum(price_usd_micros) FROM model_request")[0]
-    if charged != (5 * EACH, (4 * EACH * 2 + EACH) * CENT):
+    if charged != (6 * EACH, (5 * EACH * 2 + EACH) * CENT):
         raise mw.Failure(f"charged sessions and their cost: {charged}")
-    print(f"{3 * EACH} answered, {EACH} raised, {EACH} left to expire, over "
+    print(f"{3 * EACH} answered, {EACH} raised, {EACH} raised by policy, {EACH} left to expire, over "
           f"{cluster['scheduler'].kills} kills of all processes", flush=True)
 
 

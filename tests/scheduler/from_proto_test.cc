@@ -261,6 +261,12 @@ INSTANTIATE_TEST_SUITE_P(
            r.mutable_spec()->set_on_budget(static_cast<v1::BudgetPolicy>(9));
          },
          "spec.on_budget: 9 is no policy"},
+        {"RaiseToAlone",
+         [](R& r) { r.mutable_spec()->set_raise_to_usd_micros(5'000'000); },
+         "spec.raise_to_usd_micros: 5000000; only on_budget RAISE has one"},
+        {"RaiseToNothing",
+         [](R& r) { r.mutable_spec()->set_on_budget(v1::BUDGET_POLICY_RAISE); },
+         "spec.raise_to_usd_micros: 0; expected more than max_cost"},
         {"AnswerWithinAMonth",
          [](R& r) {
            r.mutable_spec()->mutable_answer_within()->set_seconds(30 * 86400);
@@ -304,7 +310,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& test) { return std::string(test.param.name); });
 
 TEST(JournalKindTest, EachHasAName) {
-  for (int kind = 1; kind <= static_cast<int>(JournalKind::kHeld); ++kind) {
+  for (int kind = 1; kind <= static_cast<int>(JournalKind::kAdjusted); ++kind) {
     EXPECT_THAT(NameOf(static_cast<JournalKind>(kind)),
                 Not(HasSubstr("kind_")));
   }

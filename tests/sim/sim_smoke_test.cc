@@ -59,6 +59,7 @@ FakeTurn RollTurn(World& world) {
   turn.tool_calls = 1 + static_cast<int>(world.random.Next() % 4);
   turn.files = {{"result.json", "{}"}};
   if (world.random.Next() % 5 == 0) turn.stop_reason = "requires_action";
+  turn.hides_cost = world.random.Next() % 8 == 0;
   return turn;
 }
 
@@ -155,6 +156,7 @@ std::string RunNight(uint64_t seed, bool budgets = false) {
   EXPECT_GT(CountJournal(world, JournalKind::kFreed), 5);
   EXPECT_GT(CountJournal(world, JournalKind::kParked), 20);
   EXPECT_GT(CountJournal(world, JournalKind::kAnswered), 40);
+  EXPECT_GT(CountJournal(world, JournalKind::kAdjusted), 10);
   // The lost create left an idle session beside the one that was used.
   EXPECT_GT(world.service->Sessions().size(), static_cast<size_t>(kTasks));
   return world.TraceHash();

@@ -44,6 +44,24 @@ class BudgetTest : public testing::StoreFixture {
     EXPECT_OK(page);
     return page.ok() ? std::move(page->rows) : std::vector<JournalRecord>();
   }
+  // A session of the grant has spent so much; what is done about it.
+  absl::StatusOr<Parked> Spend(const GrantRecord& grant, int64_t spent,
+                               BudgetAnswer answer = {}) {
+    v1::Question question;
+    question.set_question_id(absl::StrCat("idle-", spent));
+    question.set_spent_usd_micros(spent);
+    WaitPolicy policy{
+        [](const v1::TaskSpec&, const v1::Question&) {
+          return v1::SAY_KIND_UNSPECIFIED;
+        },
+        [&, answer](const v1::TaskSpec&, const BudgetSpent& view) {
+          seen_ = view;
+          return answer;
+        },
+        [](const v1::TaskSpec&) { return absl::Hours(1); }};
+    return Apply(Park{grant.lease, {question}, std::move(policy)});
+  }
+  BudgetSpent seen_;
   void Settle(const GrantRecord& grant, int64_t cost) {
     EXPECT_OK(SettleWith(grant.lease, Success(cost)));
   }
@@ -100,14 +118,7 @@ TEST_F(BudgetTest, ARaiseThatDoesNotFitABudgetChangesNothing) {
   ASSERT_OK(SetForBatch(batch, kDollar + 40'000));
   int64_t worker = Register();
   GrantRecord grant = AdmitTo(worker, 1).at(0);
-  v1::Question question;
-  question.set_question_id("idle-1");
-  question.set_spent_usd_micros(grant.reserved);
-  auto by_a_person = [](const v1::TaskSpec&, const v1::Question&) {
-    return v1::SAY_KIND_UNSPECIFIED;
-  };
-  auto within = [](const v1::TaskSpec&) { return absl::Hours(1); };
-  ASSERT_OK(Apply(Park{grant.lease, {question}, by_a_person, within}));
+  ASSERT_OK(Spend(grant, grant.reserved));
   AnswerTask raise{grant.task, "", v1::SAY_KIND_BUDGET,
                    absl::StrCat(grant.reserved + 50'000)};
   EXPECT_THAT(Apply(raise), StatusIs(absl::StatusCode::kFailedPrecondition,
@@ -118,6 +129,48 @@ TEST_F(BudgetTest, ARaiseThatDoesNotFitABudgetChangesNothing) {
   raise.kind = v1::SAY_KIND_ALLOW;
   EXPECT_THAT(Apply(raise), StatusIs(absl::StatusCode::kFailedPrecondition,
                                      HasSubstr("raise it")));
+}
+
+TEST_F(BudgetTest, APolicyRaisesWhereThereIsRoom) {
+  RowKey batch = SubmitBatch(1);
+  ASSERT_OK(SetForBatch(batch, 3 * kDollar));
+  int64_t worker = Register();
+  GrantRecord grant = AdmitTo(worker, 1).at(0);
+  const BudgetAnswer by_one{BudgetAnswer::kRaise, 2 * kDollar};
+  absl::StatusOr<Parked> told = Spend(grant, kDollar + 10'000, by_one);
+  ASSERT_OK(told);
+  EXPECT_EQ(seen_.spent, kDollar + 10'000);
+  EXPECT_EQ(seen_.reserved, kDollar);
+  EXPECT_EQ(seen_.earlier, 0);
+  EXPECT_FALSE(told->parked);
+  ASSERT_THAT(told->answers, SizeIs(1));
+  EXPECT_EQ(told->answers[0].kind(), v1::SAY_KIND_BUDGET);
+  EXPECT_EQ(told->answers[0].text(), "2000000");
+  EXPECT_EQ(Batch(batch).reserved, 2 * kDollar);
+  EXPECT_EQ(Budgets().at(0).reserved, 2 * kDollar);
+  // Again, where its answer was lost: no second raise.
+  told = Spend(grant, kDollar + 10'000, by_one);
+  ASSERT_OK(told);
+  EXPECT_THAT(told->answers, SizeIs(1));
+  EXPECT_EQ(Batch(batch).reserved, 2 * kDollar);
+  // The budget of its batch has no room for another two: a person's turn.
+  told = Spend(grant, 2 * kDollar, {BudgetAnswer::kRaise, 4 * kDollar});
+  ASSERT_OK(told);
+  EXPECT_TRUE(told->parked);
+  EXPECT_EQ(Batch(batch).reserved, 2 * kDollar);
+  EXPECT_EQ(Task(grant.task).state, v1::TASK_STATE_WAITING);
+}
+
+TEST_F(BudgetTest, APolicyEndsWhatMayCostNoMore) {
+  RowKey batch = SubmitBatch(1);
+  GrantRecord grant = AdmitTo(Register(), 1).at(0);
+  absl::StatusOr<Parked> told = Spend(grant, kDollar, {BudgetAnswer::kEnd});
+  ASSERT_OK(told);
+  EXPECT_TRUE(told->end);
+  EXPECT_FALSE(told->parked);
+  EXPECT_EQ(Task(grant.task).state, v1::TASK_STATE_RUNNING);
+  Settle(grant, kDollar);
+  EXPECT_EQ(Batch(batch).charged, kDollar);
 }
 
 TEST_F(BudgetTest, OvershootIsChargedAndShownApart) {

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/sqlite.h"
+#include "scheduler/wait_policy.h"
 #include "tests/testing/store_fixture.h"
 
 namespace midwatch {
@@ -62,12 +63,83 @@ TEST_F(StoreTest, ASettleLeavesAnErrandUntilItsSessionIsArchived) {
   Restart();
   time_.Advance(absl::Minutes(2));
   EXPECT_THAT(Apply(lease)->sessions, ElementsAre("sesn_1"));
-  const CompleteErrands complete{"default", {"sesn_1", "sesn_of_nobody"}};
+  const CompleteErrands complete{
+      "default", {{"sesn_1", 10'000}, {"sesn_of_nobody", 10'000}}};
   EXPECT_OK(Apply(complete));
   EXPECT_OK(Apply(complete));
   Restart();
   time_.Advance(absl::Minutes(10));
   EXPECT_THAT(Apply(lease)->sessions, IsEmpty());
+}
+
+TEST_F(StoreTest, ACostThatComesLateIsChargedInsteadOfTheReservation) {
+  RowKey batch = SubmitBatch(1);
+  ASSERT_OK(Apply(SetBudget{v1::BUDGET_SCOPE_BATCH, "", batch,
+                            v1::BUDGET_WINDOW_TOTAL, "", 5'000'000}));
+  GrantRecord grant = GrantAndRecord(Register());
+  ASSERT_OK(SettleWith(grant.lease, SuccessAtUnknownCost()));
+  EXPECT_EQ(Batch(batch).charged, grant.reserved);
+  EXPECT_TRUE(Task(grant.task).attempt_list.at(0).cost_unknown);
+  // Archived, and it does not say yet: asked again.
+  const CompleteErrands silent{"default", {{"sesn_1", std::nullopt}}};
+  EXPECT_OK(Apply(silent));
+  time_.Advance(absl::Minutes(10));
+  const LeaseErrands lease{"default", 10};
+  EXPECT_THAT(Apply(lease)->sessions, ElementsAre("sesn_1"));
+  const CompleteErrands says{"default", {{"sesn_1", 70'000}}};
+  EXPECT_OK(Apply(says));
+  EXPECT_OK(Apply(says));
+  EXPECT_EQ(Batch(batch).charged, 70'000);
+  EXPECT_EQ(Task(grant.task).charged, 70'000);
+  AttemptRecord attempt = Task(grant.task).attempt_list.at(0);
+  EXPECT_EQ(attempt.charged, 70'000);
+  EXPECT_FALSE(attempt.cost_unknown);
+  auto budgets = Read<RowPage<BudgetRecord>>([&](StoreReader& reader) {
+    return reader.ListBudgets(clock_.Now(), 0, 10);
+  });
+  ASSERT_OK(budgets);
+  EXPECT_EQ(budgets->rows.at(0).charged, 70'000);
+  EXPECT_EQ(budgets->rows.at(0).reserved, 0);
+  time_.Advance(absl::Minutes(10));
+  EXPECT_THAT(Apply(lease)->sessions, IsEmpty());
+}
+
+TEST_F(StoreTest, WhatASessionCostInTheEndCountsAlsoWhereItIsMore) {
+  RowKey batch = SubmitBatch(1);
+  GrantRecord grant = GrantAndRecord(Register());
+  ASSERT_OK(SettleWith(grant.lease, Success()));
+  const int64_t cost = grant.reserved + 20'000;
+  EXPECT_OK(Apply(CompleteErrands{"default", {{"sesn_1", cost}}}));
+  EXPECT_EQ(Batch(batch).charged, cost);
+  EXPECT_EQ(Batch(batch).over, 20'000);
+}
+
+TEST_F(StoreTest, ACostThatNeverComesStaysAtTheReservation) {
+  RowKey batch = SubmitBatch(2);
+  const int64_t worker = Register();
+  GrantRecord grant = GrantAndRecord(worker);
+  ASSERT_OK(SettleWith(grant.lease, SuccessAtUnknownCost()));
+  const LeaseErrands lease{"default", 10};
+  const CompleteErrands silent{"default", {{"sesn_1", std::nullopt}}};
+  time_.Advance(absl::Hours(47));
+  EXPECT_OK(Apply(silent));
+  time_.Advance(absl::Hours(1));
+  EXPECT_THAT(Apply(lease)->sessions, ElementsAre("sesn_1"));
+  EXPECT_OK(Apply(silent));
+  time_.Advance(absl::Hours(1));
+  EXPECT_THAT(Apply(lease)->sessions, IsEmpty());
+  EXPECT_EQ(Batch(batch).charged, grant.reserved);
+  EXPECT_TRUE(Task(grant.task).attempt_list.at(0).cost_unknown);
+}
+
+TEST_F(StoreTest, ASessionThatIsGoneHasNoMoreToSay) {
+  SubmitBatch(1);
+  GrantRecord grant = GrantAndRecord(Register());
+  ASSERT_OK(SettleWith(grant.lease, SuccessAtUnknownCost()));
+  EXPECT_OK(
+      Apply(CompleteErrands{"default", {{"sesn_1", std::nullopt, true}}}));
+  time_.Advance(absl::Minutes(10));
+  EXPECT_THAT(Apply(LeaseErrands{"default", 10})->sessions, IsEmpty());
 }
 
 TEST_F(StoreTest, ErrandsAreGivenOutByAccountSoManyAtATime) {
@@ -450,7 +522,7 @@ v1::Question Question(const std::string& id, bool wants_result = false) {
 }
 
 Park ParkFor(const LeaseKey& lease, std::vector<v1::Question> questions) {
-  return {lease, std::move(questions), AnswerOf, AnswerWithin};
+  return {lease, std::move(questions), SpecWaitPolicy()};
 }
 
 TEST_F(StoreTest, AParkedTaskIsHeldByNobodyUntilAllIsAnswered) {
@@ -587,7 +659,7 @@ TEST_F(StoreTest, ThePolicyOfTheSpecAnswersPermissions) {
   SubmitBatch(1);
   GrantRecord grant = GrantAndRecord(Register());
   Park park = ParkFor(grant.lease, {Question("a")});
-  park.answer = [](const v1::TaskSpec&, const v1::Question&) {
+  park.policy.answer = [](const v1::TaskSpec&, const v1::Question&) {
     return v1::SAY_KIND_DENY;
   };
   auto answered = Apply(park);

@@ -144,6 +144,7 @@ struct Session {
   // Set from the moment at which the next turn is certain until its end.
   std::optional<FakeTurn> turn;
   std::optional<FakeTurn> out_of_budget;  // goes on with a higher one
+  bool hides_cost = false;
   Executor::TimerId timer = 0;
 };
 
@@ -246,6 +247,7 @@ struct FakeAgentsService::Impl {
     session.queue.pop_front();
     ++session.turns;
     session.view.charged = true;
+    session.hides_cost = session.turn->hides_cost;
     session.view.status = "running";
     Emit(session, std::move(message.event));
     Emit(session, {{"type", "session.status_running"}});
@@ -327,8 +329,10 @@ struct FakeAgentsService::Impl {
     session.view.status = "idle";
     session.out_of_budget = AtBudget(session) ? session.turn : std::nullopt;
     session.turn.reset();
-    Emit(session, {{"type", "session.usage"},
-                   {"usage", {{"list_cost", Money(session.view.cost_cents)}}}});
+    json usage = json::object();
+    if (!session.hides_cost)
+      usage["list_cost"] = Money(session.view.cost_cents);
+    Emit(session, {{"type", "session.usage"}, {"usage", usage}});
     Emit(session, {{"type", "session.status_idle"},
                    {"stop_reason", {{"type", reason}}}});
     ScheduleTurn(session);
@@ -364,7 +368,9 @@ struct FakeAgentsService::Impl {
   json Object(const Session& session) const {
     const FakeSessionView& view = session.view;
     json usage = json::object();
-    if (view.charged) usage["list_cost"] = Money(view.cost_cents);
+    if (view.charged && (view.archived || !session.hides_cost)) {
+      usage["list_cost"] = Money(view.cost_cents);
+    }
     return {{"id", view.id},
             {"type", "session"},
             {"status", view.status},

@@ -47,6 +47,8 @@ struct FakeTurn {
   std::string message = "Done.";
   int tool_calls = 1;
   int64_t cost_cents = 1;
+  // The session does not say what it cost before it is archived.
+  bool hides_cost = false;
   std::vector<FakeFile> files;
 };
 

@@ -291,6 +291,20 @@ absl::StatusOr<v1::ParkResponse> FakeScheduler::Do(
       *response.add_answers() = say;
       answered = true;
     }
+    if (!answered && question.has_spent_usd_micros() && task->raises) {
+      if (task->raises->empty()) {
+        response.set_end(true);
+        return response;
+      }
+      v1::Say& say = *task->lease.add_outbox();
+      say.set_number(task->lease.outbox_size());
+      say.set_kind(v1::SAY_KIND_BUDGET);
+      say.set_key(question.question_id());
+      say.set_text(task->raises->front());
+      task->raises->pop_front();
+      *response.add_answers() = say;
+      answered = true;
+    }
     if (!answered) task->questions.push_back(question);
   }
   if (!task->questions.empty()) {
@@ -360,8 +374,12 @@ absl::StatusOr<v1::LeaseErrandsResponse> FakeScheduler::Do(
 
 absl::StatusOr<v1::CompleteErrandsResponse> FakeScheduler::Do(
     const v1::CompleteErrandsRequest& request) {
-  completed.insert(completed.end(), request.session_ids().begin(),
-                   request.session_ids().end());
+  for (const v1::DoneErrand& errand : request.errands()) {
+    completed.push_back(errand.session_id());
+    if (errand.has_list_cost_usd_micros()) {
+      late_costs[errand.session_id()] = errand.list_cost_usd_micros();
+    }
+  }
   return v1::CompleteErrandsResponse();
 }
 

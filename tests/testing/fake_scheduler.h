@@ -5,6 +5,7 @@
 #define MIDWATCH_TESTS_TESTING_FAKE_SCHEDULER_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -31,6 +32,9 @@ struct FakeTask {
   int grants = 0;
   int handed_back = 0;
   // What it is parked for: Answer lets it be granted again.
+  // Budgets that its policy raises a spent one to, then the end; unset: it has
+  // no such policy.
+  std::optional<std::deque<std::string>> raises;
   std::vector<v1::Question> questions;
 };
 
@@ -77,6 +81,8 @@ class FakeScheduler {
   // Sessions that the next call for errands gets, and what was completed.
   std::vector<std::string> errands;
   std::vector<std::string> completed;
+  // What was said with them.
+  std::map<std::string, int64_t> late_costs;
 
  private:
   friend class FakeSchedulerClient;

@@ -172,6 +172,12 @@ class StoreFixture : public ::testing::Test {
     ending.set_list_cost_usd_micros(cost);
     return ending;
   }
+  // Charged, by a session that said nothing of its cost.
+  static v1::Ending SuccessAtUnknownCost() {
+    v1::Ending ending = Success();
+    ending.clear_list_cost_usd_micros();
+    return ending;
+  }
 
   absl::StatusOr<Settled> SettleWith(const LeaseKey& lease, v1::Ending ending) {
     return Apply(Settle{lease, std::move(ending),

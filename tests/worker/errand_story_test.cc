@@ -57,6 +57,23 @@ TEST(ErrandStoryTest, WhatCannotBeArchivedStaysAnErrand) {
   ExpectDoneOnce(world, id);
 }
 
+TEST(ErrandStoryTest, ACostThatComesWithTheArchiveIsSaid) {
+  World world;
+  world.service.hooks.script = [](const FakePrompt&) {
+    FakeTurn turn;
+    turn.cost_cents = 7;
+    turn.hides_cost = true;
+    return turn;
+  };
+  world.AddNode();
+  std::string id = world.scheduler.Add(World::Spec());
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  EXPECT_TRUE(world.Task(id).ending.charged());
+  EXPECT_FALSE(world.Task(id).ending.has_list_cost_usd_micros());
+  world.Linger();
+  EXPECT_EQ(world.scheduler.late_costs[world.OnlySession().id], 70'000);
+}
+
 TEST(ErrandStoryTest, ASessionThatIsGoneIsDoneWith) {
   World world;
   world.AddNode();

@@ -96,6 +96,32 @@ TEST(SessionStoryTest, ARaisedBudgetGoesOnInTheSameSession) {
   EXPECT_EQ(world.OnlySession().cost_cents, 200);
 }
 
+TEST(SessionStoryTest, APolicyRaisesWithoutParking) {
+  DearWorld world;
+  world.Task(world.id).lease.mutable_spec()->set_on_budget(
+      v1::BUDGET_POLICY_RAISE);
+  world.Task(world.id).raises = {"3000000"};
+  ASSERT_TRUE(world.RunUntilSettled(world.id));
+  world.Linger();
+  ExpectDoneOnce(world, world.id);
+  EXPECT_EQ(world.OnlySession().updates, 1);
+  EXPECT_EQ(world.OnlySession().budget_cents, 300);
+  EXPECT_EQ(world.OnlySession().cost_cents, 200);
+}
+
+TEST(SessionStoryTest, WhatMayCostNoMoreSettlesWhereItStands) {
+  DearWorld world;
+  world.Task(world.id).lease.mutable_spec()->set_on_budget(
+      v1::BUDGET_POLICY_RAISE);
+  world.Task(world.id).raises.emplace();
+  ASSERT_TRUE(world.RunUntilSettled(world.id));
+  world.Linger();
+  EXPECT_EQ(world.Task(world.id).ending.stop_reason(), "budget_reached");
+  EXPECT_EQ(world.Task(world.id).ending.list_cost_usd_micros(), 1'000'000);
+  EXPECT_EQ(world.OnlySession().updates, 0);
+  EXPECT_TRUE(world.OnlySession().archived);
+}
+
 TEST(SessionStoryTest, ARaiseWhoseAnswerIsLostTakesEffectOnce) {
   DearWorld world;
   ASSERT_TRUE(
