@@ -63,6 +63,7 @@ absl::StatusOr<Session> ReadSession(const std::string& operation,
   for (const auto& [key, value] : Member(object, "metadata").items()) {
     if (value.is_string()) session.metadata[key] = value;
   }
+  session.model = ModelOf(Member(object, "agent"));
   session.list_cost_usd_micros = ListCostOf(Member(object, "usage"));
   session.archived = !StringMember(object, "archived_at").empty();
   session.created_at =

@@ -61,6 +61,7 @@ struct Session {
   std::string id;
   std::string status;  // "idle", "running", "rescheduling", "terminated"
   std::map<std::string, std::string> metadata;
+  std::string model;  // of its agent; "" where it does not say
   std::optional<int64_t> list_cost_usd_micros;
   bool archived = false;
   absl::Time created_at;

@@ -57,6 +57,22 @@ Body ReadError(const json& object) {
   return error;
 }
 
+// A count that is negative, or no number that could be one, says nothing.
+int64_t TokensIn(const json& usage, const char* name) {
+  constexpr int64_t kTokensMax = 1'000'000'000'000;
+  const int64_t tokens = IntMember(usage, name).value_or(0);
+  return tokens > 0 && tokens < kTokensMax ? tokens : 0;
+}
+
+ModelRequestEnd ReadModelRequestEnd(const json& usage) {
+  ModelRequestEnd end;
+  end.usage.input = TokensIn(usage, "input_tokens");
+  end.usage.output = TokensIn(usage, "output_tokens");
+  end.usage.cache_read = TokensIn(usage, "cache_read_input_tokens");
+  end.usage.cache_write_5m = TokensIn(usage, "cache_creation_input_tokens");
+  return end;
+}
+
 Body ReadBody(const std::string& type, const json& object) {
   if (type == "user.message") return UserMessage{};
   if (type == "user.interrupt") return UserInterrupt{};
@@ -89,7 +105,9 @@ Body ReadBody(const std::string& type, const json& object) {
     return SessionUsage{ListCostOf(Member(object, "usage"))};
   }
   if (type == "span.model_request_start") return ModelRequestStart{};
-  if (type == "span.model_request_end") return ModelRequestEnd{};
+  if (type == "span.model_request_end") {
+    return ReadModelRequestEnd(Member(object, "model_usage"));
+  }
   return OtherEvent{};
 }
 

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "base/prices.h"
 
 namespace midwatch {
 
@@ -55,7 +56,10 @@ struct SessionUsage {
   std::optional<int64_t> list_cost_usd_micros;
 };
 struct ModelRequestStart {};
-struct ModelRequestEnd {};
+struct ModelRequestEnd {
+  // Which cache it wrote to is not said: counted as the short-lived one.
+  TokenUsage usage;
+};
 struct OtherEvent {};
 
 struct Event {

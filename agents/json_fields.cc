@@ -33,6 +33,16 @@ std::optional<absl::Time> TimeMember(const json& object, const char* name) {
   return time;
 }
 
+std::string ModelOf(const json& agent) {
+  const json& model = Member(agent, "model");
+  return model.is_string() ? model.get<std::string>()
+                           : StringMember(model, "id");
+}
+
+std::string ModelOfDefinition(const std::string& definition_json) {
+  return ModelOf(json::parse(definition_json, nullptr, false));
+}
+
 std::optional<int64_t> ListCostOf(const json& usage) {
   constexpr int64_t kMicrosPerCent = 10'000;
   constexpr int64_t kCentsMax = 1'000'000'000'000;

@@ -26,6 +26,13 @@ std::optional<int64_t> IntMember(const nlohmann::json& object,
 std::optional<absl::Time> TimeMember(const nlohmann::json& object,
                                      const char* name);
 
+// The `model` of an agent: an object with an id, or the id itself. "" where
+// there is none.
+std::string ModelOf(const nlohmann::json& agent);
+
+// The same of an agent's definition, as text.
+std::string ModelOfDefinition(const std::string& definition_json);
+
 // The `list_cost` of a usage object, in millionths of a US dollar. The service
 // writes whole cents as a string.
 std::optional<int64_t> ListCostOf(const nlohmann::json& usage);

@@ -165,7 +165,9 @@ absl::Status MakeHistory(const std::string& dir, int64_t tasks) {
         "task t "
         "WHERE t.id",
         originals, copies,
-        "INSERT INTO attempt SELECT task + d, n, session, epoch, outcome_hash, "
+        "INSERT INTO attempt(task, n, session, epoch, outcome_hash, state, "
+        "reserved, charged, class, why, granted_at, ended_at, grant_seq) "
+        "SELECT task + d, n, session, epoch, outcome_hash, "
         "state, reserved, charged, class, why, granted_at, ended_at, grant_seq "
         "FROM k, attempt WHERE task",
         originals, copies,

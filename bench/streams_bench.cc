@@ -79,7 +79,7 @@ class Streams {
     Stream(Streams& owner, size_t number)
         : feed(*owner.client_, owner.executor_, owner.random_,
                absl::StrCat("sesn_", number)),
-          transcript(RealClock(), 0) {}
+          transcript(RealClock(), BuiltInPrices(), 0) {}
     SessionFeed feed;
     Transcript transcript;
   };

@@ -2,13 +2,8 @@
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-#include <sys/stat.h>
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -16,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
+#include "cli/config_file.h"
 #include "cli/spec_reader.h"
 #include "cli/task_reader.h"
 #include "cli/template_text.h"
@@ -25,7 +21,6 @@
 namespace midwatch::cli {
 namespace {
 
-constexpr int64_t kFileBytesMax = 64 << 20;
 constexpr int64_t kMaxRunningMax = 100'000;
 
 // Maps are written in the order of their keys, so equal messages have equal
@@ -52,32 +47,6 @@ std::string ContentHash(const v1::OpenBatch& open,
   add(open);
   for (const v1::TaskLine& line : lines) add(line);
   return hash.FinishHex();
-}
-
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  struct stat info;
-  if (stat(path.c_str(), &info) != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
-  }
-  if (!S_ISREG(info.st_mode)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, " is not a file; expected a batch file"));
-  }
-  if (info.st_size > kFileBytesMax) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, " has ", info.st_size,
-                     " bytes; expected at most 64 MiB (large inputs belong in "
-                     "files of their own)"));
-  }
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file),
-                   std::istreambuf_iterator<char>()};
-  if (!file.is_open() || file.bad()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("cannot read ", path, ": ", std::strerror(errno)));
-  }
-  return text;
 }
 
 class BatchFileReader {
@@ -263,7 +232,7 @@ absl::StatusOr<BatchFile> LoadBatchFile(
         ":1:1: a list of tasks without a batch; expected a batch file in "
         "YAML or JSON (a file of tasks does not exist in this release)"));
   }
-  ASSIGN_OR_RETURN(std::string text, ReadFile(path));
+  ASSIGN_OR_RETURN(std::string text, ReadConfigFile(path, "a batch file"));
   BatchFileReader reader(path, params);
   return reader.Read(text, absl::EndsWith(path, ".json"));
 }

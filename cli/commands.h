@@ -55,6 +55,7 @@ struct RunOptions {
   ServiceOptions service;
   ModelOptions model;
   RehearsalOptions rehearsal;
+  std::string prices;  // a file of them; see LoadPrices
   bool unsafe_no_sandbox = false;
 };
 int RunBatch(const GlobalOptions& global, const RunOptions& options);
@@ -141,6 +142,9 @@ struct JournalOptions {
 };
 int Journal(const GlobalOptions& global, const JournalOptions& options);
 
+// The price table in use, with the file at `path` (may be empty).
+int Prices(const GlobalOptions& global, const std::string& path);
+
 // To standard output where `out` is empty or "-".
 int Export(const GlobalOptions& global, const std::string& batch,
            const std::string& out);
@@ -158,6 +162,7 @@ struct WorkerOptions {
   int capacity = 0;
   std::string artifacts_dir;
   std::string cache_dir;
+  std::string prices;  // a file of them; see LoadPrices
 };
 int ServeWorker(const GlobalOptions& global, const WorkerOptions& options);
 
@@ -168,6 +173,7 @@ struct HarnessOptions {
   std::string api_key_file;
   ModelOptions model;
   RehearsalOptions rehearsal;
+  std::string prices;  // a file of them; see LoadPrices
   bool unsafe_no_sandbox = false;
 };
 int ServeHarness(const GlobalOptions& global, const HarnessOptions& options);

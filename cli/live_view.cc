@@ -127,6 +127,13 @@ class View {
            absl::StrCat("about ", FormatSpan(*moment_.left), " left")});
     }
     spans.push_back({Style::kPlain, FormatUsd(moment_.charged_usd_micros)});
+    if (moment_.estimated_usd_micros > 0) {
+      spans.push_back(
+          {Style::kDim,
+           absl::StrCat("and about ",
+                        FormatAboutUsd(moment_.estimated_usd_micros),
+                        " by what runs")});
+    }
     if (moment_.median_usd_micros) {
       spans.push_back(
           {Style::kDim,

@@ -16,6 +16,8 @@ namespace midwatch::cli {
 struct LiveMoment {
   v1::TaskCounts counts;
   int64_t charged_usd_micros = 0;
+  // About what runs has cost so far.
+  int64_t estimated_usd_micros = 0;
   absl::Duration elapsed;
   // Unset: too little has ended to tell.
   std::optional<absl::Duration> left;

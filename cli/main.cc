@@ -33,7 +33,7 @@ struct Invocation {
   AccountPauseOptions account_pause;
   TaskAnswerOptions answer;
   std::vector<std::string> labels;  // "key=value"
-  std::string id, reason, out, shell;
+  std::string id, reason, out, shell, prices;
   int attempt = 0;
   int exit_code = 0;
 };
@@ -140,6 +140,14 @@ void AddModel(CLI::App& command, ModelOptions& model) {
       ->type_name("N");
 }
 
+void AddPrices(CLI::App& command, std::string& prices) {
+  command
+      .add_option("--prices", prices,
+                  "File with prices of models, to add to those of `midwatch "
+                  "prices` or to stand in their place")
+      ->type_name("FILE");
+}
+
 // `prefix` is "--" or, where the harness is but a part, "--harness-".
 void AddRehearsal(CLI::App& command, const std::string& prefix,
                   RehearsalOptions& rehearsal) {
@@ -181,6 +189,7 @@ void AddRun(CLI::App& app, Invocation& in) {
   AddLimits(*run, in.run.service);
   AddModel(*run, in.run.model);
   AddRehearsal(*run, "--harness-", in.run.rehearsal);
+  AddPrices(*run, in.run.prices);
   run->add_flag("--unsafe-no-sandbox", in.run.unsafe_no_sandbox,
                 "Run the agents' commands as you, without a sandbox");
   run->callback([&in] {
@@ -400,6 +409,13 @@ void AddMoney(CLI::App& app, Invocation& in) {
   journal->callback([&in] { in.exit_code = Journal(in.global, in.journal); });
 }
 
+void AddPricesCommand(CLI::App& app, Invocation& in) {
+  CLI::App* prices = app.add_subcommand(
+      "prices", "What models cost; as JSON, a file for --prices");
+  AddPrices(*prices, in.prices);
+  prices->callback([&in] { in.exit_code = Prices(in.global, in.prices); });
+}
+
 void AddAccounts(CLI::App& app, Invocation& in) {
   CLI::App* account = app.add_subcommand(
       "account", "Whether tasks may start on an endpoint and its key");
@@ -463,6 +479,7 @@ void AddNodes(CLI::App& app, Invocation& in) {
       ->add_option("--cache-dir", in.worker.cache_dir,
                    "For artifacts, where it is not")
       ->type_name("DIR");
+  AddPrices(*worker, in.worker.prices);
   worker->callback([&in] { in.exit_code = ServeWorker(in.global, in.worker); });
 
   CLI::App* harness = app.add_subcommand(
@@ -487,6 +504,7 @@ void AddNodes(CLI::App& app, Invocation& in) {
       ->type_name("FILE");
   AddModel(*harness, in.harness.model);
   AddRehearsal(*harness, "--", in.harness.rehearsal);
+  AddPrices(*harness, in.harness.prices);
   harness->add_flag("--unsafe-no-sandbox", in.harness.unsafe_no_sandbox,
                     "Run the agents' commands as you, without a sandbox");
   harness->callback(
@@ -556,6 +574,7 @@ int Main(int argc, char** argv) {
   AddBatch(app, in);
   AddTask(app, in);
   AddMoney(app, in);
+  AddPricesCommand(app, in);
   AddAccounts(app, in);
   AddExport(app, in);
   AddNodes(app, in);

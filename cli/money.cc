@@ -35,6 +35,12 @@ std::string FormatUsd(int64_t usd_micros) {
   return text;
 }
 
+std::string FormatAboutUsd(int64_t usd_micros) {
+  constexpr int64_t kMicrosPerCent = 10'000;
+  return FormatUsd((usd_micros + kMicrosPerCent - 1) / kMicrosPerCent *
+                   kMicrosPerCent);
+}
+
 absl::StatusOr<int64_t> ParseUsd(absl::string_view text) {
   absl::string_view rest = text;
   const bool negative = absl::ConsumePrefix(&rest, "-");

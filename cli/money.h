@@ -12,6 +12,9 @@ namespace midwatch::cli {
 // "$0.60", exactly: digits past the cents show only where they are not zero.
 std::string FormatUsd(int64_t usd_micros);
 
+// About so much, to the next cent: "$0.61".
+std::string FormatAboutUsd(int64_t usd_micros);
+
 // "$1", "0.50", "$0.000001": what FormatUsd writes, with or without the sign.
 // Returns micro-dollars.
 //   kInvalidArgument  anything else: an exponent, a thousands separator, more

@@ -14,6 +14,7 @@
 #include "cli/interrupts.h"
 #include "cli/limits.h"
 #include "cli/model_options.h"
+#include "cli/price_file.h"
 #include "cli/rehearsal.h"
 #include "cli/scheduler_connection.h"
 #include "node/account_check.h"
@@ -72,6 +73,7 @@ absl::Status RunWorker(const GlobalOptions& global,
         "a worker needs the address of a Managed Agents service: --base-url");
   }
   WorkerNodeOptions node;
+  ASSIGN_OR_RETURN(node.prices, LoadPrices(options.prices));
   node.scheduler_address =
       global.server.empty() ? kDefaultAddress : global.server;
   node.artifacts_dir = options.artifacts_dir;
@@ -125,6 +127,7 @@ absl::Status RunHarness(const GlobalOptions& global,
   node.api_key_file = key_file;
   RETURN_IF_ERROR(ReadRehearsal(options.rehearsal, "--", node));
   ASSIGN_OR_RETURN(node.messages, ReadModelOptions(options.model));
+  ASSIGN_OR_RETURN(node.messages.prices, LoadPrices(options.prices));
   node.model_proxy = options.model.proxy;
   node.model_ca_file = options.model.ca_file;
   ASSIGN_OR_RETURN(std::unique_ptr<HarnessNode> harness,

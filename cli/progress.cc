@@ -219,6 +219,7 @@ LiveMoment Progress::Moment(size_t running_max) const {
   LiveMoment moment;
   moment.counts = counts;
   moment.charged_usd_micros = batch_.charged_usd_micros();
+  moment.estimated_usd_micros = batch_.estimated_cost_usd_micros();
   moment.elapsed = elapsed();
   moment.left =
       pace_.Left(now, TotalOf(counts) - FinalOf(counts), counts.running());

@@ -22,6 +22,7 @@
 #include "cli/limits.h"
 #include "cli/log_file.h"
 #include "cli/model_options.h"
+#include "cli/price_file.h"
 #include "cli/progress.h"
 #include "cli/rehearsal.h"
 #include "cli/scheduler_connection.h"
@@ -69,6 +70,7 @@ class BatchRun {
 
   absl::StatusOr<ExitCode> Run() {
     for (const std::string& note : file_.notes) Say(note);
+    ASSIGN_OR_RETURN(prices_, LoadPrices(options_.prices));
     ASSIGN_OR_RETURN(state_dir_, OpenStateDir(global_.state_dir));
     LogToFile(state_dir_ + "/midwatch.log");
     RETURN_IF_ERROR(StartScheduler());
@@ -129,6 +131,7 @@ class BatchRun {
       node.unsafe_no_sandbox = options_.unsafe_no_sandbox;
       RETURN_IF_ERROR(ReadRehearsal(options_.rehearsal, "--harness-", node));
       ASSIGN_OR_RETURN(node.messages, ReadModelOptions(options_.model));
+      node.messages.prices = prices_;
       node.model_proxy = options_.model.proxy;
       node.model_ca_file = options_.model.ca_file;
       ASSIGN_OR_RETURN(harness_, HarnessNode::Start(node));
@@ -182,6 +185,7 @@ class BatchRun {
     node.scheduler = scheduler_.get();
     node.artifacts_dir = scheduler_->artifacts_dir();
     node.accounts[file_.open.account()] = service_;
+    node.prices = prices_;
     node.capacity = options_.jobs > 0 ? options_.jobs
                     : hosted()        ? kHostedJobs
                                       : LocalJobs();
@@ -256,6 +260,7 @@ class BatchRun {
     }
     if (options_.jobs > 0)
       command += Flag("--jobs", absl::StrCat(options_.jobs));
+    command += Flag("--prices", options_.prices);
     command += RehearsalFlags();
     if (options_.unsafe_no_sandbox) command += " --unsafe-no-sandbox";
     return command;
@@ -327,6 +332,7 @@ class BatchRun {
   std::string batch_id_;
   bool is_new_ = true;
   AccountOptions service_;
+  PriceTable prices_;
   // In the order in which they stop, from the last to the first.
   std::unique_ptr<SchedulerNode> scheduler_;
   std::unique_ptr<SchedulerConnection> connection_;

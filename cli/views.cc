@@ -220,6 +220,9 @@ Json ToJson(const v1::Task& task) {
       {"cost_usd", ToUsd(task.charged_usd_micros())},
       {"charged_usd_micros", task.charged_usd_micros()},
       {"reserved_usd_micros", task.reserved_usd_micros()},
+      {"estimated_cost_usd_micros", task.has_estimated_cost_usd_micros()
+                                        ? Json(task.estimated_cost_usd_micros())
+                                        : Json(nullptr)},
       {"max_cost_usd_micros", task.max_cost_usd_micros()},
       {"duration_seconds", absl::ToDoubleSeconds(ToDuration(task.run_time()))},
       {"submitted_at", InstantToJson(task.submitted_at())},
@@ -283,6 +286,7 @@ Json ToJson(const v1::Batch& batch) {
           {"cost_usd", ToUsd(batch.charged_usd_micros())},
           {"charged_usd_micros", batch.charged_usd_micros()},
           {"reserved_usd_micros", batch.reserved_usd_micros()},
+          {"estimated_cost_usd_micros", batch.estimated_cost_usd_micros()},
           {"overshoot_usd_micros", batch.overshoot_usd_micros()},
           {"budget_usd_micros", batch.has_budget_usd_micros()
                                     ? Json(batch.budget_usd_micros())
@@ -440,7 +444,14 @@ std::string BatchDetails(const v1::Batch& batch) {
   }
   line("cost", FormatUsd(batch.charged_usd_micros()));
   if (batch.reserved_usd_micros() > 0) {
-    line("reserved", FormatUsd(batch.reserved_usd_micros()));
+    line("reserved",
+         absl::StrCat(FormatUsd(batch.reserved_usd_micros()),
+                      batch.estimated_cost_usd_micros() > 0
+                          ? absl::StrCat(", about ",
+                                         FormatAboutUsd(
+                                             batch.estimated_cost_usd_micros()),
+                                         " of it spent so far")
+                          : ""));
   }
   if (batch.overshoot_usd_micros() > 0) {
     line("overshoot", FormatUsd(batch.overshoot_usd_micros()));
@@ -484,6 +495,12 @@ std::string TaskDetails(const v1::Task& task, int width) {
   if (!task.reason().empty()) line("reason", Printable(task.reason()));
   line("cost", absl::StrCat(FormatUsd(task.charged_usd_micros()), " of ",
                             FormatUsd(task.max_cost_usd_micros())));
+  if (task.has_estimated_cost_usd_micros()) {
+    line(
+        "so far",
+        absl::StrCat("about ", FormatAboutUsd(task.estimated_cost_usd_micros()),
+                     " by the attempt that is on"));
+  }
   line("time", FormatSpan(ToDuration(task.run_time())));
   line("submitted", FormatInstant(task.submitted_at()));
   line("ended", FormatInstant(task.ended_at()));

@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "harness/messages_error.h"
 #include "harness/messages_request.h"
-#include "harness/prices.h"
 
 namespace midwatch::harness {
 namespace {
@@ -146,7 +145,8 @@ Async<void> AnthropicModel::ReadAnswer(std::string model, HttpStream& stream,
       answer.Feed(frame);
     }
     call.usage = usage + answer.usage();
-    call.price_usd_micros = price_usd_micros + PriceOf(model, answer.usage());
+    call.price_usd_micros =
+        price_usd_micros + PriceOf(options_.prices, model, answer.usage());
   }
 }
 

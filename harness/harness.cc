@@ -112,8 +112,8 @@ class RunningHarness final : public Harness {
 
 void AddModels(Core& core, const Clock& clock) {
   const HarnessOptions& options = core.options;
-  core.runbook =
-      std::make_unique<RunbookModel>(options.price_per_request_usd_micros);
+  core.runbook = std::make_unique<RunbookModel>(
+      PriceOf(options.messages.prices, "runbook", TokenUsage()));
   if (options.messages.base_url.empty()) return;
   core.messages = std::make_unique<AnthropicModel>(
       core.executor, *options.transport, clock, options.messages);

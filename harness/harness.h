@@ -55,8 +55,6 @@ struct HarnessOptions {
   // The way there. Required with it; must outlive the executor's last task.
   HttpTransport* transport = nullptr;
 
-  // What one request to the model `runbook` costs: 1 cent.
-  int64_t price_per_request_usd_micros = 10'000;
   // How many turns may have a shell at once; others wait for their first tool
   // call, running. 0: twice the machine's cores.
   int max_concurrent_shells = 0;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "base/prices.h"
 
 namespace midwatch {
 
@@ -15,6 +16,7 @@ struct MessagesOptions {
   int64_t max_tokens = 16'000;  // of one answer
   // Between two pieces of an answer; a server that is at work sends pings.
   absl::Duration silence_max = absl::Minutes(2);
+  PriceTable prices = BuiltInPrices();
 };
 
 }  // namespace midwatch

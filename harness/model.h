@@ -14,6 +14,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
 #include "base/coro.h"
+#include "base/prices.h"
 #include "harness/json.h"
 
 namespace midwatch::harness {
@@ -39,22 +40,6 @@ struct ModelRequest {
 struct ToolCall {
   std::string name;
   Json input;
-};
-
-// As the Messages API counts them: no token is in two of these.
-struct TokenUsage {
-  int64_t input = 0;
-  int64_t output = 0;
-  int64_t cache_read = 0;
-  int64_t cache_write_5m = 0;
-  int64_t cache_write_1h = 0;
-
-  friend bool operator==(const TokenUsage&, const TokenUsage&) = default;
-  friend TokenUsage operator+(const TokenUsage& a, const TokenUsage& b) {
-    return {a.input + b.input, a.output + b.output, a.cache_read + b.cache_read,
-            a.cache_write_5m + b.cache_write_5m,
-            a.cache_write_1h + b.cache_write_1h};
-  }
 };
 
 // Why a request did not lead on, in the words of `session.error`.

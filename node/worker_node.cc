@@ -107,6 +107,7 @@ class WorkerNodeImpl final : public WorkerNode {
     }
     worker.description = DescribeThisProcess();
     worker.capacity = options.capacity;
+    worker.prices = options.prices;
     worker_ = std::make_unique<Worker>(std::move(parts), std::move(worker));
     worker_->Start();
   }

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "base/prices.h"
 #include "midwatch/v1/worker_service.pb.h"
 
 namespace midwatch {
@@ -36,6 +37,8 @@ struct WorkerNodeOptions {
   std::string cache_dir;
   std::map<std::string, AccountOptions> accounts;
   int capacity = 32;
+  // What models cost, to tell what a session has cost so far.
+  PriceTable prices = BuiltInPrices();
 };
 
 class WorkerNode {

@@ -52,7 +52,7 @@ void Scheduler::GetTask(const v1::GetTaskRequest& request,
        reply = std::move(reply)](absl::StatusOr<TaskRecord> task) mutable {
         if (!task.ok()) return reply(task.status());
         v1::GetTaskResponse response;
-        *response.mutable_task() = ToProto(*task, ids_, clock_.Now());
+        *response.mutable_task() = Describe(*task);
         reply(std::move(response));
       });
 }
@@ -86,7 +86,7 @@ void Scheduler::ListTasks(const v1::ListTasksRequest& request,
         if (!tasks.ok()) return reply(tasks.status());
         v1::ListTasksResponse response;
         for (const TaskRecord& task : tasks->rows) {
-          *response.add_tasks() = ToProto(task, ids_, clock_.Now());
+          *response.add_tasks() = Describe(task);
         }
         if (tasks->next.has_value()) {
           response.set_next_page_token(absl::StrCat(*tasks->next));
@@ -263,7 +263,7 @@ void Scheduler::GetBatch(const v1::GetBatchRequest& request,
        reply = std::move(reply)](absl::StatusOr<BatchRecord> batch) mutable {
         if (!batch.ok()) return reply(batch.status());
         v1::GetBatchResponse response;
-        *response.mutable_batch() = ToProto(*batch, ids_);
+        *response.mutable_batch() = Describe(*batch);
         reply(std::move(response));
       });
 }
@@ -287,7 +287,7 @@ void Scheduler::ListBatches(const v1::ListBatchesRequest& request,
         if (!batches.ok()) return reply(batches.status());
         v1::ListBatchesResponse response;
         for (const BatchRecord& batch : batches->rows) {
-          *response.add_batches() = ToProto(batch, ids_);
+          *response.add_batches() = Describe(batch);
         }
         if (batches->next.has_value()) {
           response.set_next_page_token(absl::StrCat(*batches->next));
@@ -337,7 +337,7 @@ void Scheduler::CancelBatch(const v1::CancelBatchRequest& request,
                         absl::StatusOr<BatchRecord> batch) mutable {
                       if (!batch.ok()) return reply(batch.status());
                       v1::CancelBatchResponse response;
-                      *response.mutable_batch() = ToProto(*batch, ids_);
+                      *response.mutable_batch() = Describe(*batch);
                       reply(std::move(response));
                     });
               });

@@ -20,7 +20,7 @@ Scheduler::Scheduler(Executor& executor, const Clock& clock, Random& random,
       ids_(store.cluster()),
       rates_(clock),
       leases_(executor, store, rates_, options.leases),
-      watches_(store),
+      watches_(store, estimates_),
       feeds_(executor, store) {}
 
 void Scheduler::Start(absl::AnyInvocable<void(absl::Status)> ready) {
@@ -50,6 +50,29 @@ void Scheduler::Start(absl::AnyInvocable<void(absl::Status)> ready) {
         LogInfo("scheduler ready", {{"live", found->live.size()}});
         ready(absl::OkStatus());
       });
+}
+
+v1::Task Scheduler::Describe(const TaskRecord& task) const {
+  v1::Task out = ToProto(task, ids_, clock_.Now());
+  estimates_.Describe(task, out);
+  return out;
+}
+
+v1::Batch Scheduler::Describe(const BatchRecord& batch) const {
+  v1::Batch out = ToProto(batch, ids_);
+  estimates_.Describe(batch, out);
+  return out;
+}
+
+// An estimate is no change of state, so it wakes its batch's watchers by
+// itself: once a second, however many change.
+void Scheduler::NoteEstimate(int64_t task, int64_t batch, int64_t usd_micros) {
+  estimates_.Note(task, batch, usd_micros);
+  if (!estimates_.changed() || std::exchange(telling_estimates_, true)) return;
+  executor_.After(absl::Seconds(1), [this] {
+    telling_estimates_ = false;
+    watches_.Notify(estimates_.TakeChanged());
+  });
 }
 
 void Scheduler::PlanTimers(absl::Time at) {

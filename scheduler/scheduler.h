@@ -18,6 +18,7 @@
 #include "midwatch/v1/budget_service.pb.h"
 #include "midwatch/v1/task_service.pb.h"
 #include "midwatch/v1/worker_service.pb.h"
+#include "scheduler/cost_estimates.h"
 #include "scheduler/event_feeds.h"
 #include "scheduler/lease_book.h"
 #include "scheduler/rate_book.h"
@@ -132,6 +133,10 @@ class Scheduler {
   // takes no pause with half of its tasks queued.
   void CancelSteps(RowKey batch, std::string reason, bool begun,
                    absl::AnyInvocable<void(absl::Status)> done);
+  // A task and a batch as clients see them, with what is in memory only.
+  v1::Task Describe(const TaskRecord& task) const;
+  v1::Batch Describe(const BatchRecord& batch) const;
+  void NoteEstimate(int64_t task, int64_t batch, int64_t usd_micros);
   // Fires timers at `at` or before, where that is sooner than already planned.
   void PlanTimers(absl::Time at);
   void FireTimers();
@@ -143,10 +148,12 @@ class Scheduler {
   const Ids ids_;
   RateBook rates_;
   LeaseBook leases_;
+  CostEstimates estimates_;
   WatchHub watches_;
   EventFeeds feeds_;
   absl::Time timers_at_ = absl::InfiniteFuture();
   Executor::TimerId timer_ = 0;
+  bool telling_estimates_ = false;
 };
 
 }  // namespace midwatch

@@ -101,6 +101,7 @@ void WatchHub::SendPage(int64_t id, Page page) {
   v1::WatchBatchResponse message;
   message.set_resume_token(page.seq);
   *message.mutable_batch() = ToProto(page.batch, ids_);
+  estimates_.Describe(page.batch, *message.mutable_batch());
   // One page is under way at a time: the next is read once this one is taken.
   watcher.sink->Send(std::move(message), [this, id, last] {
     if (!watchers_.contains(id)) return;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "midwatch/v1/batch_service.pb.h"
+#include "scheduler/cost_estimates.h"
 #include "scheduler/reply.h"
 #include "scheduler/to_proto.h"
 #include "store/store.h"
@@ -21,12 +22,14 @@ class WatchHub {
  public:
   using Sink = StreamSink<v1::WatchBatchResponse>;
 
-  explicit WatchHub(Store& store) : store_(store), ids_(store.cluster()) {}
+  // Both outlive it.
+  WatchHub(Store& store, const CostEstimates& estimates)
+      : store_(store), estimates_(estimates), ids_(store.cluster()) {}
 
   void Watch(const v1::WatchBatchRequest& request, std::shared_ptr<Sink> sink);
   // The carrier of a watch has lost it.
   void Lose(const Sink* sink);
-  // These batches' journals grew.
+  // These batches' journals or estimates grew.
   void Notify(const std::vector<int64_t>& batches);
 
  private:
@@ -51,6 +54,7 @@ class WatchHub {
   void End(int64_t id, absl::Status status);
 
   Store& store_;
+  const CostEstimates& estimates_;
   const Ids ids_;
   int64_t next_id_ = 1;
   std::map<int64_t, Watcher> watchers_;

@@ -1,4 +1,5 @@
 // What workers say to the scheduler about an attempt that they hold.
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -104,6 +105,13 @@ void Scheduler::AppendEvents(const v1::AppendEventsRequest& request,
                           reply(std::move(response));
                         });
   };
+  if (request.has_estimated_cost_usd_micros()) {
+    // Whoever tells it is trusted with more, but a sum shall not overflow.
+    constexpr int64_t kEstimateMax = 1'000'000'000'000;
+    NoteEstimate(live->key.task, live->batch,
+                 std::clamp<int64_t>(request.estimated_cost_usd_micros(), 0,
+                                     kEstimateMax));
+  }
   // What it has to store, the service has answered.
   if (live->probe) {
     store_.Apply(PassProbe{live->key}, [this](absl::StatusOr<Done> passed) {
@@ -227,6 +235,7 @@ void Scheduler::Settle(const v1::SettleRequest& request,
           leases_.Release(lease);
         } else {
           leases_.Forget(lease);
+          estimates_.Forget(lease.task);
         }
         if (settled->account_changed) PlanTimers(clock_.Now());
         feeds_.Notify(lease.task);

@@ -32,6 +32,7 @@
 #include "base/clock.h"
 #include "base/coro.h"
 #include "base/executor.h"
+#include "base/prices.h"
 #include "base/random.h"
 #include "worker/archiver.h"
 #include "worker/backoff.h"
@@ -59,6 +60,7 @@ struct AttemptParts {
   RemoteIds& remote_ids;
   Archiver& archiver;
   const WorkerTerm& term;
+  const PriceTable& prices;
   std::string cluster;
 };
 

@@ -83,6 +83,9 @@ Async<absl::Status> Attempt::Store(bool all) {
     *request.mutable_token() = token();
     request.set_first_sequence(transcript_.stored());
     request.set_first_message_seen(!phase_stored_);
+    if (std::optional<int64_t> cost = transcript_.cost().estimate()) {
+      request.set_estimated_cost_usd_micros(*cost);
+    }
     for (std::string& json : transcript_.NextBatch()) {
       request.add_events_json(std::move(json));
     }

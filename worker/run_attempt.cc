@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "agents/json_fields.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "worker/attempt.h"
@@ -37,7 +38,7 @@ Attempt::Attempt(AttemptParts parts, v1::Lease lease)
       session_id_(lease_.session_id()),
       phase_(lease_.phase()),
       phase_stored_(phase_ == v1::ATTEMPT_PHASE_RUNNING),
-      transcript_(parts_.clock, lease_.stored_events()),
+      transcript_(parts_.clock, parts_.prices, lease_.stored_events()),
       items_(parts_.executor) {
   // Time counts from the grant, so for an adopter also before it came.
   absl::Duration before = absl::ZeroDuration();
@@ -47,6 +48,9 @@ Attempt::Attempt(AttemptParts parts, v1::Lease lease)
   }
   started_ = parts_.clock.Steady() - before;
   last_event_ = parts_.clock.Steady();
+  // An agent by its id says what its model is when its session is created.
+  transcript_.SetModel(
+      ModelOfDefinition(lease_.spec().agent().definition_json()));
   v1::SayNotice known;
   known.set_cancelling(lease_.cancelling());
   for (const v1::Say& say : lease_.outbox()) {

@@ -166,6 +166,7 @@ Async<Attempt::Step> Attempt::StartSession() {
         *std::move(spec), parts_.term.PostTimeout());
     if (created.ok()) {
       FaultPoint("worker.create.after");
+      transcript_.SetModel(created->model);
       CO_RETURN_IF_ERROR(co_await Record(nonce, created->id));
       co_return std::nullopt;
     }

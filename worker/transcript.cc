@@ -96,11 +96,17 @@ void Fold(const Event& event, TranscriptState& state) {
   std::visit(Folder{event, state}, event.body);
 }
 
-Transcript::Transcript(const Clock& clock, int64_t stored)
-    : clock_(clock), stored_(stored) {}
+Transcript::Transcript(const Clock& clock, const PriceTable& prices,
+                       int64_t stored)
+    : clock_(clock), cost_(prices), stored_(stored) {}
+
+void Transcript::TakeIn(const Event& event) {
+  Fold(event, state_);
+  cost_.Note(event);
+}
 
 void Transcript::Add(Event event) {
-  Fold(event, state_);
+  TakeIn(event);
   waiting_bytes_ += event.json.size();
   waiting_.push_back({std::move(event.json), clock_.Steady()});
 }
@@ -108,6 +114,7 @@ void Transcript::Add(Event event) {
 void Transcript::Reset() {
   assert(stored_ == 0);
   state_ = TranscriptState();
+  cost_.Reset();
   waiting_.clear();
   waiting_bytes_ = 0;
 }

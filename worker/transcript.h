@@ -9,11 +9,13 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "agents/event.h"
 #include "base/clock.h"
+#include "worker/cost_meter.h"
 
 namespace midwatch {
 
@@ -76,13 +78,16 @@ class Transcript {
   static constexpr size_t kBatchBytes = 256 << 10;
   static constexpr absl::Duration kBatchAge = absl::Seconds(1);
 
-  // `clock` outlives it. `stored` events of the attempt are stored already.
-  Transcript(const Clock& clock, int64_t stored);
+  // `clock` and `prices` outlive it. `stored` events of the attempt are stored
+  // already.
+  Transcript(const Clock& clock, const PriceTable& prices, int64_t stored);
 
   const TranscriptState& state() const { return state_; }
+  const CostMeter& cost() const { return cost_; }
+  void SetModel(std::string model) { cost_.SetModel(std::move(model)); }
 
   // An event that is stored already.
-  void Rebuild(const Event& event) { Fold(event, state_); }
+  void Rebuild(const Event& event) { TakeIn(event); }
   // A new one.
   void Add(Event event);
   // The attempt goes on with another session, or reads this one anew: forgets
@@ -106,7 +111,10 @@ class Transcript {
   size_t MarkStored(int64_t stored);
 
  private:
+  void TakeIn(const Event& event);
+
   const Clock& clock_;
+  CostMeter cost_;
   TranscriptState state_;
   int64_t stored_;
   struct Waiting {

@@ -13,6 +13,7 @@
 #include "artifacts/artifact_store.h"
 #include "base/clock.h"
 #include "base/executor.h"
+#include "base/prices.h"
 #include "base/random.h"
 #include "worker/scheduler_client.h"
 
@@ -25,6 +26,8 @@ struct WorkerOptions {
   int capacity = 32;
   // What the services of its accounts allow; one without is not limited.
   std::vector<v1::AccountLimits> limits;
+  // What models cost, to tell what a session has cost so far.
+  PriceTable prices = BuiltInPrices();
 };
 
 // Everything outlives the worker. `accounts` maps an account's name to its

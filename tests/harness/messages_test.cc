@@ -9,7 +9,6 @@
 #include "harness/messages_error.h"
 #include "harness/messages_request.h"
 #include "harness/model_retry.h"
-#include "harness/prices.h"
 
 namespace midwatch::harness {
 namespace {
@@ -248,32 +247,6 @@ TEST(ModelRetryDelayTest, GrowsIsBoundedAndObeysTheServer) {
   EXPECT_LE(delay, absl::Seconds(22));
   failure.retry_after = absl::Hours(1);
   EXPECT_FALSE(ModelRetryDelay(failure, 1, random)) << "too long to wait";
-}
-
-TEST(PriceOfTest, MatchesTheList) {
-  TokenUsage usage;
-  usage.input = 1'000'000;
-  usage.output = 100'000;
-  usage.cache_read = 10'000;
-  usage.cache_write_5m = 1'000;
-  usage.cache_write_1h = 100;
-  // 3 + 1.5 + 0.003 + 0.00375 + 0.0006 dollars.
-  EXPECT_EQ(PriceOf("claude-sonnet-4-5", usage), 4'507'350);
-  EXPECT_EQ(PriceOf("claude-sonnet-4-5-20250929", usage), 4'507'350);
-  EXPECT_EQ(PriceOf("claude-sonnet-4-5-x", usage), PriceOf("unknown", usage));
-  EXPECT_EQ(PriceOf("unknown", usage), PriceOf("claude-fable-5", usage));
-}
-
-TEST(PriceOfTest, RoundsUpAndKnowsTiers) {
-  TokenUsage usage;
-  usage.input = 1;
-  EXPECT_EQ(PriceOf("claude-haiku-5-5", usage), 1);
-  usage.input = 90'000;
-  usage.cache_read = 10'000;
-  EXPECT_EQ(PriceOf("claude-haiku-5-5", usage), 9'000 + 100);
-  usage.cache_read = 10'001;
-  EXPECT_EQ(PriceOf("claude-haiku-5-5", usage), 45'000 + 501);
-  EXPECT_EQ(PriceOf("claude-haiku-5-5", TokenUsage()), 0);
 }
 
 }  // namespace

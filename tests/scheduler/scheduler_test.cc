@@ -188,5 +188,70 @@ TEST_F(SchedulerTest, LastEventsAreTheNewestFewOfTheNewestAttempt) {
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+struct Batches final : StreamSink<v1::WatchBatchResponse> {
+  void Send(v1::WatchBatchResponse message,
+            absl::AnyInvocable<void()> written) override {
+    if (!message.has_change()) last = message.batch();
+    written();
+  }
+  void Finish(absl::Status) override {}
+  v1::Batch last;
+};
+
+TEST_F(SchedulerTest, WhatRunsShowsWhatItHasCostSoFar) {
+  RowKey batch = SubmitBatch(2);
+  auto grants = StartWorker("worker-incarnation-1");
+  ASSERT_THAT(grants->leases, SizeIs(2));
+  auto watch = std::make_shared<Batches>();
+  v1::WatchBatchRequest request;
+  request.set_batch_id(Ids(store_->cluster()).Format(batch));
+  scheduler_->watches().Watch(request, watch);
+  time_.RunUntilIdle();
+  auto say = [&](int lease, int64_t sequence, int64_t cost) {
+    v1::AppendEventsRequest append;
+    *append.mutable_token() = grants->leases[lease].token();
+    append.set_first_sequence(sequence);
+    append.add_events_json("{}");
+    append.set_estimated_cost_usd_micros(cost);
+    scheduler_->AppendEvents(append, [](auto answer) { EXPECT_OK(answer); });
+    time_.RunUntilIdle();
+  };
+  auto of_task = [&](int lease) {
+    v1::GetTaskRequest get;
+    get.set_task_id(grants->leases[lease].token().task_id());
+    std::optional<int64_t> cost;
+    scheduler_->GetTask(get, [&](absl::StatusOr<v1::GetTaskResponse> answer) {
+      ASSERT_OK(answer);
+      if (answer->task().has_estimated_cost_usd_micros()) {
+        cost = answer->task().estimated_cost_usd_micros();
+      }
+    });
+    time_.RunUntilIdle();
+    return cost;
+  };
+  EXPECT_EQ(of_task(0), std::nullopt);
+  say(0, 0, 20'000);
+  say(1, 0, 5'000);
+  say(0, 1, 30'000);
+  EXPECT_EQ(of_task(0), 30'000);
+  time_.Advance(absl::Seconds(2));
+  EXPECT_EQ(watch->last.estimated_cost_usd_micros(), 35'000);
+  // Nonsense neither takes anything away nor overflows.
+  say(1, 1, INT64_MIN);
+  say(1, 2, INT64_MAX);
+  EXPECT_EQ(of_task(1), 1'000'000'000'000);
+  say(1, 3, 5'000);
+
+  v1::SettleRequest settle;
+  *settle.mutable_token() = grants->leases[0].token();
+  *settle.mutable_ending() = Success();
+  scheduler_->Settle(settle, [](auto answer) { EXPECT_OK(answer); });
+  time_.Advance(absl::Seconds(2));
+  EXPECT_EQ(of_task(0), std::nullopt) << "it is charged now";
+  EXPECT_EQ(watch->last.estimated_cost_usd_micros(), 5'000);
+  EXPECT_EQ(watch->last.charged_usd_micros(), 30'000);
+  scheduler_->watches().Lose(watch.get());
+}
+
 }  // namespace
 }  // namespace midwatch

@@ -55,7 +55,7 @@ struct Watch final : StreamSink<v1::WatchBatchResponse> {
 
 class WatchHubTest : public testing::StoreFixture {
  protected:
-  WatchHubTest() : hub_(*store_) {
+  WatchHubTest() : hub_(*store_, estimates_) {
     store_->SetCommitListener(
         [this](const std::vector<int64_t>& batches) { hub_.Notify(batches); });
   }
@@ -93,6 +93,7 @@ class WatchHubTest : public testing::StoreFixture {
     return result;
   }
 
+  CostEstimates estimates_;
   WatchHub hub_;
 };
 

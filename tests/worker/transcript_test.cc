@@ -84,7 +84,7 @@ class TranscriptTest : public ::testing::Test {
   }
   testing::VirtualTime time_;
   testing::FakeClock clock_{time_};
-  Transcript transcript_{clock_, 10};
+  Transcript transcript_{clock_, BuiltInPrices(), 10};
 };
 
 TEST_F(TranscriptTest, BatchIsDueAfterASecond) {
