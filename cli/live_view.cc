@@ -134,6 +134,12 @@ class View {
                         FormatAboutUsd(moment_.estimated_usd_micros),
                         " by what runs")});
     }
+    if (moment_.foretold_usd_micros) {
+      spans.push_back(
+          {Style::kDim,
+           absl::StrCat("of about ",
+                        FormatAboutUsd(*moment_.foretold_usd_micros))});
+    }
     if (moment_.median_usd_micros) {
       spans.push_back(
           {Style::kDim,

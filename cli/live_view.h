@@ -23,6 +23,8 @@ struct LiveMoment {
   std::optional<absl::Duration> left;
   std::optional<double> ends_per_minute;
   std::optional<int64_t> median_usd_micros;
+  // What all of it will cost, by the forecast. Unset: there is none.
+  std::optional<int64_t> foretold_usd_micros;
   // Set while the scheduler is out of reach.
   std::optional<absl::Duration> lost_for;
 

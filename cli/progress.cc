@@ -221,8 +221,19 @@ LiveMoment Progress::Moment(size_t running_max) const {
   moment.charged_usd_micros = batch_.charged_usd_micros();
   moment.estimated_usd_micros = batch_.estimated_cost_usd_micros();
   moment.elapsed = elapsed();
-  moment.left =
-      pace_.Left(now, TotalOf(counts) - FinalOf(counts), counts.running());
+  const int64_t open = TotalOf(counts) - FinalOf(counts);
+  moment.left = pace_.Left(now, open, counts.running());
+  if (const v1::Forecast& forecast = batch_.forecast();
+      forecast.samples() > 0 && open > 0) {
+    const int64_t each = forecast.cost_p50_usd_micros();
+    moment.foretold_usd_micros = batch_.charged_usd_micros() + open * each;
+    // Until enough has ended here to tell.
+    if (!moment.left && counts.running() > 0) {
+      moment.left = ToDuration(forecast.time_p50()) *
+                    static_cast<double>(open) /
+                    static_cast<double>(counts.running());
+    }
+  }
   moment.ends_per_minute = pace_.EndsPerMinute(now);
   moment.median_usd_micros = pace_.MedianUsdMicros();
   moment.lost_for = lost_for_;

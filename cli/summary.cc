@@ -105,6 +105,12 @@ std::string Summary(const GlobalOptions& global, const v1::Batch& batch,
   line("time", FormatSpan(elapsed));
   // Zero attempts: not counted.
   count("retries", std::max<int64_t>(0, outcome.attempts - TotalOf(counts)));
+  // Fewer say nothing.
+  constexpr int64_t kForetoldMin = 10;
+  if (batch.calibration().foretold() >= kForetoldMin) {
+    absl::StrAppend(
+        &out, "  forecasts: ", CalibrationWords(batch.calibration()), "\n");
+  }
   if (!outcome.failures.empty()) out += Failures(global, batch, outcome);
   if (!outcome.waiting.empty()) out += Questions(global, batch, outcome);
   absl::StrAppend(&out, "\n", results);

@@ -59,6 +59,26 @@ Json AttemptToJson(const v1::Attempt& attempt) {
           {"cost_unknown", attempt.cost_unknown()}};
 }
 
+Json ForecastToJson(const v1::Forecast& forecast) {
+  if (forecast.samples() == 0) return nullptr;
+  return {{"samples", forecast.samples()},
+          {"cost_p50_usd_micros", forecast.cost_p50_usd_micros()},
+          {"cost_p90_usd_micros", forecast.cost_p90_usd_micros()},
+          {"time_p50_seconds",
+           absl::ToDoubleSeconds(ToDuration(forecast.time_p50()))},
+          {"time_p90_seconds",
+           absl::ToDoubleSeconds(ToDuration(forecast.time_p90()))}};
+}
+
+// "$0.02 and 12.1 s, at most $0.05 and 40 s (p90 of 64)".
+std::string ForecastWords(const v1::Forecast& forecast) {
+  return absl::StrCat(FormatUsd(forecast.cost_p50_usd_micros()), " and ",
+                      FormatSpan(ToDuration(forecast.time_p50())), ", p90 ",
+                      FormatUsd(forecast.cost_p90_usd_micros()), " and ",
+                      FormatSpan(ToDuration(forecast.time_p90())), " (of ",
+                      forecast.samples(), ")");
+}
+
 std::string FirstLine(absl::string_view text) {
   text = absl::StripAsciiWhitespace(text);
   return Printable(text.substr(0, text.find_first_of("\r\n")));
@@ -69,6 +89,18 @@ std::string OrDash(const std::string& text) {
 }
 
 }  // namespace
+
+std::string CalibrationWords(const v1::Calibration& held) {
+  auto percent = [&](int64_t within) {
+    return absl::StrCat((100 * within + held.foretold() / 2) / held.foretold(),
+                        " %");
+  };
+  return absl::StrCat("of ", held.foretold(), " tasks ",
+                      percent(held.cost_within_p50()), " cost p50 or less, ",
+                      percent(held.cost_within_p90()), " p90; ",
+                      percent(held.time_within_p50()), " took p50 or less, ",
+                      percent(held.time_within_p90()), " p90");
+}
 
 Json InstantToJson(const google::protobuf::Timestamp& timestamp) {
   if (timestamp.seconds() == 0 && timestamp.nanos() == 0) return nullptr;
@@ -223,6 +255,7 @@ Json ToJson(const v1::Task& task) {
       {"estimated_cost_usd_micros", task.has_estimated_cost_usd_micros()
                                         ? Json(task.estimated_cost_usd_micros())
                                         : Json(nullptr)},
+      {"forecast", ForecastToJson(task.forecast())},
       {"max_cost_usd_micros", task.max_cost_usd_micros()},
       {"duration_seconds", absl::ToDoubleSeconds(ToDuration(task.run_time()))},
       {"submitted_at", InstantToJson(task.submitted_at())},
@@ -287,6 +320,13 @@ Json ToJson(const v1::Batch& batch) {
           {"charged_usd_micros", batch.charged_usd_micros()},
           {"reserved_usd_micros", batch.reserved_usd_micros()},
           {"estimated_cost_usd_micros", batch.estimated_cost_usd_micros()},
+          {"forecast", ForecastToJson(batch.forecast())},
+          {"calibration",
+           {{"foretold", batch.calibration().foretold()},
+            {"cost_within_p50", batch.calibration().cost_within_p50()},
+            {"cost_within_p90", batch.calibration().cost_within_p90()},
+            {"time_within_p50", batch.calibration().time_within_p50()},
+            {"time_within_p90", batch.calibration().time_within_p90()}}},
           {"overshoot_usd_micros", batch.overshoot_usd_micros()},
           {"budget_usd_micros", batch.has_budget_usd_micros()
                                     ? Json(batch.budget_usd_micros())
@@ -467,6 +507,12 @@ std::string BatchDetails(const v1::Batch& batch) {
          "a budget has no room for the next task: see `midwatch "
          "budget list`");
   }
+  if (batch.has_forecast()) {
+    line("forecast", absl::StrCat(ForecastWords(batch.forecast()), " a task"));
+  }
+  if (batch.has_calibration()) {
+    line("held", CalibrationWords(batch.calibration()));
+  }
   line("submitted", FormatInstant(batch.submitted_at()));
   line("ended", FormatInstant(batch.ended_at()));
   line("queue", Printable(batch.queue()));
@@ -502,6 +548,7 @@ std::string TaskDetails(const v1::Task& task, int width) {
                      " by the attempt that is on"));
   }
   line("time", FormatSpan(ToDuration(task.run_time())));
+  if (task.has_forecast()) line("forecast", ForecastWords(task.forecast()));
   line("submitted", FormatInstant(task.submitted_at()));
   line("ended", FormatInstant(task.ended_at()));
   if (task.has_not_before()) {

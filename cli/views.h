@@ -50,6 +50,10 @@ std::string ResultLine(const v1::Task& task);
 int64_t TotalOf(const v1::TaskCounts& counts);
 int64_t FinalOf(const v1::TaskCounts& counts);
 
+// How well forecasts held, of those there were: "of 40 tasks 48 % cost p50 or
+// less, ...".
+std::string CalibrationWords(const v1::Calibration& held);
+
 Json InstantToJson(const google::protobuf::Timestamp& timestamp);
 
 // One line of `midwatch export`, and what `task get --output json` prints.

@@ -62,6 +62,16 @@ v1::Account ToProto(const AccountRecord& account) {
   return out;
 }
 
+v1::Forecast ToProto(const Forecast& forecast) {
+  v1::Forecast out;
+  out.set_samples(forecast.samples);
+  out.set_cost_p50_usd_micros(forecast.cost_p50);
+  out.set_cost_p90_usd_micros(forecast.cost_p90);
+  *out.mutable_time_p50() = ToDuration(forecast.time_p50);
+  *out.mutable_time_p90() = ToDuration(forecast.time_p90);
+  return out;
+}
+
 v1::Batch ToProto(const BatchRecord& batch, const Ids& ids) {
   v1::Batch out;
   out.set_batch_id(ids.Format(batch.key));
@@ -92,6 +102,17 @@ v1::Batch ToProto(const BatchRecord& batch, const Ids& ids) {
   if (batch.account_standing.state != v1::ACCOUNT_STATE_OPEN) {
     *out.mutable_account_trouble() =
         ToProto(AccountRecord{batch.account, batch.account_standing});
+  }
+  if (batch.forecast.samples > 0) {
+    *out.mutable_forecast() = ToProto(batch.forecast);
+  }
+  if (const Calibration& held = batch.calibration; held.foretold > 0) {
+    v1::Calibration& calibration = *out.mutable_calibration();
+    calibration.set_foretold(held.foretold);
+    calibration.set_cost_within_p50(held.cost_in_p50);
+    calibration.set_cost_within_p90(held.cost_in_p90);
+    calibration.set_time_within_p50(held.time_in_p50);
+    calibration.set_time_within_p90(held.time_in_p90);
   }
   out.set_max_running(batch.max_running);
   out.set_content_sha256(batch.content_sha256);
@@ -129,6 +150,9 @@ v1::Task ToProto(const TaskRecord& task, const Ids& ids, absl::Time now) {
   }
   if (task.retry_of.has_value()) {
     out.set_retry_of(ids.Format(*task.retry_of));
+  }
+  if (task.forecast.samples > 0) {
+    *out.mutable_forecast() = ToProto(task.forecast);
   }
   out.set_queue(task.queue);
   out.mutable_labels()->insert(task.labels.begin(), task.labels.end());

@@ -34,6 +34,7 @@ google::protobuf::Timestamp ToTimestamp(absl::Time time);
 google::protobuf::Duration ToDuration(absl::Duration duration);
 
 v1::Account ToProto(const AccountRecord& account);
+v1::Forecast ToProto(const Forecast& forecast);
 v1::Batch ToProto(const BatchRecord& batch, const Ids& ids);
 v1::Task ToProto(const TaskRecord& task, const Ids& ids, absl::Time now);
 v1::TaskChange ToProto(const JournalRecord& entry, const Ids& ids);

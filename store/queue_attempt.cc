@@ -225,6 +225,10 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
   }
 
   RETURN_IF_ERROR(CloseAttempt(task, live, next, hash));
+  // What was charged for want of a figure says nothing of others.
+  if (next.state == v1::TASK_STATE_SUCCEEDED && !next.cost_unknown) {
+    RETURN_IF_ERROR(AddSample(task, live, next.charged));
+  }
   RETURN_IF_ERROR(LeaveLane(task.lane, task.batch));
   RETURN_IF_ERROR(Release(task.lane, live, next.charged));
   int64_t now = NowMicros();

@@ -273,12 +273,16 @@ absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker) {
     RETURN_IF_ERROR(row.status());
   }
   RETURN_IF_ERROR(Reserve(scopes, live));
+  ASSIGN_OR_RETURN(live.forecast, ForecastOf(task.template_id));
   RETURN_IF_ERROR(db_.Run(
       "INSERT INTO live(task, attempt, epoch, worker, account, batch, phase, "
-      "reserved, grant_seq, granted_at) VALUES (?,?,?,?,?,?,?,?,?,?)",
+      "reserved, grant_seq, granted_at, samples, cost_p50, cost_p90, time_p50, "
+      "time_p90) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
       id, live.lease.attempt, live.lease.epoch, worker, live.account,
       live.batch, static_cast<int>(live.phase), live.reserved, live.grant_seq,
-      now));
+      now, live.forecast.samples, live.forecast.cost_p50,
+      live.forecast.cost_p90, absl::ToInt64Microseconds(live.forecast.time_p50),
+      absl::ToInt64Microseconds(live.forecast.time_p90)));
   RETURN_IF_ERROR(db_.Run(
       "UPDATE task SET state = ?, attempts = attempts + 1, reserved = ?, "
       "rank = NULL, granted_at = ifnull(granted_at, ?) WHERE id = ?",

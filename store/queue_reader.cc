@@ -22,7 +22,10 @@ absl::Time TimeAt(const SqliteStatement& row, int column, absl::Time if_null) {
   "SELECT t.id, t.at, t.batch, b.at, t.line, t.name, t.state, t.granted_at, " \
   "t.ended_at, t.not_before, t.attempts, t.failures, t.charged, t.reserved, " \
   "t.max_cost, t.class, t.why, t.retry_of, o.at, t.session, t.ending, "       \
-  "t.labels, q.name FROM task t LEFT JOIN batch b ON b.id = t.batch "         \
+  "t.labels, q.name, k.samples, k.cost_p50, k.cost_p90, k.time_p50, "         \
+  "k.time_p90 FROM task t LEFT JOIN batch b ON b.id = t.batch "               \
+  "LEFT JOIN template m ON m.id = t.template "                                \
+  "LEFT JOIN kind k ON k.id = m.kind "                                        \
   "LEFT JOIN label q ON q.id = t.queue "                                      \
   "LEFT JOIN task o ON o.id = t.retry_of "
 
@@ -49,6 +52,7 @@ TaskRecord ReadTask(const SqliteStatement& row) {
   task.ending.ParseFromString(row.Text(20));
   task.labels = LabelsFromLines(row.Text(21));
   task.queue = row.Text(22);
+  task.forecast = ReadForecast(row, 23);
   return task;
 }
 
@@ -60,7 +64,11 @@ TaskRecord ReadTask(const SqliteStatement& row) {
   "(SELECT lim FROM budget WHERE scope = 3 AND ref = b.id AND win = 1), "  \
   "EXISTS (SELECT 1 FROM lane l WHERE l.batch = b.id AND l.batch > 0 "     \
   "AND l.blocked & 4 != 0 AND l.head IS NOT NULL), "                       \
-  "s.state, s.why, s.since, s.until, s.next_probe FROM batch b "           \
+  "s.state, s.why, s.since, s.until, s.next_probe, k.samples, "            \
+  "k.cost_p50, k.cost_p90, k.time_p50, k.time_p90, b.foretold, "           \
+  "b.cost_in_p50, b.cost_in_p90, b.time_in_p50, b.time_in_p90 "            \
+  "FROM batch b LEFT JOIN template m ON m.id = b.template "                \
+  "LEFT JOIN kind k ON k.id = m.kind "                                     \
   "LEFT JOIN account s ON s.label = b.account "                            \
   "JOIN label t ON t.id = b.tenant JOIN label q ON q.id = b.queue "        \
   "JOIN label a ON a.id = b.account "
@@ -110,6 +118,9 @@ BatchRecord ReadBatch(const SqliteStatement& row) {
   if (!row.IsNull(24)) batch.budget = row.Int(24);
   batch.waits_for_budget = row.Int(25) != 0;
   batch.account_standing = ReadStanding(row, 26);
+  batch.forecast = ReadForecast(row, 31);
+  batch.calibration = {row.Int(36), row.Int(37), row.Int(38), row.Int(39),
+                       row.Int(40)};
   return batch;
 }
 

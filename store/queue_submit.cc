@@ -76,9 +76,7 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const OpenBatch& write) {
   ASSIGN_OR_RETURN(int64_t tenant, LabelId(kTenantLabel, write.tenant));
   ASSIGN_OR_RETURN(int64_t queue, LabelId(kQueueLabel, write.queue));
   ASSIGN_OR_RETURN(int64_t account, LabelId(kAccountLabel, write.account));
-  RETURN_IF_ERROR(db_.Run("INSERT INTO template(spec) VALUES (?)",
-                          SqliteBlob{write.spec.SerializeAsString()}));
-  int64_t template_id = db_.last_insert_id();
+  ASSIGN_OR_RETURN(int64_t template_id, InsertTemplate(write.spec));
   int64_t now = NowMicros();
   RETURN_IF_ERROR(db_.Run(
       "INSERT INTO batch(at, tenant, queue, account, name, state, template, "
@@ -199,9 +197,7 @@ absl::StatusOr<TaskKey> QueueWriter::Do(const SubmitTask& write) {
   ASSIGN_OR_RETURN(place.tenant, LabelId(kTenantLabel, write.tenant));
   ASSIGN_OR_RETURN(place.queue, LabelId(kQueueLabel, write.queue));
   ASSIGN_OR_RETURN(place.account, LabelId(kAccountLabel, write.account));
-  RETURN_IF_ERROR(db_.Run("INSERT INTO template(spec) VALUES (?)",
-                          SqliteBlob{write.spec.SerializeAsString()}));
-  place.template_id = db_.last_insert_id();
+  ASSIGN_OR_RETURN(place.template_id, InsertTemplate(write.spec));
   int64_t now = NowMicros();
   ASSIGN_OR_RETURN(int64_t id, InsertTask(place, write.task, -1, now, 0));
   RETURN_IF_ERROR(

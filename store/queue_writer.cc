@@ -14,6 +14,16 @@ int64_t RankOf(absl::Time ready_at, int priority, absl::Duration ageing) {
   return absl::ToUnixMillis(ready_at + (9 - priority) * ageing);
 }
 
+Forecast ReadForecast(const SqliteStatement& row, int column) {
+  Forecast forecast;
+  forecast.samples = static_cast<int32_t>(row.Int(column));
+  forecast.cost_p50 = row.Int(column + 1);
+  forecast.cost_p90 = row.Int(column + 2);
+  forecast.time_p50 = absl::Microseconds(row.Int(column + 3));
+  forecast.time_p90 = absl::Microseconds(row.Int(column + 4));
+  return forecast;
+}
+
 std::string DeterministicBytes(const google::protobuf::Message& message) {
   std::string bytes;
   {
@@ -123,7 +133,8 @@ absl::StatusOr<std::optional<QueueWriter::LiveRow>> QueueWriter::FindLive(
   SqliteStatement row = db_.Query(
       "SELECT attempt, epoch, worker, account, batch, phase, session, "
       "reserved, grant_seq, granted_at, cancelling, parked_at, answer_by, "
-      "parked_for, unanswered, held_at FROM live WHERE task = ?",
+      "parked_for, unanswered, held_at, samples, cost_p50, cost_p90, "
+      "time_p50, time_p90 FROM live WHERE task = ?",
       task);
   if (!row.Step()) {
     RETURN_IF_ERROR(row.status());
@@ -147,6 +158,7 @@ absl::StatusOr<std::optional<QueueWriter::LiveRow>> QueueWriter::FindLive(
   live.parked_for = row.Int(13);
   live.unanswered = row.Int(14) != 0;
   if (!row.IsNull(15)) live.held_at = row.Int(15);
+  live.forecast = ReadForecast(row, 16);
   return live;
 }
 

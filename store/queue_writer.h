@@ -59,6 +59,7 @@ class QueueWriter {
     std::optional<int64_t> held_at;
     int64_t parked_for = 0;
     bool unanswered = false;
+    Forecast forecast;  // made at its grant
   };
   // Of the task that the attempt is of.
   static v1::TaskState StateOf(const LiveRow& live) {
@@ -210,6 +211,13 @@ class QueueWriter {
   absl::Status CloseAttempt(const TaskRow& task, const LiveRow& live,
                             const Disposition& disposition,
                             const std::string& outcome_hash);
+  // queue_prediction.cc
+  absl::StatusOr<int64_t> InsertTemplate(const v1::TaskSpec& spec);
+  absl::StatusOr<Forecast> ForecastOf(int64_t template_id);
+  // The attempt succeeded.
+  absl::Status AddSample(const TaskRow& task, const LiveRow& live,
+                         int64_t cost);
+  absl::Status Calibrate(const LiveRow& live, int64_t cost, int64_t time);
   // queue_errand.cc
   absl::Status AddErrand(const LiveRow& live);
   absl::Status CompleteErrand(int64_t account, const DoneErrand& errand);
@@ -300,6 +308,10 @@ inline constexpr int kAccountTimer = 4;  // ref: an account that is not open
 inline bool IsFinal(v1::TaskState state) {
   return state >= v1::TASK_STATE_SUCCEEDED;
 }
+
+// Five columns from `column` on: samples, cost_p50, cost_p90, time_p50,
+// time_p90.
+Forecast ReadForecast(const SqliteStatement& row, int column);
 
 // The same bytes for equal messages, for hashes that tell whether a repeated
 // call is the same call.

@@ -60,6 +60,25 @@ struct AccountStanding {
                          const AccountStanding&) = default;
 };
 
+// How tasks of a kind will go, by how the last ones went that succeeded (see
+// store/prediction.h). Without samples it says nothing.
+struct Forecast {
+  int32_t samples = 0;
+  int64_t cost_p50 = 0, cost_p90 = 0;  // of one attempt
+  absl::Duration time_p50, time_p90;
+
+  friend bool operator==(const Forecast&, const Forecast&) = default;
+};
+
+// Of attempts that succeeded with a forecast made at their grant: how many
+// ended within it. Of a good forecast half are within p50, nine of ten within
+// p90.
+struct Calibration {
+  int64_t foretold = 0;
+  int64_t cost_in_p50 = 0, cost_in_p90 = 0;
+  int64_t time_in_p50 = 0, time_in_p90 = 0;
+};
+
 struct AccountRecord {
   std::string name;
   AccountStanding standing;
@@ -75,6 +94,8 @@ struct BatchRecord {
   int64_t charged = 0, reserved = 0, over = 0;
   std::optional<int64_t> budget;  // the limit of its total budget
   AccountStanding account_standing;
+  Forecast forecast;  // of each of its tasks
+  Calibration calibration;
   bool waits_for_budget = false;  // tasks of it are ready and find no room
   int32_t max_running = 0;
 };
@@ -109,6 +130,7 @@ struct TaskRecord {
   std::string session_id;
   // Of the last attempt that left something: final message and outputs.
   v1::Ending ending;
+  Forecast forecast;
   std::vector<v1::Question> questions;  // while it waits
   absl::Time answer_by = absl::InfiniteFuture();
   std::vector<AttemptRecord> attempt_list;  // only from GetTask

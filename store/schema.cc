@@ -159,6 +159,28 @@ ALTER TABLE errand ADD COLUMN task INT;
 ALTER TABLE errand ADD COLUMN n INT;
 )sql";
 
+// What predictions are made from and what they say: see store/prediction.h. A
+// live row holds what was foretold at its grant, a batch how well that held.
+constexpr char kQueue9[] = R"sql(
+CREATE TABLE kind(
+  id INTEGER PRIMARY KEY, hash TEXT UNIQUE, last INT DEFAULT 0,
+  samples INT DEFAULT 0, cost_p50 INT DEFAULT 0, cost_p90 INT DEFAULT 0,
+  time_p50 INT DEFAULT 0, time_p90 INT DEFAULT 0);
+CREATE TABLE sample(kind INT, place INT, cost INT, time INT,
+  PRIMARY KEY(kind, place)) WITHOUT ROWID;
+ALTER TABLE template ADD COLUMN kind INT;
+ALTER TABLE live ADD COLUMN samples INT DEFAULT 0;
+ALTER TABLE live ADD COLUMN cost_p50 INT DEFAULT 0;
+ALTER TABLE live ADD COLUMN cost_p90 INT DEFAULT 0;
+ALTER TABLE live ADD COLUMN time_p50 INT DEFAULT 0;
+ALTER TABLE live ADD COLUMN time_p90 INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN foretold INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN cost_in_p50 INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN cost_in_p90 INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN time_in_p50 INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN time_in_p90 INT DEFAULT 0;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -178,8 +200,9 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 }  // namespace
 
 const SchemaSteps& QueueSchema() {
-  static const SchemaSteps* steps = new SchemaSteps{
-      kQueue1, kQueue2, kQueue3, kQueue4, kQueue5, kQueue6, kQueue7, kQueue8};
+  static const SchemaSteps* steps =
+      new SchemaSteps{kQueue1, kQueue2, kQueue3, kQueue4, kQueue5,
+                      kQueue6, kQueue7, kQueue8, kQueue9};
   return *steps;
 }
 

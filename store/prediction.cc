@@ -1,0 +1,53 @@
+#include "store/prediction.h"
+
+#include <algorithm>
+
+#include "base/sha256.h"
+#include "store/queue_writer.h"
+
+namespace midwatch {
+namespace {
+
+// `sorted` is not empty.
+int64_t NearestRank(const std::vector<int64_t>& sorted, size_t percent) {
+  const size_t rank = (sorted.size() * percent + 99) / 100;  // from 1
+  return sorted[std::max<size_t>(rank, 1) - 1];
+}
+
+}  // namespace
+
+std::string KindOf(const v1::TaskSpec& spec) {
+  v1::TaskSpec kind;
+  *kind.mutable_agent() = spec.agent();
+  if (spec.has_environment()) {
+    *kind.mutable_environment() = spec.environment();
+  }
+  kind.set_prompt(spec.prompt());
+  if (spec.has_expect()) *kind.mutable_expect() = spec.expect();
+  return Sha256Hex(DeterministicBytes(kind));
+}
+
+Forecast Predict(std::vector<Sample> samples) {
+  Forecast forecast;
+  forecast.samples = static_cast<int32_t>(samples.size());
+  if (samples.empty()) return forecast;
+  std::vector<int64_t> costs, times;
+  for (const Sample& sample : samples) {
+    costs.push_back(sample.cost);
+    times.push_back(sample.time_micros);
+  }
+  std::sort(costs.begin(), costs.end());
+  std::sort(times.begin(), times.end());
+  forecast.cost_p50 = NearestRank(costs, 50);
+  forecast.cost_p90 = NearestRank(costs, 90);
+  forecast.time_p50 = absl::Microseconds(NearestRank(times, 50));
+  forecast.time_p90 = absl::Microseconds(NearestRank(times, 90));
+  return forecast;
+}
+
+bool PredictsAnew(int64_t n) {
+  constexpr int64_t kAlways = 16, kThenEach = 8;
+  return n <= kAlways || n % kThenEach == 0;
+}
+
+}  // namespace midwatch

@@ -1,0 +1,95 @@
+// Keeps how tasks went, and foretells how others of their kind will go.
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "store/prediction.h"
+#include "store/queue_writer.h"
+
+namespace midwatch {
+
+absl::StatusOr<int64_t> QueueWriter::InsertTemplate(const v1::TaskSpec& spec) {
+  const std::string hash = KindOf(spec);
+  RETURN_IF_ERROR(db_.Run(
+      "INSERT INTO kind(hash) VALUES (?) ON CONFLICT DO NOTHING", hash));
+  RETURN_IF_ERROR(
+      db_.Run("INSERT INTO template(spec, kind) VALUES "
+              "(?, (SELECT id FROM kind WHERE hash = ?))",
+              SqliteBlob{spec.SerializeAsString()}, hash));
+  return db_.last_insert_id();
+}
+
+absl::StatusOr<Forecast> QueueWriter::ForecastOf(int64_t template_id) {
+  SqliteStatement row = db_.Query(
+      "SELECT k.samples, k.cost_p50, k.cost_p90, k.time_p50, k.time_p90 "
+      "FROM template t JOIN kind k ON k.id = t.kind WHERE t.id = ?",
+      template_id);
+  Forecast forecast;
+  if (row.Step()) forecast = ReadForecast(row, 0);
+  RETURN_IF_ERROR(row.status());
+  return forecast;
+}
+
+absl::Status QueueWriter::AddSample(const TaskRow& task, const LiveRow& live,
+                                    int64_t cost) {
+  int64_t kind = 0, n = 0;
+  {
+    SqliteStatement row = db_.Query(
+        "SELECT k.id, k.last + 1 FROM template t JOIN kind k ON k.id = t.kind "
+        "WHERE t.id = ?",
+        task.template_id);
+    if (row.Step()) {
+      kind = row.Int(0);
+      n = row.Int(1);
+    }
+    RETURN_IF_ERROR(row.status());
+  }
+  // Of a release that knew no kinds.
+  if (kind == 0) return absl::OkStatus();
+  // The wall clock may have stepped back.
+  const int64_t time =
+      std::max<int64_t>(0, NowMicros() - live.granted_at - live.parked_for);
+  RETURN_IF_ERROR(Calibrate(live, cost, time));
+  // A ring: the newest sample takes the place of the oldest.
+  RETURN_IF_ERROR(
+      db_.Run("INSERT INTO sample(kind, place, cost, time) VALUES (?,?,?,?) "
+              "ON CONFLICT(kind, place) DO UPDATE SET cost = excluded.cost, "
+              "time = excluded.time",
+              kind, n % kSamplesMax, cost, time));
+  if (!PredictsAnew(n)) {
+    return db_.Run("UPDATE kind SET last = ? WHERE id = ?", n, kind);
+  }
+  std::vector<Sample> samples;
+  {
+    SqliteStatement row =
+        db_.Query("SELECT cost, time FROM sample WHERE kind = ?", kind);
+    while (row.Step()) samples.push_back({row.Int(0), row.Int(1)});
+    RETURN_IF_ERROR(row.status());
+  }
+  const Forecast next = Predict(std::move(samples));
+  return db_.Run(
+      "UPDATE kind SET last = ?, samples = ?, cost_p50 = ?, cost_p90 = ?, "
+      "time_p50 = ?, time_p90 = ? WHERE id = ?",
+      n, next.samples, next.cost_p50, next.cost_p90,
+      absl::ToInt64Microseconds(next.time_p50),
+      absl::ToInt64Microseconds(next.time_p90), kind);
+}
+
+absl::Status QueueWriter::Calibrate(const LiveRow& live, int64_t cost,
+                                    int64_t time) {
+  if (live.batch == 0 || live.forecast.samples == 0) return absl::OkStatus();
+  const absl::Duration took = absl::Microseconds(time);
+  return db_.Run(
+      "UPDATE batch SET foretold = foretold + 1, "
+      "cost_in_p50 = cost_in_p50 + ?, cost_in_p90 = cost_in_p90 + ?, "
+      "time_in_p50 = time_in_p50 + ?, time_in_p90 = time_in_p90 + ? "
+      "WHERE id = ?",
+      cost <= live.forecast.cost_p50 ? 1 : 0,
+      cost <= live.forecast.cost_p90 ? 1 : 0,
+      took <= live.forecast.time_p50 ? 1 : 0,
+      took <= live.forecast.time_p90 ? 1 : 0, live.batch);
+}
+
+}  // namespace midwatch
