@@ -20,6 +20,7 @@ using nlohmann::json;
 
 constexpr char kBeta[] = "managed-agents-2026-04-01";
 constexpr int kPageSize = 1000;
+constexpr int kSessionsPageSize = 100;
 // Of the time that a call may take, for the exchange itself.
 constexpr absl::Duration kLeftToSend = absl::Seconds(5);
 constexpr size_t kErrorBodyBytesMax = 64 << 10;
@@ -54,9 +55,7 @@ absl::StatusOr<json> ReadPage(const std::string& operation,
   return page;
 }
 
-absl::StatusOr<Session> ReadSession(const std::string& operation,
-                                    const std::string& body) {
-  ASSIGN_OR_RETURN(json object, ReadResource(operation, body));
+Session SessionOf(const json& object) {
   Session session;
   session.id = StringMember(object, "id");
   session.status = StringMember(object, "status");
@@ -69,6 +68,17 @@ absl::StatusOr<Session> ReadSession(const std::string& operation,
   session.created_at =
       TimeMember(object, "created_at").value_or(absl::InfinitePast());
   return session;
+}
+
+absl::StatusOr<Session> ReadSession(const std::string& operation,
+                                    const std::string& body) {
+  ASSIGN_OR_RETURN(json object, ReadResource(operation, body));
+  return SessionOf(object);
+}
+
+std::string QueryTime(absl::Time time) {
+  return PercentEncode(
+      absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", time, absl::UTCTimeZone()));
 }
 
 absl::StatusOr<AgentRef> ReadAgent(const std::string& operation,
@@ -276,6 +286,33 @@ Async<absl::StatusOr<Session>> AgentsClient::GetSession(
   HttpRequest request = Request("GET", SessionPath(session_id), Beta::kYes);
   const Turn turn{RequestClass::kRead};
   co_return co_await FetchSession("get_session", turn, std::move(request));
+}
+
+Async<absl::StatusOr<Page<Session>>> AgentsClient::ListSessions(
+    ListSessionsQuery query) {
+  std::string path =
+      absl::StrCat("/v1/sessions?order=asc&limit=", kSessionsPageSize);
+  if (query.created_from > absl::InfinitePast()) {
+    absl::StrAppend(&path,
+                    "&created_at%5Bgte%5D=", QueryTime(query.created_from));
+  }
+  if (query.with_archived) absl::StrAppend(&path, "&include_archived=true");
+  if (!query.page.empty()) {
+    absl::StrAppend(&path, "&page=", PercentEncode(query.page));
+  }
+  HttpRequest request = Request("GET", path, Beta::kYes);
+  const Turn turn{RequestClass::kRead, query.purpose};
+  CO_ASSIGN_OR_RETURN(
+      std::string body,
+      co_await Fetch("list_sessions", turn, std::move(request)));
+  CO_ASSIGN_OR_RETURN(json object, ReadPage("list_sessions", body));
+  Page<Session> page;
+  page.next_page = StringMember(object, "next_page");
+  for (const json& session : Member(object, "data")) {
+    if (StringMember(session, "id").empty()) continue;
+    page.items.push_back(SessionOf(session));
+  }
+  co_return page;
 }
 
 Async<absl::StatusOr<Session>> AgentsClient::ArchiveSession(

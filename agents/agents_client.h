@@ -100,6 +100,14 @@ struct Page {
   std::string next_page;  // "" at the end
 };
 
+// Oldest first.
+struct ListSessionsQuery {
+  absl::Time created_from = absl::InfinitePast();
+  bool with_archived = false;
+  RequestPurpose purpose = RequestPurpose::kSpare;
+  std::string page;
+};
+
 struct ListEventsQuery {
   // Only events processed at or after this. Never use it when looking for
   // something that was sent: a queued event has no such time.
@@ -147,6 +155,9 @@ class AgentsClient {
   Async<absl::StatusOr<Session>> CreateSession(SessionSpec spec,
                                                absl::Duration timeout);
   Async<absl::StatusOr<Session>> GetSession(std::string session_id);
+  // Of the whole account, up to 100 a page. A session that was created moments
+  // ago may be missing.
+  Async<absl::StatusOr<Page<Session>>> ListSessions(ListSessionsQuery query);
   // kInvalidArgument while the session runs.
   Async<absl::StatusOr<Session>> ArchiveSession(
       std::string session_id, RequestPurpose purpose = RequestPurpose::kNormal);

@@ -141,7 +141,9 @@ absl::Status MakeHistory(const std::string& dir, int64_t tasks) {
   }
   ASSIGN_OR_RETURN(
       std::unique_ptr<Sqlite> db,
-      Sqlite::Open(dir + "/queue.db", {.synchronous_full = false}));
+      // Names come in no order, so their index had better fit into memory.
+      Sqlite::Open(dir + "/queue.db",
+                   {.synchronous_full = false, .cache_kib = 4 << 20}));
   // The originals are the first rows of a new database, so copy k of task t is
   // k thousand further.
   const int64_t rounds = (tasks + kOriginals - 1) / kOriginals;

@@ -56,6 +56,7 @@ struct RunOptions {
   ModelOptions model;
   RehearsalOptions rehearsal;
   std::string prices;  // a file of them; see LoadPrices
+  bool moved = false;   // the state directory is a copy, and the only one
   bool unsafe_no_sandbox = false;
 };
 int RunBatch(const GlobalOptions& global, const RunOptions& options);
@@ -132,6 +133,17 @@ struct AccountPauseOptions {
 int AccountPause(const GlobalOptions& global,
                  const AccountPauseOptions& options);
 int AccountResume(const GlobalOptions& global, const std::string& account);
+struct AccountSweepOptions {
+  std::string account;
+  std::string since;  // empty: all
+  bool end = false;   // what is over; otherwise only told
+  ServiceOptions service;
+};
+int AccountSweep(const GlobalOptions& global,
+                 const AccountSweepOptions& options);
+// Compares what was charged with what the service says.
+int AccountReconcile(const GlobalOptions& global,
+                     const AccountSweepOptions& options);
 
 struct JournalOptions {
   std::string batch, task, tenant, queue;  // empty: any
@@ -152,6 +164,7 @@ int Export(const GlobalOptions& global, const std::string& batch,
 struct SchedulerOptions {
   std::vector<std::string> listen;
   std::string artifacts_dir;
+  bool moved = false;  // the state directory is a copy, and the only one
 };
 int ServeScheduler(const GlobalOptions& global,
                    const SchedulerOptions& options);

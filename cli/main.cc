@@ -31,6 +31,7 @@ struct Invocation {
   BudgetOptions budget;
   JournalOptions journal;
   AccountPauseOptions account_pause;
+  AccountSweepOptions account_sweep;
   TaskAnswerOptions answer;
   std::vector<std::string> labels;  // "key=value"
   std::string id, reason, out, shell, prices;
@@ -175,6 +176,12 @@ void AddRehearsal(CLI::App& command, const std::string& prefix,
       ->type_name("DOLLARS");
 }
 
+void AddMoved(CLI::App& command, bool& moved) {
+  command.add_flag("--moved", moved,
+                   "The state directory is a copy, and nothing uses the "
+                   "original any more; needed once");
+}
+
 void AddRun(CLI::App& app, Invocation& in) {
   CLI::App* run = app.add_subcommand(
       "run", "Run a batch file to its end, all in this process");
@@ -190,6 +197,7 @@ void AddRun(CLI::App& app, Invocation& in) {
   AddModel(*run, in.run.model);
   AddRehearsal(*run, "--harness-", in.run.rehearsal);
   AddPrices(*run, in.run.prices);
+  AddMoved(*run, in.run.moved);
   run->add_flag("--unsafe-no-sandbox", in.run.unsafe_no_sandbox,
                 "Run the agents' commands as you, without a sandbox");
   run->callback([&in] {
@@ -416,6 +424,17 @@ void AddPricesCommand(CLI::App& app, Invocation& in) {
   prices->callback([&in] { in.exit_code = Prices(in.global, in.prices); });
 }
 
+void AddSweep(CLI::App& command, AccountSweepOptions& options) {
+  command.add_option("ACCOUNT", options.account, "Name")
+      ->required()
+      ->type_name("");
+  command
+      .add_option("--since", options.since,
+                  "Only sessions created at this day or time, or later")
+      ->type_name("TIME");
+  AddService(command, options.service);
+}
+
 void AddAccounts(CLI::App& app, Invocation& in) {
   CLI::App* account = app.add_subcommand(
       "account", "Whether tasks may start on an endpoint and its key");
@@ -443,6 +462,21 @@ void AddAccounts(CLI::App& app, Invocation& in) {
       "resume", "Open it, or try at once one that refuses");
   resume->add_option("ACCOUNT", in.id, "Name")->required()->type_name("");
   resume->callback([&in] { in.exit_code = AccountResume(in.global, in.id); });
+
+  CLI::App* sweep = account->add_subcommand(
+      "sweep",
+      "Look through the service's sessions for what the queue no longer needs");
+  AddSweep(*sweep, in.account_sweep);
+  sweep->add_flag("--end", in.account_sweep.end,
+                  "Stop and archive what is over; workers do so by themselves "
+                  "every ten minutes");
+  sweep->callback(
+      [&in] { in.exit_code = AccountSweep(in.global, in.account_sweep); });
+  CLI::App* reconcile = account->add_subcommand(
+      "reconcile", "Compare what was charged with what the service says");
+  AddSweep(*reconcile, in.account_sweep);
+  reconcile->callback(
+      [&in] { in.exit_code = AccountReconcile(in.global, in.account_sweep); });
 }
 
 void AddNodes(CLI::App& app, Invocation& in) {
@@ -457,6 +491,7 @@ void AddNodes(CLI::App& app, Invocation& in) {
       ->add_option("--artifacts-dir", in.scheduler.artifacts_dir,
                    "Where inputs and outputs are kept")
       ->type_name("DIR");
+  AddMoved(*scheduler, in.scheduler.moved);
   scheduler->callback(
       [&in] { in.exit_code = ServeScheduler(in.global, in.scheduler); });
 

@@ -95,6 +95,7 @@ class BatchRun {
     SchedulerNodeOptions node;
     node.data_dir = state_dir_;
     node.embeds_workers = true;
+    node.moved = options_.moved;
     if (std::string socket = SocketAddress(state_dir_); !socket.empty()) {
       node.listen.push_back(socket);
     }

@@ -117,6 +117,7 @@ class SchedulerConnection {
       absl::FunctionRef<bool()> stop);
   absl::Status Download(const std::string& sha256, const std::string& path);
 
+  std::shared_ptr<grpc::Channel> channel() { return channel_; }
   v1::BatchService::Stub& batches() { return *batches_; }
   v1::TaskService::Stub& tasks() { return *tasks_; }
   v1::AccountService::Stub& accounts() { return *accounts_; }

@@ -148,6 +148,8 @@ class DirectSchedulerClient final : public SchedulerClient {
   MIDWATCH_CALL(RecordRemoteId, )
   MIDWATCH_CALL(LeaseErrands, )
   MIDWATCH_CALL(CompleteErrands, )
+  MIDWATCH_CALL(ExplainSessions, )
+  MIDWATCH_CALL(CompleteSweep, )
 #undef MIDWATCH_CALL
 
   Async<absl::StatusOr<std::unique_ptr<LeaseStream>>> StreamLeases(

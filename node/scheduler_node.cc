@@ -50,7 +50,8 @@ class SchedulerNodeImpl final : public SchedulerNode {
       RETURN_IF_ERROR(CheckLoopback(address));
     }
     pool_.emplace("sched-pool", kSchedulerPoolThreads);
-    SqliteStoreOptions store_options{.dir = options.data_dir};
+    SqliteStoreOptions store_options{.dir = options.data_dir,
+                                     .moved = options.moved};
     ASSIGN_OR_RETURN(store_, OpenSqliteStore(executor_, *pool_, RealClock(),
                                              random_, store_options));
     artifacts_dir_ = options.artifacts_dir.empty()

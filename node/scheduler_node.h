@@ -31,6 +31,8 @@ struct SchedulerNodeOptions {
   // Workers are part of this process, and of those before it: none has outlived
   // the last one, so its attempts are taken up at once.
   bool embeds_workers = false;
+  // See SqliteStoreOptions.
+  bool moved = false;
 };
 
 class SchedulerNode {

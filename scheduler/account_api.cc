@@ -30,8 +30,7 @@ Store::Callback<AccountSet> AnswerWithAccount(const RateBook& rates,
 
 absl::Time UntilOf(const v1::PauseAccountRequest& request) {
   if (!request.has_until()) return absl::InfiniteFuture();
-  return absl::FromUnixSeconds(request.until().seconds()) +
-         absl::Nanoseconds(request.until().nanos());
+  return FromTimestamp(request.until());
 }
 
 }  // namespace

@@ -114,8 +114,7 @@ void LeaseBook::RegisterWorker(const v1::RegisterWorkerRequest& request,
         response.set_worker_id(registered->worker);
         *response.mutable_term() = ToDuration(options_.term);
         *response.mutable_renew_every() = ToDuration(options_.renew_every);
-        response.set_cluster(
-            absl::StrCat(absl::Hex(store_.cluster(), absl::kZeroPad4)));
+        response.set_cluster(store_.cluster_mark());
         reply(std::move(response));
       });
 }

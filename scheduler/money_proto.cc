@@ -47,6 +47,7 @@ constexpr KindName kKindNames[] = {
     {JournalKind::kAccountOpened, "account_opened"},
     {JournalKind::kHeld, "held"},
     {JournalKind::kAdjusted, "adjusted"},
+    {JournalKind::kSwept, "swept"},
 };
 
 // The parts of a key, into a write that has them.

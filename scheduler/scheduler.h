@@ -122,6 +122,10 @@ class Scheduler {
                     Reply<v1::LeaseErrandsResponse> reply);
   void CompleteErrands(const v1::CompleteErrandsRequest& request,
                        Reply<v1::CompleteErrandsResponse> reply);
+  void ExplainSessions(const v1::ExplainSessionsRequest& request,
+                       Reply<v1::ExplainSessionsResponse> reply);
+  void CompleteSweep(const v1::CompleteSweepRequest& request,
+                     Reply<v1::CompleteSweepResponse> reply);
 
  private:
   void SubmitChunk(const v1::SubmitBatchRequest& request,

@@ -36,6 +36,11 @@ google::protobuf::Timestamp ToTimestamp(absl::Time time) {
   return result;
 }
 
+absl::Time FromTimestamp(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) +
+         absl::Nanoseconds(time.nanos());
+}
+
 google::protobuf::Duration ToDuration(absl::Duration duration) {
   google::protobuf::Duration result;
   absl::Duration rest;

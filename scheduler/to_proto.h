@@ -31,6 +31,7 @@ class Ids {
 };
 
 google::protobuf::Timestamp ToTimestamp(absl::Time time);
+absl::Time FromTimestamp(const google::protobuf::Timestamp& time);
 google::protobuf::Duration ToDuration(absl::Duration duration);
 
 v1::Account ToProto(const AccountRecord& account);

@@ -296,48 +296,4 @@ void Scheduler::RecordRemoteId(const v1::RecordRemoteIdRequest& request,
       });
 }
 
-void Scheduler::LeaseErrands(const v1::LeaseErrandsRequest& request,
-                             Reply<v1::LeaseErrandsResponse> reply) {
-  constexpr int kLeasedMax = 100;
-  if (request.max() < 1 || request.max() > kLeasedMax) {
-    return reply(absl::InvalidArgumentError(
-        absl::StrCat("max: expected 1 to ", kLeasedMax)));
-  }
-  store_.Apply(
-      midwatch::LeaseErrands{request.account(), request.max()},
-      [reply = std::move(reply)](absl::StatusOr<LeasedErrands> leased) mutable {
-        if (!leased.ok()) return reply(leased.status());
-        v1::LeaseErrandsResponse response;
-        for (std::string& session : leased->sessions) {
-          response.add_errands()->set_session_id(std::move(session));
-        }
-        reply(std::move(response));
-      });
-}
-
-void Scheduler::CompleteErrands(const v1::CompleteErrandsRequest& request,
-                                Reply<v1::CompleteErrandsResponse> reply) {
-  constexpr int kCompletedMax = 1000;
-  if (request.errands_size() > kCompletedMax) {
-    return reply(absl::InvalidArgumentError(
-        absl::StrCat("errands: expected at most ", kCompletedMax)));
-  }
-  midwatch::CompleteErrands write{request.account(), {}};
-  for (const v1::DoneErrand& errand : request.errands()) {
-    DoneErrand& done = write.errands.emplace_back();
-    done.session = errand.session_id();
-    done.gone = errand.gone();
-    if (errand.has_list_cost_usd_micros()) {
-      done.cost = errand.list_cost_usd_micros();
-    }
-  }
-  store_.Apply(std::move(write), [this, reply = std::move(reply)](
-                                     absl::StatusOr<Done> done) mutable {
-    if (!done.ok()) return reply(done.status());
-    // What cost less than was charged leaves room.
-    leases_.WantAdmission();
-    reply(v1::CompleteErrandsResponse());
-  });
-}
-
 }  // namespace midwatch

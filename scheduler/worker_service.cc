@@ -28,6 +28,8 @@ class WorkerServiceImpl final : public v1::WorkerService::CallbackService {
   MIDWATCH_SERVE_UNARY(RecordRemoteId, scheduler_)
   MIDWATCH_SERVE_UNARY(LeaseErrands, scheduler_)
   MIDWATCH_SERVE_UNARY(CompleteErrands, scheduler_)
+  MIDWATCH_SERVE_UNARY(ExplainSessions, scheduler_)
+  MIDWATCH_SERVE_UNARY(CompleteSweep, scheduler_)
 
   grpc::ServerWriteReactor<v1::StreamLeasesResponse>* StreamLeases(
       grpc::CallbackServerContext*,

@@ -10,11 +10,12 @@
 namespace midwatch {
 
 absl::StatusOr<Done> QueueWriter::Do(const BeginCreate& write) {
-  RETURN_IF_ERROR(LoadLive(write.lease).status());
+  ASSIGN_OR_RETURN(LiveRow live, LoadLive(write.lease));
   RETURN_IF_ERROR(
       db_.Run("INSERT INTO create_try(task, n, nonce, at) VALUES (?,?,?,?) "
               "ON CONFLICT DO NOTHING",
               write.lease.task, write.lease.attempt, write.nonce, NowMicros()));
+  RETURN_IF_ERROR(WantSweep(live.account));
   return Done{};
 }
 
@@ -24,14 +25,17 @@ absl::StatusOr<RecordedSession> QueueWriter::Do(const RecordSession& write) {
   // is idle for good and costs nothing.
   if (!live.session.empty()) return RecordedSession{live.session};
   // A nonce records one session, once: the repetition of a call whose session
-  // was cleared since would put an archived session in another's place.
+  // was cleared since would put an archived session in another's place. And
+  // not one that a sweep has given up.
   RETURN_IF_ERROR(
-      db_.Run("DELETE FROM create_try WHERE task = ? AND n = ? AND nonce = ?",
+      db_.Run("DELETE FROM create_try WHERE task = ? AND n = ? AND nonce = ? "
+              "AND disowned = 0",
               write.lease.task, write.lease.attempt, write.nonce));
   if (db_.changes() == 0) {
     return absl::FailedPreconditionError(absl::StrCat(
         "session ", write.session_id,
-        ": its create was not begun, or it was recorded and cleared"));
+        ": its create was not begun, or was given up, or it was recorded "
+        "and cleared"));
   }
   RETURN_IF_ERROR(db_.Run(
       "UPDATE live SET session = ?, phase = ? WHERE task = ?", write.session_id,

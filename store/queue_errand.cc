@@ -44,6 +44,7 @@ absl::StatusOr<LeasedErrands> QueueWriter::Do(const LeaseErrands& write) {
         db_.Run("UPDATE errand SET due = ? WHERE account = ? AND session = ?",
                 now + kErrandLease, account, session));
   }
+  ASSIGN_OR_RETURN(leased.sweep_from, LeaseSweep(account));
   return leased;
 }
 

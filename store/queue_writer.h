@@ -132,6 +132,9 @@ class QueueWriter {
   // queue_errand.cc
   absl::StatusOr<LeasedErrands> Do(const LeaseErrands& write);
   absl::StatusOr<Done> Do(const CompleteErrands& write);
+  // queue_sweep.cc
+  absl::StatusOr<ExplainedSessions> Do(const ExplainSessions& write);
+  absl::StatusOr<Done> Do(const CompleteSweep& write);
   // queue_writer.cc
   absl::StatusOr<RemoteId> Do(const RecordRemoteId& write);
   absl::StatusOr<TimersFired> Do(const FireTimers& write);
@@ -223,6 +226,13 @@ class QueueWriter {
   absl::Status CompleteErrand(int64_t account, const DoneErrand& errand);
   // What a settled attempt was charged becomes `cost`, in every scope.
   absl::Status AdjustCost(int64_t task, int32_t attempt, int64_t cost);
+  // queue_sweep.cc
+  // A create was begun that may have to be explained.
+  absl::Status WantSweep(int64_t account);
+  absl::StatusOr<std::optional<absl::Time>> LeaseSweep(int64_t account);
+  absl::StatusOr<ExplainedSession> Explain(
+      const SessionClaim& claim,
+      const std::function<v1::SessionFate(const SessionFacts&)>& decide);
   // queue_budget.cc
   absl::StatusOr<bool> HasBudgets();
   absl::StatusOr<Scopes> ScopesOf(int64_t lane);

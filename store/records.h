@@ -164,6 +164,7 @@ enum class JournalKind {
   kAccountOpened = 25,
   kHeld = 26,      // the attempt keeps its session until its account opens
   kAdjusted = 27,  // a settled attempt cost something else
+  kSwept = 28,     // sessions that nobody remembered were found
 };
 
 // One state change, and the money it moved. `seq` rises by one with each.
@@ -219,6 +220,24 @@ struct GrantRecord {
   absl::Duration parked;
   bool unanswered = false;
   bool probe = false;  // of an account that is not open
+};
+
+// What a session's metadata says of it; nothing of it is believed.
+struct SessionClaim {
+  std::string session, cluster;
+  std::optional<RowKey> task;  // unset: not an id of this queue's
+  int32_t attempt = 0;
+  std::string nonce;
+};
+
+// What the store knows of a claim.
+struct SessionFacts {
+  std::string cluster;        // as the session says
+  bool recorded = false;      // it is that attempt's session
+  bool attempt_live = false;  // that attempt is on
+  // When its create was begun; unset where none was with that nonce, or its
+  // session is recorded.
+  std::optional<absl::Time> begun_at;
 };
 
 // A live attempt, as a scheduler that starts finds it.

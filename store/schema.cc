@@ -181,6 +181,21 @@ ALTER TABLE batch ADD COLUMN time_in_p50 INT DEFAULT 0;
 ALTER TABLE batch ADD COLUMN time_in_p90 INT DEFAULT 0;
 )sql";
 
+// A disowned create is one that a sweep gave up: its session is archived and
+// may not be recorded any more. sweep has a row for each account with creates
+// that may be unexplained: those that were begun from from_at on, the last at
+// last_at. A lease of it is that it is not due; it was given out at began.
+constexpr char kQueue10[] = R"sql(
+ALTER TABLE create_try ADD COLUMN disowned INT DEFAULT 0;
+CREATE TABLE sweep(
+  account INTEGER PRIMARY KEY, from_at INT, last_at INT, due INT,
+  began INT DEFAULT 0);
+INSERT INTO sweep(account, from_at, last_at, due)
+  SELECT l.account, min(c.at) - 600000000, max(c.at), 0
+  FROM create_try c JOIN task t ON t.id = c.task JOIN lane l ON l.id = t.lane
+  GROUP BY l.account;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -202,7 +217,7 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps =
       new SchemaSteps{kQueue1, kQueue2, kQueue3, kQueue4, kQueue5,
-                      kQueue6, kQueue7, kQueue8, kQueue9};
+                      kQueue6, kQueue7, kQueue8, kQueue9, kQueue10};
   return *steps;
 }
 

@@ -12,6 +12,7 @@
 #include "base/status_macros.h"
 #include "store/dir_lock.h"
 #include "store/event_log.h"
+#include "store/file_identity.h"
 #include "store/group_commit.h"
 #include "store/queue_reader.h"
 #include "store/queue_writer.h"
@@ -79,6 +80,7 @@ class SqliteStore final : public Store {
     ASSIGN_OR_RETURN(events_db_, Sqlite::Open(EventsPath(), sqlite));
     RETURN_IF_ERROR(Migrate(*events_db_, EventsSchema(), EventsPath()));
     RETURN_IF_ERROR(LoadCluster(random));
+    RETURN_IF_ERROR(CheckIsOriginal());
     queue_.emplace(*queue_db_, clock, [this] { return disk_.NearlyFull(); });
     auto after_commit = [this] { NotifyCommit(); };
     if (options_.threads) {
@@ -116,6 +118,12 @@ class SqliteStore final : public Store {
   }
 
   uint16_t cluster() const override { return cluster_; }
+
+  std::string cluster_mark() const override {
+    std::string mark = absl::StrCat(absl::Hex(cluster_, absl::kZeroPad4));
+    if (life_ > 1) absl::StrAppend(&mark, ".", life_);
+    return mark;
+  }
 
  protected:
   void ApplyWrite(Write write, Callback<WriteResult> done) override {
@@ -234,6 +242,44 @@ class SqliteStore final : public Store {
     return row.status();
   }
 
+  absl::StatusOr<int64_t> ReadMeta(const char* key, int64_t otherwise) {
+    SqliteStatement row =
+        queue_db_->Query("SELECT value FROM meta WHERE key = ?", key);
+    if (row.Step()) return row.Int(0);
+    RETURN_IF_ERROR(row.status());
+    return otherwise;
+  }
+
+  absl::Status PutMeta(const char* key, int64_t value) {
+    return queue_db_->Run(
+        "INSERT INTO meta(key, value) VALUES (?, ?) "
+        "ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+        key, value);
+  }
+
+  absl::Status CheckIsOriginal() {
+    ASSIGN_OR_RETURN(life_, ReadMeta("life", 0));
+    FileIdentity known;
+    ASSIGN_OR_RETURN(known.born_nanos, ReadMeta("file_born", 0));
+    ASSIGN_OR_RETURN(known.inode, ReadMeta("file_inode", 0));
+    ASSIGN_OR_RETURN(FileIdentity found, IdentityOf(QueuePath()));
+    if (life_ > 0 && IsSameFile(known, found)) return absl::OkStatus();
+    if (life_ > 0 && !options_.moved) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          QueuePath(),
+          " is a copy: it was made as another file. Two schedulers on copies "
+          "of one queue would run its tasks twice. If nothing uses the "
+          "original any more, start once with --moved"));
+    }
+    RETURN_IF_ERROR(queue_db_->Script("BEGIN IMMEDIATE"));
+    absl::Status put = PutMeta("life", ++life_);
+    if (put.ok()) put = PutMeta("file_born", found.born_nanos);
+    if (put.ok()) put = PutMeta("file_inode", found.inode);
+    if (put.ok()) return queue_db_->Script("COMMIT");
+    (void)queue_db_->Script("ROLLBACK");
+    return put;
+  }
+
   absl::StatusOr<std::unique_ptr<SqliteReader>> TakeReader() {
     {
       MutexLock lock(readers_mutex_);
@@ -269,6 +315,7 @@ class SqliteStore final : public Store {
   std::unique_ptr<Sqlite> queue_db_, events_db_;
   std::optional<QueueWriter> queue_;
   uint16_t cluster_ = 0;
+  int64_t life_ = 0;  // from 1
   // Set before the first write, read by the writer's thread.
   std::shared_ptr<const std::function<void(const std::vector<int64_t>&)>>
       commit_listener_;

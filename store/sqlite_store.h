@@ -24,13 +24,18 @@ struct SqliteStoreOptions {
   // Submissions are refused while less than 1 GB of the disk is free, or less
   // than 5 % where that is smaller.
   bool watch_disk_space = true;
+  // A database that is another file than the one it was made as begins another
+  // life. Without this it does not open: two schedulers on copies of one queue
+  // would run its tasks, and pay for them, twice.
+  bool moved = false;
 };
 
 // Opens the databases in `options.dir`, creating or migrating them as needed.
 // Callbacks run on `executor`; `executor`, `pool` and `clock` outlive the
 // store. The destructor commits what waits, and drops callbacks.
-//   kFailedPrecondition  a newer release wrote it, another process holds it, or
-//                        the directory cannot be made or written
+//   kFailedPrecondition  a newer release wrote it, another process holds it,
+//                        the directory cannot be made or written, or it is a
+//                        copy and `moved` does not say that it is the only one
 //   kDataLoss            a file is no database of Midwatch's, or corrupt
 absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(
     Executor& executor, BlockingPool& pool, const Clock& clock, Random& random,

@@ -180,6 +180,9 @@ class Store {
 
   // Chosen at random when the database was made.
   virtual uint16_t cluster() const = 0;
+  // What the metadata of its sessions says: the cluster in hex, and from the
+  // second life of the database on (see SqliteStoreOptions::moved) that too.
+  virtual std::string cluster_mark() const = 0;
 
  protected:
   virtual void ApplyWrite(Write write, Callback<WriteResult> done) = 0;

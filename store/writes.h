@@ -417,10 +417,14 @@ struct RecordRemoteId {
 
 struct LeasedErrands {
   std::vector<std::string> sessions;
+  // A sweep of the account is due, of what was created from here on.
+  std::optional<absl::Time> sweep_from;
 };
 
 // Sessions of settled attempts of which nobody has said that they are archived,
-// a minute after their settle or two after they were last given out.
+// a minute after their settle or two after they were last given out; and the
+// account's sweep. That is due every ten minutes while creates may be
+// unexplained, and the caller's for five.
 //   kNotFound  nothing has named the account
 struct LeaseErrands {
   using Result = LeasedErrands;
@@ -444,6 +448,36 @@ struct CompleteErrands {
   std::vector<DoneErrand> errands;
 };
 
+struct ExplainedSession {
+  v1::SessionFate fate = v1::SESSION_FATE_UNSPECIFIED;
+  std::optional<int64_t> charged;  // of a settled attempt, where it is known
+};
+struct ExplainedSessions {
+  std::vector<ExplainedSession> sessions;  // in the order of the claims
+};
+
+// What sessions are to the queue. The creates of those that are superseded can
+// no longer be recorded afterwards. Prolongs the sweep. `decide` is pure.
+//   kNotFound  nothing has named the account
+struct ExplainSessions {
+  using Result = ExplainedSessions;
+  std::string account;
+  std::vector<SessionClaim> claims;
+  std::function<v1::SessionFate(const SessionFacts&)> decide;
+};
+
+// A sweep is over. Where it was an errand, the next one looks from the oldest
+// session on that is open, or from where this one began; there is none once
+// nothing is open and no attempt is on. Again: OK.
+//   kNotFound  nothing has named the account
+struct CompleteSweep {
+  using Result = Done;
+  std::string account;
+  std::optional<absl::Time> sweep_from;  // as it was leased; unset: a person's
+  absl::Time oldest_open = absl::InfiniteFuture();
+  std::string summary;  // for the journal; "" where nothing was found
+};
+
 // Timers ---------------------------------------------------------------------
 
 struct TimersFired {
@@ -463,13 +497,14 @@ using Write = std::variant<
     CancelBatch, AnswerTask, RegisterWorker, FreeLeases, Admit, Park,
     BeginCreate, RecordSession, ClearSession, MarkStarted, AddSay, MarkSaid,
     HandBack, Settle, SetBudget, DeleteBudget, PauseAccount, ResumeAccount,
-    PassProbe, RecordRemoteId, LeaseErrands, CompleteErrands, FireTimers>;
+    PassProbe, RecordRemoteId, LeaseErrands, CompleteErrands, ExplainSessions,
+    CompleteSweep, FireTimers>;
 
 using WriteResult =
     std::variant<BatchProgress, TaskKey, CancelResult, CancelBatchResult,
                  Answered, Registered, Freed, Grants, Done, RecordedSession,
                  SayAdded, Parked, Settled, BudgetSet, AccountSet, RemoteId,
-                 LeasedErrands, TimersFired>;
+                 LeasedErrands, ExplainedSessions, TimersFired>;
 
 }  // namespace midwatch
 

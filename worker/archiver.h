@@ -14,16 +14,12 @@
 
 namespace midwatch {
 
-// Puts away sessions that are done with: settled ones, and idle ones that lost
-// to another. Beside the attempts and only with best effort: the errand that
+// Puts away sessions that are done with: settled ones, stopped where they still
+// run, and idle ones that lost to another. Beside the attempts and only with best effort: the errand that
 // each settle leaves behind is completed where it came off, and due for any
 // worker where it did not.
 class Archiver {
  public:
-  // Tries per session; a session's status lags its last event, so the first
-  // may be refused.
-  static constexpr int kTries = 5;
-
   // Both outlive it.
   Archiver(Executor& executor, SchedulerClient& scheduler)
       : executor_(executor), scheduler_(scheduler) {}

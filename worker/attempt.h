@@ -249,6 +249,7 @@ bool MaybeExecuted(const absl::Status& status);
 bool IsTransient(const absl::Status& status);
 
 absl::Duration FromProto(const google::protobuf::Duration& duration);
+absl::Time FromProto(const google::protobuf::Timestamp& time);
 
 template <typename Request, typename Response>
 Async<absl::StatusOr<Response>> Attempt::Ask(

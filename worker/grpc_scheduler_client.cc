@@ -184,6 +184,8 @@ class GrpcSchedulerClient final : public SchedulerClient {
   MIDWATCH_WORKER_CALL(RecordRemoteId)
   MIDWATCH_WORKER_CALL(LeaseErrands)
   MIDWATCH_WORKER_CALL(CompleteErrands)
+  MIDWATCH_WORKER_CALL(ExplainSessions)
+  MIDWATCH_WORKER_CALL(CompleteSweep)
 #undef MIDWATCH_WORKER_CALL
 
   // Answers at once: what the scheduler says to it comes with the first Next.

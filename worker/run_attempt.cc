@@ -25,11 +25,6 @@ absl::Duration OrDefault(const google::protobuf::Duration& set,
   return duration > absl::ZeroDuration() ? duration : otherwise;
 }
 
-absl::Time TimeOf(const google::protobuf::Timestamp& time) {
-  return absl::FromUnixSeconds(time.seconds()) +
-         absl::Nanoseconds(time.nanos());
-}
-
 }  // namespace
 
 Attempt::Attempt(AttemptParts parts, v1::Lease lease)
@@ -43,7 +38,7 @@ Attempt::Attempt(AttemptParts parts, v1::Lease lease)
   // Time counts from the grant, so for an adopter also before it came.
   absl::Duration before = absl::ZeroDuration();
   if (!session_id_.empty() && lease_.has_granted_at()) {
-    before = std::max(before, parts_.clock.Now() - TimeOf(lease_.granted_at()) -
+    before = std::max(before, parts_.clock.Now() - FromProto(lease_.granted_at()) -
                                   FromProto(lease_.parked()));
   }
   started_ = parts_.clock.Steady() - before;

@@ -65,6 +65,10 @@ class SchedulerClient {
       v1::LeaseErrandsRequest request) = 0;
   virtual Async<absl::StatusOr<v1::CompleteErrandsResponse>> CompleteErrands(
       v1::CompleteErrandsRequest request) = 0;
+  virtual Async<absl::StatusOr<v1::ExplainSessionsResponse>> ExplainSessions(
+      v1::ExplainSessionsRequest request) = 0;
+  virtual Async<absl::StatusOr<v1::CompleteSweepResponse>> CompleteSweep(
+      v1::CompleteSweepRequest request) = 0;
 };
 
 }  // namespace midwatch

@@ -1,6 +1,7 @@
 #include "worker/worker.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "base/status_macros.h"
 #include "worker/attempt.h"
 #include "worker/slot_pool.h"
+#include "worker/sweep.h"
 
 namespace midwatch {
 namespace {
@@ -24,6 +26,14 @@ constexpr int kErrandsMax = 32;
 // A lease as a key: a task may come back, with a higher epoch, before the
 // attempt that lost it has noticed.
 using LeaseKey = std::pair<std::string, int64_t>;
+
+google::protobuf::Timestamp TimestampOf(absl::Time time) {
+  google::protobuf::Timestamp stamp;
+  stamp.set_seconds(absl::ToUnixSeconds(time));
+  stamp.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(
+      time - absl::FromUnixSeconds(stamp.seconds()))));
+  return stamp;
+}
 
 LeaseKey KeyOf(const v1::LeaseToken& token) {
   return {token.task_id(), token.epoch()};
@@ -68,6 +78,8 @@ struct Worker::Impl {
 
   // Does what is left of attempts that nobody holds any more.
   static Async<void> RunErrands(Impl& self, int generation);
+  static Async<void> RunSweep(Impl& self, AgentsClient& client,
+                              std::string account, v1::Sweep sweep);
 
   static Async<void> FinishDrain(Impl& self, absl::AnyInvocable<void()> done);
 
@@ -83,6 +95,7 @@ struct Worker::Impl {
   absl::Duration renew_every;
   int generation = 0;
   bool draining = false;
+  std::set<std::string> sweeping;  // accounts
   LeaseStream* leases = nullptr;  // the open one, of ReadLeases
   // Shared with the coroutine that runs it, which may outlast a lost lease.
   std::map<LeaseKey, std::shared_ptr<Attempt>> attempts;
@@ -295,8 +308,38 @@ Async<void> Worker::Impl::RunErrands(Impl& self, int generation) {
       for (const v1::Errand& errand : leased->errands()) {
         self.archiver.Archive(*client, name, errand.session_id());
       }
+      if (leased->has_sweep() && self.sweeping.insert(name).second) {
+        Spawn(self.parts.executor,
+              RunSweep(self, *client, name, leased->sweep()));
+      }
     }
   }
+}
+
+Async<void> Worker::Impl::RunSweep(Impl& self, AgentsClient& client,
+                                   std::string account, v1::Sweep sweep) {
+  SweepOptions sweep_options;
+  sweep_options.account = account;
+  sweep_options.created_from = FromProto(sweep.created_from());
+  sweep_options.stop = [&self] { return self.draining; };
+  absl::StatusOr<SweepFindings> found = co_await SweepAccount(
+      self.parts.executor, client, self.parts.scheduler,
+      std::move(sweep_options), [](const SweptSession&) {});
+  if (found.ok()) {
+    v1::CompleteSweepRequest request;
+    request.set_account(account);
+    *request.mutable_created_from() = sweep.created_from();
+    *request.mutable_counts() = found->counts;
+    if (found->oldest_open < absl::InfiniteFuture()) {
+      *request.mutable_oldest_open() = TimestampOf(found->oldest_open);
+    }
+    // Once: where it does not arrive, the sweep is due again.
+    (void)co_await self.parts.scheduler.CompleteSweep(std::move(request));
+  } else {
+    LogInfo("sweep left to the next", {{"account", account},
+                                       {"why", found.status().ToString()}});
+  }
+  self.sweeping.erase(account);
 }
 
 Async<void> Worker::Impl::FinishDrain(Impl& self,

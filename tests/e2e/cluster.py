@@ -81,10 +81,14 @@ class Process:
         self._log_start = 0
 
     def start(self, env=None):
+        self.start_with(env=env)
+
+    def start_with(self, *options, env=None):
+        """With these options beside its own, this time."""
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [*self._command, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, **(env or {})},
                 preexec_fn=_die_with_the_test)
 

@@ -94,6 +94,16 @@ int CountJournal(World& world, JournalKind kind) {
       [kind](const JournalRecord& entry) { return entry.kind == kind; }));
 }
 
+// Archives and other afterthoughts; and once everything is accounted for,
+// nobody looks any more.
+void LetSweepsEnd(World& world) {
+  world.time.Advance(absl::Minutes(40));
+  const int lists = world.service->Calls("list_sessions");
+  world.time.Advance(absl::Hours(1));
+  EXPECT_EQ(world.service->Calls("list_sessions"), lists);
+  EXPECT_GT(lists, 0);
+}
+
 // What a night may spend, in three scopes: more than enough for all tasks, and
 // less than 30 of them at once may reserve at its end.
 constexpr int64_t kTenantLimit = 48'000'000;
@@ -134,7 +144,7 @@ std::string RunNight(uint64_t seed, bool budgets = false) {
     if (second == plan.cut_to) world.CutWorker("w1", false);
     if (second > 250 && world.Batch().state == v1::BATCH_STATE_DONE) break;
   }
-  world.time.Advance(absl::Minutes(2));  // archives and other afterthoughts
+  LetSweepsEnd(world);
   world.CheckAtEnd(kTasks);
 
   EXPECT_EQ(world.Budgets().size(), budgets ? 3u : 0u);
@@ -157,8 +167,10 @@ std::string RunNight(uint64_t seed, bool budgets = false) {
   EXPECT_GT(CountJournal(world, JournalKind::kParked), 20);
   EXPECT_GT(CountJournal(world, JournalKind::kAnswered), 40);
   EXPECT_GT(CountJournal(world, JournalKind::kAdjusted), 10);
-  // The lost create left an idle session beside the one that was used.
+  // The lost create left an idle session beside the one that was used, and a
+  // sweep found it.
   EXPECT_GT(world.service->Sessions().size(), static_cast<size_t>(kTasks));
+  EXPECT_GE(world.Sweeps(), 1);
   return world.TraceHash();
 }
 
@@ -208,7 +220,7 @@ std::string RunNightWithARefusedKey(uint64_t seed) {
     if (second > kTo && world.Batch().state == v1::BATCH_STATE_DONE) break;
   }
   EXPECT_LT(second, kTo + 1200) << "the account opens with the next probe";
-  world.time.Advance(absl::Minutes(2));
+  LetSweepsEnd(world);
   world.CheckAtEnd(kTasks);
   for (const TaskRecord& task : world.Tasks()) {
     EXPECT_EQ(task.state, v1::TASK_STATE_SUCCEEDED);
@@ -306,7 +318,7 @@ Metered RunMetered(double creates, double told) {
       [&] { return world.Batch().state == v1::BATCH_STATE_DONE; },
       absl::Hours(1));
   result.makespan = world.time.Elapsed();
-  world.time.Advance(absl::Minutes(5));  // archives
+  LetSweepsEnd(world);
   world.CheckAtEnd(kTasks);
   return result;
 }

@@ -84,6 +84,8 @@ class World {
   std::vector<JournalRecord> Journal();
 
   std::vector<BudgetRecord> Budgets();
+  // How many sweeps found something.
+  int Sweeps();
 
   // Invariants that hold at every moment. Reports with EXPECT.
   void CheckAlways();

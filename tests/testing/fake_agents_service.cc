@@ -481,7 +481,11 @@ struct FakeAgentsService::Impl {
     };
     for (const json& event : session.history) take(event);
     for (const Queued& queued : session.queue) take(queued.event);
-    // Pages, so that clients' paging is exercised: a cursor is an offset.
+    return PageOf(data, route);
+  }
+
+  // Pages, so that clients' paging is exercised: a cursor is an offset.
+  static FakeReply PageOf(const json& data, const Route& route) {
     size_t offset = 0, limit = 1000;
     (void)absl::SimpleAtoi(route.QueryValue("page"), &offset);
     (void)absl::SimpleAtoi(route.QueryValue("limit"), &limit);
@@ -504,10 +508,15 @@ struct FakeAgentsService::Impl {
   FakeReply ListSessions(const Route& route) const {
     json data = json::array();
     bool archived = route.QueryValue("include_archived") == "true";
+    std::string from = route.QueryValue("created_at[gte]");
     for (const auto& [id, session] : sessions) {
-      if (archived || !session.view.archived) data.push_back(Object(session));
+      json object = Object(session);
+      // The stamps are of one form, so they compare as text.
+      if (!from.empty() && object["created_at"] < from) continue;
+      if (session.view.created_at + options.list_delay > clock.Now()) continue;
+      if (archived || !session.view.archived) data.push_back(object);
     }
-    return Ok({{"data", data}, {"next_page", nullptr}});
+    return PageOf(data, route);
   }
 
   FakeReply ListFiles(const Route& route) const {

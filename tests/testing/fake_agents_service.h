@@ -120,6 +120,8 @@ struct FakeAgentsHooks {
 struct FakeAgentsOptions {
   // From idle to the output files' being listed.
   absl::Duration file_delay = absl::Milliseconds(500);
+  // From a session's create to its being listed.
+  absl::Duration list_delay = absl::Seconds(2);
   // What an archived session answers to events: 400 or 409.
   int archived_refusal = 400;
   absl::Duration ping_every = absl::Seconds(15);

@@ -369,6 +369,10 @@ absl::StatusOr<v1::LeaseErrandsResponse> FakeScheduler::Do(
     response.add_errands()->set_session_id(std::move(session));
   }
   errands.clear();
+  if (sweep_from) {
+    response.mutable_sweep()->mutable_created_from()->set_seconds(
+        absl::ToUnixSeconds(*std::exchange(sweep_from, std::nullopt)));
+  }
   return response;
 }
 
@@ -381,6 +385,24 @@ absl::StatusOr<v1::CompleteErrandsResponse> FakeScheduler::Do(
     }
   }
   return v1::CompleteErrandsResponse();
+}
+
+absl::StatusOr<v1::ExplainSessionsResponse> FakeScheduler::Do(
+    const v1::ExplainSessionsRequest& request) {
+  v1::ExplainSessionsResponse response;
+  for (const v1::SessionClaim& claim : request.claims()) {
+    auto known = fates.find(claim.session_id());
+    response.add_sessions()->set_fate(known == fates.end()
+                                          ? v1::SESSION_FATE_UNEXPLAINED
+                                          : known->second);
+  }
+  return response;
+}
+
+absl::StatusOr<v1::CompleteSweepResponse> FakeScheduler::Do(
+    const v1::CompleteSweepRequest& request) {
+  sweeps.push_back(request);
+  return v1::CompleteSweepResponse();
 }
 
 absl::StatusOr<v1::RecordRemoteIdResponse> FakeScheduler::Do(
@@ -429,6 +451,8 @@ MIDWATCH_FAKE_CALL(FindRemoteIds)
 MIDWATCH_FAKE_CALL(RecordRemoteId)
 MIDWATCH_FAKE_CALL(LeaseErrands)
 MIDWATCH_FAKE_CALL(CompleteErrands)
+MIDWATCH_FAKE_CALL(ExplainSessions)
+MIDWATCH_FAKE_CALL(CompleteSweep)
 #undef MIDWATCH_FAKE_CALL
 
 Async<absl::StatusOr<std::unique_ptr<LeaseStream>>>

@@ -83,6 +83,11 @@ class FakeScheduler {
   std::vector<std::string> completed;
   // What was said with them.
   std::map<std::string, int64_t> late_costs;
+  // A sweep that the next call for errands gets, what its sessions are, and
+  // what came back.
+  std::optional<absl::Time> sweep_from;
+  std::map<std::string, v1::SessionFate> fates;
+  std::vector<v1::CompleteSweepRequest> sweeps;
 
  private:
   friend class FakeSchedulerClient;
@@ -123,6 +128,10 @@ class FakeScheduler {
       const v1::LeaseErrandsRequest& request);
   absl::StatusOr<v1::CompleteErrandsResponse> Do(
       const v1::CompleteErrandsRequest& request);
+  absl::StatusOr<v1::ExplainSessionsResponse> Do(
+      const v1::ExplainSessionsRequest& request);
+  absl::StatusOr<v1::CompleteSweepResponse> Do(
+      const v1::CompleteSweepRequest& request);
 
   const Clock& clock_;
   std::map<std::string, FakeTask> tasks_;
@@ -175,6 +184,10 @@ class FakeSchedulerClient final : public SchedulerClient {
       v1::LeaseErrandsRequest request) override;
   Async<absl::StatusOr<v1::CompleteErrandsResponse>> CompleteErrands(
       v1::CompleteErrandsRequest request) override;
+  Async<absl::StatusOr<v1::ExplainSessionsResponse>> ExplainSessions(
+      v1::ExplainSessionsRequest request) override;
+  Async<absl::StatusOr<v1::CompleteSweepResponse>> CompleteSweep(
+      v1::CompleteSweepRequest request) override;
 
  private:
   template <typename Response, typename Request>

@@ -41,6 +41,7 @@ class FaultyStore final : public Store {
     inner_.SetCommitListener(std::move(listener));
   }
   uint16_t cluster() const override { return inner_.cluster(); }
+  std::string cluster_mark() const override { return inner_.cluster_mark(); }
 
  protected:
   void ApplyWrite(Write write, Callback<WriteResult> done) override {

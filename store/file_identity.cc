@@ -1,0 +1,37 @@
+#include "store/file_identity.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+
+namespace midwatch {
+
+absl::StatusOr<FileIdentity> IdentityOf(const std::string& path) {
+  struct statx info = {};
+  if (statx(AT_FDCWD, path.c_str(), 0, STATX_INO | STATX_BTIME, &info) != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot look at ", path, ": ", std::strerror(errno)));
+  }
+  FileIdentity identity;
+  identity.inode = static_cast<int64_t>(info.stx_ino);
+  if (info.stx_mask & STATX_BTIME) {
+    identity.born_nanos = int64_t{info.stx_btime.tv_sec} * 1'000'000'000 +
+                          info.stx_btime.tv_nsec;
+  }
+  return identity;
+}
+
+// The inode alone would do, were it not that some file systems number files
+// anew when they are mounted.
+bool IsSameFile(const FileIdentity& a, const FileIdentity& b) {
+  if (a.born_nanos != 0 && b.born_nanos != 0) {
+    return a.born_nanos == b.born_nanos;
+  }
+  return a.inode == b.inode;
+}
+
+}  // namespace midwatch
