@@ -197,7 +197,8 @@ HttpRequest AgentsClient::Post(const std::string& path, std::string body) {
 Async<absl::Status> AgentsClient::PassGate(const std::string& operation,
                                            Turn turn, HttpRequest& request) {
   if (gate_ == nullptr) co_return absl::OkStatus();
-  const absl::Duration since = clock_.Steady();
+  // A lease, which bounds many a timeout, goes on while the machine sleeps.
+  const absl::Duration since = clock_.Boot();
   absl::Status passed = co_await gate_->Pass(turn.request_class, turn.purpose,
                                              turn.timeout - kLeftToSend);
   if (!passed.ok()) {
@@ -207,8 +208,15 @@ Async<absl::Status> AgentsClient::PassGate(const std::string& operation,
     error.maybe_executed = false;
     co_return ToStatus(error);
   }
-  request.timeout =
-      std::min(request.timeout, turn.timeout - (clock_.Steady() - since));
+  const absl::Duration left = turn.timeout - (clock_.Boot() - since);
+  if (left <= absl::ZeroDuration()) {
+    ApiError error;
+    error.operation = operation;
+    error.message = "no time was left when its turn came";
+    error.maybe_executed = false;
+    co_return ToStatus(error);
+  }
+  request.timeout = std::min(request.timeout, left);
   co_return absl::OkStatus();
 }
 
@@ -316,10 +324,11 @@ Async<absl::StatusOr<Page<Session>>> AgentsClient::ListSessions(
 }
 
 Async<absl::StatusOr<Session>> AgentsClient::ArchiveSession(
-    std::string session_id, RequestPurpose purpose) {
+    std::string session_id, RequestPurpose purpose, absl::Duration timeout) {
   HttpRequest request =
       Post(absl::StrCat(SessionPath(session_id), "/archive"), "{}");
-  const Turn turn{RequestClass::kWrite, purpose};
+  request.timeout = std::min(timeout, request.timeout);
+  const Turn turn{RequestClass::kWrite, purpose, timeout};
   co_return co_await FetchSession("archive_session", turn, std::move(request));
 }
 

@@ -160,7 +160,8 @@ class AgentsClient {
   Async<absl::StatusOr<Page<Session>>> ListSessions(ListSessionsQuery query);
   // kInvalidArgument while the session runs.
   Async<absl::StatusOr<Session>> ArchiveSession(
-      std::string session_id, RequestPurpose purpose = RequestPurpose::kNormal);
+      std::string session_id, RequestPurpose purpose = RequestPurpose::kNormal,
+      absl::Duration timeout = absl::InfiniteDuration());
 
   // A session at its budget goes on by itself with a higher one: above what it
   // has cost, else kInvalidArgument. Whole cents, rounded down. Again is OK

@@ -58,6 +58,9 @@ class SessionFeed {
   // not yet the whole of what is known.
   bool has_backlog() const { return !backlog_.empty(); }
 
+  // The session's silence can be heard: its stream is open.
+  bool listening() const { return stream_ != nullptr; }
+
   // Ends a Next that waits and all later ones. On the executor's thread.
   void Close();
 

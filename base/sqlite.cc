@@ -19,7 +19,8 @@ absl::Status ToStatus(sqlite3* db, int code, absl::string_view what) {
     case SQLITE_NOTADB:
       return absl::DataLossError(message);
     case SQLITE_FULL:
-      return absl::ResourceExhaustedError(message);
+      // Others may make room, and what waits for it is to be tried again.
+      return absl::UnavailableError(message);
     case SQLITE_CANTOPEN:
     case SQLITE_PERM:
     case SQLITE_READONLY:

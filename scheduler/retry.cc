@@ -13,6 +13,8 @@ namespace {
 constexpr absl::Duration kBackoffFirst = absl::Seconds(10);
 constexpr absl::Duration kBackoffMax = absl::Minutes(15);
 constexpr int kAdviceMax = 6;
+// Of a task, those that began nothing included: half a day of an outage.
+constexpr int kAttemptsMax = 100;
 
 // A day at most: a task that waits longer looks forgotten, and asking once a
 // day costs nothing.
@@ -36,6 +38,14 @@ bool IsAccountTrouble(v1::FailureClass failure) {
          failure == v1::FAILURE_CLASS_SPEND_CAP;
 }
 
+// Nothing began: the account refused, or the service was down for so long that
+// no session came to be. An outage must not use up a task's starts.
+bool IsExcused(const Tally& tally, v1::FailureClass failure, bool charges) {
+  if (charges) return false;
+  return IsAccountTrouble(failure) ||
+         (failure == v1::FAILURE_CLASS_SERVICE && !tally.has_session);
+}
+
 // "" where another attempt may begin.
 std::string WhyNoMore(const Tally& tally, v1::FailureClass failure,
                       bool charges, int64_t charged) {
@@ -55,9 +65,12 @@ std::string WhyNoMore(const Tally& tally, v1::FailureClass failure,
                ? "no further try is allowed"
                : absl::StrCat("it failed ", tally.failures + 1, " times");
   }
-  bool excused = IsAccountTrouble(failure) && !charges;
-  if (!excused && tally.starts >= max_starts) {
+  if (!IsExcused(tally, failure, charges) && tally.starts >= max_starts) {
     return absl::StrCat("it was started ", tally.starts, " times");
+  }
+  if (!IsAccountTrouble(failure) && 
+      tally.attempts >= std::max(kAttemptsMax, max_starts)) {
+    return absl::StrCat("it was tried ", tally.attempts, " times");
   }
   int64_t left = tally.max_cost - tally.charged - charged;
   if (left < tally.max_cost / 10 || left <= 0) {
@@ -113,12 +126,10 @@ Disposition Decide(const Tally& tally, const v1::Ending& ending,
     return next;
   }
   next.state = v1::TASK_STATE_QUEUED;
+  next.excused = IsExcused(tally, failure, ending.charged());
   // What it waits for is its account.
-  if (IsAccountTrouble(failure)) {
-    next.excused = !ending.charged();
-    return next;
-  }
-  next.delay = Backoff(tally.starts - 1, jitter);
+  if (IsAccountTrouble(failure)) return next;
+  next.delay = Backoff(tally.attempts - 1, jitter);
   next.delay = std::max(next.delay, RetryAfter(ending.failure()));
   return next;
 }

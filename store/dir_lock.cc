@@ -14,6 +14,24 @@
 
 namespace midwatch {
 
+namespace {
+
+// What was just made outlives a power loss only once the directories above it
+// are on the disk. Best effort: some file systems refuse.
+void SyncParents(const std::string& dir) {
+  std::error_code error;
+  std::filesystem::path path = std::filesystem::absolute(dir, error);
+  while (!error && path.has_relative_path()) {
+    path = path.parent_path();
+    int fd = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) continue;
+    (void)fsync(fd);
+    close(fd);
+  }
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<DirLock>> DirLock::Take(const std::string& dir) {
   std::error_code error;
   if (std::filesystem::create_directories(dir, error)) {
@@ -23,6 +41,7 @@ absl::StatusOr<std::unique_ptr<DirLock>> DirLock::Take(const std::string& dir) {
     return absl::FailedPreconditionError(
         absl::StrCat("cannot make ", dir, ": ", error.message()));
   }
+  SyncParents(dir);
   std::string path = dir + "/midwatch.lock";
   int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) {

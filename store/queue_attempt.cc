@@ -201,6 +201,7 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
   const LiveRow& live = *found;
   ASSIGN_OR_RETURN(TaskRow task, LoadTask(write.lease.task));
   Tally tally{.starts = task.attempts - task.excused,
+              .attempts = task.attempts,
               .failures = task.failures,
               .charged = task.charged,
               .max_cost = task.max_cost,

@@ -77,13 +77,16 @@ absl::Status QueueWriter::CompleteErrand(int64_t account,
     RETURN_IF_ERROR(row.status());
   }
   const int64_t now = NowMicros();
-  if (unknown && !errand.cost && !errand.gone &&
-      now < ended_at + kCostAwaited) {
+  // Nothing at all is what a service says that has not counted yet.
+  const bool says_cost = errand.cost.value_or(0) > 0;
+  if (unknown && !says_cost && !errand.gone && now < ended_at + kCostAwaited) {
     return db_.Run(
         "UPDATE errand SET due = ? WHERE account = ? AND session = ?",
         now + kCostLookEvery, account, errand.session);
   }
-  if (task != 0 && errand.cost && (unknown || *errand.cost != charged)) {
+  // A session's cost only grows: a lower figure than the one at its end is an
+  // older one.
+  if (task != 0 && errand.cost && (unknown || *errand.cost > charged)) {
     RETURN_IF_ERROR(AdjustCost(task, attempt, *errand.cost));
   }
   return db_.Run("DELETE FROM errand WHERE account = ? AND session = ?",

@@ -9,6 +9,12 @@
 #include "store/queue_writer.h"
 
 namespace midwatch {
+namespace {
+
+// A cent: the least that a session's budget can be.
+constexpr int64_t kReservationMin = 10'000;
+
+}  // namespace
 
 absl::StatusOr<Registered> QueueWriter::Do(const RegisterWorker& write) {
   RETURN_IF_ERROR(
@@ -138,10 +144,10 @@ absl::Status QueueWriter::ViewLanes(int64_t account_id,
                   "ORDER BY rank LIMIT ?",
                   lane.lane, tasks_per_lane)
             : db_.Query(
-                  "SELECT r.rank, r.task, t.max_cost - t.charged "
+                  "SELECT r.rank, r.task, max(t.max_cost - t.charged, ?) "
                   "FROM ready r JOIN task t ON t.id = r.task "
                   "WHERE r.lane = ? ORDER BY r.rank LIMIT ?",
-                  lane.lane, tasks_per_lane);
+                  kReservationMin, lane.lane, tasks_per_lane);
     while (row.Step()) {
       lane.ready.push_back({row.Int(1), row.Int(0), row.Int(2)});
     }
@@ -245,8 +251,8 @@ absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker) {
   live.lease = {worker, id, task.attempts + 1, 0};
   live.batch = task.batch;
   // What earlier attempts left: the settle that made another attempt possible
-  // has seen that it is enough to begin with.
-  live.reserved = task.max_cost - task.charged;
+  // has seen that it is enough to begin with. It may have cost more since.
+  live.reserved = std::max(task.max_cost - task.charged, kReservationMin);
   live.granted_at = now;
   live.phase = v1::ATTEMPT_PHASE_GRANTED;
   JournalEntry entry{.kind = JournalKind::kGranted,

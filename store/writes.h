@@ -301,6 +301,7 @@ struct Park {
 // What a settle is decided from.
 struct Tally {
   int32_t starts = 0;    // attempts begun, this one included, unless excused
+  int32_t attempts = 0;  // the same with those that are excused
   int32_t failures = 0;  // by the task's own fault, before this one
   int64_t charged = 0;   // by earlier attempts
   int64_t max_cost = 0;

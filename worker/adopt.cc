@@ -72,6 +72,8 @@ Async<Attempt::Step> Attempt::Adopt() {
     CO_ASSIGN_OR_RETURN(bool again, co_await TryAgain(failure));
     if (!again) {
       assume_charged_ = true;
+      // It may run on, so what it had cost when it was last read is no figure.
+      at_rest_ = false;
       co_return Broken(std::move(failure));
     }
   }
@@ -111,10 +113,13 @@ Async<Attempt::Step> Attempt::ArchiveForFence() {
   int refusals = 0;
   while (true) {
     CO_RETURN_IF_ERROR(co_await AwaitPost());
-    absl::StatusOr<Session> answer =
-        co_await parts_.agents.ArchiveSession(session_id_);
+    // Within the lease: archived later, it might be a session at rest that the
+    // next holder goes on with.
+    absl::StatusOr<Session> answer = co_await parts_.agents.ArchiveSession(
+        session_id_, RequestPurpose::kNormal, parts_.term.PostTimeout());
     if (answer.ok()) co_return std::nullopt;
-    if (IsRefusal(answer.status()) && ++refusals < kArchiveTries) {
+    const bool refused = IsRefusal(answer.status());
+    if (refused && ++refusals < kArchiveTries) {
       answer = co_await parts_.agents.GetSession(session_id_);
       if (answer.ok()) {
         if (answer->archived || answer->status == "terminated") {
@@ -131,6 +136,9 @@ Async<Attempt::Step> Attempt::ArchiveForFence() {
       }
     }
     v1::Failure failure = ToFailure(answer.status(), "archive_session");
+    // A session that is idle and cannot be archived: the service contradicts
+    // itself, and the task's spec has nothing to do with it.
+    if (refused) failure.set_http_status(409);
     bool again = false;
     if (!absl::IsNotFound(answer.status())) {
       CO_ASSIGN_OR_RETURN(again, co_await TryAgain(failure));
@@ -179,7 +187,12 @@ Async<Attempt::Step> Attempt::JudgeHistory() {
     co_return std::nullopt;
   }
   std::optional<Verdict> verdict = Judge(state);
-  if (verdict && verdict->kind == v1::Ending::KIND_IDLE) co_return verdict;
+  // One that waits for an answer or for money will get neither any more.
+  if (verdict && verdict->kind == v1::Ending::KIND_IDLE &&
+      verdict->stop_reason != "requires_action" &&
+      verdict->stop_reason != "budget_reached") {
+    co_return verdict;
+  }
   // Our own archive ended it, before it was done.
   v1::Failure failure;
   failure.set_operation("archive_session");

@@ -37,6 +37,8 @@ class EventPump : public std::enable_shared_from_this<EventPump> {
   // Events delivered before are dealt with.
   void Release(size_t count);
 
+  bool listening() const { return feed_.listening(); }
+
   // The sink has had everything that is known of the session so far.
   bool caught_up() const { return !feed_.has_backlog(); }
 

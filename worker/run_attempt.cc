@@ -277,6 +277,8 @@ Async<Attempt::Step> Attempt::CheckTimeouts() {
     co_return verdict;
   }
   if (cancelling_) co_return std::nullopt;
+  // A session that cannot be heard is not silent.
+  if (pump_ == nullptr || !pump_->listening()) last_event_ = now;
   const char* which = nullptr;
   if (now - started_ >= OrDefault(limits.total(), kTotalDefault)) {
     which = "total_timeout";

@@ -20,7 +20,10 @@ bool MayHaveOutputs(v1::Ending::Kind kind) {
 
 Async<absl::Status> Attempt::SetCost(v1::Ending& ending) {
   const TranscriptState& state = transcript_.state();
-  ending.set_charged(state.charged() || assume_charged_);
+  // A message that the service took may be processed, whether or not that was
+  // seen.
+  const bool sent = phase_ == v1::ATTEMPT_PHASE_RUNNING;
+  ending.set_charged(state.charged() || sent || assume_charged_);
   // While it spends, a figure would be too low: without one, the attempt costs
   // its reservation.
   if (!state.charged() || !at_rest_) co_return absl::OkStatus();

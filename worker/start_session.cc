@@ -136,6 +136,7 @@ bool Attempt::ForgetGone(const ApiError& error) {
 Async<Attempt::Step> Attempt::StartSession() {
   int lost = lease_.create_tries();
   bool forgot = false;
+  std::string nonce;
   std::optional<v1::Failure> last;
   Backoff backoff(parts_.random, absl::Seconds(2), absl::Seconds(30));
   while (true) {
@@ -148,7 +149,8 @@ Async<Attempt::Step> Attempt::StartSession() {
       continue;
     }
     // Durable before the request leaves: the sweep can explain the session.
-    std::string nonce = parts_.random.Hex(16);
+    // Each that may have made one has a nonce of its own.
+    if (nonce.empty()) nonce = parts_.random.Hex(16);
     v1::BeginCreateRequest begin;
     *begin.mutable_token() = token();
     begin.set_nonce(nonce);
@@ -173,6 +175,7 @@ Async<Attempt::Step> Attempt::StartSession() {
     last = ToFailure(created.status(), "create_session");
     if (MaybeExecuted(created.status())) {
       // At worst an idle session stays behind, which costs nothing.
+      nonce.clear();
       if (++lost >= kLostCreatesMax) co_return NotStarted(last);
       CO_RETURN_IF_ERROR(co_await Wait(backoff.Next()));
       continue;

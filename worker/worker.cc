@@ -283,6 +283,9 @@ Async<void> Worker::Impl::RunAttempt(Impl& self,
                                      std::shared_ptr<Attempt> attempt) {
   co_await attempt->Run();
   self.attempts.erase(KeyOf(attempt->token()));
+  // It could not give its lease back. The next stream of leases does not name
+  // it, which frees it for others; without, it would be held by nobody's hand.
+  if (attempt->held() && self.leases != nullptr) self.leases->Close();
 }
 
 Async<void> Worker::Impl::Refuse(v1::LeaseToken token) {

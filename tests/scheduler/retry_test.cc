@@ -33,6 +33,23 @@ v1::Ending EndingOf(v1::FailureClass failure) {
   return ending;
 }
 
+// A whole night without an answer must not use up what a task may be started.
+TEST(DecideTest, AnOutageInWhichNothingBeganUsesUpNoStart) {
+  v1::Ending ending = EndingOf(v1::FAILURE_CLASS_SERVICE);
+  ending.set_charged(false);
+  Tally tally{.starts = 10, .attempts = 30, .max_cost = 1'000'000};
+  Disposition next = Decide(tally, ending, 1.0);
+  EXPECT_EQ(next.state, v1::TASK_STATE_QUEUED);
+  EXPECT_TRUE(next.excused);
+  EXPECT_EQ(next.delay, absl::Minutes(15)) << "by its tries, not its starts";
+  tally.has_session = true;
+  EXPECT_EQ(Decide(tally, ending, 1.0).state, v1::TASK_STATE_FAILED);
+  tally.has_session = false;
+  tally.attempts = 100;
+  EXPECT_EQ(Decide(tally, ending, 1.0).state, v1::TASK_STATE_FAILED)
+      << "not for ever";
+}
+
 struct DecideCase {
   const char* name;
   v1::FailureClass failure;
@@ -48,6 +65,7 @@ class DecideTest : public ::testing::TestWithParam<DecideCase> {};
 TEST_P(DecideTest, MatchesTable) {
   const DecideCase& c = GetParam();
   Tally tally{.starts = c.starts,
+              .attempts = c.starts,
               .failures = c.failures,
               .charged = c.charged,
               .max_cost = 1'000'000,
@@ -99,7 +117,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 Tally OneStart() {
   Tally tally;
-  tally.starts = 1;
+  tally.starts = tally.attempts = 1;
   tally.max_cost = 1'000'000;
   tally.reserved = 1'000'000;
   return tally;

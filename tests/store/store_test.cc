@@ -72,6 +72,36 @@ TEST_F(StoreTest, ASettleLeavesAnErrandUntilItsSessionIsArchived) {
   EXPECT_THAT(Apply(lease)->sessions, IsEmpty());
 }
 
+// A service that had not counted yet when its session was archived made what
+// was charged too little.
+TEST_F(StoreTest, ACostThatIsLessThanTheOneKnownIsAnOlderOne) {
+  RowKey batch = SubmitBatch(1);
+  GrantRecord grant = GrantAndRecord(Register());
+  ASSERT_OK(SettleWith(grant.lease, Success(70'000)));
+  EXPECT_OK(Apply(CompleteErrands{"default", {{"sesn_1", 0}}}));
+  EXPECT_EQ(Batch(batch).charged, 70'000);
+}
+
+// What a session cost in the end left its task's next attempt less than
+// nothing, which was reserved: room for others out of nowhere.
+TEST_F(StoreTest, AnAttemptForWhichNothingIsLeftReservesACent) {
+  RowKey batch = SubmitBatch(1);
+  ASSERT_OK(Apply(SetBudget{v1::BUDGET_SCOPE_BATCH, "", batch,
+                            v1::BUDGET_WINDOW_TOTAL, "", 5'000'000}));
+  const int64_t worker = Register();
+  GrantRecord grant = GrantAndRecord(worker);
+  v1::Ending failed = Success(70'000);
+  failed.set_kind(v1::Ending::KIND_TERMINATED);
+  ASSERT_OK(SettleWith(grant.lease, failed));
+  EXPECT_OK(Apply(CompleteErrands{"default", {{"sesn_1", 1'500'000}}}));
+  time_.Advance(absl::Minutes(1));
+  ASSERT_OK(Apply(FireTimers{}));
+  std::vector<GrantRecord> again = AdmitTo(worker, 1);
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(again[0].reserved, 10'000);
+  EXPECT_EQ(Batch(batch).reserved, 10'000);
+}
+
 TEST_F(StoreTest, ACostThatComesLateIsChargedInsteadOfTheReservation) {
   RowKey batch = SubmitBatch(1);
   ASSERT_OK(Apply(SetBudget{v1::BUDGET_SCOPE_BATCH, "", batch,
