@@ -77,11 +77,22 @@ class Caps {
     return std::nullopt;
   }
 
-  void Use(const LaneView& lane, const ReadyTask& task) {
+  // Takes the room that the lane's `task` needs. Returns what is set aside for
+  // its overshoot: as much as there is room for, since a budget as large as one
+  // task would never let it start otherwise.
+  int64_t Use(const LaneView& lane, const ReadyTask& task) {
     if (!lane.concurrency_key.empty()) busy_keys_.insert(lane.concurrency_key);
     auto room = batch_room_.find(lane.batch);
     if (room != batch_room_.end()) --room->second;
-    for (int64_t budget : lane.budgets) money_room_[budget] -= task.reserve;
+    if (lane.budgets.empty()) return 0;
+    int64_t overshoot = task.overshoot;
+    for (int64_t budget : lane.budgets) {
+      overshoot = std::min(overshoot, money_room_.at(budget) - task.reserve);
+    }
+    for (int64_t budget : lane.budgets) {
+      money_room_[budget] -= task.reserve + overshoot;
+    }
+    return overshoot;
   }
 
  private:
@@ -138,8 +149,8 @@ AdmissionDecisions DecideAdmission(absl::Time /*now*/,
     int64_t worker = slots.Take(head.view->account);
     // Nobody serves this account any more; others may still be served.
     if (worker == 0) continue;
-    decisions.grants.push_back({next.task, worker});
-    caps.Use(*head.view, next);
+    const int64_t overshoot = caps.Use(*head.view, next);
+    decisions.grants.push_back({next.task, worker, overshoot});
     if (left != room.end()) --left->second;
     if (++head.next < head.view->ready.size()) {
       head.rank = head.view->ready[head.next].rank;

@@ -233,7 +233,7 @@ absl::StatusOr<v1::Lease> ToProto(const GrantRecord& grant,
   SetIfZero(*timeouts.mutable_idle(), absl::Minutes(15));
   SetIfZero(*timeouts.mutable_total(), absl::Hours(4));
   *lease.mutable_inputs() = grant.line.inputs();
-  lease.set_reserved_usd_micros(grant.reserved);
+  lease.set_budget_usd_micros(grant.budget);
   *lease.mutable_granted_at() = ToTimestamp(grant.granted_at);
   lease.set_stored_events(stored_events);
   for (const v1::Say& say : grant.outbox) *lease.add_outbox() = say;

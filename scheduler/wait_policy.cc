@@ -24,7 +24,7 @@ BudgetAnswer DecideRaise(const v1::TaskSpec& spec, const BudgetSpent& spent) {
   const int64_t most = spec.raise_to_usd_micros() - spent.earlier;
   if (most < spent.spent + kMicrosPerCent) return {BudgetAnswer::kEnd};
   const int64_t to =
-      std::max(spent.reserved, spent.spent) + spec.max_cost_usd_micros();
+      std::max(spent.budget, spent.spent) + spec.max_cost_usd_micros();
   return {BudgetAnswer::kRaise, std::min(to, most)};
 }
 

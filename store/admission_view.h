@@ -28,6 +28,9 @@ struct ReadyTask {
   // Micro-dollars that its next attempt sets aside; known where the lane has
   // budgets.
   int64_t reserve = 0;
+  // What its session may cost beyond that, by the dearest model request of its
+  // kind: a session stops at its budget only after the request that crosses it.
+  int64_t overshoot = 0;
 };
 
 // Ready tasks of one (tenant, queue, batch, concurrency key, account).
@@ -89,6 +92,8 @@ struct AdmissionDecisions {
   struct Assign {
     int64_t task = 0;
     int64_t worker = 0;
+    // Of a grant: what is set aside for overshoot, beside the reservation.
+    int64_t overshoot = 0;
   };
   struct Block {
     int64_t lane = 0;

@@ -230,6 +230,9 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
   }
 
   RETURN_IF_ERROR(CloseAttempt(task, live, next, hash));
+  RETURN_IF_ERROR(NoteDearestRequest(
+      task, std::max(write.ending.dearest_request_usd_micros(),
+                     next.charged - (live.reserved - live.overshoot))));
   // What was charged for want of a figure says nothing of others.
   if (next.state == v1::TASK_STATE_SUCCEEDED && !next.cost_unknown) {
     RETURN_IF_ERROR(AddSample(task, live, next.charged));

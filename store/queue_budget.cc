@@ -146,7 +146,8 @@ absl::Status QueueWriter::Reserve(const Scopes& scopes, const LiveRow& live) {
 absl::StatusOr<int64_t> QueueWriter::RaiseReservation(const TaskRow& task,
                                                       const LiveRow& live,
                                                       int64_t to) {
-  const int64_t more = to - live.reserved;
+  const int64_t reserve = to + live.overshoot;
+  const int64_t more = reserve - live.reserved;
   // The overshoot may have taken it past what is asked for now.
   if (more <= 0) return 0;
   ASSIGN_OR_RETURN(Scopes scopes, ScopesOf(task.lane));
@@ -166,11 +167,11 @@ absl::StatusOr<int64_t> QueueWriter::RaiseReservation(const TaskRow& task,
                 more, balance.budget, balance.start));
   }
   RETURN_IF_ERROR(
-      db_.Run("UPDATE live SET reserved = ? WHERE task = ?", to, task.id));
+      db_.Run("UPDATE live SET reserved = ? WHERE task = ?", reserve, task.id));
   RETURN_IF_ERROR(db_.Run(
       "UPDATE task SET reserved = ?, max_cost = max(max_cost, charged + ?) "
       "WHERE id = ?",
-      to, to, task.id));
+      reserve, to, task.id));
   return more;
 }
 

@@ -140,16 +140,18 @@ absl::Status QueueWriter::ViewLanes(int64_t account_id,
     SqliteStatement row =
         lane.budgets.empty()
             ? db_.Query(
-                  "SELECT rank, task, 0 FROM ready WHERE lane = ? "
+                  "SELECT rank, task, 0, 0 FROM ready WHERE lane = ? "
                   "ORDER BY rank LIMIT ?",
                   lane.lane, tasks_per_lane)
             : db_.Query(
-                  "SELECT r.rank, r.task, max(t.max_cost - t.charged, ?) "
-                  "FROM ready r JOIN task t ON t.id = r.task "
+                  "SELECT r.rank, r.task, max(t.max_cost - t.charged, ?), "
+                  "k.dearest FROM ready r JOIN task t ON t.id = r.task "
+                  "JOIN template m ON m.id = t.template "
+                  "LEFT JOIN kind k ON k.id = m.kind "
                   "WHERE r.lane = ? ORDER BY r.rank LIMIT ?",
                   kReservationMin, lane.lane, tasks_per_lane);
     while (row.Step()) {
-      lane.ready.push_back({row.Int(1), row.Int(0), row.Int(2)});
+      lane.ready.push_back({row.Int(1), row.Int(0), row.Int(2), row.Int(3)});
     }
     RETURN_IF_ERROR(row.status());
     view.lanes.push_back(std::move(lane));
@@ -221,7 +223,9 @@ absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
     result.grants.push_back(std::move(grant));
   }
   for (const auto& assign : decisions.grants) {
-    ASSIGN_OR_RETURN(GrantRecord grant, GrantNew(assign.task, assign.worker));
+    ASSIGN_OR_RETURN(
+        GrantRecord grant,
+        GrantNew(assign.task, assign.worker, assign.overshoot));
     result.grants.push_back(std::move(grant));
   }
   for (const auto& block : decisions.blocks) {
@@ -240,7 +244,8 @@ absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
   return result;
 }
 
-absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker) {
+absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker,
+                                                  int64_t overshoot) {
   ASSIGN_OR_RETURN(TaskRow task, LoadTask(id));
   if (task.state != v1::TASK_STATE_QUEUED || !task.rank.has_value()) {
     return absl::InternalError(
@@ -252,7 +257,9 @@ absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker) {
   live.batch = task.batch;
   // What earlier attempts left: the settle that made another attempt possible
   // has seen that it is enough to begin with. It may have cost more since.
-  live.reserved = std::max(task.max_cost - task.charged, kReservationMin);
+  live.overshoot = overshoot;
+  live.reserved =
+      std::max(task.max_cost - task.charged, kReservationMin) + overshoot;
   live.granted_at = now;
   live.phase = v1::ATTEMPT_PHASE_GRANTED;
   JournalEntry entry{.kind = JournalKind::kGranted,
@@ -283,12 +290,12 @@ absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker) {
   RETURN_IF_ERROR(db_.Run(
       "INSERT INTO live(task, attempt, epoch, worker, account, batch, phase, "
       "reserved, grant_seq, granted_at, samples, cost_p50, cost_p90, time_p50, "
-      "time_p90) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+      "time_p90, overshoot) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
       id, live.lease.attempt, live.lease.epoch, worker, live.account,
       live.batch, static_cast<int>(live.phase), live.reserved, live.grant_seq,
       now, live.forecast.samples, live.forecast.cost_p50,
       live.forecast.cost_p90, absl::ToInt64Microseconds(live.forecast.time_p50),
-      absl::ToInt64Microseconds(live.forecast.time_p90)));
+      absl::ToInt64Microseconds(live.forecast.time_p90), live.overshoot));
   RETURN_IF_ERROR(db_.Run(
       "UPDATE task SET state = ?, attempts = attempts + 1, reserved = ?, "
       "rank = NULL, granted_at = ifnull(granted_at, ?) WHERE id = ?",
@@ -336,7 +343,7 @@ absl::StatusOr<GrantRecord> QueueWriter::DescribeGrant(const TaskRow& task,
   grant.batch = live.batch;
   grant.session_id = live.session;
   grant.phase = live.phase;
-  grant.reserved = live.reserved;
+  grant.budget = live.reserved - live.overshoot;
   grant.granted_at = absl::FromUnixMicros(live.granted_at);
   grant.grant_seq = live.grant_seq;
   grant.cancelling = live.cancelling;

@@ -64,7 +64,7 @@ absl::StatusOr<Parked> QueueWriter::Do(const Park& write) {
     if (!say && question.has_spent_usd_micros()) {
       const BudgetAnswer answer =
           write.policy.raise(spec, {.spent = question.spent_usd_micros(),
-                                    .reserved = live.reserved,
+                                    .budget = live.reserved - live.overshoot,
                                     .earlier = task.charged});
       if (answer.kind == BudgetAnswer::kEnd) {
         result.end = true;

@@ -77,6 +77,15 @@ absl::Status QueueWriter::AddSample(const TaskRow& task, const LiveRow& live,
       absl::ToInt64Microseconds(next.time_p90), kind);
 }
 
+absl::Status QueueWriter::NoteDearestRequest(const TaskRow& task,
+                                             int64_t usd_micros) {
+  if (usd_micros <= 0) return absl::OkStatus();
+  return db_.Run(
+      "UPDATE kind SET dearest = ? WHERE id = "
+      "(SELECT kind FROM template WHERE id = ?) AND dearest < ?",
+      usd_micros, task.template_id, usd_micros);
+}
+
 absl::Status QueueWriter::Calibrate(const LiveRow& live, int64_t cost,
                                     int64_t time) {
   if (live.batch == 0 || live.forecast.samples == 0) return absl::OkStatus();

@@ -134,7 +134,7 @@ absl::StatusOr<std::optional<QueueWriter::LiveRow>> QueueWriter::FindLive(
       "SELECT attempt, epoch, worker, account, batch, phase, session, "
       "reserved, grant_seq, granted_at, cancelling, parked_at, answer_by, "
       "parked_for, unanswered, held_at, samples, cost_p50, cost_p90, "
-      "time_p50, time_p90 FROM live WHERE task = ?",
+      "time_p50, time_p90, overshoot FROM live WHERE task = ?",
       task);
   if (!row.Step()) {
     RETURN_IF_ERROR(row.status());
@@ -159,6 +159,7 @@ absl::StatusOr<std::optional<QueueWriter::LiveRow>> QueueWriter::FindLive(
   live.unanswered = row.Int(14) != 0;
   if (!row.IsNull(15)) live.held_at = row.Int(15);
   live.forecast = ReadForecast(row, 16);
+  live.overshoot = row.Int(21);
   return live;
 }
 

@@ -52,6 +52,7 @@ class QueueWriter {
   struct LiveRow {
     LeaseKey lease;
     int64_t account = 0, batch = 0, reserved = 0, grant_seq = 0, granted_at = 0;
+    int64_t overshoot = 0;  // of what is reserved, beyond its session's budget
     v1::AttemptPhase phase = v1::ATTEMPT_PHASE_UNSPECIFIED;
     std::string session;
     bool cancelling = false;
@@ -199,7 +200,8 @@ class QueueWriter {
   // At most `lanes` of the account, with their first tasks.
   absl::Status ViewLanes(int64_t account_id, const std::string& account,
                          int lanes, int tasks_per_lane, AdmissionView& view);
-  absl::StatusOr<GrantRecord> GrantNew(int64_t task, int64_t worker);
+  absl::StatusOr<GrantRecord> GrantNew(int64_t task, int64_t worker,
+                                       int64_t overshoot);
   absl::StatusOr<GrantRecord> Adopt(int64_t task, int64_t worker);
   absl::StatusOr<GrantRecord> DescribeGrant(const TaskRow& task,
                                             const LiveRow& live);
@@ -220,6 +222,8 @@ class QueueWriter {
   // The attempt succeeded.
   absl::Status AddSample(const TaskRow& task, const LiveRow& live,
                          int64_t cost);
+  // What sessions of a kind may cost beyond their budgets is learned from it.
+  absl::Status NoteDearestRequest(const TaskRow& task, int64_t usd_micros);
   absl::Status Calibrate(const LiveRow& live, int64_t cost, int64_t time);
   // queue_errand.cc
   absl::Status AddErrand(const LiveRow& live);
@@ -250,8 +254,9 @@ class QueueWriter {
   // Sets an attempt's money aside in every scope.
   //   kInternal  it does not fit
   absl::Status Reserve(const Scopes& scopes, const LiveRow& live);
-  // Raises a live attempt's reservation to `to`, in every scope and in the
-  // windows of its grant, and its task's max_cost with it. Changes nothing
+  // Raises a live attempt's reservation so that its session may cost `to`, in
+  // every scope and in the windows of its grant, and its task's max_cost with
+  // it; what is set aside for overshoot stays. Changes nothing
   // unless all of it fits. Returns by how much.
   //   kFailedPrecondition  a budget has no room for it
   absl::StatusOr<int64_t> RaiseReservation(const TaskRow& task,

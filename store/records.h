@@ -210,7 +210,7 @@ struct GrantRecord {
   v1::TaskLine line;
   std::string session_id;
   v1::AttemptPhase phase = v1::ATTEMPT_PHASE_GRANTED;
-  int64_t reserved = 0;
+  int64_t budget = 0;  // of its session: what is reserved, less for overshoot
   absl::Time granted_at;
   // Names the attempt's events: the journal's number of its first grant.
   int64_t grant_seq = 0;

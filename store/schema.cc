@@ -196,6 +196,13 @@ INSERT INTO sweep(account, from_at, last_at, due)
   GROUP BY l.account;
 )sql";
 
+// The dearest model request of a kind's tasks, and what of a live attempt's
+// reservation is set aside for one that crosses its session's budget.
+constexpr char kQueue11[] = R"sql(
+ALTER TABLE kind ADD COLUMN dearest INT DEFAULT 0;
+ALTER TABLE live ADD COLUMN overshoot INT DEFAULT 0;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -217,7 +224,8 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps =
       new SchemaSteps{kQueue1, kQueue2, kQueue3, kQueue4, kQueue5,
-                      kQueue6, kQueue7, kQueue8, kQueue9, kQueue10};
+                      kQueue6, kQueue7, kQueue8, kQueue9, kQueue10,
+                      kQueue11};
   return *steps;
 }
 

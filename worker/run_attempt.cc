@@ -210,7 +210,7 @@ Async<absl::StatusOr<bool>> Attempt::PutQuestions() {
     v1::Question& question = *request.add_questions();
     question.set_question_id(state.idle->id);
     question.set_spent_usd_micros(
-        state.list_cost_usd_micros.value_or(lease_.reserved_usd_micros()));
+        state.list_cost_usd_micros.value_or(lease_.budget_usd_micros()));
   }
   for (const std::string& id : state.idle->blocking) {
     v1::Question& question = *request.add_questions();

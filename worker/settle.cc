@@ -22,6 +22,7 @@ Async<absl::Status> Attempt::SetCost(v1::Ending& ending) {
   const TranscriptState& state = transcript_.state();
   // A message that the service took may be processed, whether or not that was
   // seen.
+  ending.set_dearest_request_usd_micros(transcript_.cost().dearest_request());
   const bool sent = phase_ == v1::ATTEMPT_PHASE_RUNNING;
   ending.set_charged(state.charged() || sent || assume_charged_);
   // While it spends, a figure would be too low: without one, the attempt costs

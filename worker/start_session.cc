@@ -109,7 +109,7 @@ Async<absl::StatusOr<SessionSpec>> Attempt::PrepareSession() {
     spec.files.push_back({std::move(file_id), input.mount()});
   }
   spec.title = absl::StrCat(lease_.task_name(), " #", token().attempt());
-  spec.budget_usd_micros = lease_.reserved_usd_micros();
+  spec.budget_usd_micros = lease_.budget_usd_micros();
   co_return spec;
 }
 

@@ -29,15 +29,15 @@ TEST(AdmissionTest, LowestRankGoesFirstOverAllLanes) {
   view.lanes = {Lane(1, {{11, 50}, {12, 70}}), Lane(2, {{21, 60}})};
   EXPECT_THAT(
       Decide({{1, 3, {"a"}}}, view).grants,
-      ElementsAre(FieldsAre(11, 1), FieldsAre(21, 1), FieldsAre(12, 1)));
+      ElementsAre(FieldsAre(11, 1, 0), FieldsAre(21, 1, 0), FieldsAre(12, 1, 0)));
 }
 
 TEST(AdmissionTest, SlotsBoundGrantsAndAreSpread) {
   AdmissionView view;
   view.lanes = {Lane(1, {{11, 1}, {12, 2}, {13, 3}, {14, 4}, {15, 5}})};
   EXPECT_THAT(Decide({{1, 1, {"a"}}, {2, 3, {"a"}}}, view).grants,
-              ElementsAre(FieldsAre(11, 2), FieldsAre(12, 2), FieldsAre(13, 1),
-                          FieldsAre(14, 2)));
+              ElementsAre(FieldsAre(11, 2, 0), FieldsAre(12, 2, 0), FieldsAre(13, 1, 0),
+                          FieldsAre(14, 2, 0)));
 }
 
 TEST(AdmissionTest, AttemptsThatAreOnComeFirst) {
@@ -45,7 +45,7 @@ TEST(AdmissionTest, AttemptsThatAreOnComeFirst) {
   view.adoptable = {{99, "a"}};
   view.lanes = {Lane(1, {{11, 1}})};
   AdmissionDecisions decisions = Decide({{1, 1, {"a"}}}, view);
-  EXPECT_THAT(decisions.adoptions, ElementsAre(FieldsAre(99, 1)));
+  EXPECT_THAT(decisions.adoptions, ElementsAre(FieldsAre(99, 1, 0)));
   EXPECT_THAT(decisions.grants, IsEmpty());
 }
 
@@ -55,9 +55,9 @@ TEST(AdmissionTest, NewAttemptsNeedASlotOfTheirAccount) {
   view.lanes = {Lane(1, {{11, 1}, {12, 2}, {13, 3}}), Lane(2, {{21, 9}}, "b")};
   AdmissionDecisions decisions = DecideAdmission(
       absl::UnixEpoch(), {{1, 9, {"a", "b"}}}, view, {{"a", 2}});
-  EXPECT_THAT(decisions.adoptions, ElementsAre(FieldsAre(99, 1)));
-  EXPECT_THAT(decisions.grants, ElementsAre(FieldsAre(11, 1), FieldsAre(12, 1),
-                                            FieldsAre(21, 1)));
+  EXPECT_THAT(decisions.adoptions, ElementsAre(FieldsAre(99, 1, 0)));
+  EXPECT_THAT(decisions.grants, ElementsAre(FieldsAre(11, 1, 0), FieldsAre(12, 1, 0),
+                                            FieldsAre(21, 1, 0)));
   EXPECT_THAT(decisions.blocks, IsEmpty());
   EXPECT_TRUE(decisions.waits_for_slot);
 }
@@ -66,7 +66,7 @@ TEST(AdmissionTest, AWorkerServesItsAccountsOnly) {
   AdmissionView view;
   view.lanes = {Lane(1, {{11, 1}}, "x"), Lane(2, {{21, 2}}, "y")};
   EXPECT_THAT(Decide({{1, 5, {"y"}}}, view).grants,
-              ElementsAre(FieldsAre(21, 1)));
+              ElementsAre(FieldsAre(21, 1, 0)));
 }
 
 TEST(AdmissionTest, ABusyKeyBlocksItsLane) {
@@ -78,7 +78,7 @@ TEST(AdmissionTest, ABusyKeyBlocksItsLane) {
   view.lanes[1].concurrency_key = "t/k2";
   view.lanes[2].concurrency_key = "t/k2";
   AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
-  EXPECT_THAT(decisions.grants, ElementsAre(FieldsAre(21, 1)));
+  EXPECT_THAT(decisions.grants, ElementsAre(FieldsAre(21, 1, 0)));
   EXPECT_THAT(decisions.blocks, ElementsAre(FieldsAre(1, LaneBlock::kKeyBusy),
                                             FieldsAre(2, LaneBlock::kKeyBusy),
                                             FieldsAre(3, LaneBlock::kKeyBusy)));
@@ -91,7 +91,7 @@ TEST(AdmissionTest, ABatchCapIsSharedByItsLanes) {
   view.batch_caps = {{7, /*running=*/3, /*cap=*/5}};
   AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
   EXPECT_THAT(decisions.grants,
-              ElementsAre(FieldsAre(11, 1), FieldsAre(21, 1)));
+              ElementsAre(FieldsAre(11, 1, 0), FieldsAre(21, 1, 0)));
   EXPECT_THAT(decisions.blocks,
               ElementsAre(FieldsAre(1, LaneBlock::kBatchCap)));
 }
@@ -105,9 +105,22 @@ TEST(AdmissionTest, EveryBudgetOfALaneHasRoomForWhatStarts) {
   view.budgets = {{7, 100}, {8, 60}};
   AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
   EXPECT_THAT(decisions.grants,
-              ElementsAre(FieldsAre(11, 1), FieldsAre(21, 1), FieldsAre(31, 1),
-                          FieldsAre(22, 1)));
+              ElementsAre(FieldsAre(11, 1, 0), FieldsAre(21, 1, 0), FieldsAre(31, 1, 0),
+                          FieldsAre(22, 1, 0)));
   EXPECT_THAT(decisions.blocks, ElementsAre(FieldsAre(1, LaneBlock::kBudget)));
+}
+
+TEST(AdmissionTest, OvershootIsSetAsideWhereThereIsRoomAndBlocksNothing) {
+  AdmissionView view;
+  view.lanes = {Lane(1, {{11, 1, 40, 15}, {12, 3, 40, 15}}),
+                Lane(2, {{21, 2, 50, 15}})};
+  view.lanes[0].budgets = {7, 8};
+  view.budgets = {{7, 100}, {8, 200}};
+  AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
+  EXPECT_THAT(decisions.grants,
+              ElementsAre(FieldsAre(11, 1, 15), FieldsAre(21, 1, 0),
+                          FieldsAre(12, 1, 5)));
+  EXPECT_THAT(decisions.blocks, IsEmpty());
 }
 
 TEST(AdmissionTest, ALimitBelowWhatIsSpentLetsNothingStart) {

@@ -118,12 +118,12 @@ TEST_F(BudgetTest, ARaiseThatDoesNotFitABudgetChangesNothing) {
   ASSERT_OK(SetForBatch(batch, kDollar + 40'000));
   int64_t worker = Register();
   GrantRecord grant = AdmitTo(worker, 1).at(0);
-  ASSERT_OK(Spend(grant, grant.reserved));
+  ASSERT_OK(Spend(grant, grant.budget));
   AnswerTask raise{grant.task, "", v1::SAY_KIND_BUDGET,
-                   absl::StrCat(grant.reserved + 50'000)};
+                   absl::StrCat(grant.budget + 50'000)};
   EXPECT_THAT(Apply(raise), StatusIs(absl::StatusCode::kFailedPrecondition,
                                      HasSubstr("has room for")));
-  EXPECT_EQ(Batch(batch).reserved, grant.reserved);
+  EXPECT_EQ(Batch(batch).reserved, grant.budget);
   EXPECT_EQ(Task(grant.task).state, v1::TASK_STATE_WAITING);
   // No permission is asked for.
   raise.kind = v1::SAY_KIND_ALLOW;
@@ -140,7 +140,7 @@ TEST_F(BudgetTest, APolicyRaisesWhereThereIsRoom) {
   absl::StatusOr<Parked> told = Spend(grant, kDollar + 10'000, by_one);
   ASSERT_OK(told);
   EXPECT_EQ(seen_.spent, kDollar + 10'000);
-  EXPECT_EQ(seen_.reserved, kDollar);
+  EXPECT_EQ(seen_.budget, kDollar);
   EXPECT_EQ(seen_.earlier, 0);
   EXPECT_FALSE(told->parked);
   ASSERT_THAT(told->answers, SizeIs(1));
@@ -188,6 +188,30 @@ TEST_F(BudgetTest, OvershootIsChargedAndShownApart) {
   EXPECT_THAT(AdmitTo(worker, 10), IsEmpty());
   ASSERT_OK(SetForBatch(batch, 2'200'000));
   EXPECT_THAT(AdmitTo(worker, 10), SizeIs(1));
+}
+
+TEST_F(BudgetTest, WhatOneRequestMayOvershootIsSetAsideOnceItIsKnown) {
+  RowKey batch = SubmitBatch(4);
+  ASSERT_OK(SetForBatch(batch, 4'200'000));
+  int64_t worker = Register();
+  v1::Ending ending = Success(500'000);
+  ending.set_dearest_request_usd_micros(300'000);
+  ASSERT_OK(SettleWith(AdmitTo(worker, 1).at(0).lease, ending));
+  // 3.7 dollars are left: room for three tasks, and for the overshoot of two
+  // and a bit.
+  std::vector<GrantRecord> grants = AdmitTo(worker, 10);
+  ASSERT_THAT(grants, SizeIs(3));
+  for (const GrantRecord& grant : grants) EXPECT_EQ(grant.budget, kDollar);
+  EXPECT_EQ(Budgets().at(0).reserved, 3'700'000);
+  EXPECT_EQ(Batch(batch).reserved, 3'700'000);
+  // It was foreseen, so it is no overshoot; and what was not used comes back.
+  Settle(grants[0], 1'300'000);
+  Settle(grants[1], 400'000);
+  Settle(grants[2], 400'000);
+  EXPECT_EQ(Budgets().at(0).over, 0);
+  EXPECT_EQ(Budgets().at(0).charged, 2'600'000);
+  EXPECT_EQ(Budgets().at(0).reserved, 0);
+  EXPECT_EQ(Batch(batch).reserved, 0);
 }
 
 TEST_F(BudgetTest, ALimitBelowWhatIsSpentEndsNothingThatRuns) {
@@ -296,7 +320,7 @@ TEST_F(BudgetTest, ATasksBudgetIsItsMaxCost) {
   ASSERT_OK(set(200'000));
   int64_t worker = Register();
   GrantRecord grant = AdmitTo(worker, 1).at(0);
-  EXPECT_EQ(grant.reserved, 200'000);
+  EXPECT_EQ(grant.budget, 200'000);
   v1::Ending lost = Success(190'000);
   lost.set_kind(v1::Ending::KIND_DELETED);
   ASSERT_OK(set(300'000));  // while it runs: for what follows
@@ -306,7 +330,7 @@ TEST_F(BudgetTest, ATasksBudgetIsItsMaxCost) {
   time_.Advance(absl::Minutes(20));
   ASSERT_OK(Apply(FireTimers{}));
   grant = AdmitTo(worker, 1).at(0);
-  EXPECT_EQ(grant.reserved, 110'000);
+  EXPECT_EQ(grant.budget, 110'000);
   ASSERT_OK(SettleWith(grant.lease, lost));
   EXPECT_EQ(Task(task).state, v1::TASK_STATE_FAILED);
   EXPECT_THAT(Task(task).reason, HasSubstr("cost_exhausted"));

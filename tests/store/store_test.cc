@@ -33,7 +33,7 @@ TEST_F(StoreTest, ATaskRunsToItsEnd) {
   RowKey batch = SubmitBatch(1);
   int64_t worker = Register();
   GrantRecord grant = GrantAndRecord(worker);
-  EXPECT_EQ(grant.reserved, 1'000'000);
+  EXPECT_EQ(grant.budget, 1'000'000);
   EXPECT_OK(Apply(MarkStarted{grant.lease}));
   auto settled = SettleWith(grant.lease, Success());
   ASSERT_OK(settled);
@@ -98,7 +98,7 @@ TEST_F(StoreTest, AnAttemptForWhichNothingIsLeftReservesACent) {
   ASSERT_OK(Apply(FireTimers{}));
   std::vector<GrantRecord> again = AdmitTo(worker, 1);
   ASSERT_EQ(again.size(), 1u);
-  EXPECT_EQ(again[0].reserved, 10'000);
+  EXPECT_EQ(again[0].budget, 10'000);
   EXPECT_EQ(Batch(batch).reserved, 10'000);
 }
 
@@ -108,7 +108,7 @@ TEST_F(StoreTest, ACostThatComesLateIsChargedInsteadOfTheReservation) {
                             v1::BUDGET_WINDOW_TOTAL, "", 5'000'000}));
   GrantRecord grant = GrantAndRecord(Register());
   ASSERT_OK(SettleWith(grant.lease, SuccessAtUnknownCost()));
-  EXPECT_EQ(Batch(batch).charged, grant.reserved);
+  EXPECT_EQ(Batch(batch).charged, grant.budget);
   EXPECT_TRUE(Task(grant.task).attempt_list.at(0).cost_unknown);
   // Archived, and it does not say yet: asked again.
   const CompleteErrands silent{"default", {{"sesn_1", std::nullopt}}};
@@ -138,7 +138,7 @@ TEST_F(StoreTest, WhatASessionCostInTheEndCountsAlsoWhereItIsMore) {
   RowKey batch = SubmitBatch(1);
   GrantRecord grant = GrantAndRecord(Register());
   ASSERT_OK(SettleWith(grant.lease, Success()));
-  const int64_t cost = grant.reserved + 20'000;
+  const int64_t cost = grant.budget + 20'000;
   EXPECT_OK(Apply(CompleteErrands{"default", {{"sesn_1", cost}}}));
   EXPECT_EQ(Batch(batch).charged, cost);
   EXPECT_EQ(Batch(batch).over, 20'000);
@@ -158,7 +158,7 @@ TEST_F(StoreTest, ACostThatNeverComesStaysAtTheReservation) {
   EXPECT_OK(Apply(silent));
   time_.Advance(absl::Hours(1));
   EXPECT_THAT(Apply(lease)->sessions, IsEmpty());
-  EXPECT_EQ(Batch(batch).charged, grant.reserved);
+  EXPECT_EQ(Batch(batch).charged, grant.budget);
   EXPECT_TRUE(Task(grant.task).attempt_list.at(0).cost_unknown);
 }
 
@@ -432,7 +432,7 @@ TEST_F(StoreTest, AFailedAttemptComesBackAfterItsDelay) {
   EXPECT_EQ(again[0].lease.attempt, 2);
   EXPECT_EQ(again[0].session_id, "");
   // What the first attempt left.
-  EXPECT_EQ(again[0].reserved, 900'000);
+  EXPECT_EQ(again[0].budget, 900'000);
   TaskRecord task = Task(grant.task);
   EXPECT_EQ(task.failures, 1);
   EXPECT_THAT(task.attempt_list, SizeIs(2));
@@ -591,7 +591,7 @@ TEST_F(StoreTest, AParkedTaskIsHeldByNobodyUntilAllIsAnswered) {
   EXPECT_THAT(Apply(answer), StatusIs(absl::StatusCode::kFailedPrecondition));
   GrantRecord again = AdmitTo(worker, 1).at(0);
   EXPECT_EQ(again.parked, absl::Hours(1));
-  EXPECT_EQ(again.reserved, grant.reserved);
+  EXPECT_EQ(again.budget, grant.budget);
   ASSERT_THAT(again.outbox, SizeIs(2));
   EXPECT_EQ(again.outbox[0].kind(), v1::SAY_KIND_ALLOW);
   EXPECT_EQ(again.outbox[1].kind(), v1::SAY_KIND_ERROR);
@@ -659,11 +659,11 @@ TEST_F(StoreTest, ARaiseIsReservedBeforeTheSessionHearsOfIt) {
   GrantRecord grant = GrantAndRecord(worker);
   v1::Question question;
   question.set_question_id("idle-1");
-  question.set_spent_usd_micros(grant.reserved);
+  question.set_spent_usd_micros(grant.budget);
   ASSERT_OK(Apply(ParkFor(grant.lease, {question})));
-  const int64_t to = grant.reserved + 50'000;
+  const int64_t to = grant.budget + 50'000;
   AnswerTask raise{grant.task, "", v1::SAY_KIND_BUDGET,
-                   absl::StrCat(grant.reserved + 9'999)};
+                   absl::StrCat(grant.budget + 9'999)};
   EXPECT_THAT(Apply(raise), StatusIs(absl::StatusCode::kFailedPrecondition));
   raise.text = absl::StrCat(to);
   ASSERT_OK(Apply(raise));
@@ -674,7 +674,7 @@ TEST_F(StoreTest, ARaiseIsReservedBeforeTheSessionHearsOfIt) {
   std::vector<GrantRecord> grants = AdmitTo(worker, 1);
   ASSERT_THAT(grants, SizeIs(1));
   const GrantRecord& again = grants[0];
-  EXPECT_EQ(again.reserved, to);
+  EXPECT_EQ(again.budget, to);
   ASSERT_EQ(again.outbox.size(), 1U);
   EXPECT_EQ(again.outbox[0].kind(), v1::SAY_KIND_BUDGET);
   EXPECT_EQ(again.outbox[0].key(), "idle-1");

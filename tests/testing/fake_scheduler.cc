@@ -56,7 +56,7 @@ std::string FakeScheduler::Add(v1::TaskSpec spec) {
   lease.set_account("default");
   lease.set_task_name(absl::StrCat("name of ", id));
   *lease.mutable_spec() = std::move(spec);
-  lease.set_reserved_usd_micros(1'000'000);
+  lease.set_budget_usd_micros(1'000'000);
   lease.mutable_granted_at()->set_seconds(absl::ToUnixSeconds(clock_.Now()));
   Dispatch();
   return id;
