@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agents/json_fields.h"
+#include "base/sha256.h"
 
 namespace midwatch {
 namespace {
@@ -23,16 +24,24 @@ std::string JoinedText(const json& content) {
   return text;
 }
 
+std::string JsonText(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 Body ReadToolUse(const json& object, bool custom) {
   ToolUse use;
   use.name = StringMember(object, "name");
   use.asks = StringMember(object, "evaluated_permission") == "ask";
   use.custom = custom;
-  if (use.asks || use.custom) {
-    use.input_json = Member(object, "input")
-                         .dump(-1, ' ', false, json::error_handler_t::replace);
-  }
+  std::string input = JsonText(Member(object, "input"));
+  use.digest = Sha256Hex(absl::StrCat(use.name, "\n", input));
+  if (use.asks || use.custom) use.input_json = std::move(input);
   return use;
+}
+
+Body ReadToolResult(const json& object, const char* id) {
+  return ToolResult{StringMember(object, id),
+                    Sha256Hex(JsonText(Member(object, "content")))};
 }
 
 Body ReadIdle(const json& object) {
@@ -84,10 +93,10 @@ Body ReadBody(const std::string& type, const json& object) {
   }
   if (type == "agent.custom_tool_use") return ReadToolUse(object, true);
   if (type == "agent.tool_result") {
-    return ToolResult{StringMember(object, "tool_use_id")};
+    return ReadToolResult(object, "tool_use_id");
   }
   if (type == "agent.mcp_tool_result") {
-    return ToolResult{StringMember(object, "mcp_tool_use_id")};
+    return ReadToolResult(object, "mcp_tool_use_id");
   }
   if (type == "user.tool_confirmation" || type == "user.tool_result") {
     return ToolAnswer{StringMember(object, "tool_use_id")};

@@ -29,10 +29,12 @@ struct ToolUse {
   bool custom = false;  // the client is to run it
   // Of one that asks or is custom: what it is called with, JSON.
   std::string input_json;
+  std::string digest;  // of what is called, and with what
 };
 // agent.tool_result and agent.mcp_tool_result.
 struct ToolResult {
   std::string tool_use_id;
+  std::string digest;  // of what came back
 };
 // user.tool_confirmation, user.custom_tool_result and user.tool_result: the
 // client has answered that call.

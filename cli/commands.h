@@ -56,7 +56,8 @@ struct RunOptions {
   ModelOptions model;
   RehearsalOptions rehearsal;
   std::string prices;  // a file of them; see LoadPrices
-  bool moved = false;   // the state directory is a copy, and the only one
+  std::string tools;   // a file of handlers; see LoadTools
+  bool moved = false;  // the state directory is a copy, and the only one
   bool unsafe_no_sandbox = false;
 };
 int RunBatch(const GlobalOptions& global, const RunOptions& options);
@@ -176,6 +177,7 @@ struct WorkerOptions {
   std::string artifacts_dir;
   std::string cache_dir;
   std::string prices;  // a file of them; see LoadPrices
+  std::string tools;   // a file of handlers; see LoadTools
 };
 int ServeWorker(const GlobalOptions& global, const WorkerOptions& options);
 

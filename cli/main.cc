@@ -149,6 +149,14 @@ void AddPrices(CLI::App& command, std::string& prices) {
       ->type_name("FILE");
 }
 
+void AddTools(CLI::App& command, std::string& tools) {
+  command
+      .add_option("--tools", tools,
+                  "File with what answers the calls of custom tools; else a "
+                  "person does")
+      ->type_name("FILE");
+}
+
 // `prefix` is "--" or, where the harness is but a part, "--harness-".
 void AddRehearsal(CLI::App& command, const std::string& prefix,
                   RehearsalOptions& rehearsal) {
@@ -197,6 +205,7 @@ void AddRun(CLI::App& app, Invocation& in) {
   AddModel(*run, in.run.model);
   AddRehearsal(*run, "--harness-", in.run.rehearsal);
   AddPrices(*run, in.run.prices);
+  AddTools(*run, in.run.tools);
   AddMoved(*run, in.run.moved);
   run->add_flag("--unsafe-no-sandbox", in.run.unsafe_no_sandbox,
                 "Run the agents' commands as you, without a sandbox");
@@ -515,6 +524,7 @@ void AddNodes(CLI::App& app, Invocation& in) {
                    "For artifacts, where it is not")
       ->type_name("DIR");
   AddPrices(*worker, in.worker.prices);
+  AddTools(*worker, in.worker.tools);
   worker->callback([&in] { in.exit_code = ServeWorker(in.global, in.worker); });
 
   CLI::App* harness = app.add_subcommand(

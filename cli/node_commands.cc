@@ -17,6 +17,7 @@
 #include "cli/price_file.h"
 #include "cli/rehearsal.h"
 #include "cli/scheduler_connection.h"
+#include "cli/tool_file.h"
 #include "node/account_check.h"
 #include "node/harness_node.h"
 #include "node/scheduler_node.h"
@@ -75,6 +76,7 @@ absl::Status RunWorker(const GlobalOptions& global,
   }
   WorkerNodeOptions node;
   ASSIGN_OR_RETURN(node.prices, LoadPrices(options.prices));
+  ASSIGN_OR_RETURN(node.tools, LoadTools(options.tools));
   node.scheduler_address =
       global.server.empty() ? kDefaultAddress : global.server;
   node.artifacts_dir = options.artifacts_dir;

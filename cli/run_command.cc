@@ -30,6 +30,7 @@
 #include "cli/submit.h"
 #include "cli/summary.h"
 #include "cli/terminal.h"
+#include "cli/tool_file.h"
 #include "cli/views.h"
 #include "net/curl_transport.h"
 #include "node/account_check.h"
@@ -71,6 +72,7 @@ class BatchRun {
   absl::StatusOr<ExitCode> Run() {
     for (const std::string& note : file_.notes) Say(note);
     ASSIGN_OR_RETURN(prices_, LoadPrices(options_.prices));
+    ASSIGN_OR_RETURN(tools_, LoadTools(options_.tools));
     ASSIGN_OR_RETURN(state_dir_, OpenStateDir(global_.state_dir));
     LogToFile(state_dir_ + "/midwatch.log");
     RETURN_IF_ERROR(StartScheduler());
@@ -187,6 +189,7 @@ class BatchRun {
     node.artifacts_dir = scheduler_->artifacts_dir();
     node.accounts[file_.open.account()] = service_;
     node.prices = prices_;
+    node.tools = tools_;
     node.capacity = options_.jobs > 0 ? options_.jobs
                     : hosted()        ? kHostedJobs
                                       : LocalJobs();
@@ -262,6 +265,7 @@ class BatchRun {
     if (options_.jobs > 0)
       command += Flag("--jobs", absl::StrCat(options_.jobs));
     command += Flag("--prices", options_.prices);
+    command += Flag("--tools", options_.tools);
     command += RehearsalFlags();
     if (options_.unsafe_no_sandbox) command += " --unsafe-no-sandbox";
     return command;
@@ -334,6 +338,7 @@ class BatchRun {
   bool is_new_ = true;
   AccountOptions service_;
   PriceTable prices_;
+  std::map<std::string, ToolOptions> tools_;
   // In the order in which they stop, from the last to the first.
   std::unique_ptr<SchedulerNode> scheduler_;
   std::unique_ptr<SchedulerConnection> connection_;

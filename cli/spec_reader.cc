@@ -376,6 +376,12 @@ SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
             [&](const YAML::Node& n) {
               ReadTimeout(n, "answer_within", *spec.mutable_answer_within());
             }},
+           {"max_repeats",
+            [&](const YAML::Node& n) {
+              if (auto v = Number(n, "max_repeats", 2, 1'000'000)) {
+                spec.set_max_repeats(static_cast<int32_t>(*v));
+              }
+            }},
            {"needs", nullptr},
            {"outcome", nullptr},
            {"output", nullptr},

@@ -18,7 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "harness/process.h"
+#include "base/process.h"
 
 namespace midwatch::harness {
 

@@ -20,7 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "harness/process.h"
+#include "base/process.h"
 
 namespace midwatch::harness {
 

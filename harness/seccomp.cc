@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "base/status_macros.h"
-#include "harness/process.h"
+#include "base/process.h"
 
 namespace midwatch::harness {
 namespace {

@@ -140,6 +140,7 @@ class DirectSchedulerClient final : public SchedulerClient {
   MIDWATCH_CALL(AppendEvents, )
   MIDWATCH_CALL(ReadEvents, )
   MIDWATCH_CALL(Advise, )
+  MIDWATCH_CALL(AddAnswer, )
   MIDWATCH_CALL(MarkSaid, )
   MIDWATCH_CALL(Park, )
   MIDWATCH_CALL(Settle, )

@@ -28,6 +28,8 @@ namespace midwatch {
 namespace {
 
 constexpr int kWorkerPoolThreads = 4;
+// Commands of custom tools that run at once; further ones wait.
+constexpr int kToolThreads = 16;
 constexpr int kConnectSeconds = 10;
 
 std::string DescribeThisProcess() {
@@ -43,6 +45,7 @@ class WorkerNodeImpl final : public WorkerNode {
     // refer to.
     executor_.Stop();
     pool_.reset();
+    tool_pool_.reset();
   }
 
   absl::Status Start(const WorkerNodeOptions& options) {
@@ -105,11 +108,36 @@ class WorkerNodeImpl final : public WorkerNode {
       parts.accounts[name] = clients_.back().get();
       if (account.limits) worker.limits.push_back(*account.limits);
     }
+    MakeTools(options.tools);
+    for (const auto& [name, handler] : tools_) parts.tools[name] = handler.get();
     worker.description = DescribeThisProcess();
     worker.capacity = options.capacity;
     worker.prices = options.prices;
     worker_ = std::make_unique<Worker>(std::move(parts), std::move(worker));
     worker_->Start();
+  }
+
+  // On the executor.
+  void MakeTools(const std::map<std::string, ToolOptions>& tools) {
+    for (const auto& [name, tool] : tools) {
+      ToolLimits limits;
+      limits.timeout = tool.timeout;
+      if (!tool.command.empty()) {
+        // Of their own, since they may take long: files do not wait for them.
+        if (tool_pool_ == nullptr) {
+          tool_pool_ = std::make_unique<ThreadBlockingPool>("tool-pool",
+                                                            kToolThreads);
+        }
+        tools_[name] = MakeCommandToolHandler(*tool_pool_, executor_,
+                                              RealClock(), tool.command,
+                                              limits);
+        continue;
+      }
+      if (tool_transport_ == nullptr) {
+        tool_transport_ = MakeCurlTransport(executor_, {});
+      }
+      tools_[name] = MakeHttpToolHandler(*tool_transport_, tool.url, limits);
+    }
   }
 
   // In the order in which each refers to those before it.
@@ -122,6 +150,9 @@ class WorkerNodeImpl final : public WorkerNode {
   std::unique_ptr<SchedulerClient> scheduler_;
   std::vector<std::unique_ptr<HttpTransport>> transports_;  // of the clients
   std::vector<std::unique_ptr<AgentsClient>> clients_;
+  std::unique_ptr<ThreadBlockingPool> tool_pool_;
+  std::unique_ptr<HttpTransport> tool_transport_;
+  std::map<std::string, std::unique_ptr<ToolHandler>> tools_;
   std::unique_ptr<Worker> worker_;
 };
 

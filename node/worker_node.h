@@ -26,6 +26,13 @@ struct AccountOptions {
   std::optional<v1::AccountLimits> limits;
 };
 
+// What answers a custom tool's calls: a command, or a URL.
+struct ToolOptions {
+  std::vector<std::string> command;
+  std::string url;
+  absl::Duration timeout = absl::Minutes(1);
+};
+
 struct WorkerNodeOptions {
   // Exactly one of the two: a scheduler in this process (which outlives the
   // node), or the gRPC address of one.
@@ -37,6 +44,7 @@ struct WorkerNodeOptions {
   std::string cache_dir;
   std::map<std::string, AccountOptions> accounts;
   int capacity = 32;
+  std::map<std::string, ToolOptions> tools;  // by name
   // What models cost, to tell what a session has cost so far.
   PriceTable prices = BuiltInPrices();
 };

@@ -51,6 +51,11 @@ std::optional<AccountStanding> DecideAccount(const AccountStanding& standing,
                                              const AccountEvidence& evidence,
                                              absl::Time now) {
   if (standing.state == v1::ACCOUNT_STATE_PAUSED) return std::nullopt;
+  if (standing.state == v1::ACCOUNT_STATE_OPEN &&
+      evidence.failure.operation() == "session" &&
+      evidence.granted_at < standing.since) {
+    return std::nullopt;
+  }
   switch (evidence.failure_class) {
     case v1::FAILURE_CLASS_ACCOUNT: {
       if (standing.state == v1::ACCOUNT_STATE_REFUSED) return std::nullopt;
@@ -61,11 +66,19 @@ std::optional<AccountStanding> DecideAccount(const AccountStanding& standing,
       return next;
     }
     case v1::FAILURE_CLASS_SPEND_CAP: {
-      if (standing.state == v1::ACCOUNT_STATE_SPEND_CAP) return std::nullopt;
+      const absl::Time until = CapEnds(evidence.failure, now);
+      if (standing.state == v1::ACCOUNT_STATE_SPEND_CAP &&
+          (until == absl::InfiniteFuture() ||
+           standing.until < absl::InfiniteFuture())) {
+        return std::nullopt;
+      }
       AccountStanding next =
           Shut(v1::ACCOUNT_STATE_SPEND_CAP, evidence.reason, now);
+      if (standing.state == v1::ACCOUNT_STATE_SPEND_CAP) {
+        next.since = standing.since;
+      }
       next.probe_every = kSpendCapProbeEvery;
-      next.until = CapEnds(evidence.failure, now);
+      next.until = until;
       next.next_probe = next.until < absl::InfiniteFuture()
                             ? next.until
                             : now + next.probe_every;

@@ -25,6 +25,7 @@ inline constexpr size_t kBadTemplatesMax = 5;
 
 // Of an attempt that ended.
 struct AccountEvidence {
+  absl::Time granted_at = absl::InfiniteFuture();
   v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
   v1::Failure failure;
   int64_t template_id = 0;
@@ -32,8 +33,9 @@ struct AccountEvidence {
 };
 
 // What the account becomes; nothing where it stays what it is. A person's pause
-// stays, whatever comes in. A refusal again changes nothing: its next probe was
-// planned when this one was granted.
+// stays, whatever comes in. A refusal again changes nothing, unless it says
+// until when: its next probe was planned when this one was granted. And what
+// befell a session that was begun before the account opened is old news.
 std::optional<AccountStanding> DecideAccount(const AccountStanding& standing,
                                              const AccountEvidence& evidence,
                                              absl::Time now);

@@ -156,6 +156,9 @@ std::string DescribeEnding(const v1::Ending& ending) {
     case v1::Ending::KIND_NOT_STARTED:
       text = "not started";
       break;
+    case v1::Ending::KIND_LOOPED:
+      text = "the agent was in a loop";
+      break;
     case v1::Ending::KIND_OUTPUT_MISSING:
       return absl::StrCat("expected output missing: ", ending.missing_output());
     default:

@@ -95,7 +95,8 @@ Disposition Decide(const Tally& tally, const v1::Ending& ending,
   v1::FailureClass failure = ClassifyEnding(ending);
   next.account = DecideAccount(
       tally.account,
-      {failure, ending.failure(), tally.template_id, DescribeEnding(ending)},
+      {tally.granted_at, failure, ending.failure(), tally.template_id,
+       DescribeEnding(ending)},
       tally.now);
   if (tally.cancelling) {
     next.state = v1::TASK_STATE_CANCELLED;

@@ -107,6 +107,8 @@ class Scheduler {
                   Reply<v1::ReadEventsResponse> reply);
   void Advise(const v1::AdviseRequest& request,
               Reply<v1::AdviseResponse> reply);
+  void AddAnswer(const v1::AddAnswerRequest& request,
+                 Reply<v1::AddAnswerResponse> reply);
   void MarkSaid(const v1::MarkSaidRequest& request,
                 Reply<v1::MarkSaidResponse> reply);
   void Park(const v1::ParkRequest& request, Reply<v1::ParkResponse> reply);

@@ -89,6 +89,11 @@ void CheckLimits(const v1::TaskSpec& spec, FieldViolations& wrong) {
     wrong.Add("spec.retry.max_starts", retry.max_starts(),
               "; expected 1 to 1000");
   }
+  if (spec.max_repeats() != 0 &&
+      (spec.max_repeats() < 2 || spec.max_repeats() > 1'000'000)) {
+    wrong.Add("spec.max_repeats", spec.max_repeats(),
+              "; expected 2 to 1,000,000");
+  }
   const v1::Timeouts& timeouts = spec.timeouts();
   wrong.Add(CheckDuration("spec.timeouts.start", timeouts.start()));
   wrong.Add(CheckDuration("spec.timeouts.idle", timeouts.idle()));

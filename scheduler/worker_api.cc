@@ -162,6 +162,30 @@ void Scheduler::Advise(const v1::AdviseRequest& request,
       });
 }
 
+void Scheduler::AddAnswer(const v1::AddAnswerRequest& request,
+                          Reply<v1::AddAnswerResponse> reply) {
+  constexpr size_t kAnswerBytesMax = 1 << 20;
+  absl::StatusOr<LeaseKey> lease = ParseToken(ids_, request.token());
+  if (!lease.ok()) return reply(lease.status());
+  if (request.tool_use_id().empty() || request.tool_use_id().size() > 200) {
+    return reply(
+        absl::InvalidArgumentError("tool_use_id: expected 1 to 200 bytes"));
+  }
+  if (request.text().size() > kAnswerBytesMax) {
+    return reply(absl::InvalidArgumentError("text: expected at most 1 MiB"));
+  }
+  store_.Apply(
+      AddSay{*lease,
+             request.is_error() ? v1::SAY_KIND_ERROR : v1::SAY_KIND_RESULT,
+             request.tool_use_id(), request.text()},
+      [reply = std::move(reply)](absl::StatusOr<SayAdded> added) mutable {
+        if (!added.ok()) return reply(added.status());
+        v1::AddAnswerResponse response;
+        *response.mutable_say() = std::move(added->say);
+        reply(std::move(response));
+      });
+}
+
 void Scheduler::MarkSaid(const v1::MarkSaidRequest& request,
                          Reply<v1::MarkSaidResponse> reply) {
   absl::StatusOr<LeaseKey> lease = ParseToken(ids_, request.token());

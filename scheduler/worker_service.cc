@@ -20,6 +20,7 @@ class WorkerServiceImpl final : public v1::WorkerService::CallbackService {
   MIDWATCH_SERVE_UNARY(AppendEvents, scheduler_)
   MIDWATCH_SERVE_UNARY(ReadEvents, scheduler_)
   MIDWATCH_SERVE_UNARY(Advise, scheduler_)
+  MIDWATCH_SERVE_UNARY(AddAnswer, scheduler_)
   MIDWATCH_SERVE_UNARY(MarkSaid, scheduler_)
   MIDWATCH_SERVE_UNARY(Park, scheduler_)
   MIDWATCH_SERVE_UNARY(Settle, scheduler_)

@@ -120,10 +120,14 @@ absl::Status SqliteReader::ReadBalance(BudgetRecord& budget, int64_t ref,
     }
     RETURN_IF_ERROR(row.status());
   }
+  // A lane may wait for another of its budgets.
   SqliteStatement row = queue_->Query(
-      "SELECT 1 FROM lane WHERE blocked & 4 != 0 AND head IS NOT NULL AND "
-      "CASE ? WHEN 1 THEN tenant WHEN 2 THEN queue ELSE batch END = ? LIMIT 1",
-      static_cast<int>(budget.scope), ref);
+      "SELECT 1 FROM lane l WHERE blocked & 4 != 0 AND head IS NOT NULL AND "
+      "CASE ? WHEN 1 THEN tenant WHEN 2 THEN queue ELSE batch END = ? AND "
+      "(SELECT t.max_cost - t.charged FROM ready r JOIN task t ON t.id = r.task "
+      "WHERE r.lane = l.id ORDER BY r.rank LIMIT 1) > ? LIMIT 1",
+      static_cast<int>(budget.scope), ref,
+      budget.limit - budget.charged - budget.reserved);
   budget.tasks_wait = row.Step();
   return row.status();
 }

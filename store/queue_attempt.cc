@@ -211,6 +211,7 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
               .has_session = !live.session.empty(),
               .template_id = task.template_id,
               .account = {},
+              .granted_at = absl::FromUnixMicros(live.granted_at),
               .now = clock_.Now()};
   ASSIGN_OR_RETURN(tally.spec, LoadSpec(task.template_id));
   ASSIGN_OR_RETURN(tally.account, LoadStanding(live.account));

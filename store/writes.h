@@ -311,6 +311,7 @@ struct Tally {
   bool has_session = false;
   int64_t template_id = 0;
   AccountStanding account;
+  absl::Time granted_at = absl::InfiniteFuture();
   absl::Time now;
 };
 

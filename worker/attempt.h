@@ -41,6 +41,7 @@
 #include "worker/remote_ids.h"
 #include "worker/scheduler_client.h"
 #include "worker/term.h"
+#include "worker/tool_handler.h"
 #include "worker/transcript.h"
 
 namespace midwatch {
@@ -61,6 +62,7 @@ struct AttemptParts {
   Archiver& archiver;
   const WorkerTerm& term;
   const PriceTable& prices;
+  const ToolHandlers& tools;
   std::string cluster;
 };
 
@@ -102,9 +104,14 @@ class Attempt {
   // Gets the answers that the session waits for: true, or false where there
   // are to be none. Or parks the attempt: kCancelled, the lease released.
   Async<absl::StatusOr<bool>> PutQuestions();
+  // Runs the handlers of the custom tools that the session waits for, and puts
+  // what they say into the outbox. True where that is all that it waits for.
+  Async<absl::StatusOr<bool>> RunTools();
   Async<Step> MendFeed();
   Async<Step> CheckTimeouts();
-  Async<absl::StatusOr<Verdict>> TimeOut(std::string which);
+  // Interrupts the session and waits for its rest.
+  Async<absl::StatusOr<Verdict>> Stop(v1::Ending::Kind kind,
+                                      v1::Failure failure);
   absl::Duration NextDeadline() const;
   Async<void> HandBack();
 
@@ -192,7 +199,8 @@ class Attempt {
   // ---- outputs.cc ----
   // Stores the session's files and names them in `ending`.
   Async<absl::Status> CollectOutputs(v1::Ending& ending);
-  Async<absl::StatusOr<std::vector<RemoteFile>>> ListOutputs();
+  // Waits for what the spec expects, where it is `expecting` that.
+  Async<absl::StatusOr<std::vector<RemoteFile>>> ListOutputs(bool expecting);
   Async<absl::StatusOr<v1::Output>> StoreOutput(RemoteFile file);
   Async<absl::Status> StoreFinalMessage(v1::Ending& ending);
 

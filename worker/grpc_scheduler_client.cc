@@ -176,6 +176,7 @@ class GrpcSchedulerClient final : public SchedulerClient {
   MIDWATCH_WORKER_CALL(AppendEvents)
   MIDWATCH_WORKER_CALL(ReadEvents)
   MIDWATCH_WORKER_CALL(Advise)
+  MIDWATCH_WORKER_CALL(AddAnswer)
   MIDWATCH_WORKER_CALL(MarkSaid)
   MIDWATCH_WORKER_CALL(Park)
   MIDWATCH_WORKER_CALL(Settle)

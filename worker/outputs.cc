@@ -43,7 +43,8 @@ std::string FirstMissing(const v1::Expectation& expect,
 
 }  // namespace
 
-Async<absl::StatusOr<std::vector<RemoteFile>>> Attempt::ListOutputs() {
+Async<absl::StatusOr<std::vector<RemoteFile>>> Attempt::ListOutputs(
+    bool expecting) {
   const v1::Expectation& expect = lease_.spec().expect();
   absl::Duration until = parts_.clock.Steady() + kListLimit;
   std::optional<std::set<std::string>> before;
@@ -57,8 +58,10 @@ Async<absl::StatusOr<std::vector<RemoteFile>>> Attempt::ListOutputs() {
       continue;
     }
     std::set<std::string> paths = PathsOf(*files);
-    bool all_there = FirstMissing(expect, paths).empty();
-    bool settled = all_there && (!expect.files().empty() || before == paths);
+    // What is expected is of a turn that ended well: another leaves what it has.
+    const bool wanted = expecting && !expect.files().empty();
+    bool all_there = !wanted || FirstMissing(expect, paths).empty();
+    bool settled = all_there && (wanted || before == paths);
     if (settled || parts_.clock.Steady() >= until) co_return files;
     before = std::move(paths);
     CO_RETURN_IF_ERROR(co_await Wait(kListEvery));
@@ -87,7 +90,8 @@ Async<absl::StatusOr<v1::Output>> Attempt::StoreOutput(RemoteFile file) {
 }
 
 Async<absl::Status> Attempt::CollectOutputs(v1::Ending& ending) {
-  CO_ASSIGN_OR_RETURN(std::vector<RemoteFile> files, co_await ListOutputs());
+  CO_ASSIGN_OR_RETURN(std::vector<RemoteFile> files, co_await ListOutputs(
+      ending.stop_reason() == "end_turn" && !cancelling_));
   std::set<std::string> taken;
   for (RemoteFile& file : files) {
     std::optional<std::string> path = OutputPath(file.filename);

@@ -5,13 +5,17 @@
 #include "agents/json_fields.h"
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "base/utf8.h"
 #include "worker/attempt.h"
 
 namespace midwatch {
 namespace {
 
+// Of a call that a person is shown.
+constexpr size_t kInputBytesMax = 16 << 10;
 constexpr absl::Duration kIdleDefault = absl::Minutes(15);
 constexpr absl::Duration kTotalDefault = absl::Hours(4);
+constexpr int kRepeatsDefault = 30;
 constexpr absl::Duration kCancelLimit = absl::Minutes(2);
 // From an interrupt of our own to the session's rest.
 constexpr absl::Duration kRestLimit = absl::Seconds(30);
@@ -203,6 +207,9 @@ bool Attempt::Asks(const Verdict& verdict) const {
 }
 
 Async<absl::StatusOr<bool>> Attempt::PutQuestions() {
+  CO_ASSIGN_OR_RETURN(bool answered, co_await RunTools());
+  if (answered) co_return true;
+  if (cancelling_) co_return false;
   const TranscriptState& state = transcript_.state();
   v1::ParkRequest request;
   *request.mutable_token() = token();
@@ -218,7 +225,8 @@ Async<absl::StatusOr<bool>> Attempt::PutQuestions() {
     auto known = state.questions.find(id);
     if (known == state.questions.end()) continue;
     question.set_tool(known->second.tool);
-    question.set_input_json(known->second.input_json);
+    question.set_input_json(
+        std::string(CutUtf8(known->second.input_json, kInputBytesMax)));
     question.set_wants_result(known->second.custom);
   }
   // Once it is parked, nobody stores.
@@ -286,15 +294,32 @@ Async<Attempt::Step> Attempt::CheckTimeouts() {
              now - last_event_ >= OrDefault(limits.idle(), kIdleDefault)) {
     which = "idle_timeout";
   }
-  if (which == nullptr) co_return std::nullopt;
-  CO_ASSIGN_OR_RETURN(Verdict verdict, co_await TimeOut(which));
+  v1::Failure failure;
+  v1::Ending::Kind kind = v1::Ending::KIND_TIMED_OUT;
+  const TranscriptState::Repeats& repeats = transcript_.state().repeats;
+  const int max_repeats = lease_.spec().max_repeats();
+  if (which != nullptr) {
+    failure.set_operation(which);
+  } else if (repeats.times >=
+             (max_repeats > 0 ? max_repeats : kRepeatsDefault)) {
+    kind = v1::Ending::KIND_LOOPED;
+    failure.set_operation("loop");
+    failure.set_message(absl::StrCat("it called ", repeats.tool, " ",
+                                     repeats.times,
+                                     " times in a row with the same input, and "
+                                     "got the same result"));
+  } else {
+    co_return std::nullopt;
+  }
+  CO_ASSIGN_OR_RETURN(Verdict verdict, co_await Stop(kind, std::move(failure)));
   co_return verdict;
 }
 
-Async<absl::StatusOr<Verdict>> Attempt::TimeOut(std::string which) {
+Async<absl::StatusOr<Verdict>> Attempt::Stop(v1::Ending::Kind kind,
+                                             v1::Failure failure) {
   Verdict verdict;
-  verdict.kind = v1::Ending::KIND_TIMED_OUT;
-  verdict.failure.emplace().set_operation(which);
+  verdict.kind = kind;
+  verdict.failure = std::move(failure);
   CO_RETURN_IF_ERROR(co_await SendInterrupt());
   absl::Duration until = parts_.clock.Steady() + kRestLimit;
   while (!Judge(transcript_.state())) {

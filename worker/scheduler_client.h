@@ -49,6 +49,8 @@ class SchedulerClient {
       v1::ReadEventsRequest request) = 0;
   virtual Async<absl::StatusOr<v1::AdviseResponse>> Advise(
       v1::AdviseRequest request) = 0;
+  virtual Async<absl::StatusOr<v1::AddAnswerResponse>> AddAnswer(
+      v1::AddAnswerRequest request) = 0;
   virtual Async<absl::StatusOr<v1::MarkSaidResponse>> MarkSaid(
       v1::MarkSaidRequest request) = 0;
   virtual Async<absl::StatusOr<v1::ParkResponse>> Park(

@@ -13,7 +13,8 @@ constexpr int kCostTries = 5;
 
 bool MayHaveOutputs(v1::Ending::Kind kind) {
   return kind == v1::Ending::KIND_IDLE || kind == v1::Ending::KIND_TERMINATED ||
-         kind == v1::Ending::KIND_TIMED_OUT || kind == v1::Ending::KIND_BROKEN;
+         kind == v1::Ending::KIND_TIMED_OUT ||
+         kind == v1::Ending::KIND_LOOPED || kind == v1::Ending::KIND_BROKEN;
 }
 
 }  // namespace

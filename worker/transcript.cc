@@ -5,7 +5,6 @@
 #include <utility>
 #include <variant>
 
-#include "base/utf8.h"
 
 namespace midwatch {
 namespace {
@@ -27,6 +26,17 @@ void FoldAnswered(const std::string& tool_use_id, TranscriptState& state) {
   if (state.idle) state.idle->blocking.erase(tool_use_id);
 }
 
+void FoldRepeats(const ToolResult& result, TranscriptState& state) {
+  auto call = state.calls.extract(result.tool_use_id);
+  if (call.empty()) return;
+  TranscriptState::Repeats next{call.mapped().first,
+                                call.mapped().second + result.digest, 1};
+  if (next.digest == state.repeats.digest) {
+    next.times = state.repeats.times + 1;
+  }
+  state.repeats = std::move(next);
+}
+
 void FoldIdle(const std::string& id, const SessionIdle& event,
               TranscriptState& state) {
   TranscriptState::Idle idle;
@@ -38,6 +48,8 @@ void FoldIdle(const std::string& id, const SessionIdle& event,
   state.idle = std::move(idle);
   state.interrupted = false;
   state.open_tools.clear();
+  // Those that ask are still on.
+  if (state.idle->stop_reason != "requires_action") state.calls.clear();
 }
 
 void FoldError(const SessionError& event, TranscriptState& state) {
@@ -63,13 +75,12 @@ struct Folder {
   }
   void operator()(const ToolUse& use) {
     state.open_tools.insert(event.id);
+    state.calls[event.id] = {use.name, use.digest};
     if (!use.asks && !use.custom) return;
-    constexpr size_t kInputBytesMax = 16 << 10;
-    state.questions[event.id] = {
-        use.name, std::string(CutUtf8(use.input_json, kInputBytesMax)),
-        use.custom};
+    state.questions[event.id] = {use.name, use.input_json, use.custom};
   }
   void operator()(const ToolResult& result) {
+    FoldRepeats(result, state);
     FoldAnswered(result.tool_use_id, state);
   }
   void operator()(const ToolAnswer& answer) {

@@ -46,10 +46,19 @@ struct TranscriptState {
   // Calls that want an answer of ours and have none yet, by id.
   struct Question {
     std::string tool;
-    std::string input_json;  // its first 16 KiB
+    std::string input_json;
     bool custom = false;
   };
   std::map<std::string, Question> questions;
+  // How often in a row the last finished call was made, and came to the same.
+  struct Repeats {
+    std::string tool;
+    std::string digest;  // of the call and its result
+    int times = 0;
+  };
+  Repeats repeats;
+  // Calls that are on: by id, which tool and the call's digest.
+  std::map<std::string, std::pair<std::string, std::string>> calls;
   bool terminated = false;
   bool deleted = false;
 

@@ -273,7 +273,7 @@ void Worker::Impl::Take(const v1::Lease& lease) {
   AttemptParts attempt_parts{parts.executor,  parts.clock,     parts.random,
                              parts.scheduler, parts.artifacts, *account->second,
                              remote_ids,      archiver,        term,
-                             options.prices,  cluster};
+                             options.prices,  parts.tools,     cluster};
   auto attempt = std::make_shared<Attempt>(std::move(attempt_parts), lease);
   attempts[KeyOf(token)] = attempt;
   Spawn(parts.executor, RunAttempt(*this, std::move(attempt)));

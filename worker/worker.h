@@ -16,6 +16,7 @@
 #include "base/prices.h"
 #include "base/random.h"
 #include "worker/scheduler_client.h"
+#include "worker/tool_handler.h"
 
 namespace midwatch {
 
@@ -39,6 +40,8 @@ struct WorkerParts {
   SchedulerClient& scheduler;
   ArtifactStore& artifacts;
   std::map<std::string, AgentsClient*> accounts;
+  // Of custom tools, by name: what has none is put to a person.
+  ToolHandlers tools = {};
 };
 
 // Lives on one executor; all calls on its thread. Destroying it drops every

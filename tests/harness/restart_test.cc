@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/fault_points.h"
-#include "harness/process.h"
+#include "base/process.h"
 #include "tests/harness/harness_test_base.h"
 #include "tests/testing/fake_messages.h"
 

@@ -47,7 +47,7 @@ TEST_P(DecideAccountTest, MatchesTable) {
   if (!after) return;
   EXPECT_EQ(after->state, c.want);
   EXPECT_EQ(after->why, "the service's words");
-  EXPECT_EQ(after->since, kNow);
+  EXPECT_EQ(after->since, c.before == c.want ? absl::InfinitePast() : kNow);
   EXPECT_EQ(after->until, c.until);
   EXPECT_EQ(after->next_probe, c.next_probe);
 }
@@ -84,6 +84,9 @@ INSTANTIATE_TEST_SUITE_P(
         {"CappedAgainStays", kCapped, 402, "", false, kSame},
         {"TheKeyWorksButTheCapBinds", kRefused, 402, "", false, kCapped, kNever,
          kNow + absl::Hours(1)},
+        // A session that met the cap first had no code to tell its end by.
+        {"TheDateOfACapThatIsKnownComesLater", kCapped, 429,
+         "enforced_spend_limit_reached", false, kCapped, kDecember, kDecember},
         {"APersonsPauseStays", kPaused, 401, "", false, kSame},
     }),
     [](const auto& test) { return std::string(test.param.name); });
@@ -126,6 +129,24 @@ TEST(KeepsSessionTest, OnlyWhereTheSessionIsAsItWas) {
   ending.mutable_failure()->set_operation("stream_events");
   ending.set_kind(v1::Ending::KIND_IDLE);
   EXPECT_FALSE(KeepsSession(ending, kClass, true));
+}
+
+// What sessions had met before a resume shut the account again, for an hour.
+TEST(AccountStateTest, WhatASessionMetBeforeTheAccountOpenedIsOldNews) {
+  AccountStanding opened;
+  opened.since = kNow - absl::Minutes(1);
+  AccountEvidence evidence;
+  evidence.failure_class = v1::FAILURE_CLASS_SPEND_CAP;
+  evidence.failure.set_operation("session");
+  evidence.failure.set_error_type("billing_error");
+  evidence.granted_at = kNow - absl::Minutes(2);
+  EXPECT_FALSE(DecideAccount(opened, evidence, kNow).has_value());
+  evidence.granted_at = kNow - absl::Seconds(30);
+  EXPECT_TRUE(DecideAccount(opened, evidence, kNow).has_value());
+  // The service's answer to a request is of now, whoever asked.
+  evidence.granted_at = kNow - absl::Minutes(2);
+  evidence.failure.set_operation("create_session");
+  EXPECT_TRUE(DecideAccount(opened, evidence, kNow).has_value());
 }
 
 }  // namespace

@@ -40,6 +40,7 @@ class FlakyClient final : public SchedulerClient {
   MIDWATCH_CALL(AppendEvents)
   MIDWATCH_CALL(ReadEvents)
   MIDWATCH_CALL(Advise)
+  MIDWATCH_CALL(AddAnswer)
   MIDWATCH_CALL(MarkSaid)
   MIDWATCH_CALL(Park)
   MIDWATCH_CALL(Settle)

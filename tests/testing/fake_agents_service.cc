@@ -254,11 +254,23 @@ struct FakeAgentsService::Impl {
     Emit(session, {{"type", "span.model_request_start"}});
     bool asks = session.turn->stop_reason == "requires_action";
     for (int i = 0; i < session.turn->tool_calls; ++i) {
-      json use =
-          Emit(session, {{"type", "agent.tool_use"},
-                         {"name", "bash"},
-                         {"input", {{"command", "true"}}},
-                         {"evaluated_permission", asks ? "ask" : "allow"}});
+      const std::string& custom = session.turn->custom_tool;
+      json call = {{"type", "agent.tool_use"},
+                   {"name", "bash"},
+                   {"input", {{"command", "true"}}},
+                   {"evaluated_permission", asks ? "ask" : "allow"}};
+      if (!custom.empty()) {
+        call = {{"type", "agent.custom_tool_use"},
+                {"name", custom},
+                {"input", {{"key", absl::StrCat("k", i)}}}};
+      }
+      json use = Emit(session, std::move(call));
+      if (session.turn->loops) {
+        Emit(session, {{"type", "agent.tool_result"},
+                       {"tool_use_id", use["id"]},
+                       {"content", json::array()}});
+        continue;
+      }
       open_tools[session.view.id].push_back(use["id"]);
       if (asks) session.asked.insert(use["id"].get<std::string>());
     }
@@ -275,7 +287,9 @@ struct FakeAgentsService::Impl {
   }
 
   FakeReply Answer(Session& session, json event) {
-    if (session.asked.erase(event.value("tool_use_id", "")) == 0) {
+    const std::string answered = event.value(
+        "tool_use_id", event.value("custom_tool_use_id", std::string()));
+    if (session.asked.erase(answered) == 0) {
       return Invalid("no tool use waits for that answer");
     }
     ++session.view.answers;
@@ -294,9 +308,11 @@ struct FakeAgentsService::Impl {
     if (!session.asked.empty()) return AskForAnswers(session);
     FakeTurn turn = *session.turn;
     for (const std::string& id : open_tools[session.view.id]) {
+      // Each another, so that they are no loop.
+      json text = {{"type", "text"}, {"text", id}};
       Emit(session, {{"type", "agent.tool_result"},
                      {"tool_use_id", id},
-                     {"content", json::array()}});
+                     {"content", json::array({text})}});
     }
     json block = {{"type", "text"}, {"text", turn.message}};
     Emit(session,

@@ -46,6 +46,11 @@ struct FakeTurn {
   std::string error_type;
   std::string message = "Done.";
   int tool_calls = 1;
+  // Each call comes to its result at once, all to the same one.
+  bool loops = false;
+  // Not empty: its calls are of this custom tool, and the turn asks for their
+  // results as one that requires_action.
+  std::string custom_tool;
   int64_t cost_cents = 1;
   // The session does not say what it cost before it is archived.
   bool hides_cost = false;

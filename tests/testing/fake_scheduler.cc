@@ -271,6 +271,23 @@ absl::StatusOr<v1::AdviseResponse> FakeScheduler::Do(
   return response;
 }
 
+absl::StatusOr<v1::AddAnswerResponse> FakeScheduler::Do(
+    const v1::AddAnswerRequest& request) {
+  ASSIGN_OR_RETURN(FakeTask * task, Holder(request.token()));
+  v1::AddAnswerResponse response;
+  for (const v1::Say& say : task->lease.outbox()) {
+    if (say.key() == request.tool_use_id()) *response.mutable_say() = say;
+  }
+  if (response.has_say()) return response;
+  v1::Say& say = *task->lease.add_outbox();
+  say.set_number(task->lease.outbox_size());
+  say.set_kind(request.is_error() ? v1::SAY_KIND_ERROR : v1::SAY_KIND_RESULT);
+  say.set_key(request.tool_use_id());
+  say.set_text(request.text());
+  *response.mutable_say() = say;
+  return response;
+}
+
 absl::StatusOr<v1::MarkSaidResponse> FakeScheduler::Do(
     const v1::MarkSaidRequest& request) {
   ASSIGN_OR_RETURN(FakeTask * task, Holder(request.token()));
@@ -443,6 +460,7 @@ MIDWATCH_FAKE_CALL(ClearSession)
 MIDWATCH_FAKE_CALL(AppendEvents)
 MIDWATCH_FAKE_CALL(ReadEvents)
 MIDWATCH_FAKE_CALL(Advise)
+MIDWATCH_FAKE_CALL(AddAnswer)
 MIDWATCH_FAKE_CALL(MarkSaid)
 MIDWATCH_FAKE_CALL(Park)
 MIDWATCH_FAKE_CALL(Settle)

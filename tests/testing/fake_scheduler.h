@@ -116,6 +116,7 @@ class FakeScheduler {
   absl::StatusOr<v1::ReadEventsResponse> Do(
       const v1::ReadEventsRequest& request);
   absl::StatusOr<v1::AdviseResponse> Do(const v1::AdviseRequest& request);
+  absl::StatusOr<v1::AddAnswerResponse> Do(const v1::AddAnswerRequest& request);
   absl::StatusOr<v1::MarkSaidResponse> Do(const v1::MarkSaidRequest& request);
   absl::StatusOr<v1::ParkResponse> Do(const v1::ParkRequest& request);
   absl::StatusOr<v1::SettleResponse> Do(const v1::SettleRequest& request);
@@ -168,6 +169,8 @@ class FakeSchedulerClient final : public SchedulerClient {
       v1::ReadEventsRequest request) override;
   Async<absl::StatusOr<v1::AdviseResponse>> Advise(
       v1::AdviseRequest request) override;
+  Async<absl::StatusOr<v1::AddAnswerResponse>> AddAnswer(
+      v1::AddAnswerRequest request) override;
   Async<absl::StatusOr<v1::MarkSaidResponse>> MarkSaid(
       v1::MarkSaidRequest request) override;
   Async<absl::StatusOr<v1::ParkResponse>> Park(

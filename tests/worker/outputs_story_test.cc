@@ -104,5 +104,23 @@ TEST(OutputsStoryTest, StopReasonsAreReportedAsTheyAre) {
   }
 }
 
+// A turn that had failed held its slot and money for half a minute, waiting for
+// files that it would never write.
+TEST(OutputsStoryTest, ATurnThatFailedIsNotWaitedFor) {
+  World world;
+  world.service.hooks.script = [](const FakePrompt&) {
+    FakeTurn turn;
+    turn.stop_reason = "refusal";
+    return turn;
+  };
+  world.AddNode();
+  v1::TaskSpec spec = World::Spec();
+  spec.mutable_expect()->add_files("result.json");
+  std::string id = world.scheduler.Add(spec);
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  EXPECT_LT(world.time.Elapsed(), absl::Seconds(10));
+  EXPECT_EQ(world.Task(id).ending.stop_reason(), "refusal");
+}
+
 }  // namespace
 }  // namespace midwatch::testing

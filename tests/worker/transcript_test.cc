@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "tests/testing/fake_executor.h"
 
 namespace midwatch {
@@ -50,6 +51,25 @@ TEST_F(FoldTest, OpenToolsCloseWithTheirResultOrTheTurn) {
   EXPECT_THAT(state_.open_tools, ElementsAre("b"));
   Add(Json("session.status_idle"));
   EXPECT_THAT(state_.open_tools, IsEmpty());
+}
+
+TEST_F(FoldTest, ACallRepeatsWhereItsInputAndItsResultAreTheSame) {
+  int id = 0;
+  auto call = [&](const std::string& input, const std::string& result) {
+    ++id;
+    Add(absl::StrCat(R"({"type":"agent.tool_use","name":"bash","id":")", id,
+                     R"(","input":{"command":")", input, R"("}})"));
+    Add(absl::StrCat(R"({"type":"agent.tool_result","tool_use_id":")", id,
+                     R"(","content":[{"type":"text","text":")", result,
+                     R"("}]})"));
+    return state_.repeats.times;
+  };
+  EXPECT_EQ(call("date", "Monday"), 1);
+  EXPECT_EQ(call("date", "Monday"), 2);
+  EXPECT_EQ(state_.repeats.tool, "bash");
+  EXPECT_EQ(call("date", "Tuesday"), 1) << "it waits for something";
+  EXPECT_EQ(call("date", "Tuesday"), 2);
+  EXPECT_EQ(call("ls", "Tuesday"), 1);
 }
 
 TEST_F(FoldTest, InterruptBelongsToTheTurnThatItEnds) {

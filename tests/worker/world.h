@@ -126,6 +126,8 @@ class World {
 
   VirtualTime time;
   FakeClock clock;
+  // Of the nodes that are added from now on.
+  ToolHandlers tools;
   FakeExecutor service_executor;
   FakeAgentsService service;
   FakeScheduler scheduler;
@@ -150,7 +152,8 @@ inline Node::Node(World& world, int number)
                          random,
                          scheduler,
                          *artifacts,
-                         {{"default", &client}}},
+                         {{"default", &client}},
+                         world.tools},
              WorkerOptions{"test", 8}) {
   executor.Post([this] { worker.Start(); });
 }

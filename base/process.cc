@@ -1,4 +1,4 @@
-#include "harness/process.h"
+#include "base/process.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -11,7 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 
-namespace midwatch::harness {
+namespace midwatch {
 namespace {
 
 std::vector<char*> Pointers(const std::vector<std::string>& strings) {
@@ -100,4 +100,4 @@ absl::StatusOr<OwnedFd> MemoryFile(const char* name, absl::string_view bytes) {
   return fd;
 }
 
-}  // namespace midwatch::harness
+}  // namespace midwatch

@@ -1,7 +1,7 @@
 // Starting other programs: no more of this process goes along than what is
 // named.
-#ifndef MIDWATCH_HARNESS_PROCESS_H_
-#define MIDWATCH_HARNESS_PROCESS_H_
+#ifndef MIDWATCH_BASE_PROCESS_H_
+#define MIDWATCH_BASE_PROCESS_H_
 
 #include <sys/types.h>
 
@@ -12,7 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace midwatch::harness {
+namespace midwatch {
 
 // A file descriptor, closed when it goes.
 class OwnedFd {
@@ -53,6 +53,6 @@ void KillProcess(const OwnedFd& process);
 // A memory file that holds `bytes`, read from its beginning.
 absl::StatusOr<OwnedFd> MemoryFile(const char* name, absl::string_view bytes);
 
-}  // namespace midwatch::harness
+}  // namespace midwatch
 
-#endif  // MIDWATCH_HARNESS_PROCESS_H_
+#endif  // MIDWATCH_BASE_PROCESS_H_
