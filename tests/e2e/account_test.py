@@ -113,7 +113,7 @@ def await_shut(cluster, batch_id, state):
 
 def check_all_well(cluster, batch_id, prompts):
     cluster.finish(batch_id, DONE_SECONDS)
-    tasks = cluster.check(batch_id, prompts)
+    tasks = cluster.check([batch_id], prompts)
     states = {task["state"] for task in tasks}
     if states != {"succeeded"} or any(task["failures"] for task in tasks):
         raise mw.Failure(f"tasks ended {states}, or with failures")

@@ -135,7 +135,7 @@ def run(binary, seed, folder):
         kill_now_and_then(cluster, rng, lambda: False)
         batch = cluster.finish(batch_id, DONE_SECONDS)
         took = time.monotonic() - began
-        tasks = cluster.check(batch_id, prompts)
+        tasks = cluster.check([batch_id], prompts)
         journal = json_lines(cluster.midwatch("--output", "json", "journal",
                                               "--batch", batch_id))
         budgets = json_lines(cluster.midwatch("--output", "json", "budget",

@@ -224,12 +224,19 @@ class Cluster:
             parts += [f"--- {process.log}", *lines[-15:]]
         return "\n".join(parts)
 
-    def check(self, batch_id, names):
-        """Exports the batch and lets the checker judge it: the tasks."""
+    def check(self, batch_ids, names):
+        """Exports the batches, which are all that the harness ran, and lets the
+        checker judge them: the tasks."""
         export, wanted = self.folder / "export.jsonl", self.folder / "names"
-        self.midwatch("export", batch_id, "--out", export)
+        export.write_text("".join(self.midwatch("export", batch_id)
+                                  for batch_id in batch_ids))
         wanted.write_text("".join(f"{name}\n" for name in names))
         return run_checker(self.harness_db, export, wanted)
+
+    def journal(self, *options):
+        """Its entries, oldest first."""
+        return json_lines(self.midwatch("--output", "json", "journal",
+                                        *options))
 
     def harness_stats(self):
         """Requests by class and route, refusals and faults, since it started."""
@@ -261,6 +268,10 @@ class Cluster:
         log = self["scheduler"].log.read_text(errors="replace")
         return len(re.findall(r" granted .* session=[^\"\s]+$", log,
                               re.MULTILINE))
+
+
+def json_lines(text):
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def read_harness(path, query):
