@@ -131,6 +131,7 @@ class Cluster:
         self.harness_url = f"http://127.0.0.1:{harness_port}"
         worker_url = f"http://127.0.0.1:{proxy_port or harness_port}"
         self.processes = {}
+        self._faults = {}  # by how often the harness was killed before
         self._add("harness", "--port", harness_port, "--api-key-file", self.key,
                   *harness_options)
         self._add("scheduler", "--listen", self.server)
@@ -197,11 +198,13 @@ class Cluster:
         return json.loads(self.midwatch("--output", "json", "batch", "get",
                                         batch_id))
 
-    def finish(self, batch_id, seconds):
-        """Leaves all alone until the batch is done; its last view."""
+    def finish(self, batch_id, seconds, look=lambda: None):
+        """Leaves all alone until the batch is done, but for a `look` now and
+        then; its last view."""
         deadline = time.monotonic() + seconds
         while True:
             self.look_after()
+            look()
             with contextlib.suppress(Failure):
                 batch = self.batch(batch_id)
                 if batch["state"] == "done":
@@ -238,22 +241,28 @@ class Cluster:
         return json_lines(self.midwatch("--output", "json", "journal",
                                         *options))
 
-    def harness_stats(self):
-        """Requests by class and route, refusals and faults, since it started."""
+    def ask_harness(self, path):
         request = urllib.request.Request(
-            f"{self.harness_url}/harness/stats",
-            headers={"x-api-key": self.key.read_text().strip()})
+            f"{self.harness_url}{path}",
+            headers={"x-api-key": self.key.read_text().strip(),
+                     "anthropic-version": "2023-06-01",
+                     "anthropic-beta": "managed-agents-2026-04-01"})
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
-    def faults_injected(self):
-        """How often each came to pass over all starts of the harness, and
+    def harness_stats(self):
+        """Requests by class and route, refusals and faults, since it started."""
+        return self.ask_harness("/harness/stats")
+
+    def count_faults(self):
+        """How often each came to pass in all lives of the harness, as
+        GET /harness/stats had it when this was last called in each, and
         `over_limit`: requests that its limits refused."""
-        log = self["harness"].log.read_text(errors="replace")
-        counts = collections.Counter(
-            re.findall(r"injected a fault.* fault=(\S+)", log))
-        counts["over_limit"] = len(re.findall(r"over the limit", log))
-        return counts
+        stats = self.harness_stats()
+        life = collections.Counter(stats["faults"])
+        life["over_limit"] = sum(stats["over_limit"].values())
+        self._faults[self["harness"].kills] = life
+        return sum(self._faults.values(), collections.Counter())
 
     def sessions_running(self):
         """How many, as the harness's file says; it need not run for that."""
