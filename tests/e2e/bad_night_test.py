@@ -26,7 +26,7 @@ TASKS = 300
 KILLS_EACH = 4
 KILL_EVERY = (1.5, 4.0)  # seconds
 BACK_AFTER = (0.1, 1.5)
-ADOPTIONS_MIN = 5
+ADOPTIONS_MIN = 20
 DONE_SECONDS = 300
 LOOK_EVERY = 0.5  # seconds, between two looks at budgets and faults
 # Nobody told the workers: they run into these, and come back as they are told.
