@@ -88,6 +88,10 @@ class Process:
                 env={**os.environ, **(env or {})},
                 preexec_fn=_die_with_the_test)
 
+    def set_option(self, name, value):
+        """From its next start on, another value of an option that it has."""
+        self._command[self._command.index(name) + 1] = str(value)
+
     def kill(self):
         self.stop()
         self.kills += 1
