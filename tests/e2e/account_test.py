@@ -7,82 +7,31 @@ person pauses.
   account_test.py MIDWATCH
 """
 
+import collections
 import contextlib
 import datetime
-import http.client
-import http.server
 import json
 import random
 import subprocess
 import sys
-import threading
+import time
 
+import capping_proxy
 import cluster as mw
 
-TASKS = 300
 REFUSE_AT = 50
+REVOKED_TASKS = 1000
+CAPPED_TASKS = 300
+JOBS = 8  # of each of two workers
+HELD_MIN = 1  # sessions that were under way and kept
+CENT = 10_000
+TASK_CENTS = 2  # a command and what is said of it
 DONE_SECONDS = 200
 FEW = 4
 PAUSE_SECONDS = 5
-CAP = json.dumps({
-    "type": "error",
-    "error": {"type": "rate_limit_error",
-              "message": "Your organization has reached its monthly spend limit.",
-              "details": {"error_code": "enforced_spend_limit_reached"}},
-}).encode()
 
 
-class Proxy(http.server.BaseHTTPRequestHandler):
-    """In front of the harness: refuses new sessions while the cap is on."""
-
-    protocol_version = "HTTP/1.1"
-    harness = ""
-    cap = threading.Event()
-    refused = 0
-
-    def log_message(self, *_):
-        pass
-
-    def handle_one(self):
-        size = int(self.headers.get("content-length") or 0)
-        body = self.rfile.read(size)
-        if (Proxy.cap.is_set() and self.command == "POST"
-                and self.path.split("?")[0] == "/v1/sessions"):
-            Proxy.refused += 1
-            self.send_response(429)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(CAP)))
-            self.end_headers()
-            self.wfile.write(CAP)
-            return
-        with contextlib.closing(
-                http.client.HTTPConnection(Proxy.harness)) as harness:
-            headers = {key: value for key, value in self.headers.items()
-                       if key.lower() not in ("host", "connection")}
-            harness.request(self.command, self.path, body, headers)
-            answer = harness.getresponse()
-            self.send_response(answer.status)
-            for key, value in answer.getheaders():
-                if key.lower() not in ("connection", "transfer-encoding",
-                                       "content-length"):
-                    self.send_header(key, value)
-            self.send_header("connection", "close")
-            self.end_headers()
-            self.close_connection = True
-            while piece := answer.read1(65536):
-                self.wfile.write(piece)
-
-    do_GET = do_POST = do_DELETE = handle_one
-
-
-class Server(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_):
-        pass  # a client that goes away, or a harness that does
-
-
-def submit(cluster, folder, name="refused", tasks=TASKS):
+def submit(cluster, folder, name, tasks):
     batch_file = folder / "batch.json"
     prompts = {f"t{number:03}": [
         f"sleep 0.{number % 4}; echo {number} > /mnt/session/outputs/out.txt"]
@@ -111,14 +60,30 @@ def await_shut(cluster, batch_id, state):
     return shut
 
 
+def expect_shown(cluster, *words):
+    shown = cluster.midwatch("account", "show", "default")
+    for word in words:
+        if word not in shown:
+            raise mw.Failure(f"`account show` did not say {word!r}:\n{shown}")
+
+
 def check_all_well(cluster, batch_id, prompts):
+    """All succeeded in their first session, but for what the account broke."""
     cluster.finish(batch_id, DONE_SECONDS)
-    tasks = cluster.check(batch_id, prompts)
+    tasks = cluster.check([batch_id], prompts)
     states = {task["state"] for task in tasks}
     if states != {"succeeded"} or any(task["failures"] for task in tasks):
         raise mw.Failure(f"tasks ended {states}, or with failures")
+    charged = sum(task["charged_usd_micros"] for task in tasks)
+    if charged != len(tasks) * TASK_CENTS * CENT:
+        raise mw.Failure(f"{len(tasks)} tasks cost {charged} micro-dollars")
     if account(cluster)["state"] != "open":
         raise mw.Failure(f"the account is {account(cluster)}")
+    kinds = collections.Counter(
+        entry["kind"] for entry in cluster.journal("--all"))
+    if not kinds["account_shut"] or not kinds["account_opened"]:
+        raise mw.Failure(f"the account was never shut: {kinds}")
+    return kinds
 
 
 @contextlib.contextmanager
@@ -135,6 +100,21 @@ def watching(cluster, batch_id):
         finally:
             watch.kill()
             watch.wait()
+
+
+def await_rest(cluster, batch_id):
+    """How many tasks have succeeded, once what ran has ended and the rest
+    waits."""
+    def at_rest():
+        now = cluster.batch(batch_id)["counts"]
+        return not now["running"] and now
+    counts = mw.wait_until(at_rest, 60, "running tasks to end")
+    done, left = counts["succeeded"], counts["queued"]
+    sessions = mw.read_harness(cluster.harness_db,
+                               "SELECT count(*) FROM session")[0][0]
+    if done + left != CAPPED_TASKS or not left or sessions != done:
+        raise mw.Failure(f"capped with {sessions} sessions, and {counts}")
+    return done
 
 
 def check_watch(cluster, words):
@@ -181,62 +161,77 @@ def pause(binary, folder):
 
 
 def revoke(binary, folder):
-    cluster = mw.Cluster(binary, folder)
-    key = folder / "api-key"
+    """The key of both workers, while they are in the middle of it."""
+    cluster = mw.Cluster(binary, folder, jobs=JOBS)
     try:
         cluster.start_all()
-        batch_id, prompts = submit(cluster, folder)
+        began = time.monotonic()
+        batch_id, prompts = submit(cluster, folder, "revoked", REVOKED_TASKS)
         with watching(cluster, batch_id):
             await_tasks(cluster, batch_id, REFUSE_AT)
-            cluster["harness"].kill()
-            key.write_text(random.SystemRandom().randbytes(16).hex() + "\n")
-            cluster.start("harness")
+            # The harness reads it with each request, a worker once.
+            cluster.key.write_text(
+                random.SystemRandom().randbytes(16).hex() + "\n")
             shut = await_shut(cluster, batch_id, "refused")
-            done = cluster.batch(batch_id)["counts"]
-            print(f"account_test: revoked: {shut['reason']} at "
-                  f"{done['succeeded']} done, {done['failed']} failed",
-                  flush=True)
-            for name in ("worker-1", "worker-2"):  # they read the key anew
+            counts = cluster.batch(batch_id)["counts"]
+            if counts["failed"] or counts["succeeded"] > REVOKED_TASKS / 2:
+                raise mw.Failure(f"refused, and {counts}")
+            expect_shown(cluster, "account default is refused: ", "401",
+                         "restart its worker with the right key")
+            for name in ("worker-1", "worker-2"):
                 cluster[name].kill()
                 cluster.start(name)
-            check_all_well(cluster, batch_id, prompts)
+            kinds = check_all_well(cluster, batch_id, prompts)
         check_watch(cluster, ["account default is refused: "])
+        if kinds["held"] < HELD_MIN:
+            raise mw.Failure(f"no session was kept through it: {kinds}")
+        print(f"account_test: revoked at {counts['succeeded']} of "
+              f"{REVOKED_TASKS}: {shut['reason']}; {kinds['held']} kept, "
+              f"{time.monotonic() - began:.0f} s", flush=True)
     finally:
         cluster.stop_all()
 
 
 def spend_cap(binary, folder):
-    cluster = mw.Cluster(binary, folder, proxy_port=mw.free_port())
-    Proxy.harness = f"127.0.0.1:{cluster.harness_port}"
-    Proxy.cap.clear()
-    server = Server(("127.0.0.1", cluster.proxy_port), Proxy)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    """Of an organization, by the month: it refuses new sessions, and those that
+    it has go on."""
+    cluster = mw.Cluster(binary, folder, jobs=JOBS, proxy_port=mw.free_port())
     try:
-        cluster.start_all()
-        batch_id, prompts = submit(cluster, folder)
-        with watching(cluster, batch_id):
-            await_tasks(cluster, batch_id, REFUSE_AT)
-            Proxy.cap.set()
-            shut = await_shut(cluster, batch_id, "at its spend cap")
-            today = datetime.datetime.now(datetime.timezone.utc)
-            month = (today.replace(day=1) + datetime.timedelta(days=32))
-            if not shut["until"].startswith(f"{month:%Y-%m}-01T00:00:00"):
-                raise mw.Failure(f"the cap ends with the month, not {shut}")
-            # A probe is asked for, and is refused: all stays as it is.
-            before = Proxy.refused
-            cluster.midwatch("account", "resume", "default")
-            mw.wait_until(lambda: Proxy.refused > before, 60, "a probe")
-            if account(cluster)["state"] != "at its spend cap":
-                raise mw.Failure("a refused probe opened the account")
-            print(f"account_test: capped until {shut['until']}, "
-                  f"{Proxy.refused} creates refused", flush=True)
-            Proxy.cap.clear()
-            cluster.midwatch("account", "resume", "default")
-            check_all_well(cluster, batch_id, prompts)
-        check_watch(cluster, ["account default is at its spend cap: "])
+        with capping_proxy.serve(cluster) as service:
+            cap(cluster, folder, service)
     finally:
         cluster.stop_all()
-        server.shutdown()
+
+
+def cap(cluster, folder, service):
+    cluster.start_all()
+    began = time.monotonic()
+    batch_id, prompts = submit(cluster, folder, "capped", CAPPED_TASKS)
+    with watching(cluster, batch_id):
+        await_tasks(cluster, batch_id, REFUSE_AT)
+        service.cap.set()
+        shut = await_shut(cluster, batch_id, "at its spend cap")
+        since = datetime.datetime.fromisoformat(shut["since"])
+        month = since.replace(day=1) + datetime.timedelta(days=32)
+        if not shut["until"].startswith(f"{month:%Y-%m}-01T00:00:00"):
+            raise mw.Failure(f"the cap ends with the month, not {shut}")
+        until = datetime.datetime.fromisoformat(shut["until"]).astimezone()
+        expect_shown(cluster, "account default is at its spend cap: ",
+                     f"until {until:%Y-%m-%d %H:%M:%S}")
+        # A probe is asked for, and is refused: all stays as it is.
+        before = service.refused
+        cluster.midwatch("account", "resume", "default")
+        mw.wait_until(lambda: service.refused > before, 60, "a probe")
+        if account(cluster)["state"] != "at its spend cap":
+            raise mw.Failure("a refused probe opened the account")
+        at_rest = await_rest(cluster, batch_id)
+        service.cap.clear()
+        cluster.midwatch("account", "resume", "default")
+        check_all_well(cluster, batch_id, prompts)
+    check_watch(cluster, ["account default is at its spend cap: "])
+    print(f"account_test: capped at {at_rest} of {CAPPED_TASKS} until "
+          f"{shut['until']}, {service.refused} creates refused, "
+          f"{time.monotonic() - began:.0f} s", flush=True)
 
 
 def main():

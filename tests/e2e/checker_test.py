@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Each thing that the checker looks for, once broken: it must say so."""
+"""Each thing that the checker and the ledger look for, once broken: they must
+say so."""
 
 import json
 import pathlib
@@ -8,6 +9,8 @@ import subprocess
 import sys
 import tempfile
 import unittest
+
+import ledger
 
 CHECKER = pathlib.Path(__file__).resolve().parent / "checker.py"
 
@@ -200,6 +203,67 @@ class CheckerTest(unittest.TestCase):
         self.world.db.execute(
             "UPDATE session SET cost_usd_micros = 31 WHERE id = 's1'")
         self.expect_breach("session s1: cost 31, its model requests 30")
+
+
+class LedgerTest(unittest.TestCase):
+    """Two tasks of 10 each under a limit of 25 on all scopes; the second
+    overshoots by 4, and a third has to wait until the queue's limit rises."""
+
+    def setUp(self):
+        self.rows = [
+            self.limit("tenant acme", 60),
+            self.limit("queue default", 25),
+            self.limit("batch", 60),
+            self.row("granted", "T1", reserved=10),
+            self.row("granted", "T2", reserved=10),
+            self.row("settled", "T1", reserved=-10, charged=5),
+            self.row("settled", "T2", reserved=-10, charged=14, overshoot=4),
+            self.limit("queue default", 40),
+            self.row("granted", "T3", reserved=10),
+            self.row("settled", "T3", reserved=-10, charged=10),
+        ]
+
+    @staticmethod
+    def row(kind, task, reserved=0, charged=0, overshoot=0, reason=""):
+        return {"kind": kind, "task_id": task, "reason": reason,
+                "reserved_usd_micros": reserved, "charged_usd_micros": charged,
+                "overshoot_usd_micros": overshoot}
+
+    @classmethod
+    def limit(cls, of, amount):
+        return cls.row("budget_set", "",
+                       reason=f"{of}, in total: {amount} micro-dollars")
+
+    def audit(self):
+        for sequence, row in enumerate(self.rows):
+            row["sequence"] = sequence
+        return ledger.audit(self.rows, next_cost=10)
+
+    def test_nothing_to_say(self):
+        books = self.audit()
+        self.assertEqual(books.breaches, [])
+        self.assertEqual((books.admissions, books.reserved, books.charged,
+                          books.overshoot), (3, 0, 29, 4))
+        self.assertEqual(books.full, {"queue": 1})
+        self.assertEqual(books.limits,
+                         {"tenant": [60], "queue": [25, 40], "batch": [60]})
+        self.assertEqual(books.of_task, {"T1": 5, "T2": 14, "T3": 10})
+
+    def test_admission_over_a_limit(self):
+        del self.rows[7]
+        self.assertEqual(self.audit().breaches, [
+            "journal 7: 29 charged and reserved, the queue's limit is 25"])
+
+    def test_limit_that_falls(self):
+        self.rows[7] = self.limit("tenant acme", 20)
+        self.assertIn(
+            "journal 8: 29 charged and reserved, the tenant's limit is 20",
+            self.audit().breaches)
+
+    def test_more_charged_than_limit_and_overshoot(self):
+        self.rows[6]["charged_usd_micros"] = 25
+        self.assertIn("journal 6: 30 charged with 4 overshot, the queue's "
+                      "limit is 25", self.audit().breaches)
 
 
 if __name__ == "__main__":

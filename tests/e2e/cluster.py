@@ -92,6 +92,10 @@ class Process:
                 env={**os.environ, **(env or {})},
                 preexec_fn=_die_with_the_test)
 
+    def set_option(self, name, value):
+        """From its next start on, another value of an option that it has."""
+        self._command[self._command.index(name) + 1] = str(value)
+
     def kill(self):
         self.stop()
         self.kills += 1
@@ -135,6 +139,7 @@ class Cluster:
         self.harness_url = f"http://127.0.0.1:{harness_port}"
         worker_url = f"http://127.0.0.1:{proxy_port or harness_port}"
         self.processes = {}
+        self._faults = {}  # by how often the harness was killed before
         self._add("harness", "--port", harness_port, "--api-key-file", self.key,
                   *harness_options)
         self._add("scheduler", "--listen", self.server)
@@ -201,11 +206,13 @@ class Cluster:
         return json.loads(self.midwatch("--output", "json", "batch", "get",
                                         batch_id))
 
-    def finish(self, batch_id, seconds):
-        """Leaves all alone until the batch is done; its last view."""
+    def finish(self, batch_id, seconds, look=lambda: None):
+        """Leaves all alone until the batch is done, but for a `look` now and
+        then; its last view."""
         deadline = time.monotonic() + seconds
         while True:
             self.look_after()
+            look()
             with contextlib.suppress(Failure):
                 batch = self.batch(batch_id)
                 if batch["state"] == "done":
@@ -228,29 +235,42 @@ class Cluster:
             parts += [f"--- {process.log}", *lines[-15:]]
         return "\n".join(parts)
 
-    def check(self, batch_id, names):
-        """Exports the batch and lets the checker judge it: the tasks."""
+    def check(self, batch_ids, names):
+        """Exports the batches, which are all that the harness ran, and lets the
+        checker judge them: the tasks."""
         export, wanted = self.folder / "export.jsonl", self.folder / "names"
-        self.midwatch("export", batch_id, "--out", export)
+        export.write_text("".join(self.midwatch("export", batch_id)
+                                  for batch_id in batch_ids))
         wanted.write_text("".join(f"{name}\n" for name in names))
         return run_checker(self.harness_db, export, wanted)
 
-    def harness_stats(self):
-        """Requests by class and route, refusals and faults, since it started."""
+    def journal(self, *options):
+        """Its entries, oldest first."""
+        return json_lines(self.midwatch("--output", "json", "journal",
+                                        *options))
+
+    def ask_harness(self, path):
         request = urllib.request.Request(
-            f"{self.harness_url}/harness/stats",
-            headers={"x-api-key": self.key.read_text().strip()})
+            f"{self.harness_url}{path}",
+            headers={"x-api-key": self.key.read_text().strip(),
+                     "anthropic-version": "2023-06-01",
+                     "anthropic-beta": "managed-agents-2026-04-01"})
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
-    def faults_injected(self):
-        """How often each came to pass over all starts of the harness, and
+    def harness_stats(self):
+        """Requests by class and route, refusals and faults, since it started."""
+        return self.ask_harness("/harness/stats")
+
+    def count_faults(self):
+        """How often each came to pass in all lives of the harness, as
+        GET /harness/stats had it when this was last called in each, and
         `over_limit`: requests that its limits refused."""
-        log = self["harness"].log.read_text(errors="replace")
-        counts = collections.Counter(
-            re.findall(r"injected a fault.* fault=(\S+)", log))
-        counts["over_limit"] = len(re.findall(r"over the limit", log))
-        return counts
+        stats = self.harness_stats()
+        life = collections.Counter(stats["faults"])
+        life["over_limit"] = sum(stats["over_limit"].values())
+        self._faults[self["harness"].kills] = life
+        return sum(self._faults.values(), collections.Counter())
 
     def sessions_running(self):
         """How many, as the harness's file says; it need not run for that."""
@@ -265,6 +285,10 @@ class Cluster:
         log = self["scheduler"].log.read_text(errors="replace")
         return len(re.findall(r" granted .* session=[^\"\s]+$", log,
                               re.MULTILINE))
+
+
+def json_lines(text):
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def read_harness(path, query):

@@ -8,17 +8,19 @@ The seed (also MIDWATCH_SEED) fixes the tasks and the plan of kills; what is
 under way at each moment is up to the machine.
 """
 
-import heapq
 import os
 import random
 import sys
 import time
 
 import cluster as mw
+import killer
 
 TASKS = 200
 KILLS_EACH = 5
 KILLS_EACH_MIN = 3
+KILL_EVERY = (0.3, 2.0)  # seconds
+BACK_AFTER = (0, 2.0)
 DONE_SECONDS = 480
 
 
@@ -34,45 +36,6 @@ def make_prompts(rng):
     return prompts
 
 
-def has_work(cluster, name):
-    """Whether a kill now hits something: sessions run, and a worker holds
-    leases that it was granted since it started."""
-    if not cluster[name].is_ready() or cluster.sessions_running() == 0:
-        return False
-    if not name.startswith("worker"):
-        return True
-    granted = len(cluster[name].said(" I granted "))
-    return granted > len(cluster[name].said(" I settled "))
-
-
-def kill_everything(cluster, rng):
-    """KILLS_EACH of each process in random order; the next may come before the
-    last one is up again."""
-    plan = [name for name in cluster.processes for _ in range(KILLS_EACH)]
-    rng.shuffle(plan)
-    begin = time.monotonic()
-    down = []  # (when to start again, name)
-    for name in plan:
-        pause = time.monotonic() + rng.uniform(0.3, 2.0)
-        back_after = rng.uniform(0, 2.0)
-
-        def due():
-            now = time.monotonic()
-            while down and down[0][0] <= now:
-                cluster[heapq.heappop(down)[1]].start()
-            cluster.look_after(down={dead for _, dead in down})
-            return now >= pause and has_work(cluster, name)
-
-        mw.wait_until(due, 90, f"work under way to kill {name} in")
-        cluster[name].kill()
-        print(f"{time.monotonic() - begin:6.1f} s  killed {name}, back in "
-              f"{back_after:.1f} s", flush=True)
-        heapq.heappush(down, (time.monotonic() + back_after, name))
-    for when, name in sorted(down):
-        time.sleep(max(0, when - time.monotonic()))
-        cluster[name].start()
-
-
 def run(binary, seed, folder):
     rng = random.Random(seed)
     prompts = make_prompts(rng)
@@ -83,10 +46,10 @@ def run(binary, seed, folder):
         cluster.start_all()
         batch_id = cluster.midwatch("submit", batch_file).strip()
         began = time.monotonic()
-        kill_everything(cluster, rng)
+        killer.kill_each(cluster, rng, KILLS_EACH, KILL_EVERY, BACK_AFTER)
         batch = cluster.finish(batch_id, DONE_SECONDS)
         took = time.monotonic() - began
-        tasks = cluster.check(batch_id, prompts)
+        tasks = cluster.check([batch_id], prompts)
     finally:
         cluster.stop_all()
 

@@ -105,7 +105,7 @@ def run_case(binary, fault):
                 cluster["worker-2"].start()
                 batch_id = submitting.result()
             cluster.finish(batch_id, DONE_SECONDS)
-            tasks = cluster.check(batch_id, prompts)
+            tasks = cluster.check([batch_id], prompts)
             for task in tasks:
                 if task["state"] != "succeeded" or task["failures"] != 0:
                     raise mw.Failure(f"task {task['name']} is {task['state']}: "

@@ -462,7 +462,8 @@ struct FakeAgentsService::Impl {
       std::string type = event.value("type", "");
       if (type == "user.interrupt") {
         Interrupt(session);
-      } else if (type == "user.tool_confirmation") {
+      } else if (type == "user.tool_confirmation" ||
+                 type == "user.custom_tool_result") {
         return Answer(session, event);
       } else if (type != "user.message" || AtBudget(session)) {
         return Invalid(absl::StrCat(type, " is not accepted now"));
