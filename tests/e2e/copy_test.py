@@ -63,7 +63,7 @@ def run(binary, folder):
         cluster.start("scheduler")  # once was enough
         cluster.start("worker-1")
         cluster.finish(batch_id, 120)
-        tasks = cluster.check(batch_id, prompts)
+        tasks = cluster.check([batch_id], prompts)
         adoptions = cluster.adoptions()
     finally:
         cluster.stop_all()

@@ -124,7 +124,7 @@ def run(binary, folder):
         expect(report["sessions"] == TASKS and not report["differences"] and
                report["service_usd_micros"] == report["charged_usd_micros"] > 0,
                report)
-        cluster.check(batch_id, prompts)
+        cluster.check([batch_id], prompts)
     finally:
         cluster.stop_all()
     print(f"sweep_test: {len(orphans)} orphans of {len(left)} sessions were "
