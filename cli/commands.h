@@ -56,7 +56,7 @@ struct RunOptions {
   ModelOptions model;
   RehearsalOptions rehearsal;
   std::string prices;  // a file of them; see LoadPrices
-  bool moved = false;   // the state directory is a copy, and the only one
+  bool moved = false;  // the state directory is a copy, and the only one
   bool unsafe_no_sandbox = false;
 };
 int RunBatch(const GlobalOptions& global, const RunOptions& options);
