@@ -90,10 +90,10 @@ void RateBucket::NoteAccepted(absl::Duration now, int count) {
 }
 
 int RateBucket::AcceptedLately(absl::Duration now) const {
-  const int64_t before = absl::ToInt64Seconds(now) - int64_t{kMinute};
+  const int64_t number = absl::ToInt64Seconds(now);
   int accepted = 0;
   for (const Second& second : seconds_) {
-    if (second.number > before) accepted += second.accepted;
+    if (number - second.number < int64_t{kMinute}) accepted += second.accepted;
   }
   return accepted;
 }
