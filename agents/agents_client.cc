@@ -310,9 +310,8 @@ Async<absl::StatusOr<Page<Session>>> AgentsClient::ListSessions(
   }
   HttpRequest request = Request("GET", path, Beta::kYes);
   const Turn turn{RequestClass::kRead, query.purpose};
-  CO_ASSIGN_OR_RETURN(
-      std::string body,
-      co_await Fetch("list_sessions", turn, std::move(request)));
+  CO_ASSIGN_OR_RETURN(std::string body, co_await Fetch("list_sessions", turn,
+                                                       std::move(request)));
   CO_ASSIGN_OR_RETURN(json object, ReadPage("list_sessions", body));
   Page<Session> page;
   page.next_page = StringMember(object, "next_page");

@@ -119,13 +119,12 @@ std::string CostOf(const std::optional<int64_t>& usd_micros) {
 
 Json JsonOf(const SweptSession& session) {
   Json line = {{"session_id", session.session.id},
-                         {"fate", FateOf(session)},
-                         {"status", session.session.status},
-                         {"archived", session.session.archived ||
-                                          session.ended},
-                         {"ended_now", session.ended},
-                         {"task_id", Marked(session, "midwatch_task")},
-                         {"attempt", Marked(session, "midwatch_attempt")}};
+               {"fate", FateOf(session)},
+               {"status", session.session.status},
+               {"archived", session.session.archived || session.ended},
+               {"ended_now", session.ended},
+               {"task_id", Marked(session, "midwatch_task")},
+               {"attempt", Marked(session, "midwatch_attempt")}};
   if (session.session.list_cost_usd_micros) {
     line["list_cost_usd_micros"] = *session.session.list_cost_usd_micros;
   }
@@ -160,22 +159,18 @@ void PrintSweep(const GlobalOptions& global, const AccountSweepOptions& options,
   }
   if (global.json) return;
   if (!rows.empty()) {
-    std::fputs(FormatTable({{"SESSION"},
-                            {"IS"},
-                            {"STATUS"},
-                            {"COST"},
-                            {"TASK"},
-                            {"ATTEMPT"}},
-                           rows, Terminal().width())
-                   .c_str(),
-               stdout);
+    std::fputs(
+        FormatTable(
+            {{"SESSION"}, {"IS"}, {"STATUS"}, {"COST"}, {"TASK"}, {"ATTEMPT"}},
+            rows, Terminal().width())
+            .c_str(),
+        stdout);
   }
   const v1::SweepCounts& counts = swept.findings.counts;
   std::puts(absl::StrCat(counts.listed(), " sessions: ", counts.live(),
                          " live, ", counts.pending(), " just begun, ",
-                         counts.superseded(), " superseded, ",
-                         counts.settled(), " settled, ", counts.unexplained(),
-                         " unexplained, ",
+                         counts.superseded(), " superseded, ", counts.settled(),
+                         " settled, ", counts.unexplained(), " unexplained, ",
                          counts.listed() - counts.live() - counts.pending() -
                              counts.superseded() - counts.settled() -
                              counts.unexplained(),
@@ -219,10 +214,10 @@ void PrintReconciliation(const GlobalOptions& global, const Swept& swept,
   }
   if (global.json) {
     Json report = {{"sessions", compared},
-                             {"service_usd_micros", service},
-                             {"charged_usd_micros", charged},
-                             {"without_cost", silent},
-                             {"differences", Json::array()}};
+                   {"service_usd_micros", service},
+                   {"charged_usd_micros", charged},
+                   {"without_cost", silent},
+                   {"differences", Json::array()}};
     for (const Difference& each : differences) {
       report["differences"].push_back(JsonOf(*each.session));
     }
@@ -250,9 +245,9 @@ void PrintReconciliation(const GlobalOptions& global, const Swept& swept,
                          differences.empty() ? ": equal" : "")
                 .c_str());
   if (silent > 0) {
-    std::puts(
-        absl::StrCat(silent, " more were charged, and the service names no cost")
-            .c_str());
+    std::puts(absl::StrCat(silent,
+                           " more were charged, and the service names no cost")
+                  .c_str());
   }
 }
 

@@ -15,10 +15,10 @@ std::string Summarize(const v1::SweepCounts& counts) {
   if (counts.settled() + counts.superseded() + counts.unexplained() == 0) {
     return "";
   }
-  return absl::StrCat(counts.superseded(), " superseded and ",
-                      counts.settled(), " settled sessions found, ",
-                      counts.archived(), " archived (", counts.stopped(),
-                      " still ran), ", counts.unexplained(), " unexplained");
+  return absl::StrCat(counts.superseded(), " superseded and ", counts.settled(),
+                      " settled sessions found, ", counts.archived(),
+                      " archived (", counts.stopped(), " still ran), ",
+                      counts.unexplained(), " unexplained");
 }
 
 }  // namespace
@@ -93,19 +93,19 @@ void Scheduler::ExplainSessions(const v1::ExplainSessionsRequest& request,
     absl::StatusOr<RowKey> task = ids_.Parse("task_id", said.task_id());
     if (task.ok()) claim.task = *task;
   }
-  store_.Apply(
-      std::move(write),
-      [reply = std::move(reply)](
-          absl::StatusOr<ExplainedSessions> explained) mutable {
-        if (!explained.ok()) return reply(explained.status());
-        v1::ExplainSessionsResponse response;
-        for (const ExplainedSession& session : explained->sessions) {
-          auto& answer = *response.add_sessions();
-          answer.set_fate(session.fate);
-          if (session.charged) answer.set_charged_usd_micros(*session.charged);
-        }
-        reply(std::move(response));
-      });
+  store_.Apply(std::move(write),
+               [reply = std::move(reply)](
+                   absl::StatusOr<ExplainedSessions> explained) mutable {
+                 if (!explained.ok()) return reply(explained.status());
+                 v1::ExplainSessionsResponse response;
+                 for (const ExplainedSession& session : explained->sessions) {
+                   auto& answer = *response.add_sessions();
+                   answer.set_fate(session.fate);
+                   if (session.charged)
+                     answer.set_charged_usd_micros(*session.charged);
+                 }
+                 reply(std::move(response));
+               });
 }
 
 void Scheduler::CompleteSweep(const v1::CompleteSweepRequest& request,

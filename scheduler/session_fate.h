@@ -1,9 +1,10 @@
 // What a session that carries this queue's mark is to it: a pure function of
 // what the store knows of the session's claims.
 //
-// The mark is no proof. Ours is a session by its recorded id, or by a nonce that
-// was durable before its create left; whatever else claims to be ours (a copy of
-// the database made it, or somebody who can write metadata) is left alone.
+// The mark is no proof. Ours is a session by its recorded id, or by a nonce
+// that was durable before its create left; whatever else claims to be ours (a
+// copy of the database made it, or somebody who can write metadata) is left
+// alone.
 #ifndef MIDWATCH_SCHEDULER_SESSION_FATE_H_
 #define MIDWATCH_SCHEDULER_SESSION_FATE_H_
 

@@ -19,8 +19,8 @@ absl::StatusOr<FileIdentity> IdentityOf(const std::string& path) {
   FileIdentity identity;
   identity.inode = static_cast<int64_t>(info.stx_ino);
   if (info.stx_mask & STATX_BTIME) {
-    identity.born_nanos = int64_t{info.stx_btime.tv_sec} * 1'000'000'000 +
-                          info.stx_btime.tv_nsec;
+    identity.born_nanos =
+        int64_t{info.stx_btime.tv_sec} * 1'000'000'000 + info.stx_btime.tv_nsec;
   }
   return identity;
 }

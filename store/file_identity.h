@@ -8,8 +8,8 @@
 
 namespace midwatch {
 
-// What tells a file from a copy of it on the same or another disk. A snapshot of
-// a whole disk has the same.
+// What tells a file from a copy of it on the same or another disk. A snapshot
+// of a whole disk has the same.
 struct FileIdentity {
   int64_t born_nanos = 0;  // since the epoch; 0: the file system does not say
   int64_t inode = 0;

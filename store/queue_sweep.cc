@@ -33,9 +33,9 @@ absl::StatusOr<std::optional<absl::Time>> QueueWriter::LeaseSweep(
   const int64_t now = NowMicros();
   int64_t from = 0;
   {
-    SqliteStatement row = db_.Query(
-        "SELECT from_at FROM sweep WHERE account = ? AND due <= ?", account,
-        now);
+    SqliteStatement row =
+        db_.Query("SELECT from_at FROM sweep WHERE account = ? AND due <= ?",
+                  account, now);
     if (!row.Step()) {
       RETURN_IF_ERROR(row.status());
       return std::nullopt;
@@ -108,9 +108,9 @@ absl::StatusOr<Done> QueueWriter::Do(const CompleteSweep& write) {
   ASSIGN_OR_RETURN(int64_t account, FindAccount(write.account));
   if (!write.summary.empty()) {
     ASSIGN_OR_RETURN(std::string name, LabelName(account));
-    JournalEntry entry{.kind = JournalKind::kSwept,
-                       .why = absl::StrCat("account ", name, ": ",
-                                           write.summary)};
+    JournalEntry entry{
+        .kind = JournalKind::kSwept,
+        .why = absl::StrCat("account ", name, ": ", write.summary)};
     RETURN_IF_ERROR(Journal(entry).status());
   }
   if (!write.sweep_from) return Done{};
@@ -146,10 +146,9 @@ absl::StatusOr<Done> QueueWriter::Do(const CompleteSweep& write) {
   if (open) {
     next_from = std::min(began, absl::ToUnixMicros(write.oldest_open));
   }
-  RETURN_IF_ERROR(
-      db_.Run("UPDATE sweep SET from_at = ?, due = ? WHERE account = ?",
-              std::max(from, next_from - kSweepMargin), now + kSweepEvery,
-              account));
+  RETURN_IF_ERROR(db_.Run(
+      "UPDATE sweep SET from_at = ?, due = ? WHERE account = ?",
+      std::max(from, next_from - kSweepMargin), now + kSweepEvery, account));
   return Done{};
 }
 

@@ -494,13 +494,14 @@ struct FireTimers {
   using Result = TimersFired;
 };
 
-using Write = std::variant<
-    OpenBatch, AddTasks, SealBatch, SubmitTask, RetryTask, CancelTask,
-    CancelBatch, AnswerTask, RegisterWorker, FreeLeases, Admit, Park,
-    BeginCreate, RecordSession, ClearSession, MarkStarted, AddSay, MarkSaid,
-    HandBack, Settle, SetBudget, DeleteBudget, PauseAccount, ResumeAccount,
-    PassProbe, RecordRemoteId, LeaseErrands, CompleteErrands, ExplainSessions,
-    CompleteSweep, FireTimers>;
+using Write =
+    std::variant<OpenBatch, AddTasks, SealBatch, SubmitTask, RetryTask,
+                 CancelTask, CancelBatch, AnswerTask, RegisterWorker,
+                 FreeLeases, Admit, Park, BeginCreate, RecordSession,
+                 ClearSession, MarkStarted, AddSay, MarkSaid, HandBack, Settle,
+                 SetBudget, DeleteBudget, PauseAccount, ResumeAccount,
+                 PassProbe, RecordRemoteId, LeaseErrands, CompleteErrands,
+                 ExplainSessions, CompleteSweep, FireTimers>;
 
 using WriteResult =
     std::variant<BatchProgress, TaskKey, CancelResult, CancelBatchResult,

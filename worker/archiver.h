@@ -15,9 +15,9 @@
 namespace midwatch {
 
 // Puts away sessions that are done with: settled ones, stopped where they still
-// run, and idle ones that lost to another. Beside the attempts and only with best effort: the errand that
-// each settle leaves behind is completed where it came off, and due for any
-// worker where it did not.
+// run, and idle ones that lost to another. Beside the attempts and only with
+// best effort: the errand that each settle leaves behind is completed where it
+// came off, and due for any worker where it did not.
 class Archiver {
  public:
   // Both outlive it.

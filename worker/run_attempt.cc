@@ -42,8 +42,9 @@ Attempt::Attempt(AttemptParts parts, v1::Lease lease)
   // Time counts from the grant, so for an adopter also before it came.
   absl::Duration before = absl::ZeroDuration();
   if (!session_id_.empty() && lease_.has_granted_at()) {
-    before = std::max(before, parts_.clock.Now() - FromProto(lease_.granted_at()) -
-                                  FromProto(lease_.parked()));
+    before =
+        std::max(before, parts_.clock.Now() - FromProto(lease_.granted_at()) -
+                             FromProto(lease_.parked()));
   }
   started_ = parts_.clock.Steady() - before;
   last_event_ = parts_.clock.Steady();

@@ -146,9 +146,9 @@ class Sweeper {
     absl::StatusOr<EndedSession> ended = co_await EndSession(
         executor_, client_, swept.session.id, options_.stop);
     if (!ended.ok()) {
-      LogInfo("session left to the next sweep",
-              {{"session", swept.session.id},
-               {"why", ended.status().ToString()}});
+      LogInfo(
+          "session left to the next sweep",
+          {{"session", swept.session.id}, {"why", ended.status().ToString()}});
       co_return absl::OkStatus();
     }
     swept.ended = true;

@@ -30,8 +30,8 @@ using LeaseKey = std::pair<std::string, int64_t>;
 google::protobuf::Timestamp TimestampOf(absl::Time time) {
   google::protobuf::Timestamp stamp;
   stamp.set_seconds(absl::ToUnixSeconds(time));
-  stamp.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(
-      time - absl::FromUnixSeconds(stamp.seconds()))));
+  stamp.set_nanos(static_cast<int32_t>(
+      absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(stamp.seconds()))));
   return stamp;
 }
 
@@ -96,7 +96,7 @@ struct Worker::Impl {
   int generation = 0;
   bool draining = false;
   std::set<std::string> sweeping;  // accounts
-  LeaseStream* leases = nullptr;  // the open one, of ReadLeases
+  LeaseStream* leases = nullptr;   // the open one, of ReadLeases
   // Shared with the coroutine that runs it, which may outlast a lost lease.
   std::map<LeaseKey, std::shared_ptr<Attempt>> attempts;
 };
@@ -339,8 +339,8 @@ Async<void> Worker::Impl::RunSweep(Impl& self, AgentsClient& client,
     // Once: where it does not arrive, the sweep is due again.
     (void)co_await self.parts.scheduler.CompleteSweep(std::move(request));
   } else {
-    LogInfo("sweep left to the next", {{"account", account},
-                                       {"why", found.status().ToString()}});
+    LogInfo("sweep left to the next",
+            {{"account", account}, {"why", found.status().ToString()}});
   }
   self.sweeping.erase(account);
 }

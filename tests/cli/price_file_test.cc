@@ -17,7 +17,7 @@ using testing::StatusIs;
 class PriceFileTest : public ::testing::Test {
  protected:
   std::string Write(const std::string& name, const std::string& text) {
-    const std::string path = dir_ / name;
+    std::string path = dir_ / name;
     std::ofstream(path) << text;
     return path;
   }

@@ -11,9 +11,9 @@
 namespace midwatch {
 namespace {
 
+using ::testing::HasSubstr;
 using testing::IsOk;
 using testing::StatusIs;
-using ::testing::HasSubstr;
 
 constexpr char kNonce[] = "nonce-0123456789";
 
@@ -35,11 +35,13 @@ class SweepTest : public testing::StoreFixture {
   }
 
   ExplainedSession Explain(SessionClaim claim) {
-    auto explained = Apply(ExplainSessions{
-        "default",
-        {std::move(claim)},
-        [mark = store_->cluster_mark(), now = clock_.Now()](
-            const SessionFacts& facts) { return DecideFate(facts, mark, now); }});
+    auto explained =
+        Apply(ExplainSessions{"default",
+                              {std::move(claim)},
+                              [mark = store_->cluster_mark(),
+                               now = clock_.Now()](const SessionFacts& facts) {
+                                return DecideFate(facts, mark, now);
+                              }});
     EXPECT_OK(explained);
     return explained.ok() ? explained->sessions.at(0) : ExplainedSession();
   }

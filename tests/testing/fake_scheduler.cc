@@ -409,9 +409,8 @@ absl::StatusOr<v1::ExplainSessionsResponse> FakeScheduler::Do(
   v1::ExplainSessionsResponse response;
   for (const v1::SessionClaim& claim : request.claims()) {
     auto known = fates.find(claim.session_id());
-    response.add_sessions()->set_fate(known == fates.end()
-                                          ? v1::SESSION_FATE_UNEXPLAINED
-                                          : known->second);
+    response.add_sessions()->set_fate(
+        known == fates.end() ? v1::SESSION_FATE_UNEXPLAINED : known->second);
   }
   return response;
 }
