@@ -9,6 +9,10 @@ constexpr size_t kMinute = 60;  // in seconds
 constexpr double kOfAccepted = 0.97;
 constexpr double kOfItself = 0.8;
 constexpr double kGrowth = 1.03;
+// Of requests: below that, the service accepts less than it gets.
+constexpr double kMostAccepted = 0.75;
+constexpr int64_t kJudgedBy = 20;
+constexpr double kFallMax = 0.7;
 constexpr absl::Duration kGrowEvery = absl::Minutes(5);
 // Requests that left before the first refusal came back, and their answers.
 constexpr absl::Duration kRoundTrip = absl::Seconds(2);
@@ -32,7 +36,10 @@ absl::Duration ReachOf(SlotPurpose purpose) {
 }
 
 RateBucket::RateBucket(RateLimit limit, absl::Duration now)
-    : limit_(limit), rate_per_minute_(limit.per_minute), changed_at_(now) {
+    : limit_(limit),
+      rate_per_minute_(limit.per_minute),
+      changed_at_(now),
+      high_(limit.per_minute) {
   limit_.burst = std::max(limit_.burst, 1);
   Empty(now);
 }
@@ -79,6 +86,7 @@ absl::Duration RateBucket::NextRoom(absl::Duration now,
 
 void RateBucket::NoteAccepted(absl::Duration now, int count) {
   if (count <= 0) return;
+  accepted_since_ += count;
   int64_t number = absl::ToInt64Seconds(now);
   if (seconds_.empty() || seconds_.back().number != number) {
     seconds_.push_back({number, 0});
@@ -90,10 +98,10 @@ void RateBucket::NoteAccepted(absl::Duration now, int count) {
 }
 
 int RateBucket::AcceptedLately(absl::Duration now) const {
-  const int64_t before = absl::ToInt64Seconds(now) - int64_t{kMinute};
+  const int64_t number = absl::ToInt64Seconds(now);
   int accepted = 0;
   for (const Second& second : seconds_) {
-    if (second.number > before) accepted += second.accepted;
+    if (number - second.number < int64_t{kMinute}) accepted += second.accepted;
   }
   return accepted;
 }
@@ -105,19 +113,35 @@ std::optional<int> RateBucket::AcceptedInAMinute() const {
   return accepted;
 }
 
+bool RateBucket::IsAboutTheRate() {
+  const int64_t offered = accepted_since_ + refused_since_;
+  if (offered < kJudgedBy) return false;
+  const bool few = static_cast<double>(accepted_since_) <
+                   kMostAccepted * static_cast<double>(offered);
+  accepted_since_ = refused_since_ = 0;
+  return few;
+}
+
 void RateBucket::NoteRefused(absl::Duration now, absl::Duration retry_after,
                              int count) {
   refused_ += count;
+  refused_since_ += count;
   bool first = now >= stopped_until_ && now >= refused_at_ + kRoundTrip;
   stopped_until_ = std::max(stopped_until_, now + retry_after);
   if (first) {
     refused_at_ = now;
     changed_at_ = now;
-    if (std::optional<int> accepted = AcceptedInAMinute()) {
-      rate_per_minute_ = kOfAccepted * *accepted;
+    const std::optional<int> accepted = AcceptedInAMinute();
+    double lower = accepted ? kOfAccepted * *accepted
+                            : kOfItself * rate_per_minute_;
+    if (IsAboutTheRate()) {
+      high_ = lower;
+    } else if (accepted && *accepted < kMostAccepted * rate_per_minute_) {
+      lower = rate_per_minute_;
     } else {
-      rate_per_minute_ *= kOfItself;
+      lower = std::max(lower, kFallMax * high_);
     }
+    rate_per_minute_ = unlimited() ? lower : std::min(rate_per_minute_, lower);
     if (limit_.per_minute > 0) {
       rate_per_minute_ =
           std::clamp(rate_per_minute_, std::min(kRateMin, limit_.per_minute),
@@ -140,6 +164,7 @@ void RateBucket::MaybeGrow(absl::Duration now) {
   if (limit_.per_minute > 0) {
     rate_per_minute_ = std::min(rate_per_minute_, limit_.per_minute);
   }
+  high_ = std::max(high_, rate_per_minute_);
 }
 
 void RateBucket::SetLimit(RateLimit limit, absl::Duration now) {
@@ -150,6 +175,7 @@ void RateBucket::SetLimit(RateLimit limit, absl::Duration now) {
   rate_per_minute_ = learned && limit.per_minute > 0
                          ? std::min(rate_per_minute_, limit.per_minute)
                          : limit.per_minute;
+  high_ = rate_per_minute_;
   changed_at_ = now;
   Empty(now);
 }

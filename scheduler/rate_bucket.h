@@ -16,6 +16,11 @@
 // times itself while there is no such minute; then it grows by 3 %, no oftener
 // than every five minutes, and never above the limit.
 //
+// But a refusal need not be about the rate. One that comes while little is
+// sent leaves it as it is; and where most requests are accepted (three of four,
+// of twenty or more), it falls no further than to 0.7 of what it was: a service
+// that accepted less than that would refuse more.
+//
 // Pure: no I/O, and no clock but the `now` of each call, which is a steady
 // clock's and never steps back.
 #ifndef MIDWATCH_SCHEDULER_RATE_BUCKET_H_
@@ -91,6 +96,8 @@ class RateBucket {
   absl::Duration Interval() const;
   absl::Duration NextSlot(absl::Duration now) const;
   void MaybeGrow(absl::Duration now);
+  // Whether so few of the requests were accepted that it is about the rate.
+  bool IsAboutTheRate();
   // Of the last minute of sending since the last refusal; nothing where it has
   // not lasted so long.
   std::optional<int> AcceptedInAMinute() const;
@@ -112,6 +119,10 @@ class RateBucket {
   std::deque<Second> seconds_;
   size_t clean_ = 0;  // of these, since the last refusal
   int64_t refused_ = 0;
+  // Since it was last judged how much is accepted.
+  int64_t accepted_since_ = 0, refused_since_ = 0;
+  // The highest rate since the service was last seen to accept less.
+  double high_;
 };
 
 }  // namespace midwatch

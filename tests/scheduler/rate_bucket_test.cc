@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "base/random.h"
 
 namespace midwatch {
@@ -112,19 +113,65 @@ TEST(RateBucketTest, RefusalsOfOneRoundTripAreOne) {
   EXPECT_EQ(bucket.rate_per_minute(), 240);
   EXPECT_EQ(bucket.stopped_until(), kStart + absl::Seconds(10));
   bucket.NoteRefused(kStart + absl::Seconds(10), absl::Seconds(1));
-  EXPECT_EQ(bucket.rate_per_minute(), 192);
+  EXPECT_DOUBLE_EQ(bucket.rate_per_minute(), 210) << "of few, no further";
 }
 
 TEST(RateBucketTest, TheRateIsWhatWasAccepted) {
   RateBucket bucket(kFiveASecond, kStart);
   absl::Duration now = SendAMinute(bucket, kStart, 2);
   // Seconds in which nothing was sent do not count.
-  now = SendAMinute(bucket, now + absl::Hours(1), 3);
-  EXPECT_EQ(bucket.AcceptedLately(now), 177);
-  EXPECT_EQ(bucket.AcceptedLately(now + absl::Seconds(30)), 87);
+  now = SendAMinute(bucket, now + absl::Hours(1), 4);
+  EXPECT_EQ(bucket.AcceptedLately(now), 236);
+  EXPECT_EQ(bucket.AcceptedLately(now + absl::Seconds(30)), 116);
   bucket.NoteRefused(now, absl::Seconds(1), 3);
   EXPECT_EQ(bucket.refused(), 3);
-  EXPECT_DOUBLE_EQ(bucket.rate_per_minute(), 0.97 * 180);
+  EXPECT_DOUBLE_EQ(bucket.rate_per_minute(), 0.97 * 240);
+}
+
+TEST(RateBucketTest, ARefusalWhileLittleIsSentIsNotAboutTheRate) {
+  RateBucket bucket(kFiveASecond, kStart);
+  absl::Duration now = SendAMinute(bucket, kStart, 2);
+  bucket.NoteRefused(now, absl::Seconds(5));
+  EXPECT_EQ(bucket.rate_per_minute(), 300);
+  EXPECT_EQ(bucket.stopped_until(), now + absl::Seconds(5));
+}
+
+// `accepts` says whether the service takes its n-th request. Sends whatever the
+// bucket gives, for an hour.
+double RateAfterAnHour(absl::FunctionRef<bool(int, absl::Duration)> accepts) {
+  RateBucket bucket(kFiveASecond, kStart);
+  int sent = 0;
+  for (int tick = 0; tick < 36'000; ++tick) {
+    const absl::Duration now = kStart + tick * absl::Milliseconds(100);
+    while (bucket.Room(now, SlotPurpose::kSpare, 1) > 0) {
+      bucket.TakeNext(now);
+      if (accepts(++sent, now)) {
+        bucket.NoteAccepted(now, 1);
+      } else {
+        bucket.NoteRefused(now, absl::Seconds(1));
+        break;
+      }
+    }
+  }
+  return bucket.rate_per_minute();
+}
+
+// One of twenty refused at random brought the rate to next to nothing.
+TEST(RateBucketTest, RefusalsAtRandomDoNotSlowItWithoutEnd) {
+  const double rate =
+      RateAfterAnHour([](int n, absl::Duration) { return n % 20 != 0; });
+  EXPECT_GE(rate, 0.7 * 300);
+}
+
+TEST(RateBucketTest, AServiceThatAcceptsATenthIsFound) {
+  absl::Duration free_at = kStart;
+  const double rate = RateAfterAnHour([&](int, absl::Duration now) {
+    if (now < free_at) return false;
+    free_at = now + absl::Seconds(2);  // 30 a minute
+    return true;
+  });
+  EXPECT_LE(rate, 40);
+  EXPECT_GE(rate, 15);
 }
 
 TEST(RateBucketTest, GrowsEveryFiveMinutesUpToTheLimit) {
