@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
@@ -12,6 +13,7 @@
 #include "cli/api_key.h"
 #include "cli/scheduler_connection.h"
 #include "store/dir_lock.h"
+#include "store/file_identity.h"
 #include "store/schema.h"
 #include "worker/grpc_scheduler_client.h"
 
@@ -77,6 +79,17 @@ Finding CheckFile(const std::string& path, const SchemaSteps& steps) {
       restore);
 }
 
+// A copy does not start, and is no problem where nobody wants it to.
+bool IsCopy(const std::string& path) {
+  absl::StatusOr<std::unique_ptr<Sqlite>> db =
+      Sqlite::Open(path, {.read_only = true, .cache_kib = 1024});
+  if (!db.ok()) return false;
+  absl::StatusOr<std::optional<FileIdentity>> known = IdentityIn(**db);
+  absl::StatusOr<FileIdentity> found = IdentityOf(path);
+  return known.ok() && known->has_value() && found.ok() &&
+         !IsSameFile(**known, *found);
+}
+
 }  // namespace
 
 Findings CheckDatabase(const std::string& state_dir) {
@@ -94,6 +107,12 @@ Findings CheckDatabase(const std::string& state_dir) {
                                     free.message(),
                                     "; stop it, or name another directory"))));
   findings.push_back(CheckFile(queue, QueueSchema()));
+  if (IsCopy(queue)) {
+    findings.push_back(
+        Warning(kDatabase, "queue.db is a copy, and does not start as it is",
+                "where nothing uses the original any more, start once with "
+                "--moved; else use the original"));
+  }
   findings.push_back(CheckFile(state_dir + "/events.db", EventsSchema()));
   return findings;
 }

@@ -62,6 +62,8 @@ absl::StatusOr<Swept> SweepNow(SchedulerConnection& connection,
         "which service? name the one that the account's workers use: "
         "--base-url");
   }
+  // So that a mistyped name is not an account in which all is well.
+  RETURN_IF_ERROR(connection.GetAccount(asked.account).status());
   ASSIGN_OR_RETURN(AccountOptions account, FindAccount(asked.service));
   RETURN_IF_ERROR(CheckAccount(account));
   options.account = asked.account;

@@ -80,6 +80,14 @@ function(midwatch_compile_quickly target)
   endif()
 endfunction()
 
+# Optimises for the compiler's time, a quarter less: for what waits for people or
+# for a server.
+function(midwatch_compile_for_people target)
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_compile_options(${target} PRIVATE -O1)
+  endif()
+endfunction()
+
 # midwatch_cc_test(name SRCS ... DEPS ...): a GoogleTest binary that ctest runs
 # whole, as one test of that name, labelled with its folder.
 function(midwatch_cc_test name)

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 
 namespace midwatch {
 
@@ -23,6 +24,15 @@ absl::StatusOr<FileIdentity> IdentityOf(const std::string& path) {
         int64_t{info.stx_btime.tv_sec} * 1'000'000'000 + info.stx_btime.tv_nsec;
   }
   return identity;
+}
+
+absl::StatusOr<std::optional<FileIdentity>> IdentityIn(Sqlite& db) {
+  SqliteStatement row = db.Query(
+      "SELECT b.value, i.value FROM meta b JOIN meta i "
+      "ON b.key = 'file_born' AND i.key = 'file_inode'");
+  if (row.Step()) return FileIdentity{row.Int(0), row.Int(1)};
+  RETURN_IF_ERROR(row.status());
+  return std::nullopt;
 }
 
 // The inode alone would do, were it not that some file systems number files

@@ -2,9 +2,11 @@
 #define MIDWATCH_STORE_FILE_IDENTITY_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "base/sqlite.h"
 
 namespace midwatch {
 
@@ -16,6 +18,10 @@ struct FileIdentity {
 };
 
 absl::StatusOr<FileIdentity> IdentityOf(const std::string& path);
+
+// Which file a queue's database is, by its own word; nothing where it was not
+// opened by a release that keeps it.
+absl::StatusOr<std::optional<FileIdentity>> IdentityIn(Sqlite& db);
 
 // Renaming keeps a file the same, wherever in its file system it goes.
 bool IsSameFile(const FileIdentity& a, const FileIdentity& b);

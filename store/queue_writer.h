@@ -175,6 +175,7 @@ class QueueWriter {
                                      int64_t line, int64_t now,
                                      int64_t retry_of);
   absl::StatusOr<int64_t> LaneFor(const Place& place, const std::string& ckey);
+  absl::Status ForgetRequests(int64_t before_day);
   absl::StatusOr<std::optional<TaskKey>> FindRequest(const std::string& key,
                                                      const std::string& hash);
 

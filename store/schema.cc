@@ -203,6 +203,11 @@ ALTER TABLE kind ADD COLUMN dearest INT DEFAULT 0;
 ALTER TABLE live ADD COLUMN overshoot INT DEFAULT 0;
 )sql";
 
+constexpr char kQueue12[] = R"sql(
+DROP INDEX request_day;
+CREATE INDEX request_task ON request(task);
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -225,7 +230,7 @@ const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps =
       new SchemaSteps{kQueue1, kQueue2, kQueue3, kQueue4, kQueue5,
                       kQueue6, kQueue7, kQueue8, kQueue9, kQueue10,
-                      kQueue11};
+                      kQueue11, kQueue12};
   return *steps;
 }
 

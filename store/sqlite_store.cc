@@ -259,17 +259,17 @@ class SqliteStore final : public Store {
 
   absl::Status CheckIsOriginal() {
     ASSIGN_OR_RETURN(life_, ReadMeta("life", 0));
-    FileIdentity known;
-    ASSIGN_OR_RETURN(known.born_nanos, ReadMeta("file_born", 0));
-    ASSIGN_OR_RETURN(known.inode, ReadMeta("file_inode", 0));
+    ASSIGN_OR_RETURN(std::optional<FileIdentity> known,
+                     IdentityIn(*queue_db_));
     ASSIGN_OR_RETURN(FileIdentity found, IdentityOf(QueuePath()));
-    if (life_ > 0 && IsSameFile(known, found)) return absl::OkStatus();
-    if (life_ > 0 && !options_.moved) {
+    if (known && IsSameFile(*known, found)) return absl::OkStatus();
+    if (known && !options_.moved) {
       return absl::FailedPreconditionError(absl::StrCat(
           QueuePath(),
           " is a copy: it was made as another file. Two schedulers on copies "
           "of one queue would run its tasks twice. If nothing uses the "
-          "original any more, start once with --moved"));
+          "original any more, start `midwatch scheduler` or `midwatch run` "
+          "once with --moved"));
     }
     RETURN_IF_ERROR(queue_db_->Script("BEGIN IMMEDIATE"));
     absl::Status put = PutMeta("life", ++life_);

@@ -49,6 +49,27 @@ Async<absl::Status> Attempt::Rebuild() {
   co_return absl::OkStatus();
 }
 
+// Agents are archived, never deleted: where that of the session is not known
+// either, it is the key that is wrong.
+Async<absl::StatusOr<bool>> Attempt::IsOfAnotherWorkspace() {
+  std::string agent = lease_.spec().agent().agent_id();
+  if (agent.empty()) {
+    const std::string key = AgentKey(lease_.spec().agent().definition_json());
+    v1::FindRemoteIdsRequest request;
+    request.set_account(lease_.account());
+    request.add_keys(key);
+    absl::StatusOr<v1::FindRemoteIdsResponse> found =
+        co_await Ask(&SchedulerClient::FindRemoteIds, std::move(request));
+    if (!found.ok()) co_return found.status();
+    auto id = found->ids().find(key);
+    if (id == found->ids().end()) co_return false;
+    agent = id->second;
+  }
+  absl::StatusOr<AgentRef> known =
+      co_await parts_.agents.GetAgent(std::move(agent));
+  co_return absl::IsNotFound(known.status());
+}
+
 Async<Attempt::Step> Attempt::Adopt() {
   NewFeed();
   // Nothing is stored while the message was not seen, so all is read anew.
@@ -63,6 +84,16 @@ Async<Attempt::Step> Attempt::Adopt() {
     if (caught_up.ok()) break;
     if (absl::IsNotFound(caught_up)) {
       assume_charged_ = true;
+      CO_ASSIGN_OR_RETURN(bool elsewhere, co_await IsOfAnotherWorkspace());
+      if (elsewhere) {
+        v1::Failure failure = ToFailure(caught_up, "list_events");
+        failure.set_http_status(403);
+        failure.set_message(
+            "the service knows neither the session nor its agent: the key may "
+            "be another workspace's");
+        at_rest_ = false;
+        co_return Broken(std::move(failure));
+      }
       Verdict deleted;
       deleted.kind = v1::Ending::KIND_DELETED;
       deleted.failure = ToFailure(caught_up, "list_events");

@@ -172,6 +172,7 @@ class Attempt {
   // ---- adopt.cc ----
   Async<Step> Adopt();
   Async<absl::Status> Rebuild();
+  Async<absl::StatusOr<bool>> IsOfAnotherWorkspace();
   Async<Step> Fence();
   Async<Step> ArchiveForFence();
   Async<Step> JudgeHistory();

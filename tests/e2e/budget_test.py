@@ -61,8 +61,10 @@ def check_money(cluster, tasks):
     books = ledger.check(cluster, MAX_COST, tasks)
     if books.limits != {scope: [limit] for scope, limit in LIMITS.items()}:
         raise mw.Failure(f"the journal has limits {books.limits}")
-    if books.overshoot != (OVERSHOOT_MICROS
-                           * len(range(0, TASKS, OVERSHOOT_EVERY))):
+    # Nobody foresees the first; later ones are set aside as far as there is
+    # room, and then are none.
+    most = OVERSHOOT_MICROS * len(range(0, TASKS, OVERSHOOT_EVERY))
+    if not OVERSHOOT_MICROS <= books.overshoot <= most:
         raise mw.Failure(f"{books.overshoot} overshot")
     if not any(books.full.values()):
         raise mw.Failure("no budget bound, so this proves nothing")

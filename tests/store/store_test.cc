@@ -72,6 +72,21 @@ TEST_F(StoreTest, ASettleLeavesAnErrandUntilItsSessionIsArchived) {
   EXPECT_THAT(Apply(lease)->sessions, IsEmpty());
 }
 
+TEST_F(StoreTest, ARequestIsRememberedForSevenDays) {
+  RowKey first = SubmitOne("one");
+  int others = 0;
+  auto submit_others = [&] {
+    for (int i = 0; i < 200; ++i) SubmitOne(absl::StrCat("other-", ++others));
+  };
+  time_.Advance(absl::Hours(7 * 24 - 1));
+  submit_others();
+  EXPECT_EQ(SubmitOne("one"), first);
+  time_.Advance(absl::Hours(2 * 24));
+  submit_others();
+  EXPECT_NE(SubmitOne("one"), first);
+  EXPECT_EQ(SubmitOne("other-1"), SubmitOne("other-1"));
+}
+
 // A service that had not counted yet when its session was archived made what
 // was charged too little.
 TEST_F(StoreTest, ACostThatIsLessThanTheOneKnownIsAnOlderOne) {

@@ -194,7 +194,7 @@ TEST_F(CopyTest, ACopyDoesNotOpenAndTheOriginalStillDoes) {
   std::filesystem::copy(dir_.path(), copy);
   EXPECT_THAT(MarkOf(copy, false),
               StatusIs(absl::StatusCode::kFailedPrecondition,
-                       HasSubstr("start once with --moved")));
+                       HasSubstr("once with --moved")));
   EXPECT_THAT(MarkOf(dir_.path(), false), IsOk());
   // Said to be the only one, it lives on as another than the original.
   EXPECT_EQ(*MarkOf(copy, true), mark + ".2");

@@ -203,5 +203,39 @@ TEST(OutageStoryTest, ALeaseThatCannotBeGivenBackIsFreedAllTheSame) {
   ExpectDoneOnce(world, id);
 }
 
+// Workers restarted with a key of another workspace took every session for a
+// deleted one, which failed their tasks and charged them whole.
+TEST(OutageStoryTest, AKeyOfAnotherWorkspaceIsTheAccountsTrouble) {
+  World world;
+  world.service.hooks.script = [](const FakePrompt&) {
+    FakeTurn turn;
+    turn.duration = absl::Minutes(10);
+    return turn;
+  };
+  Node& first = world.AddNode();
+  std::string id = world.scheduler.Add(World::Spec());
+  ASSERT_TRUE(world.RunUntil([&] {
+    return world.Task(id).lease.phase() == v1::ATTEMPT_PHASE_RUNNING;
+  }));
+  first.Crash();
+  bool agents_too = true;
+  world.service.hooks.on_call = [&](const FakeCall& call) {
+    return Reads(call) || (agents_too && call.operation == "get_agent")
+               ? Refuse(404, "not_found_error")
+               : FakeFault();
+  };
+  world.AddNode();
+  world.scheduler.Lapse(world.scheduler.worker_id(0));
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  EXPECT_EQ(world.Task(id).ending.kind(), v1::Ending::KIND_BROKEN);
+  EXPECT_EQ(world.Task(id).ending.failure().http_status(), 403);
+  // A session alone that is gone was deleted.
+  world.Task(id).settled = false;
+  agents_too = false;
+  world.scheduler.Free(id);
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  EXPECT_EQ(world.Task(id).ending.kind(), v1::Ending::KIND_DELETED);
+}
+
 }  // namespace
 }  // namespace midwatch::testing
