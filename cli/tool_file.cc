@@ -24,9 +24,10 @@ class ToolReader {
       : folder_(std::move(folder)), complaints_(complaints) {}
 
   void Read(const YAML::Node& root, std::map<std::string, ToolOptions>& tools) {
-    ReadMap(root, "a file of tools",
-            {{"tools", [&](const YAML::Node& n) { ReadTools(n, tools); }, true}},
-            complaints_);
+    ReadMap(
+        root, "a file of tools",
+        {{"tools", [&](const YAML::Node& n) { ReadTools(n, tools); }, true}},
+        complaints_);
   }
 
  private:

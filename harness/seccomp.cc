@@ -7,8 +7,8 @@
 #include <cerrno>
 #include <memory>
 
-#include "base/status_macros.h"
 #include "base/process.h"
+#include "base/status_macros.h"
 
 namespace midwatch::harness {
 namespace {

@@ -109,7 +109,8 @@ class WorkerNodeImpl final : public WorkerNode {
       if (account.limits) worker.limits.push_back(*account.limits);
     }
     MakeTools(options.tools);
-    for (const auto& [name, handler] : tools_) parts.tools[name] = handler.get();
+    for (const auto& [name, handler] : tools_)
+      parts.tools[name] = handler.get();
     worker.description = DescribeThisProcess();
     worker.capacity = options.capacity;
     worker.prices = options.prices;
@@ -125,12 +126,11 @@ class WorkerNodeImpl final : public WorkerNode {
       if (!tool.command.empty()) {
         // Of their own, since they may take long: files do not wait for them.
         if (tool_pool_ == nullptr) {
-          tool_pool_ = std::make_unique<ThreadBlockingPool>("tool-pool",
-                                                            kToolThreads);
+          tool_pool_ =
+              std::make_unique<ThreadBlockingPool>("tool-pool", kToolThreads);
         }
-        tools_[name] = MakeCommandToolHandler(*tool_pool_, executor_,
-                                              RealClock(), tool.command,
-                                              limits);
+        tools_[name] = MakeCommandToolHandler(
+            *tool_pool_, executor_, RealClock(), tool.command, limits);
         continue;
       }
       if (tool_transport_ == nullptr) {

@@ -132,8 +132,8 @@ void RateBucket::NoteRefused(absl::Duration now, absl::Duration retry_after,
     refused_at_ = now;
     changed_at_ = now;
     const std::optional<int> accepted = AcceptedInAMinute();
-    double lower = accepted ? kOfAccepted * *accepted
-                            : kOfItself * rate_per_minute_;
+    double lower =
+        accepted ? kOfAccepted * *accepted : kOfItself * rate_per_minute_;
     if (IsAboutTheRate()) {
       high_ = lower;
     } else if (accepted && *accepted < kMostAccepted * rate_per_minute_) {

@@ -68,7 +68,7 @@ std::string WhyNoMore(const Tally& tally, v1::FailureClass failure,
   if (!IsExcused(tally, failure, charges) && tally.starts >= max_starts) {
     return absl::StrCat("it was started ", tally.starts, " times");
   }
-  if (!IsAccountTrouble(failure) && 
+  if (!IsAccountTrouble(failure) &&
       tally.attempts >= std::max(kAttemptsMax, max_starts)) {
     return absl::StrCat("it was tried ", tally.attempts, " times");
   }
@@ -93,11 +93,10 @@ Disposition Decide(const Tally& tally, const v1::Ending& ending,
   next.charged = Charge(tally, ending);
   next.cost_unknown = ending.charged() && !ending.has_list_cost_usd_micros();
   v1::FailureClass failure = ClassifyEnding(ending);
-  next.account = DecideAccount(
-      tally.account,
-      {tally.granted_at, failure, ending.failure(), tally.template_id,
-       DescribeEnding(ending)},
-      tally.now);
+  next.account = DecideAccount(tally.account,
+                               {tally.granted_at, failure, ending.failure(),
+                                tally.template_id, DescribeEnding(ending)},
+                               tally.now);
   if (tally.cancelling) {
     next.state = v1::TASK_STATE_CANCELLED;
     next.reason = "cancelled";

@@ -124,7 +124,8 @@ absl::Status SqliteReader::ReadBalance(BudgetRecord& budget, int64_t ref,
   SqliteStatement row = queue_->Query(
       "SELECT 1 FROM lane l WHERE blocked & 4 != 0 AND head IS NOT NULL AND "
       "CASE ? WHEN 1 THEN tenant WHEN 2 THEN queue ELSE batch END = ? AND "
-      "(SELECT t.max_cost - t.charged FROM ready r JOIN task t ON t.id = r.task "
+      "(SELECT t.max_cost - t.charged FROM ready r JOIN task t ON t.id = "
+      "r.task "
       "WHERE r.lane = l.id ORDER BY r.rank LIMIT 1) > ? LIMIT 1",
       static_cast<int>(budget.scope), ref,
       budget.limit - budget.charged - budget.reserved);

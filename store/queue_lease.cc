@@ -223,9 +223,8 @@ absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
     result.grants.push_back(std::move(grant));
   }
   for (const auto& assign : decisions.grants) {
-    ASSIGN_OR_RETURN(
-        GrantRecord grant,
-        GrantNew(assign.task, assign.worker, assign.overshoot));
+    ASSIGN_OR_RETURN(GrantRecord grant,
+                     GrantNew(assign.task, assign.worker, assign.overshoot));
     result.grants.push_back(std::move(grant));
   }
   for (const auto& block : decisions.blocks) {

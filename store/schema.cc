@@ -228,9 +228,8 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 
 const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps =
-      new SchemaSteps{kQueue1, kQueue2, kQueue3, kQueue4, kQueue5,
-                      kQueue6, kQueue7, kQueue8, kQueue9, kQueue10,
-                      kQueue11, kQueue12};
+      new SchemaSteps{kQueue1, kQueue2, kQueue3, kQueue4,  kQueue5,  kQueue6,
+                      kQueue7, kQueue8, kQueue9, kQueue10, kQueue11, kQueue12};
   return *steps;
 }
 

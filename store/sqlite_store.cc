@@ -259,8 +259,7 @@ class SqliteStore final : public Store {
 
   absl::Status CheckIsOriginal() {
     ASSIGN_OR_RETURN(life_, ReadMeta("life", 0));
-    ASSIGN_OR_RETURN(std::optional<FileIdentity> known,
-                     IdentityIn(*queue_db_));
+    ASSIGN_OR_RETURN(std::optional<FileIdentity> known, IdentityIn(*queue_db_));
     ASSIGN_OR_RETURN(FileIdentity found, IdentityOf(QueuePath()));
     if (known && IsSameFile(*known, found)) return absl::OkStatus();
     if (known && !options_.moved) {

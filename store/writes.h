@@ -267,9 +267,9 @@ struct Parked {
 
 // What is decided about a session that has spent its budget.
 struct BudgetSpent {
-  int64_t spent = 0;     // by the session
-  int64_t budget = 0;    // that it had
-  int64_t earlier = 0;   // charged by the task's earlier attempts
+  int64_t spent = 0;    // by the session
+  int64_t budget = 0;   // that it had
+  int64_t earlier = 0;  // charged by the task's earlier attempts
 };
 struct BudgetAnswer {
   enum Kind { kAsk, kEnd, kRaise };

@@ -68,9 +68,9 @@ class CommandRun {
         WIFEXITED(status)
             ? absl::StrCat("exited with ", WEXITSTATUS(status))
             : absl::StrCat("was ended by signal ", WTERMSIG(status));
-    return {absl::StrCat("the tool's command ", how, "\n", output_[1],
-                         output_[0]),
-            true};
+    return {
+        absl::StrCat("the tool's command ", how, "\n", output_[1], output_[0]),
+        true};
   }
 
  private:
@@ -154,9 +154,8 @@ class CommandRun {
 
 class CommandToolHandler final : public ToolHandler {
  public:
-  CommandToolHandler(BlockingPool& pool, Executor& executor,
-                     const Clock& clock, std::vector<std::string> argv,
-                     ToolLimits limits)
+  CommandToolHandler(BlockingPool& pool, Executor& executor, const Clock& clock,
+                     std::vector<std::string> argv, ToolLimits limits)
       : pool_(pool),
         executor_(executor),
         clock_(clock),
@@ -164,11 +163,11 @@ class CommandToolHandler final : public ToolHandler {
         limits_(limits) {}
 
   Async<ToolOutcome> Call(ToolCall call) override {
-    absl::AnyInvocable<ToolOutcome()> work =
-        [&clock = clock_, argv = argv_, limits = limits_,
-         call = std::move(call)] {
-          return CommandRun(clock, limits).Run(argv, call);
-        };
+    absl::AnyInvocable<ToolOutcome()> work = [&clock = clock_, argv = argv_,
+                                              limits = limits_,
+                                              call = std::move(call)] {
+      return CommandRun(clock, limits).Run(argv, call);
+    };
     co_return co_await RunBlocking<ToolOutcome>(pool_, executor_,
                                                 std::move(work));
   }

@@ -43,10 +43,10 @@ class HttpToolHandler final : public ToolHandler {
           true};
     }
     if (response->status < 200 || response->status > 299) {
-      co_return ToolOutcome{absl::StrCat("the tool's handler answered status ",
-                                         response->status, "\n",
-                                         response->body),
-                            true};
+      co_return ToolOutcome{
+          absl::StrCat("the tool's handler answered status ", response->status,
+                       "\n", response->body),
+          true};
     }
     co_return ToolOutcome{std::move(response->body), false};
   }

@@ -58,7 +58,8 @@ Async<absl::StatusOr<std::vector<RemoteFile>>> Attempt::ListOutputs(
       continue;
     }
     std::set<std::string> paths = PathsOf(*files);
-    // What is expected is of a turn that ended well: another leaves what it has.
+    // What is expected is of a turn that ended well: another leaves what it
+    // has.
     const bool wanted = expecting && !expect.files().empty();
     bool all_there = !wanted || FirstMissing(expect, paths).empty();
     bool settled = all_there && (wanted || before == paths);
@@ -90,8 +91,9 @@ Async<absl::StatusOr<v1::Output>> Attempt::StoreOutput(RemoteFile file) {
 }
 
 Async<absl::Status> Attempt::CollectOutputs(v1::Ending& ending) {
-  CO_ASSIGN_OR_RETURN(std::vector<RemoteFile> files, co_await ListOutputs(
-      ending.stop_reason() == "end_turn" && !cancelling_));
+  CO_ASSIGN_OR_RETURN(
+      std::vector<RemoteFile> files,
+      co_await ListOutputs(ending.stop_reason() == "end_turn" && !cancelling_));
   std::set<std::string> taken;
   for (RemoteFile& file : files) {
     std::optional<std::string> path = OutputPath(file.filename);

@@ -66,8 +66,9 @@ Async<absl::StatusOr<bool>> Attempt::RunTools() {
     Spawn(parts_.executor, RunOne(*handler->second, std::move(run)));
   }
   auto done = [&] {
-    return std::all_of(runs.begin(), runs.end(),
-                       [](const auto& run) { return run->outcome.has_value(); });
+    return std::all_of(runs.begin(), runs.end(), [](const auto& run) {
+      return run->outcome.has_value();
+    });
   };
   while (!done() && !cancelling_) {
     CO_RETURN_IF_ERROR(co_await TakeIn(kLookEvery));

@@ -27,17 +27,17 @@ AdmissionDecisions Decide(const std::vector<WorkerOffer>& offers,
 TEST(AdmissionTest, LowestRankGoesFirstOverAllLanes) {
   AdmissionView view;
   view.lanes = {Lane(1, {{11, 50}, {12, 70}}), Lane(2, {{21, 60}})};
-  EXPECT_THAT(
-      Decide({{1, 3, {"a"}}}, view).grants,
-      ElementsAre(FieldsAre(11, 1, 0), FieldsAre(21, 1, 0), FieldsAre(12, 1, 0)));
+  EXPECT_THAT(Decide({{1, 3, {"a"}}}, view).grants,
+              ElementsAre(FieldsAre(11, 1, 0), FieldsAre(21, 1, 0),
+                          FieldsAre(12, 1, 0)));
 }
 
 TEST(AdmissionTest, SlotsBoundGrantsAndAreSpread) {
   AdmissionView view;
   view.lanes = {Lane(1, {{11, 1}, {12, 2}, {13, 3}, {14, 4}, {15, 5}})};
   EXPECT_THAT(Decide({{1, 1, {"a"}}, {2, 3, {"a"}}}, view).grants,
-              ElementsAre(FieldsAre(11, 2, 0), FieldsAre(12, 2, 0), FieldsAre(13, 1, 0),
-                          FieldsAre(14, 2, 0)));
+              ElementsAre(FieldsAre(11, 2, 0), FieldsAre(12, 2, 0),
+                          FieldsAre(13, 1, 0), FieldsAre(14, 2, 0)));
 }
 
 TEST(AdmissionTest, AttemptsThatAreOnComeFirst) {
@@ -56,8 +56,9 @@ TEST(AdmissionTest, NewAttemptsNeedASlotOfTheirAccount) {
   AdmissionDecisions decisions = DecideAdmission(
       absl::UnixEpoch(), {{1, 9, {"a", "b"}}}, view, {{"a", 2}});
   EXPECT_THAT(decisions.adoptions, ElementsAre(FieldsAre(99, 1, 0)));
-  EXPECT_THAT(decisions.grants, ElementsAre(FieldsAre(11, 1, 0), FieldsAre(12, 1, 0),
-                                            FieldsAre(21, 1, 0)));
+  EXPECT_THAT(decisions.grants,
+              ElementsAre(FieldsAre(11, 1, 0), FieldsAre(12, 1, 0),
+                          FieldsAre(21, 1, 0)));
   EXPECT_THAT(decisions.blocks, IsEmpty());
   EXPECT_TRUE(decisions.waits_for_slot);
 }
@@ -105,8 +106,8 @@ TEST(AdmissionTest, EveryBudgetOfALaneHasRoomForWhatStarts) {
   view.budgets = {{7, 100}, {8, 60}};
   AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
   EXPECT_THAT(decisions.grants,
-              ElementsAre(FieldsAre(11, 1, 0), FieldsAre(21, 1, 0), FieldsAre(31, 1, 0),
-                          FieldsAre(22, 1, 0)));
+              ElementsAre(FieldsAre(11, 1, 0), FieldsAre(21, 1, 0),
+                          FieldsAre(31, 1, 0), FieldsAre(22, 1, 0)));
   EXPECT_THAT(decisions.blocks, ElementsAre(FieldsAre(1, LaneBlock::kBudget)));
 }
 

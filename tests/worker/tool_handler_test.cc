@@ -18,13 +18,11 @@ class CommandToolTest : public ::testing::Test {
 
   ToolOutcome Run(const std::string& script, ToolCall call = {},
                   ToolLimits limits = {}) {
-    std::unique_ptr<ToolHandler> handler =
-        MakeCommandToolHandler(pool_, executor_, RealClock(),
-                               {"/bin/sh", "-c", script}, limits);
+    std::unique_ptr<ToolHandler> handler = MakeCommandToolHandler(
+        pool_, executor_, RealClock(), {"/bin/sh", "-c", script}, limits);
     std::promise<ToolOutcome> outcome;
-    executor_.Post([&] {
-      Spawn(executor_, Call(*handler, std::move(call), outcome));
-    });
+    executor_.Post(
+        [&] { Spawn(executor_, Call(*handler, std::move(call), outcome)); });
     return outcome.get_future().get();
   }
 
@@ -48,8 +46,7 @@ TEST_F(CommandToolTest, WhatItPrintsIsTheResult) {
 TEST_F(CommandToolTest, AnotherExitCodeIsAnError) {
   ToolOutcome outcome = Run("echo some; echo trouble >&2; exit 3");
   EXPECT_TRUE(outcome.is_error);
-  EXPECT_EQ(outcome.text,
-            "the tool's command exited with 3\ntrouble\nsome\n");
+  EXPECT_EQ(outcome.text, "the tool's command exited with 3\ntrouble\nsome\n");
 }
 
 TEST_F(CommandToolTest, ItSeesNoKeyOfOurs) {

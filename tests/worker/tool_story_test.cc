@@ -84,8 +84,8 @@ TEST(ToolStoryTest, WhatGoesWrongIsAnErrorForTheAgent) {
 TEST(ToolStoryTest, AnAdopterSaysWhatWasAnswered) {
   ToolWorld world;
   world.OnCall("send_events", 2, Lose(Kind::kLoseRequest));
-  ASSERT_TRUE(world.RunUntil(
-      [&] { return world.service.Calls("send_events") == 2; }));
+  ASSERT_TRUE(
+      world.RunUntil([&] { return world.service.Calls("send_events") == 2; }));
   world.nodes[0]->Crash();
   world.tool.outcome.text = "another";
   world.AddNode();
