@@ -99,10 +99,11 @@ Body ReadBody(const std::string& type, const json& object) {
     return ReadToolResult(object, "mcp_tool_use_id");
   }
   if (type == "user.tool_confirmation" || type == "user.tool_result") {
-    return ToolAnswer{StringMember(object, "tool_use_id")};
+    return ToolAnswer{StringMember(object, "tool_use_id"), ""};
   }
   if (type == "user.custom_tool_result") {
-    return ToolAnswer{StringMember(object, "custom_tool_use_id")};
+    return ToolAnswer{StringMember(object, "custom_tool_use_id"),
+                      Sha256Hex(JsonText(Member(object, "content")))};
   }
   if (type == "session.status_running") return SessionRunning{};
   if (type == "session.status_rescheduled") return SessionRescheduled{};

@@ -40,6 +40,7 @@ struct ToolResult {
 // client has answered that call.
 struct ToolAnswer {
   std::string tool_use_id;
+  std::string digest;  // of a result; "" for a permission
 };
 struct SessionRunning {};
 struct SessionRescheduled {};

@@ -45,6 +45,8 @@ class WorkerNodeImpl final : public WorkerNode {
     // refer to.
     executor_.Stop();
     pool_.reset();
+    // Before the threads that run their commands, which they stop.
+    tools_.clear();
     tool_pool_.reset();
   }
 

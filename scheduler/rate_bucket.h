@@ -18,8 +18,8 @@
 //
 // But a refusal need not be about the rate. One that comes while little is
 // sent leaves it as it is; and where most requests are accepted (three of four,
-// of twenty or more), it falls no further than to 0.7 of what it was: a service
-// that accepted less than that would refuse more.
+// of twenty or more), it falls no further than to 0.7 of the highest since the
+// service was last seen to accept less: below that, it would refuse more.
 //
 // Pure: no I/O, and no clock but the `now` of each call, which is a steady
 // clock's and never steps back.

@@ -15,8 +15,9 @@
 
 namespace midwatch {
 
-// For how long the create of an attempt that is on may yet be recorded: its
-// request takes a minute at most, and a worker's term half of one.
+// For how long the create of an attempt that is on may yet be recorded, from
+// when it was last begun: its request takes a minute at most, and a worker's
+// term half of one. Whoever comes later is refused, and begins another.
 inline constexpr absl::Duration kCreatePending = absl::Minutes(3);
 
 // `mark` is the queue's own, Store::cluster_mark.

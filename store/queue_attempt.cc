@@ -13,7 +13,7 @@ absl::StatusOr<Done> QueueWriter::Do(const BeginCreate& write) {
   ASSIGN_OR_RETURN(LiveRow live, LoadLive(write.lease));
   RETURN_IF_ERROR(
       db_.Run("INSERT INTO create_try(task, n, nonce, at) VALUES (?,?,?,?) "
-              "ON CONFLICT DO NOTHING",
+              "ON CONFLICT DO UPDATE SET at = excluded.at",
               write.lease.task, write.lease.attempt, write.nonce, NowMicros()));
   RETURN_IF_ERROR(WantSweep(live.account));
   return Done{};

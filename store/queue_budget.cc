@@ -148,7 +148,7 @@ absl::StatusOr<int64_t> QueueWriter::RaiseReservation(const TaskRow& task,
                                                       int64_t to) {
   const int64_t reserve = to + live.overshoot;
   const int64_t more = reserve - live.reserved;
-  // The overshoot may have taken it past what is asked for now.
+  // It may be as high already.
   if (more <= 0) return 0;
   ASSIGN_OR_RETURN(Scopes scopes, ScopesOf(task.lane));
   ASSIGN_OR_RETURN(std::vector<Balance> balances,

@@ -31,6 +31,9 @@ absl::StatusOr<LeasedErrands> QueueWriter::Do(const LeaseErrands& write) {
   ASSIGN_OR_RETURN(int64_t account, FindAccount(write.account));
   const int64_t now = NowMicros();
   LeasedErrands leased;
+  // To a key that is refused, or another workspace's, every session is gone.
+  ASSIGN_OR_RETURN(AccountStanding standing, LoadStanding(account));
+  if (standing.state == v1::ACCOUNT_STATE_REFUSED) return leased;
   {
     SqliteStatement row = db_.Query(
         "SELECT session FROM errand WHERE account = ? AND due <= ? "

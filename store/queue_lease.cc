@@ -365,8 +365,9 @@ absl::StatusOr<GrantRecord> QueueWriter::DescribeGrant(const TaskRow& task,
 absl::Status QueueWriter::AddWhatWasBegun(GrantRecord& grant) {
   {
     SqliteStatement row = db_.Query(
-        "SELECT k, kind, key, body, said FROM say WHERE task = ? AND n = ? "
-        "ORDER BY k",
+        // What was said needs its words no more, and handlers' are many.
+        "SELECT k, kind, key, CASE WHEN said THEN '' ELSE body END, said "
+        "FROM say WHERE task = ? AND n = ? ORDER BY k",
         grant.lease.task, grant.lease.attempt);
     while (row.Step()) {
       v1::Say& say = grant.outbox.emplace_back();

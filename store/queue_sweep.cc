@@ -24,7 +24,8 @@ absl::Status QueueWriter::WantSweep(int64_t account) {
   const int64_t now = NowMicros();
   return db_.Run(
       "INSERT INTO sweep(account, from_at, last_at, due) VALUES (?,?,?,?) "
-      "ON CONFLICT(account) DO UPDATE SET last_at = excluded.last_at",
+      "ON CONFLICT(account) DO UPDATE SET last_at = excluded.last_at, "
+      "from_at = min(from_at, excluded.from_at)",
       account, now - kSweepMargin, now, now + kSweepEvery);
 }
 
@@ -43,7 +44,11 @@ absl::StatusOr<std::optional<absl::Time>> QueueWriter::LeaseSweep(
     from = row.Int(0);
   }
   RETURN_IF_ERROR(
-      db_.Run("UPDATE sweep SET due = ?, began = ? WHERE account = ?",
+      // Of two that overlap, because the first takes long, the first counts:
+      // what was created since need not be in its list.
+      db_.Run("UPDATE sweep SET due = ?, "
+              "began = CASE WHEN began > 0 THEN began ELSE ? END "
+              "WHERE account = ?",
               now + kSweepLease, now, account));
   return absl::FromUnixMicros(from);
 }
@@ -147,7 +152,7 @@ absl::StatusOr<Done> QueueWriter::Do(const CompleteSweep& write) {
     next_from = std::min(began, absl::ToUnixMicros(write.oldest_open));
   }
   RETURN_IF_ERROR(db_.Run(
-      "UPDATE sweep SET from_at = ?, due = ? WHERE account = ?",
+      "UPDATE sweep SET from_at = ?, due = ?, began = 0 WHERE account = ?",
       std::max(from, next_from - kSweepMargin), now + kSweepEvery, account));
   return Done{};
 }

@@ -194,7 +194,8 @@ struct Admit {
 //   kAborted  the lease is lost; nothing was changed
 struct Done {};
 
-// Makes the nonce of a create durable before the request leaves. Again: OK.
+// Makes the nonce of a create durable before the request leaves. Again: OK,
+// begun anew: a create that was refused made nothing, and keeps its nonce.
 struct BeginCreate {
   using Result = Done;
   LeaseKey lease;

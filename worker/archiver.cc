@@ -1,5 +1,6 @@
 #include "worker/archiver.h"
 
+#include <functional>
 #include <utility>
 
 #include "base/log.h"
@@ -22,8 +23,9 @@ void Archiver::Archive(AgentsClient& client, std::string account,
 }
 
 Async<void> Archiver::Run(Archiver& self, AgentsClient& client, Key key) {
-  absl::StatusOr<EndedSession> ended = co_await EndSession(
-      self.executor_, client, key.second, [&self] { return self.draining_; });
+  std::function<bool()> stop = [&self] { return self.draining_; };
+  absl::StatusOr<EndedSession> ended =
+      co_await EndSession(self.executor_, client, key.second, std::move(stop));
   if (ended.ok()) {
     v1::DoneErrand& done = self.done_[key.first].emplace_back();
     done.set_session_id(key.second);

@@ -211,6 +211,9 @@ Async<absl::StatusOr<bool>> Attempt::PutQuestions() {
   CO_ASSIGN_OR_RETURN(bool answered, co_await RunTools());
   if (answered) co_return true;
   if (cancelling_) co_return false;
+  // The session may have gone on, or ended, while handlers ran.
+  std::optional<Verdict> now = Judge(transcript_.state());
+  if (!now || !Asks(*now)) co_return true;
   const TranscriptState& state = transcript_.state();
   v1::ParkRequest request;
   *request.mutable_token() = token();

@@ -20,8 +20,9 @@ namespace midwatch {
 
 struct ToolCall {
   std::string tool;
-  // The service's id of the call. A call whose worker died before its answer
-  // was durable comes again, under the same id.
+  // The service's id of the call. A call whose worker died, drained or lost its
+  // lease before the answer was durable comes again, under the same id, and
+  // perhaps while the first one still runs.
   std::string call_id;
   std::string task_id;
   std::string input_json;
@@ -36,8 +37,8 @@ struct ToolOutcome {
 class ToolHandler {
  public:
   virtual ~ToolHandler() = default;
-  // Ends within the handler's own timeout. What goes wrong is an answer too: an
-  // error for the agent to deal with.
+  // Ends within the handler's own timeout, once it has begun. What goes wrong
+  // is an answer too: an error for the agent to deal with.
   virtual Async<ToolOutcome> Call(ToolCall call) = 0;
 };
 

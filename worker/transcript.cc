@@ -25,11 +25,12 @@ void FoldAnswered(const std::string& tool_use_id, TranscriptState& state) {
   if (state.idle) state.idle->blocking.erase(tool_use_id);
 }
 
-void FoldRepeats(const ToolResult& result, TranscriptState& state) {
-  auto call = state.calls.extract(result.tool_use_id);
+void FoldRepeats(const std::string& tool_use_id, const std::string& result,
+                 TranscriptState& state) {
+  auto call = state.calls.extract(tool_use_id);
   if (call.empty()) return;
   TranscriptState::Repeats next{call.mapped().first,
-                                call.mapped().second + result.digest, 1};
+                                call.mapped().second + result, 1};
   if (next.digest == state.repeats.digest) {
     next.times = state.repeats.times + 1;
   }
@@ -79,10 +80,13 @@ struct Folder {
     state.questions[event.id] = {use.name, use.input_json, use.custom};
   }
   void operator()(const ToolResult& result) {
-    FoldRepeats(result, state);
+    FoldRepeats(result.tool_use_id, result.digest, state);
     FoldAnswered(result.tool_use_id, state);
   }
   void operator()(const ToolAnswer& answer) {
+    if (!answer.digest.empty()) {
+      FoldRepeats(answer.tool_use_id, answer.digest, state);
+    }
     FoldAnswered(answer.tool_use_id, state);
   }
   void operator()(const SessionRunning&) { state.idle.reset(); }

@@ -102,6 +102,16 @@ TEST_F(SweepTest, ASessionThatWasGivenUpIsNotRecordedAnyMore) {
   EXPECT_OK(Apply(RecordSession{grant.lease, "another-0123456789", "sesn_2"}));
 }
 
+// A create that waits long for its turn is asked for again and again, under one
+// nonce.
+TEST_F(SweepTest, ACreateThatIsBegunAnewIsPendingAnew) {
+  GrantRecord grant = Begin();
+  time_.Advance(absl::Minutes(5));
+  ASSERT_OK(Apply(BeginCreate{grant.lease, kNonce}));
+  EXPECT_EQ(FateOf(grant, "sesn_1"), v1::SESSION_FATE_PENDING);
+  EXPECT_OK(Apply(RecordSession{grant.lease, kNonce, "sesn_1"}));
+}
+
 TEST_F(SweepTest, ASweepIsDueWhileCreatesMayBeUnexplainedAndGivenToOne) {
   SubmitOne();
   EXPECT_FALSE(Lease().sweep_from) << "nothing was ever created";
@@ -143,6 +153,24 @@ TEST_F(SweepTest, AWindowIsClosedOnceNothingInItIsOpen) {
   EXPECT_OK(Apply(nothing_open));
   time_.Advance(absl::Hours(24));
   EXPECT_FALSE(Lease().sweep_from);
+}
+
+// Its list was taken when it began: what came later is the next one's, however
+// often it was given out meanwhile.
+TEST_F(SweepTest, ASlowSweepLeavesWhatCameMeanwhileToTheNext) {
+  GrantRecord grant = Begin();
+  time_.Advance(absl::Minutes(30));
+  const std::optional<absl::Time> from = Lease().sweep_from;
+  ASSERT_TRUE(from.has_value());
+  const absl::Time began = clock_.Now();
+  time_.Advance(absl::Minutes(2));
+  ASSERT_OK(Apply(BeginCreate{grant.lease, "another-0123456789"}));
+  ASSERT_OK(SettleWith(grant.lease, Success()));
+  time_.Advance(absl::Minutes(25));
+  EXPECT_EQ(Lease().sweep_from, from) << "again, since it takes so long";
+  ASSERT_OK(Apply(CompleteSweep{.account = "default", .sweep_from = from}));
+  time_.Advance(absl::Minutes(10));
+  EXPECT_EQ(Lease().sweep_from, began - absl::Minutes(10));
 }
 
 TEST_F(SweepTest, AWindowStaysOpenWhileAnAttemptIsOn) {

@@ -65,6 +65,20 @@ TEST_F(CommandToolTest, ItIsKilledWithWhatItBeganWhenItsTimeIsOver) {
   EXPECT_EQ(outcome.text, "the tool's command did not end within 300ms");
 }
 
+TEST_F(CommandToolTest, ItIsKilledAlsoWhereItSaysNoMore) {
+  ToolLimits limits;
+  limits.timeout = absl::Milliseconds(300);
+  ToolOutcome outcome = Run("exec >&- 2>&-; sleep 600", {}, limits);
+  EXPECT_TRUE(outcome.is_error);
+  EXPECT_EQ(outcome.text, "the tool's command did not end within 300ms");
+}
+
+TEST_F(CommandToolTest, WhatItLeavesBehindIsNotWaitedFor) {
+  ToolOutcome outcome = Run("sleep 600 & echo done");
+  EXPECT_FALSE(outcome.is_error);
+  EXPECT_EQ(outcome.text, "done\n");
+}
+
 TEST_F(CommandToolTest, TooMuchIsNoAnswer) {
   ToolLimits limits;
   limits.answer_bytes_max = 1000;

@@ -72,6 +72,29 @@ TEST_F(FoldTest, ACallRepeatsWhereItsInputAndItsResultAreTheSame) {
   EXPECT_EQ(call("ls", "Tuesday"), 1);
 }
 
+// A tool of ours counts as any other, and what it hands out is no repetition.
+TEST_F(FoldTest, CallsOfCustomToolsCountToo) {
+  int id = 0;
+  auto call = [&](const std::string& type, const std::string& result) {
+    ++id;
+    Add(absl::StrCat(R"({"type":"agent.)", type, R"(","name":"next","id":")",
+                     id, R"(","input":{}})"));
+    const bool custom = type == "custom_tool_use";
+    Add(absl::StrCat(
+        custom ? R"({"type":"user.custom_tool_result","custom_tool_use_id":")"
+               : R"({"type":"agent.tool_result","tool_use_id":")",
+        id, R"(","content":[{"type":"text","text":")", result, R"("}]})"));
+    return state_.repeats.times;
+  };
+  EXPECT_EQ(call("custom_tool_use", "none left"), 1);
+  EXPECT_EQ(call("custom_tool_use", "none left"), 2);
+  EXPECT_EQ(call("custom_tool_use", "job 1"), 1);
+  EXPECT_EQ(call("tool_use", "ok"), 1);
+  EXPECT_EQ(call("custom_tool_use", "job 2"), 1);
+  EXPECT_EQ(call("tool_use", "ok"), 1);
+  EXPECT_THAT(state_.calls, IsEmpty());
+}
+
 TEST_F(FoldTest, InterruptBelongsToTheTurnThatItEnds) {
   Add(Json("user.message"));
   Add(Json("user.interrupt", "", false));  // queued: not yet
