@@ -29,11 +29,14 @@ const std::string& IdentityOf(const Event& event) {
 }  // namespace
 
 SessionFeed::SessionFeed(AgentsClient& client, Executor& executor,
-                         Random& random, std::string session_id)
+                         Random& random, std::string session_id,
+                         std::unique_ptr<AttachTurn> turn)
     : client_(client),
       random_(random),
       session_id_(std::move(session_id)),
-      closed_box_(executor) {}
+      turn_(std::move(turn)),
+      closed_box_(executor),
+      turn_box_(executor) {}
 
 SessionFeed::~SessionFeed() = default;
 
@@ -71,9 +74,10 @@ Async<absl::Status> SessionFeed::Open() {
   co_return absl::OkStatus();
 }
 
-Async<absl::Status> SessionFeed::CatchUp(bool whole) {
+Async<absl::Status> SessionFeed::CatchUp(bool whole, AttachBy by) {
   refusal_ = absl::OkStatus();
-  absl::Status opened = co_await Open();
+  absl::Status opened;
+  if (by == AttachBy::kStream) opened = co_await Open();
   if (IsRefusal(opened)) {
     refusal_ = opened;
   } else if (!opened.ok()) {
@@ -108,7 +112,10 @@ Async<absl::StatusOr<Event>> SessionFeed::Next() {
     absl::Status failure;
     if (stream_ == nullptr) {
       co_await BackOff();
-      failure = co_await CatchUp(false);
+      AttachBy by = co_await AwaitTurn();
+      if (closed_) continue;
+      failure = co_await CatchUp(false, by);
+      if (turn_ != nullptr) turn_->Leave();
     } else {
       absl::StatusOr<Event> event = co_await stream_->Next();
       if (event.ok()) {
@@ -138,9 +145,18 @@ Async<void> SessionFeed::BackOff() {
   co_await closed_box_.Pop(delay);
 }
 
+Async<AttachBy> SessionFeed::AwaitTurn() {
+  if (turn_ == nullptr || closed_) co_return AttachBy::kStream;
+  turn_->Enter([this](AttachBy by) { turn_box_.Push(by); });
+  std::optional<AttachBy> by = co_await turn_box_.Pop();
+  co_return by.value_or(AttachBy::kStream);
+}
+
 void SessionFeed::Close() {
   if (closed_) return;
   closed_ = true;
+  if (turn_ != nullptr) turn_->Leave();
+  turn_box_.Push(AttachBy::kStream);
   backlog_.clear();
   if (stream_ != nullptr) stream_->Close();
   closed_box_.Push(true);

@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "agents/agents_client.h"
+#include "agents/attach_turn.h"
 #include "agents/event.h"
 #include "base/coro.h"
 #include "base/executor.h"
@@ -28,9 +29,11 @@ namespace midwatch {
 // Used on one executor's thread; one call at a time.
 class SessionFeed {
  public:
-  // `client`, `executor` and `random` outlive the feed.
+  // `client`, `executor` and `random` outlive the feed. Lost streams are
+  // reopened as `turn` says; without one, when the backoff is over.
   SessionFeed(AgentsClient& client, Executor& executor, Random& random,
-              std::string session_id);
+              std::string session_id,
+              std::unique_ptr<AttachTurn> turn = nullptr);
   ~SessionFeed();
 
   // Events delivered by an earlier feed of the session, in their order: not
@@ -44,8 +47,12 @@ class SessionFeed {
   // Opens the stream, then reads the history (whole where `whole`, else from
   // the last processed event less a minute); Next then delivers what was
   // missed. A session that is over may refuse its stream (400, 409): its
-  // history is then all there is, and Next returns the refusal after it.
-  Async<absl::Status> CatchUp(bool whole);
+  // history is then all there is, and Next returns the refusal after it. By
+  // history alone the stream stays closed until Next wants more.
+  Async<absl::Status> CatchUp(bool whole, AttachBy by = AttachBy::kStream);
+
+  // As it was given; for whoever calls CatchUp.
+  AttachTurn* turn() { return turn_.get(); }
 
   // The next event, once. Reopens lost streams with backoff (500 ms doubling to
   // 10 s, jittered, reset by any event, and never less than the service asks
@@ -70,10 +77,12 @@ class SessionFeed {
   void Forget();
   // Waits before the stream is opened again; ends early at Close.
   Async<void> BackOff();
+  Async<AttachBy> AwaitTurn();
 
   AgentsClient& client_;
   Random& random_;
   const std::string session_id_;
+  std::unique_ptr<AttachTurn> turn_;
   std::unique_ptr<EventStream> stream_;
   std::deque<Event> backlog_;
   // What was delivered, by (id, processed or not); `seen_order_` holds the
@@ -87,6 +96,7 @@ class SessionFeed {
   absl::Duration asked_to_wait_;  // the last failure's retry-after
   bool closed_ = false;
   Mailbox<bool> closed_box_;  // one value, at Close
+  Mailbox<AttachBy> turn_box_;
 };
 
 }  // namespace midwatch

@@ -72,11 +72,12 @@ function(midwatch_cc_binary name)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS})
 endfunction()
 
-# Leaves out optimisation, a third or more of the time to compile: for what runs
-# in tests alone. What they test is in libraries, which are optimised.
+# Leaves out optimisation, a third or more of the time to compile, and the line
+# tables, another tenth: for what runs in tests alone. What they test is in
+# libraries, which have both.
 function(midwatch_compile_quickly target)
   if(CMAKE_BUILD_TYPE STREQUAL "Release")
-    target_compile_options(${target} PRIVATE -O0 -U_FORTIFY_SOURCE)
+    target_compile_options(${target} PRIVATE -O0 -g0 -U_FORTIFY_SOURCE)
   endif()
 endfunction()
 

@@ -80,7 +80,9 @@ Async<Attempt::Step> Attempt::Adopt() {
     CO_RETURN_IF_ERROR(co_await Rebuild());
   }
   while (true) {
-    absl::Status caught_up = co_await pump_->feed().CatchUp(whole);
+    CO_ASSIGN_OR_RETURN(AttachBy by, co_await AwaitTurn());
+    absl::Status caught_up = co_await pump_->feed().CatchUp(whole, by);
+    pump_->feed().turn()->Leave();
     if (caught_up.ok()) break;
     if (absl::IsNotFound(caught_up)) {
       assume_charged_ = true;

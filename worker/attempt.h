@@ -35,6 +35,7 @@
 #include "base/prices.h"
 #include "base/random.h"
 #include "worker/archiver.h"
+#include "worker/attach_line.h"
 #include "worker/backoff.h"
 #include "worker/event_pump.h"
 #include "worker/judge.h"
@@ -60,6 +61,7 @@ struct AttemptParts {
   AgentsClient& agents;  // of the lease's account
   RemoteIds& remote_ids;
   Archiver& archiver;
+  AttachLine& attach_line;  // of the lease's account
   const WorkerTerm& term;
   const PriceTable& prices;
   const ToolHandlers& tools;
@@ -113,6 +115,8 @@ class Attempt {
   Async<absl::StatusOr<Verdict>> Stop(v1::Ending::Kind kind,
                                       v1::Failure failure);
   absl::Duration NextDeadline() const;
+  // Of the attempt as a whole, on the steady clock.
+  absl::Duration TotalDeadline() const;
   Async<void> HandBack();
 
   // ---- intake.cc: waiting, and what comes meanwhile ----
@@ -139,6 +143,11 @@ class Attempt {
   Async<absl::Status> AwaitPost();
   // Puts a new feed of the session, not open yet, in place of the one before.
   void NewFeed();
+  // Waits in the line of those that want to read their session again: until
+  // its turn comes, or until there is something to be said to the session.
+  Async<absl::StatusOr<AttachBy>> AwaitTurn();
+  // An interrupt or an answer must not wait behind other sessions' streams.
+  bool HasToSpeak() const;
   void StopFeed();
   bool CaughtUp() const;
 

@@ -6,9 +6,10 @@
 namespace midwatch {
 
 EventPump::EventPump(Executor& executor, AgentsClient& client, Random& random,
-                     std::string session_id, Sink sink)
+                     std::string session_id, std::unique_ptr<AttachTurn> turn,
+                     Sink sink)
     : executor_(executor),
-      feed_(client, executor, random, std::move(session_id)),
+      feed_(client, executor, random, std::move(session_id), std::move(turn)),
       sink_(std::move(sink)),
       released_(executor) {}
 

@@ -27,7 +27,8 @@ class EventPump : public std::enable_shared_from_this<EventPump> {
   using Sink = absl::AnyInvocable<void(absl::StatusOr<Event>)>;
 
   EventPump(Executor& executor, AgentsClient& client, Random& random,
-            std::string session_id, Sink sink);
+            std::string session_id, std::unique_ptr<AttachTurn> turn,
+            Sink sink);
 
   // For MarkSeen, Open and CatchUp, before Start.
   SessionFeed& feed() { return feed_; }

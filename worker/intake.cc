@@ -1,6 +1,9 @@
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "worker/attempt.h"
@@ -121,9 +124,40 @@ void Attempt::NewFeed() {
   EventPump::Sink sink = [this, number](absl::StatusOr<Event> event) {
     items_.Push(Fed{std::move(event), number});
   };
-  pump_ =
-      std::make_shared<EventPump>(parts_.executor, parts_.agents, parts_.random,
-                                  session_id_, std::move(sink));
+  AttachLine::Session session;
+  session.id = session_id_;
+  session.created_from = FromProto(lease_.granted_at());
+  session.budget_usd_micros = lease_.budget_usd_micros();
+  session.deadline = TotalDeadline();
+  pump_ = std::make_shared<EventPump>(
+      parts_.executor, parts_.agents, parts_.random, session_id_,
+      parts_.attach_line.TurnOf(std::move(session)), std::move(sink));
+}
+
+Async<absl::StatusOr<AttachBy>> Attempt::AwaitTurn() {
+  AttachTurn& turn = *pump_->feed().turn();
+  // Shared, since a worker that goes may destroy this before the turn.
+  auto by = std::make_shared<std::optional<AttachBy>>();
+  turn.Enter([this, by](AttachBy how) {
+    *by = how;
+    items_.Push(Wakeup{});
+  });
+  while (!by->has_value() && !HasToSpeak()) {
+    // A session that cannot be heard is not silent.
+    last_event_ = parts_.clock.Steady();
+    absl::Status taken = co_await TakeIn(NextDeadline());
+    if (taken.ok()) continue;
+    turn.Leave();
+    co_return taken;
+  }
+  if (!by->has_value()) turn.Leave();
+  co_return by->value_or(AttachBy::kStream);
+}
+
+bool Attempt::HasToSpeak() const {
+  if (cancelling_ || parts_.clock.Steady() >= TotalDeadline()) return true;
+  return absl::c_any_of(outbox_,
+                        [](const auto& entry) { return !entry.second.said(); });
 }
 
 void Attempt::StopFeed() {

@@ -292,7 +292,7 @@ Async<Attempt::Step> Attempt::CheckTimeouts() {
   // A session that cannot be heard is not silent.
   if (pump_ == nullptr || !pump_->listening()) last_event_ = now;
   const char* which = nullptr;
-  if (now - started_ >= OrDefault(limits.total(), kTotalDefault)) {
+  if (now >= TotalDeadline()) {
     which = "total_timeout";
   } else if (transcript_.state().open_tools.empty() &&
              now - last_event_ >= OrDefault(limits.idle(), kIdleDefault)) {
@@ -337,6 +337,10 @@ Async<absl::StatusOr<Verdict>> Attempt::Stop(v1::Ending::Kind kind,
   co_return verdict;
 }
 
+absl::Duration Attempt::TotalDeadline() const {
+  return started_ + OrDefault(lease_.spec().timeouts().total(), kTotalDefault);
+}
+
 absl::Duration Attempt::NextDeadline() const {
   // While an interrupt is wanted, whether it is due depends on events too.
   constexpr absl::Duration kLookEvery = absl::Seconds(1);
@@ -345,7 +349,7 @@ absl::Duration Attempt::NextDeadline() const {
   if (cancelling_) return kLookEvery;
   absl::Duration now = parts_.clock.Steady();
   const v1::Timeouts& limits = lease_.spec().timeouts();
-  absl::Duration next = started_ + OrDefault(limits.total(), kTotalDefault);
+  absl::Duration next = TotalDeadline();
   if (transcript_.state().open_tools.empty()) {
     next = std::min(next, last_event_ + OrDefault(limits.idle(), kIdleDefault));
   }

@@ -50,6 +50,8 @@ Async<absl::Status> Attempt::End(Verdict verdict) {
   ending.set_stop_reason(verdict.stop_reason);
   if (verdict.failure) *ending.mutable_failure() = *verdict.failure;
   const TranscriptState& state = transcript_.state();
+  // Nobody waits for what a session at rest may say yet.
+  if (pump_ != nullptr && !pump_->listening()) StopFeed();
 
   if (state.charged() && MayHaveOutputs(verdict.kind)) {
     absl::Status collected = co_await CollectOutputs(ending);

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/status_macros.h"
+#include "worker/attach_line.h"
 #include "worker/attempt.h"
 #include "worker/slot_pool.h"
 #include "worker/sweep.h"
@@ -53,6 +54,8 @@ struct Worker::Impl {
                                               parts.scheduler, name);
       client->SetGate(slots.get());
       pools[name] = std::move(slots);
+      attach_lines[name] =
+          std::make_unique<AttachLine>(parts.executor, *client);
     }
   }
 
@@ -89,6 +92,7 @@ struct Worker::Impl {
   RemoteIds remote_ids;
   Archiver archiver;
   std::map<std::string, std::unique_ptr<SlotPool>> pools;  // by account
+  std::map<std::string, std::unique_ptr<AttachLine>> attach_lines;
   std::string incarnation;
   int64_t worker_id = 0;
   std::string cluster;
@@ -270,10 +274,19 @@ void Worker::Impl::Take(const v1::Lease& lease) {
   if (lease.has_create_after()) {
     pools[lease.account()]->AddCreate(FromProto(lease.create_after()));
   }
-  AttemptParts attempt_parts{parts.executor,  parts.clock,     parts.random,
-                             parts.scheduler, parts.artifacts, *account->second,
-                             remote_ids,      archiver,        term,
-                             options.prices,  parts.tools,     cluster};
+  AttemptParts attempt_parts{parts.executor,
+                             parts.clock,
+                             parts.random,
+                             parts.scheduler,
+                             parts.artifacts,
+                             *account->second,
+                             remote_ids,
+                             archiver,
+                             *attach_lines[lease.account()],
+                             term,
+                             options.prices,
+                             parts.tools,
+                             cluster};
   auto attempt = std::make_shared<Attempt>(std::move(attempt_parts), lease);
   attempts[KeyOf(token)] = attempt;
   Spawn(parts.executor, RunAttempt(*this, std::move(attempt)));

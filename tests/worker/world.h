@@ -20,6 +20,7 @@
 #include "tests/testing/fake_executor.h"
 #include "tests/testing/fake_scheduler.h"
 #include "tests/testing/temp_dir.h"
+#include "worker/attach_line.h"
 #include "worker/worker.h"
 
 namespace midwatch::testing {
@@ -37,7 +38,7 @@ inline ArtifactDirectory SharedArtifacts() {
 
 // One worker process.
 struct Node {
-  Node(World& world, int number);
+  Node(World& world, int number, int capacity);
   ~Node() { Crash(); }
 
   void Crash() { executor.Stop(); }
@@ -60,9 +61,9 @@ class World {
         service(service_executor, clock, options),
         scheduler(clock) {}
 
-  Node& AddNode() {
-    nodes.push_back(
-        std::make_unique<Node>(*this, static_cast<int>(nodes.size())));
+  Node& AddNode(int capacity = 8) {
+    nodes.push_back(std::make_unique<Node>(
+        *this, static_cast<int>(nodes.size()), capacity));
     return *nodes.back();
   }
 
@@ -137,7 +138,7 @@ class World {
   std::vector<std::unique_ptr<Node>> nodes;
 };
 
-inline Node::Node(World& world, int number)
+inline Node::Node(World& world, int number, int capacity)
     : executor(world.time),
       clock(world.time),
       random(100 + number),
@@ -154,7 +155,7 @@ inline Node::Node(World& world, int number)
                          *artifacts,
                          {{"default", &client}},
                          world.tools},
-             WorkerOptions{"test", 8}) {
+             WorkerOptions{"test", capacity}) {
   executor.Post([this] { worker.Start(); });
 }
 
