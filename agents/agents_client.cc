@@ -108,6 +108,11 @@ json BudgetBody(int64_t usd_micros) {
            {{"amount", absl::StrCat(cents)}, {"currency", "USD"}}}};
 }
 
+json TextContent(const std::string& text) {
+  json block = {{"type", "text"}, {"text", text}};
+  return json::array({block});
+}
+
 json SessionBody(const SessionSpec& spec) {
   json agent = {{"type", "agent"}, {"id", spec.agent.id}};
   if (spec.agent.version > 0) agent["version"] = spec.agent.version;
@@ -121,12 +126,12 @@ json SessionBody(const SessionSpec& spec) {
                                  {"file_id", file.file_id},
                                  {"mount_path", file.mount_path}});
   }
+  if (!spec.first_message.empty()) {
+    json message = {{"type", "user.message"},
+                    {"content", TextContent(spec.first_message)}};
+    body["initial_events"] = json::array({message});
+  }
   return body;
-}
-
-json TextContent(const std::string& text) {
-  json block = {{"type", "text"}, {"text", text}};
-  return json::array({block});
 }
 
 json OutgoingJson(const OutgoingEvent& event) {

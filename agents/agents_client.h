@@ -55,6 +55,8 @@ struct SessionSpec {
   // Whole cents are what the API knows: rounded down, at least one.
   int64_t budget_usd_micros = 0;
   std::vector<SessionFile> files;
+  // Sent with the create, which then starts the session; "": none.
+  std::string first_message;
 };
 
 struct Session {
@@ -150,7 +152,7 @@ class AgentsClient {
   Async<absl::StatusOr<std::string>> CreateEnvironment(
       std::string definition_json);
 
-  // Creates the session idle: without a first message it costs nothing.
+  // Without a first message the session is created idle, and costs nothing.
   // `timeout` bounds the call where it is shorter than request_timeout.
   Async<absl::StatusOr<Session>> CreateSession(SessionSpec spec,
                                                absl::Duration timeout);

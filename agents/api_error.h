@@ -14,8 +14,10 @@ namespace midwatch {
 struct ApiError {
   // Which call: "create_session", "send_events", "list_files", ...
   std::string operation;
-  int http_status = 0;     // 0: no answer came
-  std::string type;        // error.type, "" where the body had no envelope
+  int http_status = 0;  // 0: no answer came
+  // error.type, "" where the body had no envelope; where no answer came, one of
+  // those below or "".
+  std::string type;
   std::string error_code;  // error.details.error_code
   std::string message;     // the service's words, cut to 2,000 bytes
   std::string request_id;
@@ -26,6 +28,10 @@ struct ApiError {
 
   friend bool operator==(const ApiError&, const ApiError&) = default;
 };
+
+// Why no answer can come as long as nobody mends the address, or the network.
+inline constexpr char kUnresolvedHost[] = "unresolved_host";
+inline constexpr char kUntrustedCertificate[] = "untrusted_certificate";
 
 // A Status with `error` attached and named in its message. Codes:
 //   kUnavailable         no answer, 408, 429, 5xx, 529: try again later

@@ -368,6 +368,22 @@ SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
               }
               spec.set_on_budget(policy);
             }},
+           {"start",
+            [&](const YAML::Node& n) {
+              auto text = Text(n, "start");
+              if (!text) return;
+              v1::StartMode mode = v1::START_MODE_UNSPECIFIED;
+              v1::StartMode_Parse(
+                  absl::StrCat("START_MODE_", absl::AsciiStrToUpper(*text)),
+                  &mode);
+              if (mode == v1::START_MODE_UNSPECIFIED) {
+                complaints_.Add(n.Mark(),
+                                absl::StrCat("start is '", Printable(*text),
+                                             "'; expected two_calls "
+                                             "or one_call"));
+              }
+              spec.set_start(mode);
+            }},
            {"raise_to",
             [&](const YAML::Node& n) {
               if (auto v = Usd(n, "raise_to")) spec.set_raise_to_usd_micros(*v);
@@ -385,7 +401,6 @@ SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
            {"needs", nullptr},
            {"outcome", nullptr},
            {"output", nullptr},
-           {"start", nullptr},
            {"deadline", nullptr}},
           complaints_);
   CheckRaise(node, spec);

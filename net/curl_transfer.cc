@@ -305,6 +305,9 @@ absl::Status CurlTransfer::ToStatus(CURLcode code) const {
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
       return WithContext(absl::InvalidArgumentError(cause));
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+      return WithContext(absl::NotFoundError(cause));
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_ISSUER_ERROR:
       return WithContext(absl::UnauthenticatedError(cause));

@@ -77,10 +77,10 @@ void SetHttpExecuted(absl::Status& status, HttpExecuted executed);
 HttpExecuted GetHttpExecuted(const absl::Status& status);
 
 // Used on one executor's thread. Requests run concurrently.
-//   kUnavailable       no connection, connection lost, name not resolved
-//   kDeadlineExceeded  the request's timeout passed
-//   kUnauthenticated   the server's certificate is not trusted
-//   kInvalidArgument   the URL is none
+//   kUnavailable       no connection, or the connection was lost
+//   kNotFound          the name of the server, or of its proxy, does not
+//   resolve kDeadlineExceeded  the request's timeout passed kUnauthenticated
+//   the server's certificate is not trusted kInvalidArgument   the URL is none
 // each naming the method, the URL without its query, and the cause.
 class HttpTransport {
  public:

@@ -61,7 +61,9 @@ std::optional<AccountStanding> DecideAccount(const AccountStanding& standing,
       if (standing.state == v1::ACCOUNT_STATE_REFUSED) return std::nullopt;
       AccountStanding next =
           Shut(v1::ACCOUNT_STATE_REFUSED, evidence.reason, now);
-      next.probe_every = kRefusedProbeEvery;
+      next.probe_every = evidence.failure.http_status() == 0
+                             ? kUnreachableProbeEvery
+                             : kRefusedProbeEvery;
       next.next_probe = now + next.probe_every;
       return next;
     }

@@ -19,6 +19,8 @@
 namespace midwatch {
 
 inline constexpr absl::Duration kRefusedProbeEvery = absl::Minutes(5);
+// What cannot be reached is not asked more than it bears by being looked up.
+inline constexpr absl::Duration kUnreachableProbeEvery = absl::Minutes(1);
 inline constexpr absl::Duration kSpendCapProbeEvery = absl::Hours(1);
 // Specs refused in a row, of as many templates: it is not the tasks.
 inline constexpr size_t kBadTemplatesMax = 5;

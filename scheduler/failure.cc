@@ -38,6 +38,14 @@ bool IsOwnSpendLimit(const v1::Failure& failure) {
              "You have reached your specified workspace API usage limits");
 }
 
+// Not the service's own words, or for what needs nothing to be there before: no
+// path is known, so it is the address.
+bool IsAnotherServers404(const v1::Failure& failure) {
+  return failure.error_type().empty() ||
+         IsOneOf(failure.operation(), {"create_agent", "create_environment",
+                                       "upload_file", "list_sessions"});
+}
+
 }  // namespace
 
 v1::FailureClass ClassifyFailure(const v1::Failure& failure) {
@@ -56,6 +64,13 @@ v1::FailureClass ClassifyFailure(const v1::Failure& failure) {
   }
   switch (failure.http_status()) {
     case 0:  // no answer
+      return IsOneOf(failure.error_type(),
+                     {"unresolved_host", "untrusted_certificate"})
+                 ? v1::FAILURE_CLASS_ACCOUNT
+                 : v1::FAILURE_CLASS_SERVICE;
+    case 404:
+      return IsAnotherServers404(failure) ? v1::FAILURE_CLASS_ACCOUNT
+                                          : v1::FAILURE_CLASS_SPEC;
     case 408:
     case 409:  // the worker has read again, and the conflict stayed
     case 412:

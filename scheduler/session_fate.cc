@@ -22,7 +22,9 @@ v1::SessionFate DecideFate(const SessionFacts& facts, absl::string_view mark,
                               : v1::SESSION_FATE_SETTLED;
   }
   if (!facts.begun_at) return v1::SESSION_FATE_UNEXPLAINED;
-  if (facts.attempt_live && now < *facts.begun_at + kCreatePending) {
+  // What runs already is never given up while its attempt looks for it.
+  if (facts.attempt_live &&
+      (facts.awaited || now < *facts.begun_at + kCreatePending)) {
     return v1::SESSION_FATE_PENDING;
   }
   return v1::SESSION_FATE_SUPERSEDED;

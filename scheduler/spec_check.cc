@@ -107,6 +107,10 @@ void CheckLimits(const v1::TaskSpec& spec, FieldViolations& wrong) {
     wrong.Add("spec.on_budget", static_cast<int>(spec.on_budget()),
               " is no policy; expected FAIL, ASK or RAISE");
   }
+  if (!v1::StartMode_IsValid(spec.start())) {
+    wrong.Add("spec.start", static_cast<int>(spec.start()),
+              " is no way to start; expected TWO_CALLS or ONE_CALL");
+  }
   const bool raises = spec.on_budget() == v1::BUDGET_POLICY_RAISE;
   if (!raises && spec.raise_to_usd_micros() != 0) {
     wrong.Add("spec.raise_to_usd_micros", spec.raise_to_usd_micros(),

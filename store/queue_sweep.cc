@@ -82,6 +82,10 @@ absl::StatusOr<ExplainedSession> QueueWriter::Explain(
       if (live && live->lease.attempt == claim.attempt) {
         facts.attempt_live = true;
         facts.recorded = live->session == claim.session;
+        if (live->session.empty()) {
+          ASSIGN_OR_RETURN(v1::TaskSpec spec, LoadSpec(task->template_id));
+          facts.awaited = spec.start() == v1::START_MODE_ONE_CALL;
+        }
       }
       SqliteStatement closed = db_.Query(
           "SELECT charged, unknown_cost FROM attempt "

@@ -235,6 +235,8 @@ struct SessionFacts {
   std::string cluster;        // as the session says
   bool recorded = false;      // it is that attempt's session
   bool attempt_live = false;  // that attempt is on
+  // It has no session yet, and looks for one that was created with its message.
+  bool awaited = false;
   // When its create was begun; unset where none was with that nonce, or its
   // session is recorded.
   std::optional<absl::Time> begun_at;

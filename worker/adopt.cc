@@ -70,6 +70,22 @@ Async<absl::StatusOr<bool>> Attempt::IsOfAnotherWorkspace() {
   co_return absl::IsNotFound(known.status());
 }
 
+Async<Attempt::Step> Attempt::JudgeUnknown(v1::Failure failure) {
+  CO_ASSIGN_OR_RETURN(bool elsewhere, co_await IsOfAnotherWorkspace());
+  if (elsewhere) {
+    failure.set_http_status(403);
+    failure.set_message(
+        "the service knows neither the session nor its agent: the key may be "
+        "another workspace's, or the address another server's");
+    at_rest_ = false;
+    co_return Broken(std::move(failure));
+  }
+  Verdict deleted;
+  deleted.kind = v1::Ending::KIND_DELETED;
+  deleted.failure = std::move(failure);
+  co_return deleted;
+}
+
 Async<Attempt::Step> Attempt::Adopt() {
   NewFeed();
   // Nothing is stored while the message was not seen, so all is read anew.
@@ -86,20 +102,7 @@ Async<Attempt::Step> Attempt::Adopt() {
     if (caught_up.ok()) break;
     if (absl::IsNotFound(caught_up)) {
       assume_charged_ = true;
-      CO_ASSIGN_OR_RETURN(bool elsewhere, co_await IsOfAnotherWorkspace());
-      if (elsewhere) {
-        v1::Failure failure = ToFailure(caught_up, "list_events");
-        failure.set_http_status(403);
-        failure.set_message(
-            "the service knows neither the session nor its agent: the key may "
-            "be another workspace's");
-        at_rest_ = false;
-        co_return Broken(std::move(failure));
-      }
-      Verdict deleted;
-      deleted.kind = v1::Ending::KIND_DELETED;
-      deleted.failure = ToFailure(caught_up, "list_events");
-      co_return deleted;
+      co_return co_await JudgeUnknown(ToFailure(caught_up, "list_events"));
     }
     v1::Failure failure = ToFailure(caught_up, "list_events");
     CO_ASSIGN_OR_RETURN(bool again, co_await TryAgain(failure));

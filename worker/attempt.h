@@ -172,16 +172,31 @@ class Attempt {
   // there are none.
   bool ForgetGone(const ApiError& error);
   Async<absl::Status> Record(std::string nonce, std::string created);
+  // Of an agent named by its id: the version that its batch runs.
+  Async<absl::StatusOr<int64_t>> PinVersion(std::string agent_id);
   Async<Step> SendFirst();
   Async<Step> OpenStream();
   // The verdict of a start that came to nothing in time, or before a cancel.
   std::optional<Verdict> StartIsOver(
       const std::optional<v1::Failure>& last) const;
 
+  // ---- one_call.cc ----
+  bool InOneCall() const {
+    return lease_.spec().start() == v1::START_MODE_ONE_CALL;
+  }
+  // Looks for a session that was perhaps created, and runs: records it, or
+  // knows that there is none.
+  Async<Step> FindLostSession();
+  // Those that the account lists as this attempt's: (nonce, id).
+  Async<absl::StatusOr<std::vector<std::pair<std::string, std::string>>>>
+  ListOwnSessions();
+
   // ---- adopt.cc ----
   Async<Step> Adopt();
   Async<absl::Status> Rebuild();
   Async<absl::StatusOr<bool>> IsOfAnotherWorkspace();
+  // The service does not know the session, as `failure` says.
+  Async<Step> JudgeUnknown(v1::Failure failure);
   Async<Step> Fence();
   Async<Step> ArchiveForFence();
   Async<Step> JudgeHistory();
@@ -224,6 +239,7 @@ class Attempt {
   v1::AttemptPhase phase_;
   bool phase_stored_;            // the scheduler knows of RUNNING
   bool fresh_ = false;           // session_id_ was created by this holder
+  bool lost_create_ = false;     // of a session that may run: to be looked for
   bool message_proved_ = false;  // the session refused a fence: it runs
   Transcript transcript_;
 

@@ -14,6 +14,11 @@ std::string EnvironmentKey(const std::string& definition_json) {
   return absl::StrCat("environment:", Sha256Hex(definition_json));
 }
 
+std::string VersionKey(const std::string& pin_scope,
+                       const std::string& agent_id) {
+  return absl::StrCat("version:", pin_scope, ":", agent_id);
+}
+
 std::string FileKey(const std::string& sha256) {
   return absl::StrCat("file:", sha256);
 }

@@ -21,6 +21,9 @@ namespace midwatch {
 std::string AgentKey(const std::string& definition_json);
 std::string EnvironmentKey(const std::string& definition_json);
 std::string FileKey(const std::string& sha256);
+// Of the version that all attempts of a scope run.
+std::string VersionKey(const std::string& pin_scope,
+                       const std::string& agent_id);
 
 // Used on one executor's thread.
 class RemoteIds {

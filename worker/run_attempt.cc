@@ -37,6 +37,7 @@ Attempt::Attempt(AttemptParts parts, v1::Lease lease)
       session_id_(lease_.session_id()),
       phase_(lease_.phase()),
       phase_stored_(phase_ == v1::ATTEMPT_PHASE_RUNNING),
+      lost_create_(InOneCall() && lease_.create_tries() > 0),
       transcript_(parts_.clock, parts_.prices, lease_.stored_events()),
       items_(parts_.executor) {
   // Time counts from the grant, so for an adopter also before it came.
@@ -261,16 +262,15 @@ Async<absl::StatusOr<bool>> Attempt::PutQuestions() {
 // The feed ended with a failure that it does not mend by itself.
 Async<Attempt::Step> Attempt::MendFeed() {
   v1::Failure failure = ToFailure(feed_failure_, "stream_events");
-  bool deleted = absl::IsNotFound(feed_failure_);
-  bool again = false;
-  if (!deleted) {
-    CO_ASSIGN_OR_RETURN(again, co_await TryAgain(failure));
+  if (absl::IsNotFound(feed_failure_)) {
+    co_return co_await JudgeUnknown(std::move(failure));
   }
+  CO_ASSIGN_OR_RETURN(bool again, co_await TryAgain(failure));
   if (!again) {
     Verdict verdict;
-    verdict.kind = deleted ? v1::Ending::KIND_DELETED : v1::Ending::KIND_BROKEN;
+    verdict.kind = v1::Ending::KIND_BROKEN;
     verdict.failure = std::move(failure);
-    at_rest_ = deleted;
+    at_rest_ = false;
     co_return verdict;
   }
   feed_failure_ = co_await pump_->feed().CatchUp(/*whole=*/false);

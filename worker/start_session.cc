@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/fault_points.h"
@@ -33,6 +34,13 @@ Async<absl::StatusOr<std::string>> MakeAgent(AgentsClient& agents,
   CO_ASSIGN_OR_RETURN(AgentRef agent,
                       co_await agents.CreateAgent(std::move(definition)));
   co_return agent.id;
+}
+
+Async<absl::StatusOr<std::string>> NewestVersion(AgentsClient& agents,
+                                                 std::string agent_id) {
+  CO_ASSIGN_OR_RETURN(AgentRef agent,
+                      co_await agents.GetAgent(std::move(agent_id)));
+  co_return absl::StrCat(agent.version);
 }
 
 Async<absl::StatusOr<std::string>> MakeFile(AgentsClient& agents,
@@ -83,6 +91,7 @@ Async<absl::StatusOr<SessionSpec>> Attempt::PrepareSession() {
   SessionSpec spec;
   if (lease_.spec().agent().has_agent_id()) {
     spec.agent.id = lease_.spec().agent().agent_id();
+    CO_ASSIGN_OR_RETURN(spec.agent.version, co_await PinVersion(spec.agent.id));
   } else {
     std::string definition = lease_.spec().agent().definition_json();
     std::string key = AgentKey(definition);
@@ -113,6 +122,23 @@ Async<absl::StatusOr<SessionSpec>> Attempt::PrepareSession() {
   co_return spec;
 }
 
+Async<absl::StatusOr<int64_t>> Attempt::PinVersion(std::string agent_id) {
+  RemoteIds::Make make = [this, agent_id] {
+    return NewestVersion(parts_.agents, agent_id);
+  };
+  CO_ASSIGN_OR_RETURN(
+      std::string version,
+      co_await parts_.remote_ids.Ensure(
+          lease_.account(), VersionKey(lease_.pin_scope(), agent_id),
+          std::move(make)));
+  int64_t number = 0;
+  if (!absl::SimpleAtoi(version, &number)) {
+    co_return absl::InternalError(
+        absl::StrCat("agent ", agent_id, ": version '", version, "'"));
+  }
+  co_return number;
+}
+
 bool Attempt::ForgetGone(const ApiError& error) {
   bool environment = absl::StartsWith(error.error_code, "environment_");
   if (error.http_status != 404 && !environment) return false;
@@ -140,6 +166,11 @@ Async<Attempt::Step> Attempt::StartSession() {
   std::optional<v1::Failure> last;
   Backoff backoff(parts_.random, absl::Seconds(2), absl::Seconds(30));
   while (true) {
+    if (lost_create_) {
+      CO_ASSIGN_OR_RETURN(std::optional<Verdict> over,
+                          co_await FindLostSession());
+      if (over || !session_id_.empty()) co_return over;
+    }
     if (std::optional<Verdict> over = StartIsOver(last)) co_return over;
     absl::StatusOr<SessionSpec> spec = co_await PrepareSession();
     if (!spec.ok()) {
@@ -163,6 +194,7 @@ Async<Attempt::Step> Attempt::StartSession() {
                       {"midwatch_task", token().task_id()},
                       {"midwatch_attempt", absl::StrCat(token().attempt())},
                       {"midwatch_nonce", nonce}};
+    if (InOneCall()) spec->first_message = lease_.spec().prompt();
     FaultPoint("worker.create.before");
     absl::StatusOr<Session> created = co_await parts_.agents.CreateSession(
         *std::move(spec), parts_.term.PostTimeout());
@@ -176,6 +208,8 @@ Async<Attempt::Step> Attempt::StartSession() {
     if (MaybeExecuted(created.status())) {
       // At worst an idle session stays behind, which costs nothing.
       nonce.clear();
+      lost_create_ = InOneCall();
+      if (lost_create_) continue;
       if (++lost >= kLostCreatesMax) co_return NotStarted(last);
       CO_RETURN_IF_ERROR(co_await Wait(backoff.Next()));
       continue;
@@ -197,6 +231,8 @@ Async<absl::Status> Attempt::Record(std::string nonce, std::string created) {
   absl::StatusOr<v1::RecordSessionResponse> recorded =
       co_await Ask(&SchedulerClient::RecordSession, std::move(request));
   if (!recorded.ok()) {
+    // It runs, and whoever has the attempt now looks for it.
+    if (InOneCall()) co_return recorded.status();
     // Never sent to, so never charged, whether or not it got recorded: who
     // adopts it would begin by archiving it too.
     parts_.archiver.Archive(parts_.agents, lease_.account(),
@@ -206,8 +242,10 @@ Async<absl::Status> Attempt::Record(std::string nonce, std::string created) {
   FaultPoint("worker.record.after");
   session_id_ = recorded->session_id();
   phase_ = v1::ATTEMPT_PHASE_SENDING;
-  fresh_ = session_id_ == created;
-  if (!fresh_)
+  const bool ours = session_id_ == created;
+  // One that has its message is read from its beginning, as one that is found.
+  fresh_ = ours && !InOneCall();
+  if (!ours)
     parts_.archiver.Archive(parts_.agents, lease_.account(),
                             std::move(created));
   LogInfo("session recorded", {{"task", token().task_id()},

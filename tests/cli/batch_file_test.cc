@@ -361,6 +361,8 @@ constexpr MistakeCase kMistakes[] = {
      "5:27: retry_refusals is 'maybe'; expected true or false"},
     {"OnBudget", "name: n\n%D  on_budget: beg\ntasks: [{name: x}]\n",
      "5:14: on_budget is 'beg'; expected fail, ask or raise"},
+    {"Start", "name: n\n%D  start: at once\ntasks: [{name: x}]\n",
+     "5:10: start is 'at once'; expected two_calls or one_call"},
     {"RaiseToNothing", "name: n\n%D  on_budget: raise\ntasks: [{name: x}]\n",
      "on_budget is raise, and raise_to is missing"},
     {"RaiseToLess",

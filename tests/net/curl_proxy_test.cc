@@ -96,7 +96,7 @@ TEST_F(CurlProxyTest, HostsOfNoProxyAreReachedWithout) {
   setenv("HTTPS_PROXY", UrlOf(proxy).c_str(), 1);
   setenv("NO_PROXY", "other.invalid,.invalid", 1);
   // The name does not resolve, so it cannot be reached.
-  EXPECT_THAT(Fetch(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(Fetch(), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT(proxy.heads(), IsEmpty());
 }
 

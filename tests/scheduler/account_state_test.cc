@@ -91,6 +91,19 @@ INSTANTIATE_TEST_SUITE_P(
     }),
     [](const auto& test) { return std::string(test.param.name); });
 
+TEST(AccountStateTest, WhatCannotBeReachedIsLookedUpEveryMinute) {
+  AccountEvidence evidence = Evidence(0, "", false);
+  evidence.failure.set_error_type("unresolved_host");
+  evidence.failure_class = ClassifyFailure(evidence.failure);
+  std::optional<AccountStanding> after =
+      DecideAccount(AccountStanding(), evidence, kNow);
+  ASSERT_TRUE(after.has_value());
+  EXPECT_EQ(after->state, kRefused);
+  EXPECT_EQ(after->next_probe, kNow + absl::Minutes(1));
+  // A connection that is merely lost is an outage.
+  EXPECT_FALSE(DecideAccount(AccountStanding(), Evidence(0, "", false), kNow));
+}
+
 AccountStanding After(AccountStanding standing, AccountEvidence evidence,
                       int64_t template_id) {
   evidence.template_id = template_id;

@@ -261,6 +261,11 @@ INSTANTIATE_TEST_SUITE_P(
            r.mutable_spec()->set_on_budget(static_cast<v1::BudgetPolicy>(9));
          },
          "spec.on_budget: 9 is no policy"},
+        {"NoSuchStart",
+         [](R& r) {
+           r.mutable_spec()->set_start(static_cast<v1::StartMode>(9));
+         },
+         "spec.start: 9 is no way to start"},
         {"RaiseToAlone",
          [](R& r) { r.mutable_spec()->set_raise_to_usd_micros(5'000'000); },
          "spec.raise_to_usd_micros: 5000000; only on_budget RAISE has one"},

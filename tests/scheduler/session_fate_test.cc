@@ -17,6 +17,7 @@ struct FateCase {
   bool recorded, live;
   std::optional<absl::Duration> begun_ago;
   v1::SessionFate want;
+  bool awaited = false;
 };
 
 class DecideFateTest : public ::testing::TestWithParam<FateCase> {};
@@ -27,6 +28,7 @@ TEST_P(DecideFateTest, MatchesTable) {
   facts.cluster = c.cluster;
   facts.recorded = c.recorded;
   facts.attempt_live = c.live;
+  facts.awaited = c.awaited;
   if (c.begun_ago) facts.begun_at = kThen - *c.begun_ago;
   EXPECT_EQ(DecideFate(facts, "1f2e.2", kThen), c.want);
 }
@@ -50,6 +52,8 @@ INSTANTIATE_TEST_SUITE_P(
          v1::SESSION_FATE_PENDING},
         {"BegunTooLongAgo", kOurs, false, true, absl::Minutes(3),
          v1::SESSION_FATE_SUPERSEDED},
+        {"BegunLongAgoAndLookedFor", kOurs, false, true, absl::Hours(1),
+         v1::SESSION_FATE_PENDING, true},
         {"BegunByAnAttemptThatIsOver", kOurs, false, false, absl::Seconds(1),
          v1::SESSION_FATE_SUPERSEDED},
         {"NobodyBeganIt", kOurs, false, true, kUnbegun,

@@ -184,6 +184,54 @@ TEST(SimSmoke, NightsWithBudgetsOnThreeScopesEndWell) {
   for (uint64_t seed = 300; seed < 303; ++seed) RunNight(seed, true);
 }
 
+// Sessions that are created with their message, some of them unheard.
+TEST(SimSmoke, NightsInOneCallEndWell) {
+  for (uint64_t seed = 350; seed < 353; ++seed) {
+    SCOPED_TRACE(absl::StrCat("seed ", seed));
+    World world(seed);
+    const Plan plan(world.random);
+    world.service->hooks.script = [&](const FakePrompt&) {
+      return RollTurn(world);
+    };
+    int creates = 0;
+    world.service->hooks.on_call = [&](const FakeCall& call) {
+      FakeFault fault;
+      if (call.operation != "create_session") return fault;
+      ++creates;
+      if (creates % 20 == 5) fault.kind = FakeFault::Kind::kLoseAnswer;
+      if (creates % 20 == 10) fault.kind = FakeFault::Kind::kLoseRequest;
+      if (creates % 20 == 15) fault.request_delay = absl::Seconds(plan.late_by);
+      return fault;
+    };
+    world.lost_answers = 0.01;
+    world.doubled_calls = 0.04;
+    world.StartScheduler();
+    world.SubmitBatch(kTasks, 0, v1::START_MODE_ONE_CALL);
+    world.StartWorker("w1", 15);
+    world.StartWorker("w2", 15);
+    for (int second = 1; second <= 7200; ++second) {
+      world.time.Advance(absl::Seconds(1));
+      world.CheckAlways();
+      world.AnswerSome(0.05);
+      if (second == plan.scheduler_down) world.CrashScheduler();
+      if (second == plan.scheduler_up) world.StartScheduler();
+      if (second == plan.worker_down) world.CrashWorker("w1");
+      if (second == plan.worker_up) world.StartWorker("w1", 15);
+      if (second == plan.stall_from) world.StallWorker("w2", true);
+      if (second == plan.stall_to) world.StallWorker("w2", false);
+      if (second == plan.cut_from) world.CutWorker("w1", true);
+      if (second == plan.cut_to) world.CutWorker("w1", false);
+      if (second > 250 && world.Batch().state == v1::BATCH_STATE_DONE) break;
+    }
+    LetSweepsEnd(world);
+    world.CheckAtEnd(kTasks);
+    EXPECT_GT(creates, kTasks + 5);
+    EXPECT_GT(CountJournal(world, JournalKind::kAdopted), 5);
+    // Lost answers and late creates: found, not made again.
+    EXPECT_EQ(world.service->Sessions().size(), static_cast<size_t>(kTasks));
+  }
+}
+
 // A key that is refused for an hour, with a scheduler that dies meanwhile.
 std::string RunNightWithARefusedKey(uint64_t seed) {
   SCOPED_TRACE(absl::StrCat("seed ", seed));

@@ -226,7 +226,7 @@ void World::CutWorker(const std::string& name, bool cut) {
   for (auto& call : waiting.mapped()) PostToScheduler(name, std::move(call));
 }
 
-void World::SubmitBatch(int tasks, int64_t budget) {
+void World::SubmitBatch(int tasks, int64_t budget, v1::StartMode start) {
   request_id_ = "sim-batch";
   std::vector<v1::SubmitBatchRequest> steps(3);
   for (v1::SubmitBatchRequest& step : steps) step.set_request_id(request_id_);
@@ -238,6 +238,7 @@ void World::SubmitBatch(int tasks, int64_t budget) {
       R"({"name":"sim","model":"claude-sonnet-5-5"})");
   spec.set_prompt("Do {{what}}.");
   spec.mutable_expect()->add_files("result.json");
+  spec.set_start(start);
   for (int i = 0; i < tasks; ++i) {
     v1::TaskLine& line = *steps[1].mutable_chunk()->add_lines();
     line.set_name(absl::StrCat("task-", i));

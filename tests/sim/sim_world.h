@@ -73,7 +73,8 @@ class World {
 
   // Submits a sealed batch of `tasks` tasks and waits until it is acknowledged.
   // `budget` in micro-dollars; 0: none.
-  void SubmitBatch(int tasks, int64_t budget = 0);
+  void SubmitBatch(int tasks, int64_t budget = 0,
+                   v1::StartMode start = v1::START_MODE_UNSPECIFIED);
   // In total.
   void SetBudget(v1::BudgetScope scope, int64_t limit);
   // Each question of a parked task is answered with this likelihood.

@@ -75,6 +75,19 @@ TEST_F(SweepTest, ASessionIsWhatBecameOfItsCreate) {
   EXPECT_EQ(settled.charged, 70'000);
 }
 
+TEST_F(SweepTest, WhatRunsAlreadyIsNotGivenUpWhileItsAttemptLooksForIt) {
+  SubmitTask submit = Single("one");
+  submit.spec.set_start(v1::START_MODE_ONE_CALL);
+  ASSERT_OK(Apply(submit));
+  GrantRecord grant = AdmitTo(Register(), 1).at(0);
+  ASSERT_OK(Apply(BeginCreate{grant.lease, kNonce}));
+  time_.Advance(absl::Hours(1));
+  EXPECT_EQ(FateOf(grant, "sesn_1"), v1::SESSION_FATE_PENDING);
+  ASSERT_OK(Apply(BeginCreate{grant.lease, "nonce-of-another"}));
+  ASSERT_OK(Apply(RecordSession{grant.lease, "nonce-of-another", "sesn_2"}));
+  EXPECT_EQ(FateOf(grant, "sesn_1"), v1::SESSION_FATE_SUPERSEDED);
+}
+
 TEST_F(SweepTest, WhatCannotBeOursIsNotExplained) {
   GrantRecord grant = Begin();
   SessionClaim claim = Claim(grant, "sesn_1");

@@ -410,6 +410,9 @@ struct FakeAgentsService::Impl {
     session.view.status = "idle";
     session.view.title = body.value("title", "");
     session.view.agent_id = agent;
+    if (body["agent"].is_object()) {
+      session.view.agent_version = body["agent"].value("version", 0);
+    }
     session.view.environment_id = environment;
     session.view.created_at = clock.Now();
     session.view.metadata =
@@ -419,7 +422,23 @@ struct FakeAgentsService::Impl {
     for (const json& resource : body.value("resources", json::array())) {
       session.view.mounts.push_back(resource.value("mount_path", ""));
     }
+    for (const json& event : body.value("initial_events", json::array())) {
+      session.view.status = "running";
+      Enqueue(session, event);
+    }
     return Ok(Object(session));
+  }
+
+  // Not written to streams: whoever sent it decides.
+  json Enqueue(Session& session, const json& event) {
+    json queued = event;
+    queued["id"] = NewId("sevt");
+    queued["processed_at"] = nullptr;
+    std::string text = Text(event["content"]);
+    session.view.user_messages.push_back(text);
+    session.queue.push_back({queued, text});
+    ScheduleTurn(session);
+    return queued;
   }
 
   bool SetBudget(Session& session, const json& body) {
@@ -468,15 +487,9 @@ struct FakeAgentsService::Impl {
       } else if (type != "user.message" || AtBudget(session)) {
         return Invalid(absl::StrCat(type, " is not accepted now"));
       } else {
-        json queued = event;
-        queued["id"] = NewId("sevt");
-        queued["processed_at"] = nullptr;
-        std::string text = Text(event["content"]);
-        session.view.user_messages.push_back(text);
-        session.queue.push_back({queued, text});
+        json queued = Enqueue(session, event);
         WriteToStreams(session.view.id, queued);
         data.push_back(queued);
-        ScheduleTurn(session);
       }
     }
     return Ok({{"data", data}});

@@ -71,6 +71,7 @@ struct FakeSessionView {
   std::string title;
   std::map<std::string, std::string> metadata;
   std::string agent_id;
+  int agent_version = 0;  // 0: none was asked for
   std::string environment_id;
   int64_t budget_cents = 0;
   int64_t cost_cents = 0;

@@ -57,6 +57,7 @@ std::string FakeScheduler::Add(v1::TaskSpec spec) {
   lease.set_task_name(absl::StrCat("name of ", id));
   *lease.mutable_spec() = std::move(spec);
   lease.set_budget_usd_micros(1'000'000);
+  lease.set_pin_scope("batch:1");
   lease.mutable_granted_at()->set_seconds(absl::ToUnixSeconds(clock_.Now()));
   Dispatch();
   return id;
@@ -186,6 +187,7 @@ absl::StatusOr<v1::BeginCreateResponse> FakeScheduler::Do(
     const v1::BeginCreateRequest& request) {
   ASSIGN_OR_RETURN(FakeTask * task, Holder(request.token()));
   task->nonces.push_back(request.nonce());
+  task->lease.set_create_tries(task->lease.create_tries() + 1);
   return v1::BeginCreateResponse();
 }
 
@@ -195,6 +197,7 @@ absl::StatusOr<v1::RecordSessionResponse> FakeScheduler::Do(
   if (task->lease.session_id().empty()) {
     task->lease.set_session_id(request.session_id());
     task->lease.set_phase(v1::ATTEMPT_PHASE_SENDING);
+    task->lease.set_create_tries(task->lease.create_tries() - 1);
   }
   v1::RecordSessionResponse response;
   response.set_session_id(task->lease.session_id());

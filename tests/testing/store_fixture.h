@@ -136,14 +136,17 @@ class StoreFixture : public ::testing::Test {
     return batch->batch;
   }
 
+  static SubmitTask Single(const std::string& request) {
+    return {.request_id = request,
+            .tenant = "default",
+            .queue = "default",
+            .account = "default",
+            .spec = Spec(),
+            .task = Line("one")};
+  }
+
   RowKey SubmitOne(const std::string& request = "one") {
-    SubmitTask submit{.request_id = request,
-                      .tenant = "default",
-                      .queue = "default",
-                      .account = "default",
-                      .spec = Spec(),
-                      .task = Line("one")};
-    auto task = Apply(submit);
+    auto task = Apply(Single(request));
     EXPECT_OK(task);
     return task->task;
   }
