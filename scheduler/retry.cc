@@ -48,7 +48,7 @@ bool IsExcused(const Tally& tally, v1::FailureClass failure, bool charges) {
 
 // "" where another attempt may begin.
 std::string WhyNoMore(const Tally& tally, v1::FailureClass failure,
-                      bool charges, int64_t charged) {
+                      bool charges) {
   const v1::RetryPolicy& policy = tally.spec.retry();
   int32_t max_failures =
       policy.max_failures() > 0 ? policy.max_failures() : kMaxFailuresDefault;
@@ -72,11 +72,13 @@ std::string WhyNoMore(const Tally& tally, v1::FailureClass failure,
       tally.attempts >= std::max(kAttemptsMax, max_starts)) {
     return absl::StrCat("it was tried ", tally.attempts, " times");
   }
-  int64_t left = tally.max_cost - tally.charged - charged;
-  if (left < tally.max_cost / 10 || left <= 0) {
-    return "cost_exhausted: too little of its max_cost is left";
-  }
   return "";
+}
+
+// An unknown cost is charged as the whole reservation, which leaves nothing:
+// what is really left shows once the service names it.
+bool AwaitsCost(const Tally& tally, const Disposition& next) {
+  return tally.cost_pending || (next.cost_unknown && tally.has_session);
 }
 
 }  // namespace
@@ -115,8 +117,12 @@ Disposition Decide(const Tally& tally, const v1::Ending& ending,
     next.charged = 0;
     return next;
   }
-  std::string why_no_more =
-      WhyNoMore(tally, failure, ending.charged(), next.charged);
+  std::string why_no_more = WhyNoMore(tally, failure, ending.charged());
+  if (why_no_more.empty() &&
+      !IsEnoughLeft(tally.max_cost, tally.charged + next.charged)) {
+    next.awaits_cost = AwaitsCost(tally, next);
+    if (!next.awaits_cost) why_no_more = kCostExhausted;
+  }
   if (!why_no_more.empty()) {
     next.state = v1::TASK_STATE_FAILED;
     // What happened says it all where the first failure is also the last.
@@ -127,6 +133,11 @@ Disposition Decide(const Tally& tally, const v1::Ending& ending,
   }
   next.state = v1::TASK_STATE_QUEUED;
   next.excused = IsExcused(tally, failure, ending.charged());
+  if (next.awaits_cost) {
+    absl::StrAppend(&next.reason, "; tried again once its cost is known");
+    next.delay = kCostLookEvery;
+    return next;
+  }
   // What it waits for is its account.
   if (IsAccountTrouble(failure)) return next;
   next.delay = Backoff(tally.attempts - 1, jitter);

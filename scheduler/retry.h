@@ -19,7 +19,8 @@ absl::Duration Backoff(int earlier, double jitter);
 
 // A charged attempt costs what the service reports, or its reservation where
 // it reports nothing. Failures of the service never count against the task. An
-// attempt needs at least a tenth of the task's max_cost to begin.
+// attempt needs at least a tenth of the task's max_cost to begin; where that is
+// not left because a cost is unknown, the task waits for it.
 Disposition Decide(const Tally& tally, const v1::Ending& ending, double jitter);
 
 struct Advice {

@@ -209,10 +209,14 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
               .cancelling = live.cancelling,
               .spec = {},
               .has_session = !live.session.empty(),
+              .cost_pending = false,
               .template_id = task.template_id,
               .account = {},
               .granted_at = absl::FromUnixMicros(live.granted_at),
               .now = clock_.Now()};
+  if (task.attempts > 1) {
+    ASSIGN_OR_RETURN(tally.cost_pending, IsCostPending(task.id));
+  }
   ASSIGN_OR_RETURN(tally.spec, LoadSpec(task.template_id));
   ASSIGN_OR_RETURN(tally.account, LoadStanding(live.account));
   Disposition next = write.decide(tally, write.ending);

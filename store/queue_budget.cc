@@ -307,7 +307,7 @@ absl::StatusOr<BudgetSet> QueueWriter::SetMaxCost(const SetBudget& write) {
         "the task is finished; `task retry` makes a new one");
   }
   if (task.state == v1::TASK_STATE_QUEUED &&
-      write.limit - task.charged < std::max<int64_t>(1, write.limit / 10)) {
+      !IsEnoughLeft(write.limit, task.charged)) {
     return absl::FailedPreconditionError(absl::StrCat(
         "the task has cost ", task.charged,
         " micro-dollars, and less than a tenth of the limit would be left for "

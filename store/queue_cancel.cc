@@ -14,7 +14,11 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
     return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(std::optional<LiveRow> live, FindLive(task.id));
-  if (live.has_value() && live->phase != v1::ATTEMPT_PHASE_GRANTED) {
+  bool begun = false;
+  if (live.has_value()) {
+    ASSIGN_OR_RETURN(begun, MayHaveBegun(task, *live));
+  }
+  if (begun) {
     RETURN_IF_ERROR(
         db_.Run("UPDATE live SET cancelling = 1 WHERE task = ?", task.id));
     // Whoever adopts it says the interrupt and settles.
@@ -69,6 +73,20 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
   RETURN_IF_ERROR(Journal(entry).status());
   result.state = v1::TASK_STATE_CANCELLED;
   return Count(task.batch, task.state, v1::TASK_STATE_CANCELLED, 0, -released);
+}
+
+absl::StatusOr<bool> QueueWriter::MayHaveBegun(const TaskRow& task,
+                                               const LiveRow& live) {
+  if (live.phase != v1::ATTEMPT_PHASE_GRANTED) return true;
+  // A session that was created with its message runs before it is recorded.
+  ASSIGN_OR_RETURN(v1::TaskSpec spec, LoadSpec(task.template_id));
+  if (spec.start() != v1::START_MODE_ONE_CALL) return false;
+  SqliteStatement row =
+      db_.Query("SELECT 1 FROM create_try WHERE task = ? AND n = ? LIMIT 1",
+                task.id, live.lease.attempt);
+  const bool begun = row.Step();
+  RETURN_IF_ERROR(row.status());
+  return begun;
 }
 
 absl::StatusOr<v1::Say> QueueWriter::PutInterrupt(const LeaseKey& lease) {

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "store/queue_writer.h"
 
@@ -12,9 +13,7 @@ namespace {
 // Who settles archives at once; an errand is for what that missed.
 constexpr int64_t kErrandGrace = 60'000'000;  // in microseconds
 constexpr int64_t kErrandLease = 120'000'000;
-// Between looks for a cost that the service does not name yet, and after what
-// time it is not asked any more.
-constexpr int64_t kCostLookEvery = 600'000'000;
+// After what time the service is not asked any more what a session cost.
 constexpr int64_t kCostAwaited = int64_t{48} * 3600 * 1'000'000;
 
 }  // namespace
@@ -85,12 +84,17 @@ absl::Status QueueWriter::CompleteErrand(int64_t account,
   if (unknown && !says_cost && !errand.gone && now < ended_at + kCostAwaited) {
     return db_.Run(
         "UPDATE errand SET due = ? WHERE account = ? AND session = ?",
-        now + kCostLookEvery, account, errand.session);
+        now + absl::ToInt64Microseconds(kCostLookEvery), account,
+        errand.session);
   }
   // A session's cost only grows: a lower figure than the one at its end is an
   // older one.
   if (task != 0 && errand.cost && (unknown || *errand.cost > charged)) {
     RETURN_IF_ERROR(AdjustCost(task, attempt, *errand.cost));
+  } else if (unknown) {
+    RETURN_IF_ERROR(
+        db_.Run("UPDATE attempt SET unknown_cost = 2 WHERE task = ? AND n = ?",
+                task, attempt));
   }
   return db_.Run("DELETE FROM errand WHERE account = ? AND session = ?",
                  account, errand.session);
@@ -139,7 +143,50 @@ absl::Status QueueWriter::AdjustCost(int64_t id, int32_t attempt,
                      .charge_delta = charge_delta,
                      .over_delta = over_delta,
                      .why = "what the service says that the session cost"};
-  return Journal(entry).status();
+  RETURN_IF_ERROR(Journal(entry).status());
+  const bool waits = task.state == v1::TASK_STATE_QUEUED && task.not_before &&
+                     !IsEnoughLeft(task.max_cost, task.charged) &&
+                     IsEnoughLeft(task.max_cost, task.charged + charge_delta);
+  if (!waits) return absl::OkStatus();
+  RETURN_IF_ERROR(
+      db_.Run("DELETE FROM timer WHERE at = ? AND kind = ? AND ref = ?",
+              *task.not_before, kReadyTimer, id));
+  return MakeReady(task, NowMicros());
+}
+
+absl::StatusOr<bool> QueueWriter::IsCostPending(int64_t task) {
+  SqliteStatement row = db_.Query(
+      "SELECT 1 FROM attempt WHERE task = ? AND unknown_cost = 1 "
+      "AND session != ''",
+      task);
+  const bool pending = row.Step();
+  RETURN_IF_ERROR(row.status());
+  return pending;
+}
+
+absl::Status QueueWriter::BeginAnother(const TaskRow& task, int64_t due) {
+  if (IsEnoughLeft(task.max_cost, task.charged)) return MakeReady(task, due);
+  ASSIGN_OR_RETURN(bool pending, IsCostPending(task.id));
+  if (pending) {
+    const int64_t next =
+        NowMicros() + absl::ToInt64Microseconds(kCostLookEvery);
+    RETURN_IF_ERROR(
+        db_.Run("UPDATE task SET not_before = ? WHERE id = ?", next, task.id));
+    return db_.Run("INSERT INTO timer(at, kind, ref) VALUES (?, ?, ?)", next,
+                   kReadyTimer, task.id);
+  }
+  const std::string why = absl::StrCat(" (", kCostExhausted, ")");
+  RETURN_IF_ERROR(db_.Run(
+      "UPDATE task SET state = ?, why = ifnull(why, '') || ?, "
+      "ended_at = ?, not_before = NULL WHERE id = ?",
+      static_cast<int>(v1::TASK_STATE_FAILED), why, NowMicros(), task.id));
+  JournalEntry entry{.kind = JournalKind::kSettled,
+                     .batch = task.batch,
+                     .task = task.id,
+                     .state = v1::TASK_STATE_FAILED,
+                     .why = kCostExhausted};
+  RETURN_IF_ERROR(Journal(entry).status());
+  return Count(task.batch, task.state, v1::TASK_STATE_FAILED);
 }
 
 }  // namespace midwatch

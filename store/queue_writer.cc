@@ -335,7 +335,7 @@ absl::StatusOr<TimersFired> QueueWriter::Do(const FireTimers&) {
     }
     ASSIGN_OR_RETURN(TaskRow task, LoadTask(timer.ref));
     if (task.state == v1::TASK_STATE_QUEUED && !task.rank.has_value()) {
-      RETURN_IF_ERROR(MakeReady(task, timer.at));
+      RETURN_IF_ERROR(BeginAnother(task, timer.at));
     }
   }
   result.fired = static_cast<int>(due.size());

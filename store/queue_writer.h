@@ -184,6 +184,8 @@ class QueueWriter {
                          CancelResult& result);
   // The outbox entry of an attempt's cancel: the one there is, or a new one.
   absl::StatusOr<v1::Say> PutInterrupt(const LeaseKey& lease);
+  // The attempt has a session, or may have one that is not recorded and runs.
+  absl::StatusOr<bool> MayHaveBegun(const TaskRow& task, const LiveRow& live);
   // queue_park.cc
   // The attempt may be granted again; its questions are gone.
   absl::Status Unpark(const LiveRow& live);
@@ -231,6 +233,12 @@ class QueueWriter {
   absl::Status CompleteErrand(int64_t account, const DoneErrand& errand);
   // What a settled attempt was charged becomes `cost`, in every scope.
   absl::Status AdjustCost(int64_t task, int32_t attempt, int64_t cost);
+  // A settled attempt's cost is not known, and its session may yet say it.
+  absl::StatusOr<bool> IsCostPending(int64_t task);
+  // The delay before the next attempt, due at `due`, is over: makes the task
+  // ready; or lets it wait for what an attempt cost, where too little is left
+  // without knowing that; or fails it, where too little is left.
+  absl::Status BeginAnother(const TaskRow& task, int64_t due);
   // queue_sweep.cc
   // A create was begun that may have to be explained.
   absl::Status WantSweep(int64_t account);

@@ -45,6 +45,17 @@ using Labels = std::map<std::string, std::string>;
 // How many tasks stand in each state, indexed by v1::TaskState.
 using StateCounts = std::array<int64_t, 10>;
 
+inline constexpr char kCostExhausted[] =
+    "cost_exhausted: too little of its max_cost is left";
+// Between looks for a cost that the service does not name yet.
+inline constexpr absl::Duration kCostLookEvery = absl::Minutes(10);
+
+// Whether what `charged` leaves of a task's max_cost is enough for an attempt:
+// a tenth of it at least.
+inline bool IsEnoughLeft(int64_t max_cost, int64_t charged) {
+  return max_cost - charged > 0 && max_cost - charged >= max_cost / 10;
+}
+
 // Whether tasks may start on an account; see v1::Account.
 struct AccountStanding {
   v1::AccountState state = v1::ACCOUNT_STATE_OPEN;

@@ -310,6 +310,7 @@ struct Tally {
   bool cancelling = false;
   v1::TaskSpec spec;
   bool has_session = false;
+  bool cost_pending = false;  // of an earlier attempt: not known yet
   int64_t template_id = 0;
   AccountStanding account;
   absl::Time granted_at = absl::InfiniteFuture();
@@ -324,10 +325,11 @@ struct Disposition {
   absl::Duration delay = absl::ZeroDuration();  // before it, where QUEUED
   bool counts_as_failure = false;
   v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
-  int64_t charged = 0;                     // by this attempt
-  std::string reason;                      // one line
-  bool cost_unknown = false;               // so `charged` is its reservation
-  bool excused = false;                    // not counted as a start
+  int64_t charged = 0;        // by this attempt
+  std::string reason;         // one line
+  bool cost_unknown = false;  // so `charged` is its reservation
+  bool excused = false;       // not counted as a start
+  bool awaits_cost = false;   // what is left for another is not known yet
   std::optional<AccountStanding> account;  // where it changes
 };
 

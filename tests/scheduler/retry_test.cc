@@ -131,6 +131,30 @@ TEST(DecideTest, UnknownCostIsTheWholeReservation) {
   EXPECT_EQ(Decide(OneStart(), ending, 1.0).charged, 0);
 }
 
+TEST(DecideTest, WhereACostIsUnknownTheNextAttemptWaitsForIt) {
+  v1::Ending ending = EndingOf(v1::FAILURE_CLASS_SERVICE);
+  ending.clear_list_cost_usd_micros();
+  Tally tally = OneStart();
+  EXPECT_EQ(Decide(tally, ending, 1.0).state, v1::TASK_STATE_FAILED)
+      << "without a session nobody will ever say";
+  tally.has_session = true;
+  Disposition next = Decide(tally, ending, 1.0);
+  EXPECT_EQ(next.state, v1::TASK_STATE_QUEUED);
+  EXPECT_TRUE(next.awaits_cost);
+  EXPECT_EQ(next.delay, kCostLookEvery);
+  // Known, and all of it: there is nothing to wait for.
+  ending.set_list_cost_usd_micros(1'000'000);
+  EXPECT_EQ(Decide(tally, ending, 1.0).state, v1::TASK_STATE_FAILED);
+  // An earlier one's.
+  tally.charged = 950'000;
+  tally.cost_pending = true;
+  ending.set_list_cost_usd_micros(50'000);
+  EXPECT_EQ(Decide(tally, ending, 1.0).state, v1::TASK_STATE_QUEUED);
+  // What may not be tried again waits for nothing.
+  v1::Ending refused = EndingOf(v1::FAILURE_CLASS_SPEC);
+  EXPECT_EQ(Decide(tally, refused, 1.0).state, v1::TASK_STATE_FAILED);
+}
+
 TEST(DecideTest, CancelWinsOverEveryEnding) {
   Tally tally = OneStart();
   tally.cancelling = true;

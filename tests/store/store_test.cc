@@ -108,13 +108,26 @@ TEST_F(StoreTest, AnAttemptForWhichNothingIsLeftReservesACent) {
   v1::Ending failed = Success(70'000);
   failed.set_kind(v1::Ending::KIND_TERMINATED);
   ASSERT_OK(SettleWith(grant.lease, failed));
-  EXPECT_OK(Apply(CompleteErrands{"default", {{"sesn_1", 1'500'000}}}));
   time_.Advance(absl::Minutes(1));
   ASSERT_OK(Apply(FireTimers{}));
+  EXPECT_OK(Apply(CompleteErrands{"default", {{"sesn_1", 1'500'000}}}));
   std::vector<GrantRecord> again = AdmitTo(worker, 1);
   ASSERT_EQ(again.size(), 1u);
   EXPECT_EQ(again[0].budget, 10'000);
   EXPECT_EQ(Batch(batch).reserved, 10'000);
+}
+
+TEST_F(StoreTest, ATaskWhoseDelayEndsWithNothingLeftFails) {
+  SubmitBatch(1);
+  GrantRecord grant = GrantAndRecord(Register());
+  v1::Ending failed = Success(70'000);
+  failed.set_kind(v1::Ending::KIND_TERMINATED);
+  ASSERT_OK(SettleWith(grant.lease, failed));
+  EXPECT_OK(Apply(CompleteErrands{"default", {{"sesn_1", 1'500'000}}}));
+  time_.Advance(absl::Minutes(1));
+  ASSERT_OK(Apply(FireTimers{}));
+  EXPECT_EQ(Task(grant.task).state, v1::TASK_STATE_FAILED);
+  EXPECT_THAT(Task(grant.task).reason, HasSubstr("cost_exhausted"));
 }
 
 TEST_F(StoreTest, ACostThatComesLateIsChargedInsteadOfTheReservation) {
@@ -175,6 +188,69 @@ TEST_F(StoreTest, ACostThatNeverComesStaysAtTheReservation) {
   EXPECT_THAT(Apply(lease)->sessions, IsEmpty());
   EXPECT_EQ(Batch(batch).charged, grant.budget);
   EXPECT_TRUE(Task(grant.task).attempt_list.at(0).cost_unknown);
+}
+
+class CostPendingTest : public StoreTest {
+ protected:
+  // An attempt that the service broke, at a cost that it does not say.
+  void SetUp() override {
+    StoreTest::SetUp();
+    batch_ = SubmitBatch(1);
+    worker_ = Register();
+    grant_ = GrantAndRecord(worker_);
+    v1::Ending broken = SuccessAtUnknownCost();
+    broken.set_kind(v1::Ending::KIND_BROKEN);
+    broken.mutable_failure()->set_operation("list_events");
+    broken.mutable_failure()->set_http_status(500);
+    ASSERT_OK(SettleWith(grant_.lease, broken));
+    ASSERT_EQ(Task(grant_.task).state, v1::TASK_STATE_QUEUED);
+    ASSERT_EQ(Batch(batch_).charged, grant_.budget);
+  }
+
+  RowKey batch_;
+  int64_t worker_ = 0;
+  GrantRecord grant_;
+};
+
+TEST_F(CostPendingTest, TheNextAttemptBeginsOnceTheCostIsKnown) {
+  time_.Advance(absl::Minutes(15));
+  EXPECT_OK(Apply(FireTimers{}));
+  EXPECT_THAT(AdmitTo(worker_, 1), IsEmpty());
+  EXPECT_OK(Apply(CompleteErrands{"default", {{"sesn_1", 70'000}}}));
+  std::vector<GrantRecord> grants = AdmitTo(worker_, 1);
+  ASSERT_EQ(grants.size(), 1u);
+  EXPECT_EQ(grants[0].lease.attempt, 2);
+  EXPECT_EQ(grants[0].budget, grant_.budget - 70'000);
+  // Its timer went with it.
+  time_.Advance(absl::Hours(1));
+  EXPECT_EQ(Apply(FireTimers{})->fired, 0);
+}
+
+TEST_F(CostPendingTest, ATaskFailsWhereNobodyWillSayWhatItsAttemptCost) {
+  time_.Advance(absl::Minutes(15));
+  EXPECT_OK(Apply(FireTimers{}));
+  EXPECT_EQ(Task(grant_.task).state, v1::TASK_STATE_QUEUED);
+  EXPECT_OK(
+      Apply(CompleteErrands{"default", {{"sesn_1", std::nullopt, true}}}));
+  EXPECT_EQ(Task(grant_.task).state, v1::TASK_STATE_QUEUED);
+  time_.Advance(absl::Minutes(15));
+  EXPECT_OK(Apply(FireTimers{}));
+  EXPECT_EQ(Task(grant_.task).state, v1::TASK_STATE_FAILED);
+  EXPECT_THAT(Task(grant_.task).reason, HasSubstr("cost_exhausted"));
+  EXPECT_EQ(Batch(batch_).state, v1::BATCH_STATE_DONE);
+  EXPECT_EQ(Batch(batch_).charged, grant_.budget);
+}
+
+TEST_F(StoreTest, ACancelDoesNotForgetASessionThatMayRunUnheard) {
+  SubmitTask submit = Single("one");
+  submit.spec.set_start(v1::START_MODE_ONE_CALL);
+  ASSERT_OK(Apply(submit));
+  GrantRecord grant = AdmitTo(Register(), 1).at(0);
+  ASSERT_OK(Apply(BeginCreate{grant.lease, "nonce-0123456789"}));
+  auto cancelled = Apply(CancelTask{grant.task, "enough"});
+  ASSERT_OK(cancelled);
+  EXPECT_EQ(cancelled->state, v1::TASK_STATE_CANCELLING);
+  EXPECT_OK(Apply(RecordSession{grant.lease, "nonce-0123456789", "sesn_1"}));
 }
 
 TEST_F(StoreTest, ASessionThatIsGoneHasNoMoreToSay) {
