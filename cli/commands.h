@@ -195,10 +195,12 @@ int ServeHarness(const GlobalOptions& global, const HarnessOptions& options);
 
 struct DoctorOptions {
   ServiceOptions service;
-  int streams = 1000;  // how many tasks at once to check for
-  bool probe = false;  // try the service too, for cents
-  std::string model;   // of the probe's agent
-  bool yes = false;    // spend without asking
+  int streams = 1000;      // how many tasks at once to check for
+  bool probe = false;      // try the service too, for cents
+  std::string model;       // of the probe's agent
+  bool limits = false;     // use up the account's requests
+  std::string stream_age;  // a duration; empty: not settled
+  bool yes = false;        // spend without asking
 };
 // Looks at the machine, the state and the services, and, without a probe,
 // changes none of them.

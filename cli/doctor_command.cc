@@ -8,17 +8,20 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/real_clock.h"
 #include "base/status_macros.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
 #include "cli/finding.h"
+#include "cli/interrupts.h"
 #include "cli/machine_check.h"
 #include "cli/money.h"
 #include "cli/probe.h"
 #include "cli/scheduler_connection.h"
 #include "cli/service_check.h"
 #include "cli/terminal.h"
+#include "cli/views.h"
 
 namespace midwatch::cli {
 namespace {
@@ -54,18 +57,45 @@ bool TakesKey(const Findings& findings) {
   });
 }
 
-bool Confirms(const std::string& base_url) {
-  std::fprintf(stderr,
-               "The probe makes two sessions at %s and lets one of them run "
-               "a short command,\nfor %s at most. Go on? [y/N] ",
-               base_url.c_str(), FormatUsd(kProbeUsdMicrosMax).c_str());
+constexpr absl::Duration kStreamAgeMin = absl::Seconds(1);
+constexpr absl::Duration kStreamAgeMax = absl::Hours(24);
+
+absl::StatusOr<ProbeOptions> ReadProbe(const DoctorOptions& options) {
+  ProbeOptions probe;
+  probe.model = options.model;
+  probe.limits = options.limits;
+  if (options.stream_age.empty()) return probe;
+  if (!absl::ParseDuration(options.stream_age, &probe.stream_age) ||
+      probe.stream_age < kStreamAgeMin || probe.stream_age > kStreamAgeMax) {
+    return absl::InvalidArgumentError(
+        "--stream-age: expected a duration from 1s to 24h, such as 30m");
+  }
+  return probe;
+}
+
+bool Confirms(const std::string& base_url, const ProbeOptions& probe) {
+  std::string says =
+      absl::StrCat("The probe makes a few sessions at ", base_url,
+                   " and lets one of them run a short command,\nfor ",
+                   FormatUsd(kProbeUsdMicrosMax), " at most. ");
+  if (probe.limits) {
+    absl::StrAppend(&says,
+                    "It uses up the account's requests for a minute: nothing "
+                    "else should use it now. ");
+  }
+  if (probe.stream_age > absl::ZeroDuration()) {
+    absl::StrAppend(&says, "It holds a stream open for ",
+                    FormatSpan(probe.stream_age), ". ");
+  }
+  std::fputs(absl::StrCat(says, "Go on? [y/N] ").c_str(), stderr);
   char answer[16] = {};
   return std::fgets(answer, sizeof answer, stdin) != nullptr &&
          (answer[0] == 'y' || answer[0] == 'Y');
 }
 
 // Whether the probe may spend, and on what.
-absl::StatusOr<AccountOptions> AccountToProbe(const DoctorOptions& options) {
+absl::StatusOr<AccountOptions> AccountToProbe(const DoctorOptions& options,
+                                              const ProbeOptions& probe) {
   if (options.service.base_url.empty()) {
     return absl::InvalidArgumentError(
         "--probe needs --base-url: which service to try");
@@ -76,7 +106,7 @@ absl::StatusOr<AccountOptions> AccountToProbe(const DoctorOptions& options) {
     return absl::InvalidArgumentError(
         "--probe spends cents: without a terminal to ask it needs --yes");
   }
-  if (!Confirms(account.base_url)) {
+  if (!Confirms(account.base_url, probe)) {
     return absl::CancelledError("not probed");
   }
   return account;
@@ -86,14 +116,22 @@ absl::StatusOr<AccountOptions> AccountToProbe(const DoctorOptions& options) {
 
 int Doctor(const GlobalOptions& global, const DoctorOptions& options) {
   std::optional<AccountOptions> account;
+  std::optional<Interrupts> interrupts;
+  ProbeOptions probe;
   if (options.probe) {
-    absl::StatusOr<AccountOptions> found = AccountToProbe(options);
+    absl::StatusOr<ProbeOptions> read = ReadProbe(options);
+    if (!read.ok()) return Report(read.status());
+    probe = *std::move(read);
+    absl::StatusOr<AccountOptions> found = AccountToProbe(options, probe);
     if (!found.ok()) return Report(found.status());
     account = *std::move(found);
+    if (probe.stream_age > absl::ZeroDuration()) interrupts.emplace();
   }
   Findings findings = Examine(global, options);
   if (account && TakesKey(findings)) {
-    Findings probed = ProbeService(*account, options.model).findings;
+    Findings probed =
+        ProbeService(*account, probe, interrupts ? &*interrupts : nullptr)
+            .findings;
     std::move(probed.begin(), probed.end(), std::back_inserter(findings));
   }
   if (global.json) {

@@ -18,6 +18,7 @@ constexpr size_t kBarMin = 8;
 constexpr size_t kTroublesMax = 4;
 constexpr size_t kGap = 2;
 constexpr size_t kRatesHeightMin = 12;
+constexpr int kComfortable = 80;  // columns, of which none is missed
 
 struct Span {
   Style style;
@@ -274,6 +275,12 @@ class View {
 };
 
 }  // namespace
+
+int LiveWidth(int columns) {
+  // A split leaves one column to the border.
+  return std::max(
+      {1, (columns - 1) / 2, std::min(columns - columns / 10, kComfortable)});
+}
 
 std::vector<std::string> RenderLive(const LiveMoment& moment, int width,
                                     int height, bool colours) {

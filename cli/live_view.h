@@ -58,6 +58,14 @@ struct LiveMoment {
   std::vector<Trouble> troubles;
 };
 
+// How many of a terminal's columns the view takes. Terminals that are narrowed
+// break wider lines in two, and some of them (tmux) push as many rows at the
+// top into their history, from where nothing takes them back. Lines that the
+// narrower terminal still holds stay whole: so a margin is left, which holds
+// while a border is dragged and the view is drawn again on the way, and from
+// 161 columns on half of them, for a window that is split.
+int LiveWidth(int columns);
+
 // At most `height` lines of at most `width` columns each. What matters less is
 // left out first: with few rows the rates, then the tasks that run, then the
 // failures.

@@ -567,14 +567,28 @@ void AddDoctor(CLI::App& app, Invocation& in) {
       ->check(CLI::Range(1, 100000))
       ->type_name("N");
   in.doctor.model = "claude-haiku-5-5";
-  doctor->add_flag("--probe", in.doctor.probe,
-                   "Try at the service of --base-url what its documents leave "
-                   "open: costs cents");
+  CLI::Option* probe = doctor->add_flag(
+      "--probe", in.doctor.probe,
+      "Try at the service of --base-url what its documents leave open: costs "
+      "cents");
   doctor
       ->add_option("--model", in.doctor.model,
                    "The probe's; runbook for `midwatch harness`")
       ->capture_default_str()
       ->type_name("MODEL");
+  doctor
+      ->add_flag("--limits", in.doctor.limits,
+                 "The probe also settles whether events share the limit of "
+                 "creates, by using it up: the account has no requests left "
+                 "for a minute, so not while a batch runs")
+      ->needs(probe);
+  doctor
+      ->add_option("--stream-age", in.doctor.stream_age,
+                   "The probe also holds an idle session's event stream open "
+                   "for so long, 24h at most, to see how long one may live; "
+                   "Ctrl-C ends that sooner")
+      ->needs(probe)
+      ->type_name("DURATION");
   doctor->add_flag("--yes", in.doctor.yes, "Spend them without asking");
   doctor->callback([&in] { in.exit_code = Doctor(in.global, in.doctor); });
 }

@@ -1,5 +1,8 @@
 #include "cli/probe.h"
 
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
 #include <future>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -11,11 +14,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "agents/agents_client.h"
+#include "agents/http_errors.h"
 #include "base/coro.h"
 #include "base/real_clock.h"
 #include "base/real_executor.h"
 #include "base/status_macros.h"
 #include "cli/money.h"
+#include "cli/views.h"
+#include "cli/write_limit.h"
 #include "net/curl_transport.h"
 #include "node/account_check.h"
 
@@ -27,6 +33,12 @@ constexpr absl::Duration kBetweenLooks = absl::Milliseconds(200);
 constexpr absl::Duration kStartsWithin = absl::Seconds(30);
 constexpr absl::Duration kRestsWithin = absl::Minutes(2);
 constexpr absl::Duration kListedWithin = absl::Seconds(30);
+constexpr absl::Duration kReadWithin = absl::Seconds(30);
+// Of a request that is refused for its rate, and what is waited between them.
+constexpr int kArchiveTries = 4;
+constexpr absl::Duration kRestMin = absl::Seconds(1);
+constexpr absl::Duration kRestMax = absl::Minutes(1);
+constexpr absl::Duration kInterruptEvery = absl::Milliseconds(100);
 // To a language model a request; to the harness's runbook a shell block. Long
 // enough to be looked at while it runs.
 constexpr char kPrompt[] =
@@ -77,11 +89,11 @@ bool IsRefusal(const absl::Status& status) {
 class Prober {
  public:
   Prober(HttpTransport& transport, Executor& executor, AccountOptions account,
-         std::string model)
+         ProbeOptions options)
       : transport_(transport),
         executor_(executor),
         account_(std::move(account)),
-        model_(std::move(model)),
+        options_(std::move(options)),
         client_(transport_, executor, RealClock(),
                 {.base_url = account_.base_url, .api_key = account_.api_key}) {}
 
@@ -95,6 +107,12 @@ class Prober {
     done.set_value(std::move(report_));
   }
 
+  // Ends the holding of the stream, or that which would come.
+  void StopHolding() {
+    stopped_ = true;
+    if (held_ != nullptr) held_->Close();
+  }
+
  private:
   void Add(Finding finding) { report_.findings.push_back(std::move(finding)); }
   void NotSettled(const char* topic, const std::string& why) {
@@ -104,7 +122,16 @@ class Prober {
   Async<absl::Status> Try() {
     CO_RETURN_IF_ERROR(co_await Prepare());
     CO_RETURN_IF_ERROR(co_await LookAtAnIdleSession());
-    co_return co_await LookAtARunningSession();
+    CO_RETURN_IF_ERROR(co_await LookAtARunningSession());
+    if (!options_.limits && options_.stream_age == absl::ZeroDuration()) {
+      co_return absl::OkStatus();
+    }
+    CO_ASSIGN_OR_RETURN(Session made, co_await CreateSession());
+    if (options_.limits) co_await UseUpTheLimits(made.id);
+    if (options_.stream_age > absl::ZeroDuration()) {
+      co_await HoldAStream(made.id);
+    }
+    co_return absl::OkStatus();
   }
 
   Async<absl::Status> Prepare() {
@@ -113,7 +140,8 @@ class Prober {
         {"default_config",
          {{"enabled", true},
           {"permission_policy", {{"type", "always_allow"}}}}}};
-    nlohmann::json agent = {{"name", "midwatch-probe"}, {"model", model_}};
+    nlohmann::json agent = {{"name", "midwatch-probe"},
+                            {"model", options_.model}};
     agent["tools"] = nlohmann::json::array({toolset});
     const nlohmann::json environment = {
         {"name", "midwatch-probe"},
@@ -252,9 +280,11 @@ class Prober {
   // what the first left, they share a limit.
   void CompareLimits(const std::string& write_remaining) {
     if (create_remaining_.empty() || write_remaining.empty()) {
+      if (options_.limits) return;  // settled in another way
       return NotSettled("limits",
                         "answers carry no rate-limit headers, so whether "
-                        "events share the limit of creates does not show");
+                        "events share the limit of creates does not show; "
+                        "--limits settles it");
     }
     int64_t before = 0, after = 0;
     if (!absl::SimpleAtoi(create_remaining_, &before) ||
@@ -269,24 +299,95 @@ class Prober {
                             : ": they seem to have limits of their own")));
   }
 
-  Async<void> ReadToTheEnd(EventStream& stream, absl::Duration opened) {
+  // How a stream was read.
+  struct Reading {
     int events = 0;
-    std::string over;
-    while (over.empty()) {
+    bool came_to_rest = false;
+    absl::Status ended;  // OK: it was still open
+  };
+  // Until the stream ends, or `limit` has passed; `to_rest`: or the session
+  // comes to rest.
+  Async<Reading> Read(EventStream& stream, absl::Duration limit, bool to_rest) {
+    bool closed = false;
+    const Executor::TimerId timer = executor_.After(limit, [&] {
+      closed = true;
+      stream.Close();
+    });
+    Reading reading;
+    while (!reading.came_to_rest && reading.ended.ok() && !closed) {
       absl::StatusOr<Event> event = co_await stream.Next();
-      if (!event.ok()) {
-        over = "and ended by itself";
-      } else if (++events; event->type == "session.status_idle") {
-        over = "and was still open";
+      if (event.ok()) {
+        ++reading.events;
+        reading.came_to_rest = to_rest && event->type == "session.status_idle";
+      } else if (absl::IsCancelled(event.status())) {
+        closed = true;  // by us
+      } else {
+        reading.ended = event.status();
       }
     }
+    executor_.Cancel(timer);
+    co_return reading;
+  }
+
+  Async<void> ReadToTheEnd(EventStream& stream, absl::Duration opened) {
+    const Reading reading = co_await Read(stream, kReadWithin, true);
     Add(Ok("stream",
-           absl::StrFormat("one brought %d events in %.0f s %s; its greatest "
-                           "age is not settled: streams are reopened when they "
-                           "end",
-                           events,
-                           absl::ToDoubleSeconds(RealClock().Steady() - opened),
-                           over)));
+           absl::StrCat(
+               "one brought ", reading.events, " events in ",
+               FormatSpan(RealClock().Steady() - opened),
+               reading.ended.ok() ? " and was still open" : " and ended",
+               options_.stream_age > absl::ZeroDuration()
+                   ? ""
+                   : "; how long one may live is not settled: --stream-age "
+                     "settles it")));
+  }
+
+  // Interrupts, since a session at rest has nothing to interrupt: they begin no
+  // turn, and cost as little as the session.
+  Async<void> UseUpTheLimits(std::string session) {
+    SendRequest write = [this, session] {
+      return Say(session, OutgoingInterrupt());
+    };
+    SendRequest create = [this] { return CreateAnother(); };
+    const WriteLimitOptions options;
+    WriteLimit found =
+        co_await FindWriteLimit(executor_, RealClock(), write, create, options);
+    Add(Ok("write limit", found.says));
+    co_await Sleep(executor_, std::min(found.rest, kRestMax));
+  }
+
+  Async<absl::Status> CreateAnother() {
+    co_return (co_await CreateSession()).status();
+  }
+
+  Async<void> HoldAStream(std::string session) {
+    absl::StatusOr<std::unique_ptr<EventStream>> stream =
+        co_await client_.OpenStream(session);
+    if (!stream.ok()) {
+      NotSettled("stream age", std::string(stream.status().message()));
+      co_return;
+    }
+    const absl::Duration opened = RealClock().Steady();
+    held_ = stream->get();
+    if (stopped_) held_->Close();
+    const Reading reading = co_await Read(**stream, options_.stream_age, false);
+    held_ = nullptr;
+    const std::string age = FormatSpan(RealClock().Steady() - opened);
+    if (reading.ended.ok()) {
+      Add(Ok(
+          "stream age",
+          absl::StrCat("one of an idle session was still open after ", age)));
+    } else if (absl::IsDeadlineExceeded(reading.ended)) {
+      NotSettled("stream age",
+                 absl::StrCat("one of an idle session fell silent, without a "
+                              "ping, and was given up after ",
+                              age));
+    } else {
+      Add(Ok("stream age",
+             absl::StrCat("one of an idle session ended after ", age, " (",
+                          reading.ended.message(),
+                          "); streams are reopened when they end")));
+    }
   }
 
   HttpRequest Request(const char* method, const std::string& path) {
@@ -303,11 +404,18 @@ class Prober {
   }
 
   Async<void> Archive(std::string path) {
-    HttpRequest request = Request("POST", path + "/archive");
-    request.body.push_back({"{}", ""});
-    absl::StatusOr<HttpResponse> answer =
-        co_await transport_.Fetch(std::move(request));
-    if (answer.ok() && answer->status < 300) co_return;
+    for (int i = 0; i < kArchiveTries; ++i) {
+      HttpRequest request = Request("POST", path + "/archive");
+      request.body.push_back({"{}", ""});
+      absl::StatusOr<HttpResponse> answer =
+          co_await transport_.Fetch(std::move(request));
+      if (answer.ok() && answer->status < 300) co_return;
+      if (!answer.ok() || answer->status != 429) break;
+      const absl::Duration rest =
+          ErrorOfAnswer("archive", *answer, RealClock().Now())
+              .retry_after.value_or(kRestMin);
+      co_await Sleep(executor_, std::clamp(rest, kRestMin, kRestMax));
+    }
     Add(Warning("clean-up", absl::StrCat(path, " could not be archived"),
                 "archive it by hand; at rest it costs nothing"));
   }
@@ -331,31 +439,43 @@ class Prober {
   HeaderWatch transport_;
   Executor& executor_;
   const AccountOptions account_;
-  const std::string model_;
+  const ProbeOptions options_;
   AgentsClient client_;
   AgentRef agent_;
   std::string environment_;
   std::vector<std::string> sessions_;
   std::string create_remaining_;
+  EventStream* held_ = nullptr;  // while there is one
+  bool stopped_ = false;
   ProbeReport report_;
 };
 
 }  // namespace
 
 ProbeReport ProbeService(const AccountOptions& account,
-                         const std::string& model) {
+                         const ProbeOptions& options, Interrupts* interrupts) {
   RealExecutor executor("probe");
   std::unique_ptr<HttpTransport> transport;
   std::unique_ptr<Prober> prober;
   std::promise<ProbeReport> done;
   executor.Post([&] {
     transport = MakeCurlTransport(executor, WayTo(account));
-    prober = std::make_unique<Prober>(*transport, executor, account, model);
+    prober = std::make_unique<Prober>(*transport, executor, account, options);
     Spawn(executor, prober->Run(done));
   });
-  ProbeReport report = done.get_future().get();
+  std::future<ProbeReport> report = done.get_future();
+  while (interrupts != nullptr && report.wait_for(std::chrono::seconds(0)) !=
+                                      std::future_status::ready) {
+    if (!interrupts->Wait(kInterruptEvery)) continue;
+    std::fputs("midwatch: telling what was seen; again to stop at once\n",
+               stderr);
+    executor.Post([&] { prober->StopHolding(); });
+    interrupts->Unblock();
+    break;
+  }
+  ProbeReport found = report.get();
   executor.Stop();
-  return report;
+  return found;
 }
 
 }  // namespace midwatch::cli

@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/time/time.h"
 #include "cli/finding.h"
+#include "cli/interrupts.h"
 #include "node/worker_node.h"
 
 namespace midwatch::cli {
@@ -18,15 +20,25 @@ struct ProbeReport {
   int64_t cost_usd_micros = 0;
 };
 
-// Settles with two sessions at the service what its documents leave open and
+struct ProbeOptions {
+  std::string model;  // the agent's
+  // Uses up the account's requests, for a minute or so, to see whether events
+  // share the limit of creates.
+  bool limits = false;
+  // Holds the stream of an idle session open for so long, at most. Zero: not.
+  absl::Duration stream_age;
+};
+
+// Settles with a few sessions at the service what its documents leave open and
 // what the start protocol rests on (ARCHITECTURE.md): that an idle session
 // costs nothing, that an archived one takes no events, that a running one
-// refuses to be archived. Sees on the way how late lists are, what the write
-// limit is shared with and how long a stream lives, each told as "not settled"
-// where this cannot show it. Archives what it made. Blocks, for a minute or
-// two. `model` is the agent's.
+// refuses to be archived; how late lists are, what the write limit is shared
+// with and how long a stream lives. Each is told as "not settled" where this
+// cannot show it. Archives what it made. Blocks, for a minute or two and for
+// what `options` ask for beside that. An interrupt, where `interrupts` are
+// given, ends the holding of the stream, and the next one the process.
 ProbeReport ProbeService(const AccountOptions& account,
-                         const std::string& model);
+                         const ProbeOptions& options, Interrupts* interrupts);
 
 }  // namespace midwatch::cli
 

@@ -273,13 +273,19 @@ void Progress::Tick() {
   if (silent_ || batch_.batch_id().empty()) return;
   const bool live = terminal_.is_live();
   const absl::Duration now = clock_.Steady();
-  if (now - shown_at_ < (live ? kLiveStatusEvery : kPlainStatusEvery)) return;
+  // Who resizes a terminal goes on doing so: the sooner the view is drawn
+  // again, the less is lost (LiveWidth).
+  if (now - shown_at_ < (live ? kLiveStatusEvery : kPlainStatusEvery) &&
+      !terminal_.resized()) {
+    return;
+  }
   shown_at_ = now;
   if (!live) return terminal_.Print(StatusLine());
   // One row is left to what was printed before.
   const int rows = std::max(1, terminal_.height() - 1);
   terminal_.SetLines(RenderLive(Moment(static_cast<size_t>(rows)),
-                                terminal_.width(), rows, terminal_.colours()));
+                                LiveWidth(terminal_.width()), rows,
+                                terminal_.colours()));
 }
 
 void Progress::Finish() { terminal_.ClearLines(); }

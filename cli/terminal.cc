@@ -3,6 +3,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <utility>
@@ -32,20 +33,6 @@ winsize SizeOf(bool is_live) {
   return size;
 }
 
-// All lines, with the cursor back where it was.
-std::string Frame(const std::vector<std::string>& lines) {
-  std::string out = absl::StrCat(kBeginWrite, "\r");
-  for (size_t i = 0; i < lines.size(); ++i) {
-    const bool last = i + 1 == lines.size();
-    absl::StrAppend(&out, last ? kClearToEnd : kClearLine, lines[i],
-                    last ? "\r" : "\r\n");
-  }
-  if (lines.size() > 1) {
-    absl::StrAppend(&out, "\x1b[", lines.size() - 1, "A");
-  }
-  return absl::StrCat(out, kEndWrite);
-}
-
 }  // namespace
 
 Terminal::Terminal() {
@@ -66,19 +53,38 @@ int Terminal::height() const {
   return rows > 0 ? rows : kUnlimited;
 }
 
+std::string Terminal::Frame() {
+  painted_width_ = width();
+  painted_height_ = height();
+  lines_.resize(std::min(lines_.size(), static_cast<size_t>(painted_height_)));
+  std::string out = absl::StrCat(kBeginWrite, "\r");
+  for (size_t i = 0; i < lines_.size(); ++i) {
+    const bool last = i + 1 == lines_.size();
+    absl::StrAppend(&out, last ? kClearToEnd : kClearLine, lines_[i],
+                    last ? "\r" : "\r\n");
+  }
+  if (lines_.size() > 1) {
+    absl::StrAppend(&out, "\x1b[", lines_.size() - 1, "A");
+  }
+  return absl::StrCat(out, kEndWrite);
+}
+
+bool Terminal::resized() const {
+  return !lines_.empty() &&
+         (width() != painted_width_ || height() != painted_height_);
+}
+
 void Terminal::Print(absl::string_view line) {
   if (lines_.empty()) return WriteOut(absl::StrCat(line, "\n"));
-  WriteOut(absl::StrCat(kClearToEnd, line, "\n", Frame(lines_)));
+  WriteOut(absl::StrCat(kClearToEnd, line, "\n", Frame()));
 }
 
 void Terminal::SetLines(std::vector<std::string> lines) {
   if (!is_live_) return;
   if (lines.empty()) return ClearLines();
-  const int now = width();
-  if (lines == lines_ && now == painted_width_) return;
+  if (lines == lines_ && !resized()) return;
   lines_ = std::move(lines);
-  painted_width_ = now;
-  WriteOut(Frame(lines_));
+  WriteOut(Frame());
 }
 
 void Terminal::ClearLines() {
@@ -89,6 +95,8 @@ void Terminal::ClearLines() {
 
 void Terminal::KeepLines() {
   if (lines_.empty()) return;
+  // Lines that were broken anew take other rows than ours.
+  if (resized()) WriteOut(absl::StrCat(kClearToEnd, Frame()));
   // Line feeds, since the last line may be the screen's last too.
   WriteOut(std::string(lines_.size(), '\n'));
   lines_.clear();

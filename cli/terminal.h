@@ -15,7 +15,9 @@ namespace midwatch::cli {
 // Between two writes the cursor rests, visible, at the beginning of the first
 // of these lines. There it stays however a terminal that is resized breaks the
 // lines anew, so clearing from it to the end of the screen takes away just what
-// was written; and a process that is killed leaves nothing to restore.
+// was written; and a process that is killed leaves nothing to restore. Below
+// the lines it would be worse off: a terminal that loses rows cuts off those
+// below the cursor, and keeps those above it in its history.
 class Terminal {
  public:
   Terminal();
@@ -39,6 +41,8 @@ class Terminal {
 
   // A line that stays, above the rewritten ones.
   void Print(absl::string_view line);
+  // The lines were written at another size of the terminal.
+  bool resized() const;
   // Rewrites them; no effect where it is not live. No line may be wider than
   // width(), and there may be no more than height().
   void SetLines(std::vector<std::string> lines);
@@ -50,7 +54,13 @@ class Terminal {
  private:
   bool is_live_;
   bool colours_;
+  // What writes the lines, with the cursor back where it was: all of them, or
+  // as many as the terminal has rows by now, since a row more would push the
+  // first into its history.
+  std::string Frame();
+
   int painted_width_ = 0;
+  int painted_height_ = 0;
   std::vector<std::string> lines_;
 };
 

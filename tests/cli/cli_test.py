@@ -341,6 +341,66 @@ class CliTest(unittest.TestCase):
         self.assertNotIn((self.path / "h/api-key").read_text().strip(),
                          out + err)
 
+    def probe(self, folder, harness, *options):
+        """What the probe found at a harness with these options, by topic."""
+        _, line = self.start_node("harness", "--port", "0", "--data-dir",
+                                  folder, *harness)
+        code, out, err = self.run_cli(
+            "doctor", "--base-url", line.split("serving ")[1].split()[0],
+            "--api-key-file", f"{folder}/api-key", "--probe", "--model",
+            "runbook", "--yes", "--output", "json", *options)
+        found = {finding["topic"]: finding
+                 for finding in json.loads(out)["findings"]}
+        self.assertNotIn("clean-up", found, err)
+        self.assertNotIn("probe", found, err)
+        return {topic: finding["says"] for topic, finding in found.items()}
+
+    def test_probe_settles_whether_events_share_the_limit_of_creates(self):
+        found = self.probe("shared", ["--limits", "create=120,burst=30"],
+                           "--limits")
+        self.assertRegex(found["write limit"],
+                         r"after \d+ events in .* s the service refused one, "
+                         r"and so was a create right after it")
+        found = self.probe("own", ["--limits", "create=120,write=300,burst=30"],
+                           "--limits")
+        self.assertRegex(found["write limit"], "have a limit of their own$")
+        found = self.probe("none", [], "--limits")
+        self.assertRegex(found["write limit"],
+                         "^not settled: of 1500 events in .* none was refused$")
+        self.assertNotIn("limits", found)
+        self.assertIn("the probe cost $0.0", found["cost"])
+
+    def test_probe_settles_how_long_a_stream_lives(self):
+        found = self.probe("open", [], "--stream-age", "2s")
+        self.assertEqual(found["stream age"],
+                         "one of an idle session was still open after 2.0 s")
+        self.assertNotIn("not settled", found["stream"])
+        found = self.probe("cut", ["--faults", "cut=1s"], "--stream-age", "50s")
+        self.assertRegex(found["stream age"],
+                         r"^one of an idle session ended after \d\.\d s \(.+\); "
+                         "streams are reopened when they end$")
+        for wrong in ("0s", "25h", "long", "-1s"):
+            code, out, err = self.run_cli(
+                "doctor", "--base-url", "http://127.0.0.1:1", "--probe",
+                "--yes", f"--stream-age={wrong}")
+            self.assertEqual((code, out), (2, ""))
+            self.assertIn("from 1s to 24h", err)
+        for alone in ("--limits", "--stream-age=1m"):
+            self.assertEqual(self.run_cli("doctor", alone)[0], 2)
+
+    def test_probe_that_is_interrupted_tells_how_long_the_stream_lived(self):
+        _, line = self.start_node("harness", "--port", "0", "--data-dir", "h")
+        probe = self.start(
+            "doctor", "--base-url", line.split("serving ")[1].split()[0],
+            "--api-key-file", "h/api-key", "--probe", "--model", "runbook",
+            "--yes", "--stream-age", "24h")
+        time.sleep(1)
+        probe.send_signal(signal.SIGINT)
+        out, err = probe.communicate(timeout=60)
+        self.assertRegex(out, r"stream age +one of an idle session was still "
+                              r"open after \d\.\d s")
+        self.assertRegex(out, r"cost +the probe cost")
+
     def test_unknown_ids_are_bad_input(self):
         for arguments in (["batch", "get", "nonsense"],
                           ["task", "get", "nonsense"],

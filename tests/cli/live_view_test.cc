@@ -136,6 +136,20 @@ TEST(LiveViewTest, NoLineIsTooLongAndNoneIsTooMany) {
   }
 }
 
+TEST(LiveViewTest, LeavesColumnsToATerminalThatIsNarrowed) {
+  EXPECT_EQ(LiveWidth(1), 1);
+  EXPECT_EQ(LiveWidth(40), 36);
+  EXPECT_EQ(LiveWidth(80), 72);
+  EXPECT_EQ(LiveWidth(100), 80);
+  EXPECT_EQ(LiveWidth(160), 80);
+  for (int columns = 10; columns <= 1000; ++columns) {
+    EXPECT_LE(LiveWidth(columns), columns - columns / 10) << columns;
+    // Split in two, with a border.
+    if (columns <= 160) continue;
+    EXPECT_LE(LiveWidth(columns), (columns - 1) / 2) << columns;
+  }
+}
+
 TEST(LiveViewTest, SaysNothingOfWhatIsNotKnown) {
   LiveMoment moment;
   moment.counts.set_queued(100'000);

@@ -6,8 +6,10 @@ import pathlib
 import pty
 import re
 import select
+import shutil
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import termios
@@ -18,6 +20,7 @@ import pyte
 
 MIDWATCH = os.path.abspath(sys.argv.pop(1))
 SECONDS_MAX = 60
+BAR = re.compile(r"\d+/\d+  \d+%")
 
 BATCH = """
 name: "夜の番"
@@ -129,7 +132,7 @@ class TerminalTest(unittest.TestCase):
         for frame in self.written.split(b"\x1b[?25l")[4:-1]:
             for line in re.split(rb"\r\n|\r", frame):
                 visible = re.sub(rb"\x1b\[[?0-9;]*[A-Za-z]", b"", line).decode()
-                self.assertLessEqual(len(visible), 40, visible)
+                self.assertLessEqual(len(visible), 36, visible)
         self.assertLessEqual(self.text().count("\n"), 10)
         self.resize(100, 30)
         self.assertEqual(self.end(), 0)
@@ -155,6 +158,85 @@ class TerminalTest(unittest.TestCase):
         self.assertEqual(self.end(), 0)
         self.assertNotIn(b"\x1b", self.written)
         self.assertIn("results in r", self.text())
+
+
+@unittest.skipUnless(shutil.which("tmux"), "no tmux here")
+class ReflowTest(unittest.TestCase):
+    """In an emulator that, unlike pyte, breaks lines anew when it is resized,
+    and pushes what is too much for its screen into its history."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="midwatch-")
+        self.addCleanup(folder.cleanup)
+        self.path = pathlib.Path(folder.name)
+        words = " and".join(["" for _ in range(40)])
+        (self.path / "batch.yaml").write_text(
+            BATCH + "".join(f'  - {{name: "task {i}", parameters: {{seconds: '
+                            f'"60  # {words}"}}}}\n' for i in range(6)))
+
+    def tmux(self, *arguments):
+        return subprocess.run(
+            ["tmux", "-u", "-S", self.path / "tmux", "-f", "/dev/null",
+             *arguments],
+            check=True, capture_output=True, text=True).stdout
+
+    def start(self, columns, rows):
+        self.columns = columns
+        # What was there before is more than a screen.
+        self.tmux("new-session", "-d", "-x", str(columns), "-y", str(rows),
+                  f"cd '{self.path}'; seq 50; unset NO_COLOR MIDWATCH_SERVER; "
+                  f"XDG_STATE_HOME='{self.path}' '{MIDWATCH}' run batch.yaml "
+                  "--results r --jobs 6; echo ended; cat")
+        self.addCleanup(self.tmux, "kill-server")
+        self.tmux("set", "-g", "status", "off")
+        self.wait(lambda: self.drawn() and "running\n" in self.shown())
+
+    def shown(self, *of):
+        return self.tmux("capture-pane", "-p", *of)
+
+    def drawn(self):
+        """The view has its last line, and the margin of this width."""
+        lines = self.shown().splitlines()
+        widest = max(map(len, lines), default=0)
+        return (any("task 5" in line and "…" in line for line in lines)
+                and widest <= self.columns - self.columns // 10)
+
+    def resize(self, columns, rows):
+        self.columns = columns
+        self.tmux("resize-window", "-x", str(columns), "-y", str(rows))
+        self.wait(self.drawn)
+        self.assertEqual(len(BAR.findall(self.shown())), 1, self.shown())
+
+    def wait(self, done):
+        until = time.monotonic() + SECONDS_MAX
+        while not done():
+            self.assertLess(time.monotonic(), until, self.shown("-S", "-"))
+            time.sleep(0.05)
+
+    def end(self):
+        """All that the terminal ever showed and keeps."""
+        self.tmux("send-keys", "C-c")
+        self.wait(lambda: "\nended" in self.shown())
+        return self.shown("-S", "-")
+
+    def test_a_border_that_is_dragged_leaves_one_view(self):
+        self.start(100, 24)
+        for columns in (80, 72, 65, 59, 54, 70, 63, 57):
+            self.resize(columns, 24)
+        for rows in (14, 24, 13, 40):
+            self.resize(57, rows)
+        everything = self.end()
+        self.assertEqual(len(BAR.findall(everything)), 1, everything)
+        self.assertEqual(everything.count("task 5"), 1, everything)
+        self.assertIn("\n49\n50\n", everything)
+
+    def test_a_wide_window_that_is_split_leaves_one_view(self):
+        self.start(200, 12)
+        for columns in (99, 200, 99):
+            self.resize(columns, 24)
+        everything = self.end()
+        self.assertEqual(len(BAR.findall(everything)), 1, everything)
+        self.assertEqual(everything.count("task 5"), 1, everything)
 
 
 if __name__ == "__main__":
