@@ -401,7 +401,10 @@ SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
            {"needs", nullptr},
            {"outcome", nullptr},
            {"output", nullptr},
-           {"deadline", nullptr}},
+           {"deadline",
+            [&](const YAML::Node& n) {
+              ReadTimeout(n, "deadline", *spec.mutable_deadline());
+            }}},
           complaints_);
   CheckRaise(node, spec);
   return out;

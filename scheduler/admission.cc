@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/algorithm/container.h"
+#include "scheduler/fair_share.h"
 
 namespace midwatch {
 namespace {
@@ -114,8 +115,8 @@ AdmissionDecisions DecideAdmission(absl::Time /*now*/,
     }
   }
 
-  // The lane with the lowest rank at its head is next; the lane's number makes
-  // the order of equals the same in every run.
+  // Within a tenant's queue the lane with the lowest rank at its head is next;
+  // the lane's number makes the order of equals the same in every run.
   struct Head {
     int64_t rank;
     int64_t lane;
@@ -125,15 +126,32 @@ AdmissionDecisions DecideAdmission(absl::Time /*now*/,
       return std::tie(rank, lane) > std::tie(other.rank, other.lane);
     }
   };
-  std::priority_queue<Head, std::vector<Head>, std::greater<>> heads;
+  using Heads =
+      std::priority_queue<Head, std::vector<Head>, std::greater<Head>>;
+  std::map<std::pair<int64_t, int64_t>, Heads> flows;  // by tenant and queue
   for (const LaneView& lane : view.lanes) {
     if (!lane.ready.empty()) {
-      heads.push({lane.ready[0].rank, lane.lane, &lane, 0});
+      flows[{lane.tenant, lane.queue}].push(
+          {lane.ready[0].rank, lane.lane, &lane, 0});
     }
   }
+  // Among those whose turn is the same, rank decides.
+  FairShare shares(view.shares);
+  auto next_flow = [&] {
+    return absl::c_min_element(flows, [&](const auto& a, const auto& b) {
+      auto order = [&](const auto& flow) {
+        return std::make_tuple(
+            shares.BeginOf(flow.first.first, flow.first.second),
+            flow.second.top().rank, flow.second.top().lane);
+      };
+      return order(a) < order(b);
+    });
+  };
   Caps caps(view);
-  while (!heads.empty() &&
-         decisions.grants.size() < AdmissionBounds::kGrantsPerPass) {
+  while (decisions.grants.size() < AdmissionBounds::kGrantsPerPass) {
+    std::erase_if(flows, [](const auto& flow) { return flow.second.empty(); });
+    if (flows.empty()) break;
+    Heads& heads = next_flow()->second;
     Head head = heads.top();
     heads.pop();
     const ReadyTask& next = head.view->ready[head.next];
@@ -150,13 +168,19 @@ AdmissionDecisions DecideAdmission(absl::Time /*now*/,
     // Nobody serves this account any more; others may still be served.
     if (worker == 0) continue;
     const int64_t overshoot = caps.Use(*head.view, next);
-    decisions.grants.push_back({next.task, worker, overshoot});
+    int64_t counted = 0;
+    if (view.shared) {
+      counted = next.predicted;
+      shares.Start(head.view->tenant, head.view->queue, counted);
+    }
+    decisions.grants.push_back({next.task, worker, overshoot, counted});
     if (left != room.end()) --left->second;
     if (++head.next < head.view->ready.size()) {
       head.rank = head.view->ready[head.next].rank;
       heads.push(head);
     }
   }
+  decisions.shares = shares.Changes();
   return decisions;
 }
 

@@ -16,11 +16,12 @@ namespace midwatch {
 // no such bound.
 using StartRoom = std::map<std::string, int>;
 
-// Attempts that are on already come before new ones. New ones go by rank over
-// all lanes, each to the worker with the most free slots that serves its
-// account. Nothing starts that does not fit into every budget of its lane.
-// Lanes whose cap or budget binds are blocked, so that the next view shows what
-// stands behind them. Only new ones need `room`.
+// Attempts that are on already come before new ones. New ones go by the shares
+// of tenants, then of a tenant's queues (scheduler/fair_share.h), then by rank
+// over the queue's lanes, each to the worker with the most free slots that
+// serves its account. Nothing starts that does not fit into every budget of its
+// lane. Lanes whose cap or budget binds are blocked, so that the next view
+// shows what stands behind them. Only new ones need `room`.
 AdmissionDecisions DecideAdmission(absl::Time now,
                                    const std::vector<WorkerOffer>& offers,
                                    const AdmissionView& view,

@@ -99,6 +99,7 @@ void CheckLimits(const v1::TaskSpec& spec, FieldViolations& wrong) {
   wrong.Add(CheckDuration("spec.timeouts.idle", timeouts.idle()));
   wrong.Add(CheckDuration("spec.timeouts.total", timeouts.total()));
   wrong.Add(CheckDuration("spec.answer_within", spec.answer_within()));
+  wrong.Add(CheckDuration("spec.deadline", spec.deadline()));
   if (!v1::AnswerPolicy_IsValid(spec.answers())) {
     wrong.Add("spec.answers", static_cast<int>(spec.answers()),
               " is no policy; expected ASK, ALLOW or DENY");

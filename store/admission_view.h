@@ -22,8 +22,7 @@ struct WorkerOffer {
 
 struct ReadyTask {
   int64_t task = 0;
-  // Lower goes first. Milliseconds since the epoch, less the weight of the
-  // task's priority (see RankOf).
+  // Lower goes first: see RankOf.
   int64_t rank = 0;
   // Micro-dollars that its next attempt sets aside; known where the lane has
   // budgets.
@@ -31,11 +30,26 @@ struct ReadyTask {
   // What its session may cost beyond that, by the dearest model request of its
   // kind: a session stops at its budget only after the request that crosses it.
   int64_t overshoot = 0;
+  // About what it will cost: the median of its kind, or what it may cost where
+  // none of its kind has succeeded yet. Known where shares count.
+  int64_t predicted = 0;
+};
+
+// How far the starts of a tenant's queue have come, in micro-dollars; of a
+// tenant where the queue is 0, of all where the tenant is 0, too. See
+// scheduler/fair_share.h.
+struct ShareView {
+  int64_t tenant = 0;
+  int64_t queue = 0;
+  int64_t finish = 0;  // where its last start ends
+  int64_t clock = 0;   // where the last one among its parts began
 };
 
 // Ready tasks of one (tenant, queue, batch, concurrency key, account).
 struct LaneView {
   int64_t lane = 0;
+  int64_t tenant = 0;
+  int64_t queue = 0;
   std::string account;
   int64_t batch = 0;  // 0: none
   // Tasks whose keys are equal run one at a time; "" for none. Distinct
@@ -70,6 +84,10 @@ struct AdmissionView {
   std::vector<BatchCapView> batch_caps;  // of the lanes' batches that have one
   std::vector<BudgetRoomView> budgets;   // of the lanes
   std::vector<AdoptableView> adoptable;
+  // More than one queue or tenant wants to start something: how far each has
+  // come. Those that nothing was counted for are left out.
+  bool shared = false;
+  std::vector<ShareView> shares;
 };
 
 // How much of the queue one view shows: enough to fill every slot that one pass
@@ -79,6 +97,10 @@ struct AdmissionBounds {
   static constexpr int kTasksPerLane = 64;
   static constexpr int kAdoptable = 64;
   static constexpr int kGrantsPerPass = 64;
+  // Queues of tenants in one view, and lanes of each of them at least; where
+  // there are more, the next view shows the next ones.
+  static constexpr int kShares = 64;
+  static constexpr int kLanesPerShareMin = 4;
 };
 
 // Why a lane is left out of views until somebody makes room. Bits of a set.
@@ -94,6 +116,9 @@ struct AdmissionDecisions {
     int64_t worker = 0;
     // Of a grant: what is set aside for overshoot, beside the reservation.
     int64_t overshoot = 0;
+    // What counts for its tenant's and its queue's share until its cost is
+    // known; 0 where shares do not count.
+    int64_t counted = 0;
   };
   struct Block {
     int64_t lane = 0;
@@ -102,6 +127,7 @@ struct AdmissionDecisions {
   std::vector<Assign> adoptions;  // of AdmissionView::adoptable
   std::vector<Assign> grants;     // of AdmissionView::lanes
   std::vector<Block> blocks;
+  std::vector<ShareView> shares;  // those that changed
   // Some task may start as soon as its account has a slot for a create.
   bool waits_for_slot = false;
 };
@@ -111,10 +137,12 @@ using AdmitFunction = std::function<AdmissionDecisions(
     absl::Time now, const std::vector<WorkerOffer>& offers,
     const AdmissionView& view)>;
 
-// A task's rank is fixed when it becomes ready: one step of priority outweighs
-// `ageing` of waiting, so nothing starves and nothing has to be moved.
+// A task's rank is fixed when it becomes ready, in milliseconds since the
+// epoch: when it is due by its priority, one step of which outweighs 30 minutes
+// of waiting, or when it has to start to be done by its deadline, if that is
+// sooner. So nothing starves, and nothing has to be moved.
 int64_t RankOf(absl::Time ready_at, int priority,
-               absl::Duration ageing = absl::Minutes(30));
+               absl::Time latest_start = absl::InfiniteFuture());
 
 }  // namespace midwatch
 

@@ -244,6 +244,7 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
   }
   RETURN_IF_ERROR(LeaveLane(task.lane, task.batch));
   RETURN_IF_ERROR(Release(task.lane, live, next.charged));
+  RETURN_IF_ERROR(CorrectShare(task.lane, live, next.charged));
   int64_t now = NowMicros();
   int64_t due = now + absl::ToInt64Microseconds(next.delay);
   bool again = next.state == v1::TASK_STATE_QUEUED;

@@ -48,6 +48,7 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
     RETURN_IF_ERROR(CloseAttempt(task, *live, nothing, ""));
     RETURN_IF_ERROR(LeaveLane(task.lane, task.batch));
     RETURN_IF_ERROR(Release(task.lane, *live, 0));
+    RETURN_IF_ERROR(CorrectShare(task.lane, *live, 0));
     result.notices.push_back({live->lease, std::nullopt});
   } else {
     RETURN_IF_ERROR(RemoveReady(task));

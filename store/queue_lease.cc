@@ -95,6 +95,89 @@ absl::StatusOr<Done> QueueWriter::Do(const HandBack& write) {
   return Done{};
 }
 
+absl::StatusOr<std::vector<QueueWriter::Flow>> QueueWriter::WaitingFlows(
+    int64_t account) {
+  std::vector<Flow> flows;
+  Flow from = flow_cursor_;
+  bool wrapped = from == Flow{};
+  while (flows.size() < AdmissionBounds::kShares) {
+    SqliteStatement row = db_.Query(
+        "SELECT tenant, queue FROM lane "
+        "WHERE account = ? AND (tenant, queue) > (?, ?) "
+        "AND blocked = 0 AND head IS NOT NULL "
+        "ORDER BY tenant, queue LIMIT 1",
+        account, from.tenant, from.queue);
+    if (row.Step()) {
+      from = {row.Int(0), row.Int(1)};
+      if (!flows.empty() && from == flows.front()) break;
+      flows.push_back(from);
+      continue;
+    }
+    RETURN_IF_ERROR(row.status());
+    if (wrapped) break;
+    wrapped = true;
+    from = {};
+  }
+  // More than one view shows: the next one goes on behind these.
+  flow_cursor_ =
+      flows.size() < AdmissionBounds::kShares ? Flow{} : flows.back();
+  return flows;
+}
+
+absl::Status QueueWriter::ViewShares(const std::set<Flow>& flows,
+                                     AdmissionView& view) {
+  view.shared = flows.size() > 1;
+  if (!view.shared) return absl::OkStatus();
+  std::set<Flow> wanted = {Flow{}};
+  for (const Flow& flow : flows) {
+    wanted.insert({flow.tenant, 0});
+    wanted.insert(flow);
+  }
+  for (const Flow& flow : wanted) {
+    SqliteStatement row = db_.Query(
+        "SELECT finish, clock FROM share WHERE tenant = ? AND queue = ?",
+        flow.tenant, flow.queue);
+    if (row.Step()) {
+      view.shares.push_back({flow.tenant, flow.queue, row.Int(0), row.Int(1)});
+    }
+    RETURN_IF_ERROR(row.status());
+  }
+  // What it will cost counts only where it is compared.
+  for (LaneView& lane : view.lanes) {
+    for (ReadyTask& ready : lane.ready) {
+      SqliteStatement row = db_.Query(
+          "SELECT CASE WHEN k.samples > 0 THEN k.cost_p50 ELSE t.max_cost END "
+          "FROM task t JOIN template m ON m.id = t.template "
+          "LEFT JOIN kind k ON k.id = m.kind WHERE t.id = ?",
+          ready.task);
+      if (row.Step()) ready.predicted = std::max<int64_t>(1, row.Int(0));
+      RETURN_IF_ERROR(row.status());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status QueueWriter::PutShares(const std::vector<ShareView>& shares) {
+  for (const ShareView& share : shares) {
+    RETURN_IF_ERROR(db_.Run(
+        "INSERT INTO share(tenant, queue, finish, clock) VALUES (?,?,?,?) "
+        "ON CONFLICT(tenant, queue) DO UPDATE SET finish = excluded.finish, "
+        "clock = excluded.clock",
+        share.tenant, share.queue, share.finish, share.clock));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status QueueWriter::CorrectShare(int64_t lane, const LiveRow& live,
+                                       int64_t charged) {
+  if (live.counted == 0 || charged == live.counted) return absl::OkStatus();
+  ASSIGN_OR_RETURN(Scopes scopes, ScopesOf(lane));
+  return db_.Run(
+      "UPDATE share SET finish = finish + ? "
+      "WHERE tenant = ? AND queue IN (0, ?)",
+      charged - live.counted, scopes.tenant, scopes.queue);
+}
+
 absl::Status QueueWriter::ViewLanes(int64_t account_id,
                                     const std::string& account, int lanes,
                                     int tasks_per_lane, AdmissionView& view) {
@@ -103,14 +186,22 @@ absl::Status QueueWriter::ViewLanes(int64_t account_id,
     LaneView lane;
   };
   std::vector<Row> rows;
-  {
+  ASSIGN_OR_RETURN(std::vector<Flow> flows, WaitingFlows(account_id));
+  const int per_flow = flows.empty()
+                           ? 0
+                           : std::max(lanes / static_cast<int>(flows.size()),
+                                      AdmissionBounds::kLanesPerShareMin);
+  for (const Flow& flow : flows) {
+    if (rows.size() >= static_cast<size_t>(lanes)) break;
     SqliteStatement row = db_.Query(
         "SELECT id, batch, tenant, ckey, queue FROM lane "
-        "WHERE account = ? AND blocked = 0 AND head IS NOT NULL "
-        "ORDER BY head LIMIT ?",
-        account_id, lanes);
+        "WHERE account = ? AND tenant = ? AND queue = ? "
+        "AND blocked = 0 AND head IS NOT NULL ORDER BY head LIMIT ?",
+        account_id, flow.tenant, flow.queue, std::min(lanes, per_flow));
     while (row.Step()) {
       Row one{.scopes = {row.Int(2), row.Int(4), row.Int(1)}, .lane = {}};
+      one.lane.tenant = row.Int(2);
+      one.lane.queue = row.Int(4);
       one.lane.lane = row.Int(0);
       one.lane.account = account;
       one.lane.batch = row.Int(1);
@@ -198,6 +289,11 @@ absl::StatusOr<AdmissionView> QueueWriter::View(
         ViewLanes(account_id, account, AdmissionBounds::kLanes,
                   std::min(free_slots, AdmissionBounds::kTasksPerLane), view));
   }
+  std::set<Flow> flows;
+  for (const LaneView& lane : view.lanes) {
+    flows.insert({lane.tenant, lane.queue});
+  }
+  RETURN_IF_ERROR(ViewShares(flows, view));
   std::map<int64_t, bool> seen;
   for (const LaneView& lane : view.lanes) {
     if (lane.batch == 0 || !seen.emplace(lane.batch, true).second) continue;
@@ -223,10 +319,12 @@ absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
     result.grants.push_back(std::move(grant));
   }
   for (const auto& assign : decisions.grants) {
-    ASSIGN_OR_RETURN(GrantRecord grant,
-                     GrantNew(assign.task, assign.worker, assign.overshoot));
+    ASSIGN_OR_RETURN(
+        GrantRecord grant,
+        GrantNew(assign.task, assign.worker, assign.overshoot, assign.counted));
     result.grants.push_back(std::move(grant));
   }
+  RETURN_IF_ERROR(PutShares(decisions.shares));
   for (const auto& block : decisions.blocks) {
     RETURN_IF_ERROR(
         db_.Run("UPDATE lane SET blocked = blocked | ? WHERE id = ?",
@@ -244,7 +342,8 @@ absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
 }
 
 absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker,
-                                                  int64_t overshoot) {
+                                                  int64_t overshoot,
+                                                  int64_t counted) {
   ASSIGN_OR_RETURN(TaskRow task, LoadTask(id));
   if (task.state != v1::TASK_STATE_QUEUED || !task.rank.has_value()) {
     return absl::InternalError(
@@ -257,6 +356,7 @@ absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker,
   // What earlier attempts left: the settle that made another attempt possible
   // has seen that it is enough to begin with. It may have cost more since.
   live.overshoot = overshoot;
+  live.counted = counted;
   live.reserved =
       std::max(task.max_cost - task.charged, kReservationMin) + overshoot;
   live.granted_at = now;
@@ -289,12 +389,14 @@ absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker,
   RETURN_IF_ERROR(db_.Run(
       "INSERT INTO live(task, attempt, epoch, worker, account, batch, phase, "
       "reserved, grant_seq, granted_at, samples, cost_p50, cost_p90, time_p50, "
-      "time_p90, overshoot) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+      "time_p90, overshoot, counted) "
+      "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
       id, live.lease.attempt, live.lease.epoch, worker, live.account,
       live.batch, static_cast<int>(live.phase), live.reserved, live.grant_seq,
       now, live.forecast.samples, live.forecast.cost_p50,
       live.forecast.cost_p90, absl::ToInt64Microseconds(live.forecast.time_p50),
-      absl::ToInt64Microseconds(live.forecast.time_p90), live.overshoot));
+      absl::ToInt64Microseconds(live.forecast.time_p90), live.overshoot,
+      live.counted));
   RETURN_IF_ERROR(db_.Run(
       "UPDATE task SET state = ?, attempts = attempts + 1, reserved = ?, "
       "rank = NULL, granted_at = ifnull(granted_at, ?) WHERE id = ?",

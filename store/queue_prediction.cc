@@ -14,11 +14,26 @@ absl::StatusOr<int64_t> QueueWriter::InsertTemplate(const v1::TaskSpec& spec) {
   const std::string hash = KindOf(spec);
   RETURN_IF_ERROR(db_.Run(
       "INSERT INTO kind(hash) VALUES (?) ON CONFLICT DO NOTHING", hash));
+  const int64_t deadline =
+      spec.deadline().seconds() * 1'000'000 + spec.deadline().nanos() / 1'000;
   RETURN_IF_ERROR(
-      db_.Run("INSERT INTO template(spec, kind) VALUES "
-              "(?, (SELECT id FROM kind WHERE hash = ?))",
-              SqliteBlob{spec.SerializeAsString()}, hash));
+      db_.Run("INSERT INTO template(spec, kind, deadline) VALUES "
+              "(?, (SELECT id FROM kind WHERE hash = ?), ?)",
+              SqliteBlob{spec.SerializeAsString()}, hash,
+              SqliteNullable<int64_t>{spec.has_deadline(), deadline}));
   return db_.last_insert_id();
+}
+
+absl::StatusOr<absl::Duration> QueueWriter::StartWithin(int64_t template_id) {
+  SqliteStatement row = db_.Query(
+      "SELECT t.deadline - ifnull(k.time_p90, 0) FROM template t "
+      "LEFT JOIN kind k ON k.id = t.kind "
+      "WHERE t.id = ? AND t.deadline IS NOT NULL",
+      template_id);
+  absl::Duration within = absl::InfiniteDuration();
+  if (row.Step()) within = absl::Microseconds(row.Int(0));
+  RETURN_IF_ERROR(row.status());
+  return within;
 }
 
 absl::StatusOr<Forecast> QueueWriter::ForecastOf(int64_t template_id) {

@@ -125,6 +125,7 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const AddTasks& write) {
     place.account = row.Int(2);
     place.template_id = row.Int(3);
   }
+  ASSIGN_OR_RETURN(place.start_within, StartWithin(place.template_id));
   int64_t now = NowMicros();
   int64_t added = end - batch.lines;
   for (int64_t line = batch.lines; line < end; ++line) {
@@ -214,6 +215,9 @@ absl::StatusOr<TaskKey> QueueWriter::Do(const SubmitTask& write) {
   ASSIGN_OR_RETURN(place.queue, LabelId(kQueueLabel, write.queue));
   ASSIGN_OR_RETURN(place.account, LabelId(kAccountLabel, write.account));
   ASSIGN_OR_RETURN(place.template_id, InsertTemplate(write.spec));
+  if (write.spec.has_deadline()) {
+    ASSIGN_OR_RETURN(place.start_within, StartWithin(place.template_id));
+  }
   int64_t now = NowMicros();
   ASSIGN_OR_RETURN(int64_t id, InsertTask(place, write.task, -1, now, 0));
   RETURN_IF_ERROR(
@@ -259,6 +263,7 @@ absl::StatusOr<TaskKey> QueueWriter::Do(const RetryTask& write) {
   }
   task.priority = old.priority;
   task.max_cost = old.max_cost;
+  ASSIGN_OR_RETURN(place.start_within, StartWithin(place.template_id));
   int64_t now = NowMicros();
   ASSIGN_OR_RETURN(int64_t id, InsertTask(place, task, -1, now, old.id));
   RETURN_IF_ERROR(
@@ -305,7 +310,8 @@ absl::StatusOr<int64_t> QueueWriter::InsertTask(const Place& place,
                                                 int64_t line, int64_t now,
                                                 int64_t retry_of) {
   ASSIGN_OR_RETURN(int64_t lane, LaneFor(place, task.concurrency_key));
-  int64_t rank = RankOf(absl::FromUnixMicros(now), task.priority);
+  const absl::Time at = absl::FromUnixMicros(now);
+  int64_t rank = RankOf(at, task.priority, at + place.start_within);
   RETURN_IF_ERROR(
       db_.Run("INSERT INTO task(at, lane, batch, line, name, state, template, "
               "line_blob, prio, max_cost, rank, retry_of, queue, labels) "

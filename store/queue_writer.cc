@@ -3,6 +3,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,8 +11,10 @@
 
 namespace midwatch {
 
-int64_t RankOf(absl::Time ready_at, int priority, absl::Duration ageing) {
-  return absl::ToUnixMillis(ready_at + (9 - priority) * ageing);
+int64_t RankOf(absl::Time ready_at, int priority, absl::Time latest_start) {
+  constexpr absl::Duration kAgeing = absl::Minutes(30);
+  return absl::ToUnixMillis(
+      std::min(ready_at + (9 - priority) * kAgeing, latest_start));
 }
 
 Forecast ReadForecast(const SqliteStatement& row, int column) {
@@ -134,7 +137,7 @@ absl::StatusOr<std::optional<QueueWriter::LiveRow>> QueueWriter::FindLive(
       "SELECT attempt, epoch, worker, account, batch, phase, session, "
       "reserved, grant_seq, granted_at, cancelling, parked_at, answer_by, "
       "parked_for, unanswered, held_at, samples, cost_p50, cost_p90, "
-      "time_p50, time_p90, overshoot FROM live WHERE task = ?",
+      "time_p50, time_p90, overshoot, counted FROM live WHERE task = ?",
       task);
   if (!row.Step()) {
     RETURN_IF_ERROR(row.status());
@@ -160,6 +163,7 @@ absl::StatusOr<std::optional<QueueWriter::LiveRow>> QueueWriter::FindLive(
   if (!row.IsNull(15)) live.held_at = row.Int(15);
   live.forecast = ReadForecast(row, 16);
   live.overshoot = row.Int(21);
+  live.counted = row.Int(22);
   return live;
 }
 
@@ -222,7 +226,9 @@ absl::Status QueueWriter::EndBatchIfDone(int64_t batch) {
 }
 
 absl::Status QueueWriter::MakeReady(const TaskRow& task, int64_t at_micros) {
-  int64_t rank = RankOf(absl::FromUnixMicros(at_micros), task.priority);
+  ASSIGN_OR_RETURN(absl::Duration within, StartWithin(task.template_id));
+  int64_t rank = RankOf(absl::FromUnixMicros(at_micros), task.priority,
+                        absl::FromUnixMicros(task.at) + within);
   RETURN_IF_ERROR(
       db_.Run("UPDATE task SET rank = ?, not_before = NULL WHERE id = ?", rank,
               task.id));

@@ -53,6 +53,7 @@ class QueueWriter {
     LeaseKey lease;
     int64_t account = 0, batch = 0, reserved = 0, grant_seq = 0, granted_at = 0;
     int64_t overshoot = 0;  // of what is reserved, beyond its session's budget
+    int64_t counted = 0;    // for the share of its tenant and its queue
     v1::AttemptPhase phase = v1::ATTEMPT_PHASE_UNSPECIFIED;
     std::string session;
     bool cancelling = false;
@@ -91,6 +92,8 @@ class QueueWriter {
   // Where the tasks of a submission go.
   struct Place {
     int64_t tenant = 0, queue = 0, account = 0, batch = 0, template_id = 0;
+    // From a task's submit, to be done by its deadline.
+    absl::Duration start_within = absl::InfiniteDuration();
 
     bool SameLanes(const Place& other) const {
       return tenant == other.tenant && queue == other.queue &&
@@ -201,10 +204,23 @@ class QueueWriter {
   // queue_lease.cc
   absl::StatusOr<AdmissionView> View(const std::vector<WorkerOffer>& offers);
   // At most `lanes` of the account, with their first tasks.
+  // A tenant's queue.
+  struct Flow {
+    int64_t tenant = 0, queue = 0;
+    friend auto operator<=>(const Flow&, const Flow&) = default;
+  };
+  // Those with something to start on the account.
+  absl::StatusOr<std::vector<Flow>> WaitingFlows(int64_t account);
+  // How far they have come, where there is more than one; the rest of the view
+  // is filled.
+  absl::Status ViewShares(const std::set<Flow>& flows, AdmissionView& view);
+  absl::Status PutShares(const std::vector<ShareView>& shares);
+  // An attempt has cost `charged`, not what was counted for it.
+  absl::Status CorrectShare(int64_t lane, const LiveRow& live, int64_t charged);
   absl::Status ViewLanes(int64_t account_id, const std::string& account,
                          int lanes, int tasks_per_lane, AdmissionView& view);
   absl::StatusOr<GrantRecord> GrantNew(int64_t task, int64_t worker,
-                                       int64_t overshoot);
+                                       int64_t overshoot, int64_t counted);
   absl::StatusOr<GrantRecord> Adopt(int64_t task, int64_t worker);
   absl::StatusOr<GrantRecord> DescribeGrant(const TaskRow& task,
                                             const LiveRow& live);
@@ -221,6 +237,9 @@ class QueueWriter {
                             const std::string& outcome_hash);
   // queue_prediction.cc
   absl::StatusOr<int64_t> InsertTemplate(const v1::TaskSpec& spec);
+  // How long after its submit a task of the template has to start to be done by
+  // its deadline nine times of ten, as its kind goes; without one, ever.
+  absl::StatusOr<absl::Duration> StartWithin(int64_t template_id);
   absl::StatusOr<Forecast> ForecastOf(int64_t template_id);
   // The attempt succeeded.
   absl::Status AddSample(const TaskRow& task, const LiveRow& live,
@@ -315,6 +334,7 @@ class QueueWriter {
   };
   static constexpr size_t kKnownLabelsMax = 1000;
   Known known_;
+  Flow flow_cursor_;  // where the next view of flows goes on
 };
 
 // Kinds of label.

@@ -209,6 +209,19 @@ DROP INDEX request_day;
 CREATE INDEX request_task ON request(task);
 )sql";
 
+// deadline: from a task's submit. share: see ShareView. lane_flow takes the
+// place of lane_next, so that each tenant's queue shows its first lanes.
+constexpr char kQueue13[] = R"sql(
+ALTER TABLE template ADD COLUMN deadline INT;
+ALTER TABLE live ADD COLUMN counted INT DEFAULT 0;
+CREATE TABLE share(
+  tenant INT, queue INT, finish INT, clock INT,
+  PRIMARY KEY(tenant, queue)) WITHOUT ROWID;
+DROP INDEX lane_next;
+CREATE INDEX lane_flow ON lane(account, tenant, queue, head)
+  WHERE blocked = 0 AND head IS NOT NULL;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -228,9 +241,9 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 }  // namespace
 
 const SchemaSteps& QueueSchema() {
-  static const SchemaSteps* steps =
-      new SchemaSteps{kQueue1, kQueue2, kQueue3, kQueue4,  kQueue5,  kQueue6,
-                      kQueue7, kQueue8, kQueue9, kQueue10, kQueue11, kQueue12};
+  static const SchemaSteps* steps = new SchemaSteps{
+      kQueue1, kQueue2, kQueue3,  kQueue4,  kQueue5,  kQueue6, kQueue7,
+      kQueue8, kQueue9, kQueue10, kQueue11, kQueue12, kQueue13};
   return *steps;
 }
 

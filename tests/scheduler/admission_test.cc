@@ -3,6 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <utility>
+
+#include "scheduler/fair_share.h"
+
 namespace midwatch {
 namespace {
 
@@ -28,16 +33,16 @@ TEST(AdmissionTest, LowestRankGoesFirstOverAllLanes) {
   AdmissionView view;
   view.lanes = {Lane(1, {{11, 50}, {12, 70}}), Lane(2, {{21, 60}})};
   EXPECT_THAT(Decide({{1, 3, {"a"}}}, view).grants,
-              ElementsAre(FieldsAre(11, 1, 0), FieldsAre(21, 1, 0),
-                          FieldsAre(12, 1, 0)));
+              ElementsAre(FieldsAre(11, 1, 0, 0), FieldsAre(21, 1, 0, 0),
+                          FieldsAre(12, 1, 0, 0)));
 }
 
 TEST(AdmissionTest, SlotsBoundGrantsAndAreSpread) {
   AdmissionView view;
   view.lanes = {Lane(1, {{11, 1}, {12, 2}, {13, 3}, {14, 4}, {15, 5}})};
   EXPECT_THAT(Decide({{1, 1, {"a"}}, {2, 3, {"a"}}}, view).grants,
-              ElementsAre(FieldsAre(11, 2, 0), FieldsAre(12, 2, 0),
-                          FieldsAre(13, 1, 0), FieldsAre(14, 2, 0)));
+              ElementsAre(FieldsAre(11, 2, 0, 0), FieldsAre(12, 2, 0, 0),
+                          FieldsAre(13, 1, 0, 0), FieldsAre(14, 2, 0, 0)));
 }
 
 TEST(AdmissionTest, AttemptsThatAreOnComeFirst) {
@@ -45,7 +50,7 @@ TEST(AdmissionTest, AttemptsThatAreOnComeFirst) {
   view.adoptable = {{99, "a"}};
   view.lanes = {Lane(1, {{11, 1}})};
   AdmissionDecisions decisions = Decide({{1, 1, {"a"}}}, view);
-  EXPECT_THAT(decisions.adoptions, ElementsAre(FieldsAre(99, 1, 0)));
+  EXPECT_THAT(decisions.adoptions, ElementsAre(FieldsAre(99, 1, 0, 0)));
   EXPECT_THAT(decisions.grants, IsEmpty());
 }
 
@@ -55,10 +60,10 @@ TEST(AdmissionTest, NewAttemptsNeedASlotOfTheirAccount) {
   view.lanes = {Lane(1, {{11, 1}, {12, 2}, {13, 3}}), Lane(2, {{21, 9}}, "b")};
   AdmissionDecisions decisions = DecideAdmission(
       absl::UnixEpoch(), {{1, 9, {"a", "b"}}}, view, {{"a", 2}});
-  EXPECT_THAT(decisions.adoptions, ElementsAre(FieldsAre(99, 1, 0)));
+  EXPECT_THAT(decisions.adoptions, ElementsAre(FieldsAre(99, 1, 0, 0)));
   EXPECT_THAT(decisions.grants,
-              ElementsAre(FieldsAre(11, 1, 0), FieldsAre(12, 1, 0),
-                          FieldsAre(21, 1, 0)));
+              ElementsAre(FieldsAre(11, 1, 0, 0), FieldsAre(12, 1, 0, 0),
+                          FieldsAre(21, 1, 0, 0)));
   EXPECT_THAT(decisions.blocks, IsEmpty());
   EXPECT_TRUE(decisions.waits_for_slot);
 }
@@ -67,7 +72,7 @@ TEST(AdmissionTest, AWorkerServesItsAccountsOnly) {
   AdmissionView view;
   view.lanes = {Lane(1, {{11, 1}}, "x"), Lane(2, {{21, 2}}, "y")};
   EXPECT_THAT(Decide({{1, 5, {"y"}}}, view).grants,
-              ElementsAre(FieldsAre(21, 1, 0)));
+              ElementsAre(FieldsAre(21, 1, 0, 0)));
 }
 
 TEST(AdmissionTest, ABusyKeyBlocksItsLane) {
@@ -79,7 +84,7 @@ TEST(AdmissionTest, ABusyKeyBlocksItsLane) {
   view.lanes[1].concurrency_key = "t/k2";
   view.lanes[2].concurrency_key = "t/k2";
   AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
-  EXPECT_THAT(decisions.grants, ElementsAre(FieldsAre(21, 1, 0)));
+  EXPECT_THAT(decisions.grants, ElementsAre(FieldsAre(21, 1, 0, 0)));
   EXPECT_THAT(decisions.blocks, ElementsAre(FieldsAre(1, LaneBlock::kKeyBusy),
                                             FieldsAre(2, LaneBlock::kKeyBusy),
                                             FieldsAre(3, LaneBlock::kKeyBusy)));
@@ -92,7 +97,7 @@ TEST(AdmissionTest, ABatchCapIsSharedByItsLanes) {
   view.batch_caps = {{7, /*running=*/3, /*cap=*/5}};
   AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
   EXPECT_THAT(decisions.grants,
-              ElementsAre(FieldsAre(11, 1, 0), FieldsAre(21, 1, 0)));
+              ElementsAre(FieldsAre(11, 1, 0, 0), FieldsAre(21, 1, 0, 0)));
   EXPECT_THAT(decisions.blocks,
               ElementsAre(FieldsAre(1, LaneBlock::kBatchCap)));
 }
@@ -106,8 +111,8 @@ TEST(AdmissionTest, EveryBudgetOfALaneHasRoomForWhatStarts) {
   view.budgets = {{7, 100}, {8, 60}};
   AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
   EXPECT_THAT(decisions.grants,
-              ElementsAre(FieldsAre(11, 1, 0), FieldsAre(21, 1, 0),
-                          FieldsAre(31, 1, 0), FieldsAre(22, 1, 0)));
+              ElementsAre(FieldsAre(11, 1, 0, 0), FieldsAre(21, 1, 0, 0),
+                          FieldsAre(31, 1, 0, 0), FieldsAre(22, 1, 0, 0)));
   EXPECT_THAT(decisions.blocks, ElementsAre(FieldsAre(1, LaneBlock::kBudget)));
 }
 
@@ -119,8 +124,8 @@ TEST(AdmissionTest, OvershootIsSetAsideWhereThereIsRoomAndBlocksNothing) {
   view.budgets = {{7, 100}, {8, 200}};
   AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
   EXPECT_THAT(decisions.grants,
-              ElementsAre(FieldsAre(11, 1, 15), FieldsAre(21, 1, 0),
-                          FieldsAre(12, 1, 5)));
+              ElementsAre(FieldsAre(11, 1, 15, 0), FieldsAre(21, 1, 0, 0),
+                          FieldsAre(12, 1, 5, 0)));
   EXPECT_THAT(decisions.blocks, IsEmpty());
 }
 
@@ -147,6 +152,81 @@ TEST(RankTest, PriorityOutweighsWaitingUpToItsAgeing) {
   EXPECT_LT(RankOf(t, 6), RankOf(t, 5));
   EXPECT_LT(RankOf(t + absl::Minutes(29), 6), RankOf(t, 5));
   EXPECT_GT(RankOf(t + absl::Minutes(31), 6), RankOf(t, 5));
+}
+
+TEST(RankTest, ADeadlineBringsATaskForward) {
+  const absl::Time t = absl::FromUnixSeconds(1'000'000);
+  // Two hours at the usual priority; it has to start in one.
+  EXPECT_LT(RankOf(t, 5, t + absl::Hours(1)), RankOf(t, 5));
+  EXPECT_EQ(RankOf(t, 5, t + absl::Hours(3)), RankOf(t, 5));
+}
+
+// ---- Shares ----
+
+LaneView LaneOf(int64_t tenant, int64_t queue, int64_t id, int64_t cost,
+                int tasks) {
+  std::vector<ReadyTask> ready;
+  for (int i = 0; i < tasks; ++i) {
+    ready.push_back(
+        {.task = 100 * id + i, .rank = id, .reserve = 0, .predicted = cost});
+  }
+  LaneView lane = Lane(id, std::move(ready));
+  lane.tenant = tenant;
+  lane.queue = queue;
+  return lane;
+}
+
+// How many of the first `starts` each lane got, pass by pass, one at a time.
+std::map<int64_t, int> Share(std::vector<LaneView> lanes, int starts) {
+  std::map<int64_t, int> got;
+  std::map<std::pair<int64_t, int64_t>, ShareView> shares;
+  for (int i = 0; i < starts; ++i) {
+    AdmissionView view;
+    view.lanes = lanes;
+    view.shared = true;
+    for (const auto& [key, share] : shares) view.shares.push_back(share);
+    AdmissionDecisions decisions = Decide({{1, 1, {"a"}}}, view);
+    for (const ShareView& share : decisions.shares) {
+      shares[{share.tenant, share.queue}] = share;
+    }
+    ++got[decisions.grants.at(0).task / 100];
+  }
+  return got;
+}
+
+TEST(FairShareTest, TenantsGetEqualMoneyWhateverTheirTasksCost) {
+  // Rank alone would give everything to lane 1.
+  EXPECT_THAT(Share({LaneOf(1, 7, 1, 30, 1), LaneOf(2, 7, 2, 10, 1)}, 40),
+              ElementsAre(std::pair(1, 10), std::pair(2, 30)));
+}
+
+TEST(FairShareTest, ATenantIsNotGivenMoreForHavingMoreQueues) {
+  EXPECT_THAT(
+      Share({LaneOf(1, 7, 1, 10, 1), LaneOf(2, 7, 2, 10, 1),
+             LaneOf(2, 8, 3, 10, 1)},
+            40),
+      ElementsAre(std::pair(1, 20), std::pair(2, 10), std::pair(3, 10)));
+}
+
+TEST(FairShareTest, WhoWasIdleHasNoClaimToWhatItDidNotUse) {
+  FairShare shares({});
+  for (int i = 0; i < 100; ++i) shares.Start(1, 7, 10);
+  // Both begin about where the other stands, not a thousand behind.
+  EXPECT_GE(shares.BeginOf(2, 7).first, 990);
+}
+
+TEST(FairShareTest, OnePassGoesAroundToo) {
+  AdmissionView view;
+  view.shared = true;
+  view.lanes = {LaneOf(1, 7, 1, 10, 5), LaneOf(2, 7, 2, 10, 5)};
+  AdmissionDecisions decisions = Decide({{1, 4, {"a"}}}, view);
+  EXPECT_THAT(decisions.grants,
+              ElementsAre(FieldsAre(100, 1, 0, 10), FieldsAre(200, 1, 0, 10),
+                          FieldsAre(101, 1, 0, 10), FieldsAre(201, 1, 0, 10)));
+  EXPECT_THAT(decisions.shares,
+              ElementsAre(FieldsAre(0, 0, 0, 10), FieldsAre(1, 0, 20, 10),
+                          FieldsAre(1, 7, 20, 0), FieldsAre(2, 0, 20, 10),
+                          FieldsAre(2, 7, 20, 0)));
 }
 
 }  // namespace

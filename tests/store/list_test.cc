@@ -73,11 +73,11 @@ class ListTest : public testing::StoreFixture {
 TEST_F(ListTest, FiltersAddUp) {
   Labels red = {{"colour", "red"}}, big = {{"colour", "red"}, {"size", "big"}};
   RowKey day = Submit("day", "fast", {{"a", {}}, {"b", red}, {"c", big}});
-  Submit("night", "slow", {{"d", red}, {"e", {}}});
-  SubmitOne();
   // a and b start, and a ends well.
   int64_t worker = Register();
   std::vector<GrantRecord> grants = AdmitTo(worker, 2);
+  Submit("night", "slow", {{"d", red}, {"e", {}}});
+  SubmitOne();
   ASSERT_EQ(grants.at(0).name, "a");
   ASSERT_OK(SettleWith(grants[0].lease, Success()));
 

@@ -117,6 +117,53 @@ TEST_F(StoreTest, AnAttemptForWhichNothingIsLeftReservesACent) {
   EXPECT_EQ(Batch(batch).reserved, 10'000);
 }
 
+// ---- Who is next ----
+
+class TurnTest : public StoreTest {
+ protected:
+  void Add(const std::string& name, const std::string& tenant,
+           absl::Duration deadline = absl::ZeroDuration()) {
+    SubmitTask submit = Single(name);
+    submit.tenant = tenant;
+    submit.task.line.set_name(name);
+    if (deadline > absl::ZeroDuration()) {
+      submit.spec.mutable_deadline()->set_seconds(
+          absl::ToInt64Seconds(deadline));
+    }
+    ASSERT_OK(Apply(submit));
+  }
+  std::vector<std::string> Names(const std::vector<GrantRecord>& grants) {
+    std::vector<std::string> names;
+    for (const GrantRecord& grant : grants) names.push_back(grant.name);
+    return names;
+  }
+};
+
+TEST_F(TurnTest, TenantsShareWhatIsSpentAndRealCostsCount) {
+  for (const char* name : {"a1", "a2", "a3", "a4", "a5"}) Add(name, "a");
+  for (const char* name : {"b1", "b2", "b3"}) Add(name, "b");
+  const int64_t worker = Register();
+  std::vector<GrantRecord> grants = AdmitTo(worker, 4);
+  EXPECT_THAT(Names(grants), ElementsAre("a1", "b1", "a2", "b2"));
+  // Of a they cost a fourteenth of what was counted, so more of them start.
+  for (const GrantRecord& grant : {grants[0], grants[2]}) {
+    ASSERT_OK(Apply(BeginCreate{grant.lease, "nonce-0123456789"}));
+    ASSERT_OK(Apply(RecordSession{grant.lease, "nonce-0123456789",
+                                  absl::StrCat("sesn_", grant.name)}));
+    ASSERT_OK(SettleWith(grant.lease, Success(70'000)));
+  }
+  EXPECT_THAT(Names(AdmitTo(worker, 3)), ElementsAre("a3", "a4", "a5"));
+  EXPECT_THAT(Names(AdmitTo(worker, 3)), ElementsAre("b3"));
+}
+
+TEST_F(TurnTest, ADeadlineGoesBeforeWhatCameFirst) {
+  Add("first", "a");
+  Add("soon", "a", absl::Hours(1));
+  Add("late", "a", absl::Hours(9));
+  EXPECT_THAT(Names(AdmitTo(Register(), 3)),
+              ElementsAre("soon", "first", "late"));
+}
+
 TEST_F(StoreTest, ATaskWhoseDelayEndsWithNothingLeftFails) {
   SubmitBatch(1);
   GrantRecord grant = GrantAndRecord(Register());
