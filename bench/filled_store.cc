@@ -142,6 +142,13 @@ absl::Status MakeHistory(const std::string& dir, int64_t tasks) {
   ASSIGN_OR_RETURN(std::unique_ptr<Sqlite> db,
                    Sqlite::Open(dir + "/queue.db", {.synchronous_full = false,
                                                     .cache_kib = 1 << 20}));
+  // The journal knows no tasks, so without its bound each copy reads all of it.
+  int64_t last_entry = 0;
+  {
+    SqliteStatement row = db->Query("SELECT max(seq) FROM journal");
+    if (row.Step()) last_entry = row.Int(0);
+    RETURN_IF_ERROR(row.status());
+  }
   // The originals are the first rows of a new database, so copy k of task t is
   // k thousand further.
   const int64_t rounds = (tasks + kOriginals - 1) / kOriginals;
@@ -176,8 +183,9 @@ absl::Status MakeHistory(const std::string& dir, int64_t tasks) {
         "INSERT INTO journal(at, kind, batch, task, n, state, who, reserve_d, "
         "charge_d, over_d, class, why) SELECT at, kind, batch, task + d, n, "
         "state, who, reserve_d, charge_d, over_d, class, why FROM k, journal "
-        "WHERE task",
-        originals, "COMMIT;PRAGMA wal_checkpoint(TRUNCATE);")));
+        "WHERE seq <= ",
+        last_entry, " AND task", originals,
+        "COMMIT;PRAGMA wal_checkpoint(TRUNCATE);")));
   }
   return db->Run("UPDATE batch SET lines = ?, succeeded = ? WHERE name = ?",
                  rounds * kOriginals, rounds * kOriginals, "history");
