@@ -20,6 +20,8 @@ class AttachTurn {
   // Calls `done` once it is the session's turn: perhaps before Enter returns,
   // perhaps after minutes, never after Leave.
   virtual void Enter(absl::AnyInvocable<void(AttachBy)> done) = 0;
+  // From now on its turn comes at once: somebody waits for what it says.
+  virtual void Hurry() = 0;
   // The turn was used, or is wanted no more. Again does nothing.
   virtual void Leave() = 0;
 };

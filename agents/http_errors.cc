@@ -75,7 +75,7 @@ ApiError ErrorOfLoss(std::string operation, const absl::Status& status) {
   ApiError error;
   error.operation = std::move(operation);
   error.message = std::string(status.message());
-  if (absl::IsNotFound(status)) error.type = kUnresolvedHost;
+  if (IsHttpUnresolved(status)) error.type = kUnresolvedHost;
   if (absl::IsUnauthenticated(status)) error.type = kUntrustedCertificate;
   error.maybe_executed = GetHttpExecuted(status) != HttpExecuted::kNo;
   return error;

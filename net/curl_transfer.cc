@@ -298,6 +298,15 @@ void CurlTransfer::OnShutdown() {
   OnAbandon();
 }
 
+namespace {
+
+absl::Status Unresolved(absl::Status status) {
+  SetHttpUnresolved(status);
+  return status;
+}
+
+}  // namespace
+
 absl::Status CurlTransfer::ToStatus(CURLcode code) const {
   if (!failure_.ok()) return WithContext(failure_);
   std::string cause = *cause_ != '\0' ? cause_ : curl_easy_strerror(code);
@@ -307,7 +316,7 @@ absl::Status CurlTransfer::ToStatus(CURLcode code) const {
       return WithContext(absl::InvalidArgumentError(cause));
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
-      return WithContext(absl::NotFoundError(cause));
+      return Unresolved(WithContext(absl::UnavailableError(cause)));
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_ISSUER_ERROR:
       return WithContext(absl::UnauthenticatedError(cause));

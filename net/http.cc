@@ -6,6 +6,7 @@
 namespace midwatch {
 namespace {
 constexpr char kExecutedUrl[] = "midwatch/http-executed";
+constexpr char kUnresolvedUrl[] = "midwatch/http-unresolved";
 }  // namespace
 
 absl::string_view HeaderValue(const HttpHeaders& headers,
@@ -27,6 +28,14 @@ HttpExecuted GetHttpExecuted(const absl::Status& status) {
   absl::optional<absl::Cord> payload = status.GetPayload(kExecutedUrl);
   return payload.has_value() && *payload == "no" ? HttpExecuted::kNo
                                                  : HttpExecuted::kUnknown;
+}
+
+void SetHttpUnresolved(absl::Status& status) {
+  if (!status.ok()) status.SetPayload(kUnresolvedUrl, absl::Cord("yes"));
+}
+
+bool IsHttpUnresolved(const absl::Status& status) {
+  return status.GetPayload(kUnresolvedUrl).has_value();
 }
 
 std::string PercentEncode(absl::string_view text) {

@@ -76,11 +76,16 @@ enum class HttpExecuted { kNo, kUnknown };
 void SetHttpExecuted(absl::Status& status, HttpExecuted executed);
 HttpExecuted GetHttpExecuted(const absl::Status& status);
 
+// The name of the server, or of its proxy, did not resolve. Attached in the
+// same way.
+void SetHttpUnresolved(absl::Status& status);
+bool IsHttpUnresolved(const absl::Status& status);
+
 // Used on one executor's thread. Requests run concurrently.
-//   kUnavailable       no connection, or the connection was lost
-//   kNotFound          the name of the server, or of its proxy, does not
-//   resolve kDeadlineExceeded  the request's timeout passed kUnauthenticated
-//   the server's certificate is not trusted kInvalidArgument   the URL is none
+//   kUnavailable       no connection, connection lost, name not resolved
+//   kDeadlineExceeded  the request's timeout passed
+//   kUnauthenticated   the server's certificate is not trusted
+//   kInvalidArgument   the URL is none
 // each naming the method, the URL without its query, and the cause.
 class HttpTransport {
  public:

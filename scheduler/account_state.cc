@@ -58,12 +58,18 @@ std::optional<AccountStanding> DecideAccount(const AccountStanding& standing,
   }
   switch (evidence.failure_class) {
     case v1::FAILURE_CLASS_ACCOUNT: {
-      if (standing.state == v1::ACCOUNT_STATE_REFUSED) return std::nullopt;
+      const absl::Duration probe_every = evidence.failure.http_status() == 0
+                                             ? kUnreachableProbeEvery
+                                             : kRefusedProbeEvery;
+      // Again is nothing new; but an answer says more than none.
+      const bool answers_now = standing.probe_every == kUnreachableProbeEvery &&
+                               probe_every != kUnreachableProbeEvery;
+      if (standing.state == v1::ACCOUNT_STATE_REFUSED && !answers_now) {
+        return std::nullopt;
+      }
       AccountStanding next =
           Shut(v1::ACCOUNT_STATE_REFUSED, evidence.reason, now);
-      next.probe_every = evidence.failure.http_status() == 0
-                             ? kUnreachableProbeEvery
-                             : kRefusedProbeEvery;
+      next.probe_every = probe_every;
       next.next_probe = now + next.probe_every;
       return next;
     }

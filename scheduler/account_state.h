@@ -2,9 +2,10 @@
 // of what an attempt's end says about it.
 //
 // The probe is one ordinary task of the account, granted when its time has
-// come: a session is created idle and costs nothing, no request is made that
-// only probes, and the answer is the one that matters. Where no task is ready,
-// a kept session is adopted instead, which reads.
+// come: no request is made that only probes, and the answer is the one that
+// matters. Its session is created idle and costs nothing, unless the task
+// starts in one call. Where no task is ready, a kept session is adopted
+// instead, which reads.
 #ifndef MIDWATCH_SCHEDULER_ACCOUNT_STATE_H_
 #define MIDWATCH_SCHEDULER_ACCOUNT_STATE_H_
 

@@ -38,12 +38,13 @@ bool IsOwnSpendLimit(const v1::Failure& failure) {
              "You have reached your specified workspace API usage limits");
 }
 
-// Not the service's own words, or for what needs nothing to be there before: no
-// path is known, so it is the address.
+// Not in the service's own words, or for what needs nothing to be there before
+// (an agent may name skills that are not): no path is known, so it is the
+// address.
 bool IsAnotherServers404(const v1::Failure& failure) {
   return failure.error_type().empty() ||
-         IsOneOf(failure.operation(), {"create_agent", "create_environment",
-                                       "upload_file", "list_sessions"});
+         IsOneOf(failure.operation(),
+                 {"create_environment", "upload_file", "list_sessions"});
 }
 
 }  // namespace

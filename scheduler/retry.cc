@@ -13,6 +13,7 @@ namespace {
 constexpr absl::Duration kBackoffFirst = absl::Seconds(10);
 constexpr absl::Duration kBackoffMax = absl::Minutes(15);
 constexpr int kAdviceMax = 6;
+constexpr int kUnreachableAdviceMax = 3;
 // Of a task, those that began nothing included: half a day of an outage.
 constexpr int kAttemptsMax = 100;
 
@@ -133,11 +134,7 @@ Disposition Decide(const Tally& tally, const v1::Ending& ending,
   }
   next.state = v1::TASK_STATE_QUEUED;
   next.excused = IsExcused(tally, failure, ending.charged());
-  if (next.awaits_cost) {
-    absl::StrAppend(&next.reason, "; tried again once its cost is known");
-    next.delay = kCostLookEvery;
-    return next;
-  }
+  if (next.awaits_cost) absl::StrAppend(&next.reason, kAwaitsCost);
   // What it waits for is its account.
   if (IsAccountTrouble(failure)) return next;
   next.delay = Backoff(tally.attempts - 1, jitter);
@@ -146,8 +143,13 @@ Disposition Decide(const Tally& tally, const v1::Ending& ending,
 }
 
 Advice DecideAdvice(const v1::AdviseRequest& request, double jitter) {
-  if (ClassifyFailure(request.failure()) != v1::FAILURE_CLASS_SERVICE ||
-      request.earlier_failures() >= kAdviceMax) {
+  const v1::FailureClass failure = ClassifyFailure(request.failure());
+  // What does not resolve for once need not be the account's trouble.
+  const bool unreachable = failure == v1::FAILURE_CLASS_ACCOUNT &&
+                           request.failure().http_status() == 0;
+  if ((failure != v1::FAILURE_CLASS_SERVICE && !unreachable) ||
+      request.earlier_failures() >=
+          (unreachable ? kUnreachableAdviceMax : kAdviceMax)) {
     return {};
   }
   Advice advice;

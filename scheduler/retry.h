@@ -31,8 +31,8 @@ struct Advice {
 };
 
 // About a failure inside an attempt: only the service's are worth waiting for,
-// six times at most. An idle session is nudged, so that it goes on where it
-// stopped.
+// six times at most; an address that does not resolve, three times. An idle
+// session is nudged, so that it goes on where it stopped.
 Advice DecideAdvice(const v1::AdviseRequest& request, double jitter);
 
 }  // namespace midwatch

@@ -241,9 +241,9 @@ absl::StatusOr<v1::Lease> ToProto(const GrantRecord& grant,
   lease.set_create_tries(grant.create_tries);
   *lease.mutable_parked() = ToDuration(grant.parked);
   lease.set_unanswered(grant.unanswered);
-  lease.set_pin_scope(grant.batch != 0
-                          ? absl::StrCat("batch:", grant.batch)
-                          : absl::StrCat("task:", grant.lease.task));
+  if (grant.batch != 0) {
+    lease.set_pin_scope(absl::StrCat("batch:", grant.batch));
+  }
   return lease;
 }
 

@@ -22,7 +22,8 @@ absl::StatusOr<Done> QueueWriter::Do(const BeginCreate& write) {
 absl::StatusOr<RecordedSession> QueueWriter::Do(const RecordSession& write) {
   ASSIGN_OR_RETURN(LiveRow live, LoadLive(write.lease));
   // The first one recorded stays: only that one is ever sent to, so any other
-  // is idle for good and costs nothing.
+  // is idle for good and costs nothing. (Not where it was created with its
+  // message: worker/one_call.cc.)
   if (!live.session.empty()) return RecordedSession{live.session};
   // A nonce records one session, once: the repetition of a call whose session
   // was cleared since would put an archived session in another's place. And

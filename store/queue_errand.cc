@@ -14,6 +14,9 @@ namespace {
 constexpr int64_t kErrandGrace = 60'000'000;  // in microseconds
 constexpr int64_t kErrandLease = 120'000'000;
 // After what time the service is not asked any more what a session cost.
+constexpr int64_t kNothingIsBelieved = int64_t{3600} * 1'000'000;
+// For how long a task waits for that before it fails.
+constexpr int64_t kTaskWaits = int64_t{2} * 3600 * 1'000'000;
 constexpr int64_t kCostAwaited = int64_t{48} * 3600 * 1'000'000;
 
 }  // namespace
@@ -79,8 +82,10 @@ absl::Status QueueWriter::CompleteErrand(int64_t account,
     RETURN_IF_ERROR(row.status());
   }
   const int64_t now = NowMicros();
-  // Nothing at all is what a service says that has not counted yet.
-  const bool says_cost = errand.cost.value_or(0) > 0;
+  // Nothing at all is what a service says that has not counted yet; an hour
+  // later it is what the session cost.
+  const bool says_cost = errand.cost.value_or(0) > 0 ||
+                         (errand.cost && now >= ended_at + kNothingIsBelieved);
   if (unknown && !says_cost && !errand.gone && now < ended_at + kCostAwaited) {
     return db_.Run(
         "UPDATE errand SET due = ? WHERE account = ? AND session = ?",
@@ -143,22 +148,14 @@ absl::Status QueueWriter::AdjustCost(int64_t id, int32_t attempt,
                      .charge_delta = charge_delta,
                      .over_delta = over_delta,
                      .why = "what the service says that the session cost"};
-  RETURN_IF_ERROR(Journal(entry).status());
-  const bool waits = task.state == v1::TASK_STATE_QUEUED && task.not_before &&
-                     !IsEnoughLeft(task.max_cost, task.charged) &&
-                     IsEnoughLeft(task.max_cost, task.charged + charge_delta);
-  if (!waits) return absl::OkStatus();
-  RETURN_IF_ERROR(
-      db_.Run("DELETE FROM timer WHERE at = ? AND kind = ? AND ref = ?",
-              *task.not_before, kReadyTimer, id));
-  return MakeReady(task, NowMicros());
+  return Journal(entry).status();
 }
 
 absl::StatusOr<bool> QueueWriter::IsCostPending(int64_t task) {
   SqliteStatement row = db_.Query(
       "SELECT 1 FROM attempt WHERE task = ? AND unknown_cost = 1 "
-      "AND session != ''",
-      task);
+      "AND session != '' AND ended_at > ?",
+      task, NowMicros() - kTaskWaits);
   const bool pending = row.Step();
   RETURN_IF_ERROR(row.status());
   return pending;
@@ -177,9 +174,10 @@ absl::Status QueueWriter::BeginAnother(const TaskRow& task, int64_t due) {
   }
   const std::string why = absl::StrCat(" (", kCostExhausted, ")");
   RETURN_IF_ERROR(db_.Run(
-      "UPDATE task SET state = ?, why = ifnull(why, '') || ?, "
+      "UPDATE task SET state = ?, why = replace(ifnull(why, ''), ?, '') || ?, "
       "ended_at = ?, not_before = NULL WHERE id = ?",
-      static_cast<int>(v1::TASK_STATE_FAILED), why, NowMicros(), task.id));
+      static_cast<int>(v1::TASK_STATE_FAILED), kAwaitsCost, why, NowMicros(),
+      task.id));
   JournalEntry entry{.kind = JournalKind::kSettled,
                      .batch = task.batch,
                      .task = task.id,

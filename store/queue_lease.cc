@@ -98,30 +98,45 @@ absl::StatusOr<Done> QueueWriter::Do(const HandBack& write) {
 absl::StatusOr<std::vector<QueueWriter::Flow>> QueueWriter::WaitingFlows(
     int64_t account) {
   std::vector<Flow> flows;
-  Flow from = flow_cursor_;
+  Flow& cursor = flow_cursors_[account];
+  Flow from = cursor;
   bool wrapped = from == Flow{};
   while (flows.size() < AdmissionBounds::kShares) {
-    SqliteStatement row = db_.Query(
-        "SELECT tenant, queue FROM lane "
-        "WHERE account = ? AND (tenant, queue) > (?, ?) "
-        "AND blocked = 0 AND head IS NOT NULL "
-        "ORDER BY tenant, queue LIMIT 1",
-        account, from.tenant, from.queue);
-    if (row.Step()) {
-      from = {row.Int(0), row.Int(1)};
+    ASSIGN_OR_RETURN(std::optional<Flow> next, FlowAfter(account, from));
+    if (next) {
+      from = *next;
       if (!flows.empty() && from == flows.front()) break;
       flows.push_back(from);
       continue;
     }
-    RETURN_IF_ERROR(row.status());
     if (wrapped) break;
     wrapped = true;
     from = {};
   }
   // More than one view shows: the next one goes on behind these.
-  flow_cursor_ =
-      flows.size() < AdmissionBounds::kShares ? Flow{} : flows.back();
+  cursor = flows.size() < AdmissionBounds::kShares ? Flow{} : flows.back();
   return flows;
+}
+
+// Two searches: of (tenant, queue) > (?, ?) SQLite makes one that walks over
+// every lane of the tenant's queue.
+absl::StatusOr<std::optional<QueueWriter::Flow>> QueueWriter::FlowAfter(
+    int64_t account, Flow flow) {
+  {
+    SqliteStatement row = db_.Query(
+        "SELECT queue FROM lane WHERE account = ? AND tenant = ? AND queue > ? "
+        "AND blocked = 0 AND head IS NOT NULL ORDER BY queue LIMIT 1",
+        account, flow.tenant, flow.queue);
+    if (row.Step()) return Flow{flow.tenant, row.Int(0)};
+    RETURN_IF_ERROR(row.status());
+  }
+  SqliteStatement row = db_.Query(
+      "SELECT tenant, queue FROM lane WHERE account = ? AND tenant > ? "
+      "AND blocked = 0 AND head IS NOT NULL ORDER BY tenant, queue LIMIT 1",
+      account, flow.tenant);
+  if (row.Step()) return Flow{row.Int(0), row.Int(1)};
+  RETURN_IF_ERROR(row.status());
+  return std::nullopt;
 }
 
 absl::Status QueueWriter::ViewShares(const std::set<Flow>& flows,
@@ -145,6 +160,11 @@ absl::Status QueueWriter::ViewShares(const std::set<Flow>& flows,
   // What it will cost counts only where it is compared.
   for (LaneView& lane : view.lanes) {
     for (ReadyTask& ready : lane.ready) {
+      // Tasks of a batch are of one template.
+      if (lane.batch != 0 && &ready != &lane.ready.front()) {
+        ready.predicted = lane.ready.front().predicted;
+        continue;
+      }
       SqliteStatement row = db_.Query(
           "SELECT CASE WHEN k.samples > 0 THEN k.cost_p50 ELSE t.max_cost END "
           "FROM task t JOIN template m ON m.id = t.template "
@@ -184,22 +204,29 @@ absl::Status QueueWriter::ViewLanes(int64_t account_id,
   struct Row {
     Scopes scopes;
     LaneView lane;
+    int64_t head = 0;
   };
   std::vector<Row> rows;
   ASSIGN_OR_RETURN(std::vector<Flow> flows, WaitingFlows(account_id));
-  const int per_flow = flows.empty()
-                           ? 0
-                           : std::max(lanes / static_cast<int>(flows.size()),
-                                      AdmissionBounds::kLanesPerShareMin);
+  const int shares = std::max(1, static_cast<int>(flows.size()));
+  const int per_flow =
+      std::max(lanes / shares, AdmissionBounds::kLanesPerShareMin);
+  // Of several that take turns none gets all of a pass.
+  if (shares > 1) {
+    tasks_per_lane =
+        std::min(tasks_per_lane,
+                 std::max(4, 2 * AdmissionBounds::kGrantsPerPass / shares));
+  }
   for (const Flow& flow : flows) {
-    if (rows.size() >= static_cast<size_t>(lanes)) break;
     SqliteStatement row = db_.Query(
-        "SELECT id, batch, tenant, ckey, queue FROM lane "
+        "SELECT id, batch, tenant, ckey, queue, head FROM lane "
         "WHERE account = ? AND tenant = ? AND queue = ? "
         "AND blocked = 0 AND head IS NOT NULL ORDER BY head LIMIT ?",
         account_id, flow.tenant, flow.queue, std::min(lanes, per_flow));
     while (row.Step()) {
-      Row one{.scopes = {row.Int(2), row.Int(4), row.Int(1)}, .lane = {}};
+      Row one{.scopes = {row.Int(2), row.Int(4), row.Int(1)},
+              .lane = {},
+              .head = row.Int(5)};
       one.lane.tenant = row.Int(2);
       one.lane.queue = row.Int(4);
       one.lane.lane = row.Int(0);
@@ -211,6 +238,13 @@ absl::Status QueueWriter::ViewLanes(int64_t account_id,
       rows.push_back(std::move(one));
     }
     RETURN_IF_ERROR(row.status());
+  }
+  // A probe shows one: the first over all.
+  if (rows.size() > static_cast<size_t>(lanes)) {
+    std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
+      return a.head < b.head;
+    });
+    rows.resize(static_cast<size_t>(lanes));
   }
   ASSIGN_OR_RETURN(bool budgets, HasBudgets());
   for (Row& each : rows) {

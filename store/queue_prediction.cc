@@ -20,7 +20,7 @@ absl::StatusOr<int64_t> QueueWriter::InsertTemplate(const v1::TaskSpec& spec) {
       db_.Run("INSERT INTO template(spec, kind, deadline) VALUES "
               "(?, (SELECT id FROM kind WHERE hash = ?), ?)",
               SqliteBlob{spec.SerializeAsString()}, hash,
-              SqliteNullable<int64_t>{spec.has_deadline(), deadline}));
+              SqliteNullable<int64_t>{deadline > 0, deadline}));
   return db_.last_insert_id();
 }
 

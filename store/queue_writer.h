@@ -203,7 +203,6 @@ class QueueWriter {
   absl::Status CheckAnswer(const v1::Question& question, v1::SayKind kind);
   // queue_lease.cc
   absl::StatusOr<AdmissionView> View(const std::vector<WorkerOffer>& offers);
-  // At most `lanes` of the account, with their first tasks.
   // A tenant's queue.
   struct Flow {
     int64_t tenant = 0, queue = 0;
@@ -211,12 +210,15 @@ class QueueWriter {
   };
   // Those with something to start on the account.
   absl::StatusOr<std::vector<Flow>> WaitingFlows(int64_t account);
+  // In the order of tenants and queues.
+  absl::StatusOr<std::optional<Flow>> FlowAfter(int64_t account, Flow flow);
   // How far they have come, where there is more than one; the rest of the view
   // is filled.
   absl::Status ViewShares(const std::set<Flow>& flows, AdmissionView& view);
   absl::Status PutShares(const std::vector<ShareView>& shares);
   // An attempt has cost `charged`, not what was counted for it.
   absl::Status CorrectShare(int64_t lane, const LiveRow& live, int64_t charged);
+  // At most `lanes` of the account, with their first tasks.
   absl::Status ViewLanes(int64_t account_id, const std::string& account,
                          int lanes, int tasks_per_lane, AdmissionView& view);
   absl::StatusOr<GrantRecord> GrantNew(int64_t task, int64_t worker,
@@ -334,7 +336,8 @@ class QueueWriter {
   };
   static constexpr size_t kKnownLabelsMax = 1000;
   Known known_;
-  Flow flow_cursor_;  // where the next view of flows goes on
+  // By account: where the next view of its flows goes on.
+  std::map<int64_t, Flow> flow_cursors_;
 };
 
 // Kinds of label.

@@ -47,6 +47,7 @@ using StateCounts = std::array<int64_t, 10>;
 
 inline constexpr char kCostExhausted[] =
     "cost_exhausted: too little of its max_cost is left";
+inline constexpr char kAwaitsCost[] = "; tried again once its cost is known";
 // Between looks for a cost that the service does not name yet.
 inline constexpr absl::Duration kCostLookEvery = absl::Minutes(10);
 

@@ -151,9 +151,8 @@ CREATE TABLE errand(account INT, session TEXT, due INT,
 CREATE INDEX errand_due ON errand(account, due);
 )sql";
 
-// An attempt with unknown_cost (2: nobody will know it) was charged its
-// reservation, until its session's
-// errand knows better.
+// An attempt with unknown_cost was charged its reservation, until its session's
+// errand knows better; with 2, nobody ever will.
 constexpr char kQueue8[] = R"sql(
 ALTER TABLE attempt ADD COLUMN unknown_cost INT DEFAULT 0;
 ALTER TABLE errand ADD COLUMN task INT;

@@ -65,12 +65,22 @@ Async<absl::StatusOr<bool>> Attempt::IsOfAnotherWorkspace() {
     if (id == found->ids().end()) co_return false;
     agent = id->second;
   }
-  absl::StatusOr<AgentRef> known =
-      co_await parts_.agents.GetAgent(std::move(agent));
-  co_return absl::IsNotFound(known.status());
+  while (true) {
+    absl::StatusOr<AgentRef> known = co_await parts_.agents.GetAgent(agent);
+    if (known.ok() || absl::IsNotFound(known.status())) co_return !known.ok();
+    CO_ASSIGN_OR_RETURN(bool again,
+                        co_await TryAgain(ToFailure(known.status(), "get")));
+    // It cannot be known; a session that is gone is the likelier case.
+    if (!again) co_return false;
+  }
 }
 
 Async<Attempt::Step> Attempt::JudgeUnknown(v1::Failure failure) {
+  // Not in the service's words: the session may be there, and run.
+  if (failure.error_type().empty()) {
+    at_rest_ = false;
+    co_return Broken(std::move(failure));
+  }
   CO_ASSIGN_OR_RETURN(bool elsewhere, co_await IsOfAnotherWorkspace());
   if (elsewhere) {
     failure.set_http_status(403);

@@ -29,7 +29,15 @@ class AttachLine::Turn final : public AttachTurn {
   void Enter(Done done) override {
     Leave();
     number_ = line_.Enter(session_, std::move(done));
-    line_.LetOn();
+    if (hurried_) {
+      line_.LetOn(number_);
+    } else {
+      line_.LetOn();
+    }
+  }
+  void Hurry() override {
+    hurried_ = true;
+    if (number_ != 0) line_.LetOn(number_);
   }
   void Leave() override {
     if (number_ != 0) line_.Leave(std::exchange(number_, 0));
@@ -39,6 +47,7 @@ class AttachLine::Turn final : public AttachTurn {
   AttachLine& line_;
   const Session session_;
   uint64_t number_ = 0;  // 0: not in the line
+  bool hurried_ = false;
 };
 
 std::unique_ptr<AttachTurn> AttachLine::TurnOf(Session session) {
@@ -63,9 +72,7 @@ uint64_t AttachLine::Enter(Session session, Done done) {
 void AttachLine::Leave(uint64_t number) {
   auto found = waiting_.find(number);
   if (found != waiting_.end()) {
-    const Place& place = found->second;
-    queues_[place.by].order.erase(RankOf(number, place));
-    numbers_.erase(place.session.id);
+    Forget(number, found->second);
     waiting_.erase(found);
     return;
   }
@@ -84,12 +91,26 @@ void AttachLine::LetOn() {
 void AttachLine::LetOn(AttachBy by) {
   Queue& queue = queues_[by];
   while (queue.under_way.size() < kAtOnceMax && !queue.order.empty()) {
-    const uint64_t number = std::get<uint64_t>(*queue.order.begin());
-    queue.order.erase(queue.order.begin());
-    queue.under_way.insert(number);
-    auto first = waiting_.extract(number);
-    numbers_.erase(first.mapped().session.id);
-    first.mapped().done(by);
+    LetOn(std::get<uint64_t>(*queue.order.begin()));
+  }
+}
+
+void AttachLine::LetOn(uint64_t number) {
+  auto place = waiting_.extract(number);
+  if (place.empty()) return;
+  Forget(number, place.mapped());
+  const AttachBy by = place.mapped().by;
+  queues_[by].under_way.insert(number);
+  place.mapped().done(by);
+}
+
+// A session may stand in line twice: for an attempt that has lost its lease and
+// for the one that has it now.
+void AttachLine::Forget(uint64_t number, const Place& place) {
+  queues_[place.by].order.erase(RankOf(number, place));
+  auto known = numbers_.find(place.session.id);
+  if (known != numbers_.end() && known->second == number) {
+    numbers_.erase(known);
   }
 }
 

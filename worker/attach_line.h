@@ -69,7 +69,10 @@ class AttachLine {
   };
 
   uint64_t Enter(Session session, Done done);
+  // Lets this one on, whoever else is under way.
+  void LetOn(uint64_t number);
   void Leave(uint64_t number);
+  void Forget(uint64_t number, const Place& place);
   static Rank RankOf(uint64_t number, const Place& place);
   void LetOn();
   void LetOn(AttachBy by);

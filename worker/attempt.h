@@ -1,6 +1,7 @@
 // One attempt at this worker, from its grant to its settle.
 //
-//   start    ensure what the session needs, create it idle, record it
+//   start    ensure what the session needs, create it idle (with start:
+//            one_call running), record it
 //   say      open the stream, then send the first message
 //   adopt    go on with a session that an earlier holder recorded
 //   fence    end a session whose first message may still be under way

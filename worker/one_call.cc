@@ -15,6 +15,8 @@ namespace {
 // Within this a service is taken to list what it created: sessions show after
 // seconds, and the request that was lost may still be under way for a minute.
 constexpr absl::Duration kListedWithin = absl::Minutes(10);
+// Without any list for so long, nobody will know.
+constexpr absl::Duration kGiveUpAfter = absl::Hours(24);
 constexpr absl::Duration kFirstLookAfter = absl::Seconds(5);
 constexpr absl::Duration kLookEveryMax = absl::Minutes(1);
 // How far the service's clock may be behind ours.
@@ -26,6 +28,7 @@ Async<Attempt::Step> Attempt::FindLostSession() {
   LogInfo("looking for a session that may have been created",
           {{"task", token().task_id()}, {"attempt", token().attempt()}});
   const absl::Duration since = parts_.clock.Steady();
+  const absl::Duration give_up = since + kGiveUpAfter;
   Backoff backoff(parts_.random, kFirstLookAfter, kLookEveryMax);
   while (true) {
     const bool late = parts_.clock.Steady() - since >= kListedWithin;
@@ -37,6 +40,8 @@ Async<Attempt::Step> Attempt::FindLostSession() {
         if (absl::IsFailedPrecondition(recorded)) continue;
         if (!recorded.ok()) co_return recorded;
         lost_create_ = false;
+        // What was to be stopped can be stopped only from now on.
+        if (cancelling_) cancel_since_ = parts_.clock.Steady();
         co_return std::nullopt;
       }
       if (late) {
@@ -46,7 +51,8 @@ Async<Attempt::Step> Attempt::FindLostSession() {
         co_return std::nullopt;
       }
     }
-    if (parts_.clock.Steady() >= TotalDeadline()) break;
+    // An outage of lists is no time of the attempt's.
+    if (parts_.clock.Steady() >= give_up) break;
     CO_RETURN_IF_ERROR(co_await Wait(backoff.Next()));
   }
   // The service could not be asked: it may have run, and cost what was set
@@ -65,7 +71,8 @@ Async<absl::StatusOr<std::vector<std::pair<std::string, std::string>>>>
 Attempt::ListOwnSessions() {
   std::vector<std::pair<std::string, std::string>> own;
   ListSessionsQuery query;
-  query.purpose = RequestPurpose::kNormal;
+  // In an outage many look at once, and others have more use for the reads.
+  query.purpose = RequestPurpose::kSpare;
   query.created_from = FromProto(lease_.granted_at()) - kServiceClockMargin;
   do {
     ListSessionsQuery copy = query;

@@ -219,6 +219,8 @@ bool Attempt::InterruptIsDue() const {
 
 Async<absl::Status> Attempt::SendInterrupt() {
   CO_RETURN_IF_ERROR(co_await AwaitPost());
+  // Its end is waited for, also where its stream is cut.
+  if (pump_ != nullptr) pump_->feed().turn()->Hurry();
   std::vector<OutgoingEvent> events;
   events.push_back(OutgoingInterrupt{});
   absl::Status sent = co_await parts_.agents.SendEvents(

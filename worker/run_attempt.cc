@@ -140,6 +140,11 @@ Async<absl::StatusOr<Verdict>> Attempt::BringToVerdict() {
       CO_ASSIGN_OR_RETURN(over, co_await Adopt());
     }
     if (over) co_return *std::move(over);
+    // A history may show late what a session was created with.
+    if (InOneCall() && phase_ != v1::ATTEMPT_PHASE_RUNNING) {
+      CO_ASSIGN_OR_RETURN(bool seen, co_await WatchForMessages(1, kEchoLimit));
+      if (seen) phase_ = v1::ATTEMPT_PHASE_RUNNING;
+    }
     if (phase_ == v1::ATTEMPT_PHASE_RUNNING) co_return co_await Drive();
     CO_ASSIGN_OR_RETURN(over, co_await Fence());
     if (over) co_return *std::move(over);

@@ -17,6 +17,13 @@ bool MayHaveOutputs(v1::Ending::Kind kind) {
          kind == v1::Ending::KIND_LOOPED || kind == v1::Ending::KIND_BROKEN;
 }
 
+// As the scheduler will judge it: the files are still there.
+bool IsAccountTrouble(const ApiError& error) {
+  return error.http_status == 401 || error.http_status == 402 ||
+         error.http_status == 403 || error.type == kUnresolvedHost ||
+         error.type == kUntrustedCertificate;
+}
+
 }  // namespace
 
 Async<absl::Status> Attempt::SetCost(v1::Ending& ending) {
@@ -60,8 +67,10 @@ Async<absl::Status> Attempt::End(Verdict verdict) {
       CO_RETURN_IF_ERROR(Stopped());
       if (!GetApiError(collected)) co_return collected;
       ending.clear_outputs();
-      if (verdict.stop_reason == "end_turn" &&
-          !lease_.spec().expect().files().empty()) {
+      // An account that is shut keeps the session for whoever adopts it.
+      if (IsAccountTrouble(*GetApiError(collected)) ||
+          (verdict.stop_reason == "end_turn" &&
+           !lease_.spec().expect().files().empty())) {
         ending.set_kind(v1::Ending::KIND_BROKEN);
         *ending.mutable_failure() = ToFailure(collected, "list_files");
       }

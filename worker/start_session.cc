@@ -91,7 +91,10 @@ Async<absl::StatusOr<SessionSpec>> Attempt::PrepareSession() {
   SessionSpec spec;
   if (lease_.spec().agent().has_agent_id()) {
     spec.agent.id = lease_.spec().agent().agent_id();
-    CO_ASSIGN_OR_RETURN(spec.agent.version, co_await PinVersion(spec.agent.id));
+    if (!lease_.pin_scope().empty()) {
+      CO_ASSIGN_OR_RETURN(spec.agent.version,
+                          co_await PinVersion(spec.agent.id));
+    }
   } else {
     std::string definition = lease_.spec().agent().definition_json();
     std::string key = AgentKey(definition);
@@ -170,6 +173,7 @@ Async<Attempt::Step> Attempt::StartSession() {
       CO_ASSIGN_OR_RETURN(std::optional<Verdict> over,
                           co_await FindLostSession());
       if (over || !session_id_.empty()) co_return over;
+      if (lost >= kLostCreatesMax) co_return NotStarted(last);
     }
     if (std::optional<Verdict> over = StartIsOver(last)) co_return over;
     absl::StatusOr<SessionSpec> spec = co_await PrepareSession();
@@ -206,11 +210,13 @@ Async<Attempt::Step> Attempt::StartSession() {
     }
     last = ToFailure(created.status(), "create_session");
     if (MaybeExecuted(created.status())) {
-      // At worst an idle session stays behind, which costs nothing.
+      // At worst an idle session stays behind, which costs nothing; one that
+      // has its message is looked for before another is made.
       nonce.clear();
+      ++lost;
       lost_create_ = InOneCall();
       if (lost_create_) continue;
-      if (++lost >= kLostCreatesMax) co_return NotStarted(last);
+      if (lost >= kLostCreatesMax) co_return NotStarted(last);
       CO_RETURN_IF_ERROR(co_await Wait(backoff.Next()));
       continue;
     }

@@ -96,7 +96,9 @@ TEST_F(CurlProxyTest, HostsOfNoProxyAreReachedWithout) {
   setenv("HTTPS_PROXY", UrlOf(proxy).c_str(), 1);
   setenv("NO_PROXY", "other.invalid,.invalid", 1);
   // The name does not resolve, so it cannot be reached.
-  EXPECT_THAT(Fetch(), StatusIs(absl::StatusCode::kNotFound));
+  absl::StatusOr<HttpResponse> response = Fetch();
+  EXPECT_THAT(response, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_TRUE(IsHttpUnresolved(response.status()));
   EXPECT_THAT(proxy.heads(), IsEmpty());
 }
 

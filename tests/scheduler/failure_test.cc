@@ -78,7 +78,7 @@ INSTANTIATE_TEST_SUITE_P(
          false, kSpec},
         {"NoSuchAgent", "create_session", 404, "not_found_error", "", "", "",
          false, kSpec},
-        {"NoSuchPath", "create_agent", 404, "not_found_error", "", "", "",
+        {"NoSuchPath", "create_environment", 404, "not_found_error", "", "", "",
          false, kAccount},
         {"AnotherServer", "create_session", 404, "", "", "",
          "HTTP 404 without an error object: <html>", false, kAccount},

@@ -141,7 +141,6 @@ TEST(DecideTest, WhereACostIsUnknownTheNextAttemptWaitsForIt) {
   Disposition next = Decide(tally, ending, 1.0);
   EXPECT_EQ(next.state, v1::TASK_STATE_QUEUED);
   EXPECT_TRUE(next.awaits_cost);
-  EXPECT_EQ(next.delay, kCostLookEvery);
   // Known, and all of it: there is nothing to wait for.
   ending.set_list_cost_usd_micros(1'000'000);
   EXPECT_EQ(Decide(tally, ending, 1.0).state, v1::TASK_STATE_FAILED);

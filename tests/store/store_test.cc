@@ -156,6 +156,35 @@ TEST_F(TurnTest, TenantsShareWhatIsSpentAndRealCostsCount) {
   EXPECT_THAT(Names(AdmitTo(worker, 3)), ElementsAre("b3"));
 }
 
+// Where one account's few queues were looked at between, the queues of another
+// past the first 64 never had a turn.
+TEST_F(TurnTest, EveryQueueHasItsTurn) {
+  constexpr int kQueues = 100;
+  for (int i = 0; i < kQueues; ++i) {
+    for (int n = 0; n < 3; ++n) {
+      SubmitTask submit = Single(absl::StrCat("q", i, "-", n));
+      submit.queue = absl::StrCat("q", i);
+      submit.task.line.set_name(absl::StrCat("q", i));
+      ASSERT_OK(Apply(submit));
+    }
+  }
+  SubmitTask other = Single("other");
+  other.account = "another";
+  ASSERT_OK(Apply(other));
+  const int64_t worker = Register();
+  std::set<std::string> seen;
+  for (int pass = 0; pass < 4; ++pass) {
+    auto grants = Apply(Admit{
+        {{worker, 60, {"another", "default"}}},
+        [](absl::Time now, const auto& offers, const AdmissionView& view) {
+          return DecideAdmission(now, offers, view);
+        }});
+    ASSERT_OK(grants);
+    for (const GrantRecord& grant : grants->grants) seen.insert(grant.name);
+  }
+  EXPECT_GE(seen.size(), static_cast<size_t>(kQueues));
+}
+
 TEST_F(TurnTest, ADeadlineGoesBeforeWhatCameFirst) {
   Add("first", "a");
   Add("soon", "a", absl::Hours(1));
@@ -264,13 +293,36 @@ TEST_F(CostPendingTest, TheNextAttemptBeginsOnceTheCostIsKnown) {
   EXPECT_OK(Apply(FireTimers{}));
   EXPECT_THAT(AdmitTo(worker_, 1), IsEmpty());
   EXPECT_OK(Apply(CompleteErrands{"default", {{"sesn_1", 70'000}}}));
+  time_.Advance(absl::Minutes(10));
+  EXPECT_OK(Apply(FireTimers{}));
   std::vector<GrantRecord> grants = AdmitTo(worker_, 1);
   ASSERT_EQ(grants.size(), 1u);
   EXPECT_EQ(grants[0].lease.attempt, 2);
   EXPECT_EQ(grants[0].budget, grant_.budget - 70'000);
-  // Its timer went with it.
   time_.Advance(absl::Hours(1));
   EXPECT_EQ(Apply(FireTimers{})->fired, 0);
+}
+
+TEST_F(CostPendingTest, NothingAtAllIsBelievedAnHourLater) {
+  const CompleteErrands nothing{"default", {{"sesn_1", 0}}};
+  time_.Advance(absl::Minutes(50));
+  EXPECT_OK(Apply(nothing));
+  EXPECT_EQ(Batch(batch_).charged, grant_.budget);
+  time_.Advance(absl::Minutes(20));
+  EXPECT_OK(Apply(nothing));
+  EXPECT_EQ(Batch(batch_).charged, 0);
+  EXPECT_OK(Apply(FireTimers{}));
+  EXPECT_EQ(AdmitTo(worker_, 1).size(), 1u);
+}
+
+// A session that refuses to be archived never says what it cost.
+TEST_F(CostPendingTest, ATaskDoesNotWaitForEver) {
+  for (int i = 0; i < 12; ++i) {
+    EXPECT_EQ(Task(grant_.task).state, v1::TASK_STATE_QUEUED);
+    time_.Advance(absl::Minutes(10));
+    EXPECT_OK(Apply(FireTimers{}));
+  }
+  EXPECT_EQ(Task(grant_.task).state, v1::TASK_STATE_FAILED);
 }
 
 TEST_F(CostPendingTest, ATaskFailsWhereNobodyWillSayWhatItsAttemptCost) {

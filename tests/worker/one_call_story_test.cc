@@ -61,6 +61,19 @@ TEST(OneCallStoryTest, AnotherIsMadeOnceTheListsHaveNotShownIt) {
   EXPECT_LT(world.time.Elapsed(), absl::Minutes(13));
 }
 
+// Its time limit ran while nothing had begun, and it cost all there was.
+TEST(OneCallStoryTest, LookingIsNoTimeOfTheAttempts) {
+  World world;
+  world.OnCall("create_session", 1, Refuse(529, "overloaded_error"));
+  world.AddNode();
+  v1::TaskSpec spec = OneCall();
+  spec.mutable_timeouts()->mutable_total()->set_seconds(300);
+  std::string id = world.scheduler.Add(spec);
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  world.Linger();
+  ExpectDoneOnce(world, id);
+}
+
 TEST(OneCallStoryTest, AnAdopterLooksForWhatItsPredecessorMayHaveCreated) {
   World world;
   Node& first = world.AddNode();
@@ -126,9 +139,8 @@ TEST(OneCallStoryTest, WhereNoListCanBeHadItCostsWhatWasSetAside) {
     return FakeFault();
   };
   world.AddNode();
-  v1::TaskSpec spec = OneCall();
-  spec.mutable_timeouts()->mutable_total()->set_seconds(3600);
-  std::string id = world.scheduler.Add(spec);
+  std::string id = world.scheduler.Add(OneCall());
+  ASSERT_FALSE(world.RunUntilSettled(id, absl::Hours(23)));
   ASSERT_TRUE(world.RunUntilSettled(id, absl::Hours(2)));
   EXPECT_THAT(world.service.Sessions(), SizeIs(1));
   EXPECT_EQ(world.Task(id).ending.kind(), v1::Ending::KIND_BROKEN);
