@@ -35,10 +35,21 @@ void GrpcCalls::Begin(grpc::ClientContext& context) {
 }
 
 void GrpcCalls::End(grpc::ClientContext& context) {
+  End(context, [] {});
+}
+
+void GrpcCalls::End(grpc::ClientContext& context,
+                    absl::FunctionRef<void()> release) {
+  {
+    MutexLock lock(mutex_);
+    live_.erase(&context);
+    ++releasing_;
+  }
+  release();
   MutexLock lock(mutex_);
-  live_.erase(&context);
+  --releasing_;
   // Under the lock: with the last call gone the owner may destroy this.
-  if (live_.empty()) ended_.SignalAll();
+  if (live_.empty() && releasing_ == 0) ended_.SignalAll();
 }
 
 void GrpcCalls::Cancel() {
@@ -50,7 +61,7 @@ void GrpcCalls::Cancel() {
 void GrpcCalls::CancelAndWait() {
   Cancel();
   MutexLock lock(mutex_);
-  while (!live_.empty()) ended_.Wait(mutex_);
+  while (!live_.empty() || releasing_ > 0) ended_.Wait(mutex_);
 }
 
 }  // namespace midwatch

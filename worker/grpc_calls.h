@@ -8,6 +8,7 @@
 
 #include <set>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -31,6 +32,11 @@ class GrpcCalls {
   // the owner's.
   void Begin(grpc::ClientContext& context);
   void End(grpc::ClientContext& context);
+  // Of a call that ends in one of gRPC's callbacks: `release` lets go of the
+  // context. It holds the channel, and whoever waits may drop that next: the
+  // last one to do so must not be a thread of gRPC's, which would wait for
+  // itself.
+  void End(grpc::ClientContext& context, absl::FunctionRef<void()> release);
 
   // Cancels all calls, those yet to begin included.
   void Cancel();
@@ -42,6 +48,7 @@ class GrpcCalls {
   CondVar ended_;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   std::set<grpc::ClientContext*> live_ ABSL_GUARDED_BY(mutex_);
+  int releasing_ ABSL_GUARDED_BY(mutex_) = 0;  // not live, and not over
 };
 
 }  // namespace midwatch

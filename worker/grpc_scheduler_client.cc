@@ -116,8 +116,8 @@ class LeaseReactor final
       end_ = end;
     }
     if (done) done(end);
-    const std::shared_ptr<LeaseReactor> last = std::move(self_);
-    calls_.End(context_);
+    std::shared_ptr<LeaseReactor> last = std::move(self_);
+    calls_.End(context_, [&last] { last.reset(); });
   }
 
   GrpcCalls& calls_;
@@ -217,16 +217,16 @@ class GrpcSchedulerClient final : public SchedulerClient {
           call->done = std::move(done);
           SetTimeout(call->context, kUnaryTimeout);
           calls_.Begin(call->context);
-          (stub_->async()->*method)(&call->context, &call->request,
-                                    &call->response,
-                                    [this, name, call](grpc::Status status) {
-                                      if (status.ok()) {
-                                        call->done(std::move(call->response));
-                                      } else {
-                                        call->done(FromGrpc(status, name));
-                                      }
-                                      calls_.End(call->context);
-                                    });
+          (stub_->async()->*method)(
+              &call->context, &call->request, &call->response,
+              [this, name, call](grpc::Status status) mutable {
+                if (status.ok()) {
+                  call->done(std::move(call->response));
+                } else {
+                  call->done(FromGrpc(status, name));
+                }
+                calls_.End(call->context, [&call] { call.reset(); });
+              });
         };
     co_return co_await AwaitCallback<Result>(executor_, std::move(start));
   }

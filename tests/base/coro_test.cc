@@ -331,9 +331,10 @@ TEST(BlockingPoolTest, RunsBesideTheExecutor) {
 // The pool's thread hands its result to an executor that is gone.
 TEST(BlockingPoolTest, StopWhileWorkRuns) {
   std::atomic<int> alive{0};
+  // Outlive the pool's thread, which may come to wait only after it was told.
+  std::promise<void> entered, leave;
   RealExecutor executor("test");
   ThreadBlockingPool pool("test-pool", 1);
-  std::promise<void> entered, leave;
   auto body = [](Executor& e, BlockingPool& p, [[maybe_unused]] Guard guard,
                  std::promise<void>& in,
                  std::promise<void>& out) -> Async<void> {
