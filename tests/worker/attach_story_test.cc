@@ -143,6 +143,25 @@ TEST_F(AttachStoryTest, ACancelDoesNotWaitInLine) {
   EXPECT_EQ(Settled(), 1);
 }
 
+// Its end was waited for two minutes, and its turn came after five.
+TEST_F(AttachStoryTest, AnInterruptedSessionIsHeardOutOfTurn) {
+  Begin(/*short_turn=*/absl::Minutes(20));
+  Adopt();
+  world_.time.Advance(absl::Seconds(30));
+  world_.service.hooks.on_call = [](const FakeCall& call) {
+    FakeFault fault;
+    if (call.operation == "stream_events")
+      fault.answer_delay = absl::Seconds(40);
+    return fault;
+  };
+  world_.service.CutStreams();
+  world_.time.Advance(absl::Seconds(10));
+  world_.scheduler.Cancel(ids_.back());
+  ASSERT_TRUE(world_.RunUntilSettled(ids_.back(), absl::Minutes(5)));
+  EXPECT_EQ(world_.Task(ids_.back()).ending.kind(), v1::Ending::KIND_IDLE);
+  EXPECT_TRUE(world_.Task(ids_.back()).ending.has_list_cost_usd_micros());
+}
+
 TEST_F(AttachStoryTest, StreamsThatAreCutTogetherComeBackInTurn) {
   Begin(/*short_turn=*/absl::Minutes(2));
   Adopt();

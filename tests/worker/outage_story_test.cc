@@ -205,6 +205,47 @@ TEST(OutageStoryTest, ALeaseThatCannotBeGivenBackIsFreedAllTheSame) {
 
 // Workers restarted with a key of another workspace took every session for a
 // deleted one, which failed their tasks and charged them whole.
+// A task that ended well succeeded without the files that it had left.
+TEST(OutageStoryTest, OutputsThatTheAccountKeepsBackAreNotGivenUp) {
+  World world;
+  world.scheduler.advise = [](const v1::AdviseRequest&) {
+    v1::AdviseResponse response;
+    response.set_action(v1::AdviseResponse::ACTION_END);
+    return response;
+  };
+  world.OnCall("list_files", 1, Refuse(401, "authentication_error"));
+  world.AddNode();
+  std::string id = world.scheduler.Add(World::Spec());
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  // Which keeps the session: scheduler/account_state.h.
+  EXPECT_EQ(world.Task(id).ending.kind(), v1::Ending::KIND_BROKEN);
+  EXPECT_EQ(world.Task(id).ending.failure().http_status(), 401);
+}
+
+// A proxy's page in place of the service's words says nothing of the session.
+TEST(OutageStoryTest, ABareNotFoundDeletesNoSession) {
+  World world;
+  world.service.hooks.script = [](const FakePrompt&) {
+    FakeTurn turn;
+    turn.duration = absl::Minutes(10);
+    return turn;
+  };
+  Node& first = world.AddNode();
+  std::string id = world.scheduler.Add(World::Spec());
+  ASSERT_TRUE(world.RunUntil([&] {
+    return world.Task(id).lease.phase() == v1::ATTEMPT_PHASE_RUNNING;
+  }));
+  first.Crash();
+  world.service.hooks.on_call = [&](const FakeCall& call) {
+    return Reads(call) ? Refuse(404, "") : FakeFault();
+  };
+  world.AddNode();
+  world.scheduler.Lapse(world.scheduler.worker_id(0));
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  EXPECT_EQ(world.Task(id).ending.kind(), v1::Ending::KIND_BROKEN);
+  EXPECT_FALSE(world.Task(id).ending.has_list_cost_usd_micros());
+}
+
 TEST(OutageStoryTest, AKeyOfAnotherWorkspaceIsTheAccountsTrouble) {
   World world;
   world.service.hooks.script = [](const FakePrompt&) {
