@@ -104,6 +104,28 @@ void LetSweepsEnd(World& world) {
   EXPECT_GT(lists, 0);
 }
 
+// Two workers, and what the plan says befalls them, until the batch is done.
+void PlayNight(World& world, const Plan& plan) {
+  world.StartWorker("w1", 15);
+  world.StartWorker("w2", 15);
+  for (int second = 1; second <= 7200; ++second) {
+    world.time.Advance(absl::Seconds(1));
+    world.CheckAlways();
+    world.AnswerSome(0.05);
+    if (second == plan.scheduler_down) world.CrashScheduler();
+    if (second == plan.scheduler_up) world.StartScheduler();
+    if (second == plan.worker_down) world.CrashWorker("w1");
+    if (second == plan.worker_up) world.StartWorker("w1", 15);
+    if (second == plan.stall_from) world.StallWorker("w2", true);
+    if (second == plan.stall_to) world.StallWorker("w2", false);
+    if (second == plan.cut_from) world.CutWorker("w1", true);
+    if (second == plan.cut_to) world.CutWorker("w1", false);
+    if (second > 250 && world.Batch().state == v1::BATCH_STATE_DONE) break;
+  }
+  LetSweepsEnd(world);
+  world.CheckAtEnd(kTasks);
+}
+
 // What a night may spend, in three scopes: more than enough for all tasks, and
 // less than 30 of them at once may reserve at its end.
 constexpr int64_t kTenantLimit = 48'000'000;
@@ -128,24 +150,7 @@ std::string RunNight(uint64_t seed, bool budgets = false) {
     world.SetBudget(v1::BUDGET_SCOPE_QUEUE, kQueueLimit);
   }
   world.SubmitBatch(kTasks, budgets ? kBatchLimit : 0);
-  world.StartWorker("w1", 15);
-  world.StartWorker("w2", 15);
-  for (int second = 1; second <= 3600; ++second) {
-    world.time.Advance(absl::Seconds(1));
-    world.CheckAlways();
-    world.AnswerSome(0.05);
-    if (second == plan.scheduler_down) world.CrashScheduler();
-    if (second == plan.scheduler_up) world.StartScheduler();
-    if (second == plan.worker_down) world.CrashWorker("w1");
-    if (second == plan.worker_up) world.StartWorker("w1", 15);
-    if (second == plan.stall_from) world.StallWorker("w2", true);
-    if (second == plan.stall_to) world.StallWorker("w2", false);
-    if (second == plan.cut_from) world.CutWorker("w1", true);
-    if (second == plan.cut_to) world.CutWorker("w1", false);
-    if (second > 250 && world.Batch().state == v1::BATCH_STATE_DONE) break;
-  }
-  LetSweepsEnd(world);
-  world.CheckAtEnd(kTasks);
+  PlayNight(world, plan);
 
   EXPECT_EQ(world.Budgets().size(), budgets ? 3u : 0u);
   EXPECT_EQ(world.counts.budget_waits > 10, budgets);
@@ -207,24 +212,7 @@ TEST(SimSmoke, NightsInOneCallEndWell) {
     world.doubled_calls = 0.04;
     world.StartScheduler();
     world.SubmitBatch(kTasks, 0, v1::START_MODE_ONE_CALL);
-    world.StartWorker("w1", 15);
-    world.StartWorker("w2", 15);
-    for (int second = 1; second <= 7200; ++second) {
-      world.time.Advance(absl::Seconds(1));
-      world.CheckAlways();
-      world.AnswerSome(0.05);
-      if (second == plan.scheduler_down) world.CrashScheduler();
-      if (second == plan.scheduler_up) world.StartScheduler();
-      if (second == plan.worker_down) world.CrashWorker("w1");
-      if (second == plan.worker_up) world.StartWorker("w1", 15);
-      if (second == plan.stall_from) world.StallWorker("w2", true);
-      if (second == plan.stall_to) world.StallWorker("w2", false);
-      if (second == plan.cut_from) world.CutWorker("w1", true);
-      if (second == plan.cut_to) world.CutWorker("w1", false);
-      if (second > 250 && world.Batch().state == v1::BATCH_STATE_DONE) break;
-    }
-    LetSweepsEnd(world);
-    world.CheckAtEnd(kTasks);
+    PlayNight(world, plan);
     EXPECT_GT(creates, kTasks + 5);
     EXPECT_GT(CountJournal(world, JournalKind::kAdopted), 5);
     // Lost answers and late creates: found, not made again.

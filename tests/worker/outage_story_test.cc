@@ -205,6 +205,22 @@ TEST(OutageStoryTest, ALeaseThatCannotBeGivenBackIsFreedAllTheSame) {
 
 // Workers restarted with a key of another workspace took every session for a
 // deleted one, which failed their tasks and charged them whole.
+// A task whose session runs for ten minutes, and whose worker has died.
+std::string OrphanedInItsTurn(World& world) {
+  world.service.hooks.script = [](const FakePrompt&) {
+    FakeTurn turn;
+    turn.duration = absl::Minutes(10);
+    return turn;
+  };
+  Node& first = world.AddNode();
+  std::string id = world.scheduler.Add(World::Spec());
+  EXPECT_TRUE(world.RunUntil([&] {
+    return world.Task(id).lease.phase() == v1::ATTEMPT_PHASE_RUNNING;
+  }));
+  first.Crash();
+  return id;
+}
+
 // A task that ended well succeeded without the files that it had left.
 TEST(OutageStoryTest, OutputsThatTheAccountKeepsBackAreNotGivenUp) {
   World world;
@@ -225,17 +241,7 @@ TEST(OutageStoryTest, OutputsThatTheAccountKeepsBackAreNotGivenUp) {
 // A proxy's page in place of the service's words says nothing of the session.
 TEST(OutageStoryTest, ABareNotFoundDeletesNoSession) {
   World world;
-  world.service.hooks.script = [](const FakePrompt&) {
-    FakeTurn turn;
-    turn.duration = absl::Minutes(10);
-    return turn;
-  };
-  Node& first = world.AddNode();
-  std::string id = world.scheduler.Add(World::Spec());
-  ASSERT_TRUE(world.RunUntil([&] {
-    return world.Task(id).lease.phase() == v1::ATTEMPT_PHASE_RUNNING;
-  }));
-  first.Crash();
+  std::string id = OrphanedInItsTurn(world);
   world.service.hooks.on_call = [&](const FakeCall& call) {
     return Reads(call) ? Refuse(404, "") : FakeFault();
   };
@@ -248,17 +254,7 @@ TEST(OutageStoryTest, ABareNotFoundDeletesNoSession) {
 
 TEST(OutageStoryTest, AKeyOfAnotherWorkspaceIsTheAccountsTrouble) {
   World world;
-  world.service.hooks.script = [](const FakePrompt&) {
-    FakeTurn turn;
-    turn.duration = absl::Minutes(10);
-    return turn;
-  };
-  Node& first = world.AddNode();
-  std::string id = world.scheduler.Add(World::Spec());
-  ASSERT_TRUE(world.RunUntil([&] {
-    return world.Task(id).lease.phase() == v1::ATTEMPT_PHASE_RUNNING;
-  }));
-  first.Crash();
+  std::string id = OrphanedInItsTurn(world);
   bool agents_too = true;
   world.service.hooks.on_call = [&](const FakeCall& call) {
     return Reads(call) || (agents_too && call.operation == "get_agent")
