@@ -44,7 +44,8 @@ class CliTest(unittest.TestCase):
 
     def run_cli(self, *arguments, **kwargs):
         process = self.start(*arguments, **kwargs)
-        out, err = process.communicate(timeout=60)
+        # Long, for the sanitizers' sake.
+        out, err = process.communicate(timeout=240)
         return process.returncode, out, err
 
     def write(self, model="runbook",
