@@ -63,6 +63,14 @@ absl::Status WriteLine(const v1::Task& task, std::FILE* out) {
   return absl::ErrnoToStatus(errno, "cannot write the results");
 }
 
+// What `task answer` takes for what the task asks first.
+std::string AnswerTo(const v1::Task& task) {
+  if (task.questions_size() == 0) return "";
+  const v1::Question& first = task.questions(0);
+  if (first.has_spent_usd_micros()) return "--raise AMOUNT";
+  return first.wants_result() ? "--result TEXT" : "--approve  (or --deny WHY)";
+}
+
 void Count(const v1::Task& task, Outcome& outcome) {
   outcome.attempts += task.attempts();
   if (task.state() == v1::TASK_STATE_SUCCEEDED ||
@@ -73,8 +81,8 @@ void Count(const v1::Task& task, Outcome& outcome) {
   if (task.state() == v1::TASK_STATE_WAITING) {
     constexpr size_t kWaitingMax = 10;
     if (outcome.waiting.size() < kWaitingMax) {
-      outcome.waiting.push_back(
-          {task.task_id(), Printable(task.name()), ResultLine(task)});
+      outcome.waiting.push_back({task.task_id(), Printable(task.name()),
+                                 ResultLine(task), AnswerTo(task)});
     }
     return;
   }

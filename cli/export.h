@@ -41,6 +41,7 @@ struct Outcome {
   // Tasks that wait for a person, ten at most.
   struct Waiting {
     std::string task_id, name, question;
+    std::string answer;  // the options that answer it
   };
   std::vector<Waiting> waiting;
   int64_t attempts = 0;  // of the tasks looked at

@@ -54,7 +54,10 @@ std::string Questions(const GlobalOptions& global, const v1::Batch& batch,
   for (const Outcome::Waiting& task : outcome.waiting) {
     absl::StrAppend(
         &out, "  ", task.name, "  ", task.question, "\n    ",
-        CommandLine(global, absl::StrCat("task get ", task.task_id)), "\n");
+        CommandLine(global, absl::StrCat("task get ", task.task_id)), "\n    ",
+        CommandLine(global, absl::StrCat("task answer ", task.task_id, " ",
+                                         task.answer)),
+        "\n");
   }
   const int64_t others =
       batch.counts().waiting() - static_cast<int64_t>(outcome.waiting.size());
@@ -65,9 +68,6 @@ std::string Questions(const GlobalOptions& global, const v1::Batch& batch,
                                          batch.batch_id())),
         "\n");
   }
-  absl::StrAppend(&out, "  answer with: ",
-                  CommandLine(global, "task answer TASK --approve"),
-                  "  (or --deny WHY, --result TEXT, --raise AMOUNT)\n");
   return out;
 }
 

@@ -134,6 +134,11 @@ std::vector<std::string> TranscriptLines(absl::string_view event_json,
     return {Shorten(absl::StrCat("?  ", OneLine(event_json)),
                     static_cast<size_t>(width))};
   }
+  // What we say is told twice: when it is queued, and when it is read.
+  if (absl::StartsWith(event->type, "user.") && json.contains("processed_at") &&
+      !event->processed_at.has_value()) {
+    return {};
+  }
   const Entry entry = ToEntry(*event, json);
   if (entry.text.empty()) return {};
   std::string time(kTimeWidth, ' ');

@@ -534,7 +534,10 @@ std::string TaskDetails(const v1::Task& task, int width) {
            task.labels().begin(), task.labels().end())) {
     line("label", absl::StrCat(Printable(key), "=", Printable(value)));
   }
-  line("state", NameOf(task.state()));
+  line("state", absl::StrCat(NameOf(task.state()),
+                             task.finished_anyway()
+                                 ? ", though its turn had ended by itself"
+                                 : ""));
   if (task.failure_class() != v1::FAILURE_CLASS_UNSPECIFIED) {
     line("failure", NameOf(task.failure_class()));
   }

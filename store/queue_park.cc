@@ -243,8 +243,7 @@ absl::StatusOr<Answered> QueueWriter::Do(const AnswerTask& write) {
     return absl::FailedPreconditionError(
         said ? absl::StrCat("question ", id, " was answered otherwise")
         : open.empty()
-            ? absl::StrCat("the task is ", v1::TaskState_Name(task.state),
-                           " and waits for no answer")
+            ? "the task waits for no answer: it is over, or it was answered"
             : absl::StrCat("the task asks no question ", id));
   }
   RETURN_IF_ERROR(CheckAnswer(*question, write.kind));

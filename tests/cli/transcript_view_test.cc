@@ -85,6 +85,13 @@ TEST(TranscriptLinesTest, BeginsWithItsTime) {
                   ::testing::MatchesRegex("..:..:05  user      .interrupt.")));
 }
 
+TEST(TranscriptLinesTest, WhatIsQueuedIsShownOnceItIsRead) {
+  EXPECT_THAT(TranscriptLines(R"({"type":"user.interrupt",
+                          "processed_at":null})",
+                              80),
+              ::testing::IsEmpty());
+}
+
 TEST(TranscriptLinesTest, CostIsOfTheUsage) {
   EXPECT_THAT(TranscriptLines(R"({"type":"session.usage","usage":
                   {"list_cost":{"amount":"3","currency":"USD"}}})",
