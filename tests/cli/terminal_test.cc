@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <pty.h>
 #include <sys/ioctl.h>
 #include <termios.h>
@@ -55,10 +56,22 @@ class TerminalTest : public ::testing::Test {
     const winsize size = Size(columns, rows);
     ASSERT_EQ(ioctl(master_, TIOCSWINSZ, &size), 0);
   }
+  // What came since the last call. The kernel brings it over in its own time,
+  // so it is read up to a mark behind it.
   std::string Written() {
-    std::string bytes(65536, '\0');
-    const ssize_t size = read(master_, bytes.data(), bytes.size());
-    bytes.resize(size > 0 ? static_cast<size_t>(size) : 0);
+    std::string bytes;
+    EXPECT_EQ(write(STDOUT_FILENO, "\0", 1), 1);
+    while (bytes.empty() || bytes.back() != '\0') {
+      pollfd readable = {master_, POLLIN, 0};
+      if (poll(&readable, 1, /*milliseconds=*/10'000) != 1) {
+        ADD_FAILURE() << "nothing came";
+        break;
+      }
+      char some[4096];
+      const ssize_t size = read(master_, some, sizeof(some));
+      if (size > 0) bytes.append(some, static_cast<size_t>(size));
+    }
+    if (!bytes.empty()) bytes.pop_back();
     return bytes;
   }
 
