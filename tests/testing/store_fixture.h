@@ -189,6 +189,14 @@ class StoreFixture : public ::testing::Test {
                         }});
   }
 
+  // Grants the first task and records a session for it.
+  GrantRecord GrantAndRecord(int64_t worker) {
+    GrantRecord grant = AdmitTo(worker, 1).at(0);
+    EXPECT_OK(Apply(BeginCreate{grant.lease, "nonce-0123456789"}));
+    EXPECT_OK(Apply(RecordSession{grant.lease, "nonce-0123456789", "sesn_1"}));
+    return grant;
+  }
+
   TempDir dir_;
   VirtualTime time_;
   FakeClock clock_{time_};
