@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/worker/world.h"
@@ -19,13 +20,18 @@ v1::TaskSpec OneCall() {
   return spec;
 }
 
-TEST(OneCallStoryTest, AWriteLessAndAReadMore) {
-  World world;
+// Without the death of a worker.
+void RunsOnce(World& world, v1::TaskSpec spec) {
   world.AddNode();
-  std::string id = world.scheduler.Add(OneCall());
+  std::string id = world.scheduler.Add(std::move(spec));
   ASSERT_TRUE(world.RunUntilSettled(id));
   world.Linger();
   ExpectDoneOnce(world, id);
+}
+
+TEST(OneCallStoryTest, AWriteLessAndAReadMore) {
+  World world;
+  RunsOnce(world, OneCall());
   EXPECT_EQ(world.service.Calls("create_session"), 1);
   EXPECT_EQ(world.service.Calls("send_events"), 0);
   EXPECT_EQ(world.service.Calls("stream_events"), 1);
@@ -37,11 +43,7 @@ TEST(OneCallStoryTest, AWriteLessAndAReadMore) {
 TEST(OneCallStoryTest, ASessionWhoseAnswerWasLostIsFoundAndNotMadeAgain) {
   World world(FakeAgentsOptions{.list_delay = absl::Minutes(4)});
   world.OnCall("create_session", 1, Lose(Kind::kLoseAnswer));
-  world.AddNode();
-  std::string id = world.scheduler.Add(OneCall());
-  ASSERT_TRUE(world.RunUntilSettled(id));
-  world.Linger();
-  ExpectDoneOnce(world, id);
+  RunsOnce(world, OneCall());
   EXPECT_THAT(world.service.Sessions(), SizeIs(1));
   EXPECT_EQ(world.service.Calls("create_session"), 1);
   EXPECT_GT(world.time.Elapsed(), absl::Minutes(4));
@@ -50,11 +52,7 @@ TEST(OneCallStoryTest, ASessionWhoseAnswerWasLostIsFoundAndNotMadeAgain) {
 TEST(OneCallStoryTest, AnotherIsMadeOnceTheListsHaveNotShownIt) {
   World world;
   world.OnCall("create_session", 1, Lose(Kind::kLoseRequest));
-  world.AddNode();
-  std::string id = world.scheduler.Add(OneCall());
-  ASSERT_TRUE(world.RunUntilSettled(id));
-  world.Linger();
-  ExpectDoneOnce(world, id);
+  RunsOnce(world, OneCall());
   EXPECT_THAT(world.service.Sessions(), SizeIs(1));
   EXPECT_EQ(world.service.Calls("create_session"), 2);
   EXPECT_GT(world.time.Elapsed(), absl::Minutes(10));
@@ -65,13 +63,9 @@ TEST(OneCallStoryTest, AnotherIsMadeOnceTheListsHaveNotShownIt) {
 TEST(OneCallStoryTest, LookingIsNoTimeOfTheAttempts) {
   World world;
   world.OnCall("create_session", 1, Refuse(529, "overloaded_error"));
-  world.AddNode();
   v1::TaskSpec spec = OneCall();
   spec.mutable_timeouts()->mutable_total()->set_seconds(300);
-  std::string id = world.scheduler.Add(spec);
-  ASSERT_TRUE(world.RunUntilSettled(id));
-  world.Linger();
-  ExpectDoneOnce(world, id);
+  RunsOnce(world, std::move(spec));
 }
 
 TEST(OneCallStoryTest, AnAdopterLooksForWhatItsPredecessorMayHaveCreated) {
