@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/guard.h"
 #include "base/status_macros.h"
 
 namespace midwatch {
@@ -47,7 +48,8 @@ bool SessionFeed::TakeNew(const Event& event) {
   // A history read overtakes the stream: what is known as processed is not
   // queued any more.
   if (!event.processed_at && seen_.contains({identity, true})) return false;
-  if (!seen_.emplace(identity, event.processed_at.has_value()).second) {
+  if (!seen_.emplace(identity, event.processed_at.has_value()).second &&
+      Stands(Guard::kEventDedupe)) {
     return false;
   }
   if (event.processed_at) {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/algorithm/container.h"
+#include "base/guard.h"
 #include "scheduler/fair_share.h"
 
 namespace midwatch {
@@ -72,6 +73,7 @@ class Caps {
     }
     // The first task waits for room rather than that a cheaper one behind it
     // takes what comes free, again and again.
+    if (!Stands(Guard::kReservation)) return std::nullopt;
     for (int64_t budget : lane.budgets) {
       if (money_room_.at(budget) < next.reserve) return LaneBlock::kBudget;
     }

@@ -2,11 +2,11 @@
 
 #include <sqlite3.h>
 
-#include <cstdlib>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "base/end_process.h"
 #include "base/fault_points.h"
-#include "base/log.h"
 #include "base/status_macros.h"
 
 namespace midwatch {
@@ -75,8 +75,7 @@ absl::Status Commit(Sqlite& db) {
   if (absl::IsDataLoss(status)) {
     // After a failed fsync nobody knows what the disk holds, and trying again
     // would report success for pages that the kernel has dropped.
-    LogError("commit failed; stopping", {{"why", status.message()}});
-    std::abort();
+    EndProcess(absl::StrCat("commit failed: ", status.message()));
   }
   if (!db.autocommit()) (void)db.Run("ROLLBACK");
   return status;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/guard.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
 #include "store/queue_writer.h"
@@ -24,7 +25,8 @@ absl::StatusOr<RecordedSession> QueueWriter::Do(const RecordSession& write) {
   // The first one recorded stays: only that one is ever sent to, so any other
   // is idle for good and costs nothing. (Not where it was created with its
   // message: worker/one_call.cc.)
-  if (!live.session.empty()) return RecordedSession{live.session};
+  const bool guarded = Stands(Guard::kSessionCompareAndSet);
+  if (guarded && !live.session.empty()) return RecordedSession{live.session};
   // A nonce records one session, once: the repetition of a call whose session
   // was cleared since would put an archived session in another's place. And
   // not one that a sweep has given up.
@@ -32,7 +34,7 @@ absl::StatusOr<RecordedSession> QueueWriter::Do(const RecordSession& write) {
       db_.Run("DELETE FROM create_try WHERE task = ? AND n = ? AND nonce = ? "
               "AND disowned = 0",
               write.lease.task, write.lease.attempt, write.nonce));
-  if (db_.changes() == 0) {
+  if (guarded && db_.changes() == 0) {
     return absl::FailedPreconditionError(absl::StrCat(
         "session ", write.session_id,
         ": its create was not begun, or was given up, or it was recorded "
@@ -134,6 +136,7 @@ absl::StatusOr<v1::Say> QueueWriter::PutSay(int64_t task, int32_t attempt,
     if (row.Step()) say.set_number(static_cast<int32_t>(row.Int(0)) + 1);
     RETURN_IF_ERROR(row.status());
   }
+  if (!Stands(Guard::kOutbox)) return say;
   RETURN_IF_ERROR(db_.Run(
       "INSERT INTO say(task, n, k, kind, key, body) VALUES (?,?,?,?,?,?)", task,
       attempt, say.number(), static_cast<int>(kind), key, text));

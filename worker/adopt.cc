@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/guard.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "worker/attempt.h"
@@ -149,8 +150,11 @@ Async<Attempt::Step> Attempt::Fence() {
                       {"attempt", token().attempt()},
                       {"session", session_id_}});
   StopFeed();
-  CO_ASSIGN_OR_RETURN(std::optional<Verdict> over, co_await ArchiveForFence());
-  if (over) co_return over;
+  if (Stands(Guard::kArchiveFence)) {
+    CO_ASSIGN_OR_RETURN(std::optional<Verdict> over,
+                        co_await ArchiveForFence());
+    if (over) co_return over;
+  }
   if (phase_ == v1::ATTEMPT_PHASE_RUNNING) co_return std::nullopt;
   co_return co_await JudgeHistory();
 }

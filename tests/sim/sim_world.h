@@ -1,12 +1,15 @@
 // A whole cluster on one virtual clock and one seed: the real scheduler on a
-// real SQLite file, real workers, and a scripted Managed Agents service. Nodes
-// crash, stand still and come back; the same seed gives the same run.
+// real SQLite store whose disk forgets and fails, real workers, and a scripted
+// Managed Agents service. Nodes crash, stand still, drain and come back; the
+// same seed gives the same run.
 #ifndef MIDWATCH_TESTS_SIM_SIM_WORLD_H_
 #define MIDWATCH_TESTS_SIM_SIM_WORLD_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,9 +18,13 @@
 #include "base/blocking_pool.h"
 #include "base/random.h"
 #include "base/sha256.h"
-#include "node/direct_scheduler_client.h"
 #include "scheduler/scheduler.h"
+#include "store/queue_reader.h"
 #include "store/sqlite_store.h"
+#include "tests/sim/checks.h"
+#include "tests/sim/counts.h"
+#include "tests/sim/flaky_client.h"
+#include "tests/sim/sim_disk.h"
 #include "tests/testing/fake_agents_service.h"
 #include "tests/testing/fake_agents_transport.h"
 #include "tests/testing/fake_executor.h"
@@ -28,12 +35,14 @@ namespace midwatch::sim {
 
 // One life of a scheduler process.
 struct SchedulerLife {
+  testing::FakeExecutor* executor = nullptr;
   std::unique_ptr<Store> store;
   std::unique_ptr<Scheduler> scheduler;
 };
 
 // One life of a worker process.
 struct WorkerLife {
+  testing::FakeExecutor* executor = nullptr;
   std::unique_ptr<testing::FakeAgentsTransport> transport;
   std::unique_ptr<AgentsClient> client;
   std::unique_ptr<SchedulerClient> scheduler;
@@ -41,101 +50,128 @@ struct WorkerLife {
   std::unique_ptr<Worker> worker;
 };
 
-// What happened, so that no run passes because nothing did.
-struct Counts {
-  int scheduler_crashes = 0;
-  int worker_crashes = 0;
-  int stalls = 0;
-  int lost_creates = 0;
-  int lost_sends = 0;
-  int late_sends = 0;
-  int cuts = 0;
-  int budget_waits = 0;  // seconds in which tasks waited for one
-  int first_sends = 0;
-  // Of workers' calls to the scheduler.
-  int lost_answers = 0;
-  int doubled_calls = 0;
+enum class Death { kKilled, kPowerLoss };
+
+// What a batch is, beside its tasks.
+struct BatchPlan {
+  int tasks = 1;
+  int64_t budget = 0;  // micro-dollars; 0: none
+  v1::StartMode start = v1::START_MODE_UNSPECIFIED;
+  absl::Duration answer_within;  // zero: as the spec's default
 };
 
 class World {
  public:
-  explicit World(uint64_t seed);
+  explicit World(uint64_t seed, testing::FakeAgentsOptions service_options = {});
   ~World();
 
-  void StartScheduler();
-  void CrashScheduler();
+  // False where it died while it began, as of a disk that fails.
+  bool StartScheduler();
+  void KillScheduler(Death death = Death::kKilled);
+  // Kills it between two tasks, so many from now on.
+  void KillSchedulerSoon(int tasks, Death death);
+  bool scheduler_up() const { return scheduler_ != nullptr; }
   void StartWorker(const std::string& name, int capacity);
-  void CrashWorker(const std::string& name);
+  void KillWorker(const std::string& name);
+  void KillWorkerSoon(const std::string& name, int tasks);
   void StallWorker(const std::string& name, bool stalled);
   // Between the worker and the scheduler: while it is cut, what the worker says
   // waits on the way, and arrives when it no longer is.
   void CutWorker(const std::string& name, bool cut);
+  // As SIGTERM: it hands back what it holds, and goes.
+  void DrainWorker(const std::string& name);
+  bool worker_up(const std::string& name) const {
+    return workers_.contains(name);
+  }
+  // A machine's clocks; machines outlive the processes on them.
+  testing::FakeClock& ClockOf(const std::string& machine);
 
-  // Submits a sealed batch of `tasks` tasks and waits until it is acknowledged.
-  // `budget` in micro-dollars; 0: none.
-  void SubmitBatch(int tasks, int64_t budget = 0,
-                   v1::StartMode start = v1::START_MODE_UNSPECIFIED);
-  // In total.
+  // Submits a sealed batch and waits until it is acknowledged.
+  void SubmitBatch(const BatchPlan& plan);
+  // Begins to submit it as a client does that expects no good: it repeats each
+  // step until it is acknowledged, and some that were.
+  void BeginSubmit(const BatchPlan& plan, int lines_a_step);
+  // Once every second or so: says the next step, where a scheduler is up.
+  void GoOnSubmitting();
+  bool submitted() const { return !steps_.empty() && step_ == steps_.size(); }
+  // In total; before tasks are submitted.
   void SetBudget(v1::BudgetScope scope, int64_t limit);
   // Each question of a parked task is answered with this likelihood.
   void AnswerSome(double likelihood);
-  // The batch as the store holds it.
+  // Opens the account that refused; false where nobody could be asked.
+  bool OpenAccount();
+  // Cancels one unfinished task, by the dice.
+  void CancelOne();
+  // Sessions that are not this queue's: nobody's, another cluster's, and one
+  // that claims to be ours with a nonce that nobody made.
+  void MakeStrangers();
+
+  // What the store holds now. Only while a scheduler is up.
   BatchRecord Batch();
+  bool Done();
   std::vector<TaskRecord> Tasks();
   std::vector<JournalRecord> Journal();
 
-  std::vector<BudgetRecord> Budgets();
-  // How many sweeps found something.
-  int Sweeps();
+  // What must hold at the end of a night whose `tasks` are all final.
+  void CheckAtEnd(int64_t tasks) { checks.AtEnd(tasks); }
 
-  // Invariants that hold at every moment. Reports with EXPECT.
-  void CheckAlways();
-  // Those that hold once the batch is done.
-  void CheckAtEnd(int tasks);
-
-  // How often a worker's call is carried out with its answer lost, and how
-  // often it arrives a second time, up to a minute later.
-  double lost_answers = 0;
-  double doubled_calls = 0;
-
-  // What workers say that the service allows.
-  std::vector<v1::AccountLimits> limits;
-
-  // Folds a line into the trace; log lines come here by themselves.
+  // A line of the night's story; log lines come here by themselves.
   void Trace(absl::string_view line);
+  // Gets each line with its time.
+  std::function<void(absl::Duration, absl::string_view)> on_trace;
   // Of all that was traced, the journal, and the service's sessions.
   std::string TraceHash();
 
+  // What workers say that the service allows.
+  std::vector<v1::AccountLimits> limits;
+  Flakiness flakiness;
+
   testing::VirtualTime time;
-  testing::FakeClock clock{time};
   SeededRandom random;
   Counts counts;
+
+ private:
+  Sha256 trace_;
+  std::map<std::string, std::unique_ptr<testing::FakeClock>> clocks_;
+  // Ended nodes' executors stay: what was sent to them still arrives there,
+  // and is dropped.
+  std::vector<std::unique_ptr<testing::FakeExecutor>> executors_;
+
+ public:
   std::unique_ptr<testing::FakeAgentsService> service;
+  SimDisk disk{random};
+  Checks checks;
 
  private:
   testing::FakeExecutor& NewExecutor();
   void PostToScheduler(const std::string& worker,
                        absl::AnyInvocable<void(Scheduler&)> call);
-  // No admission over a limit, which stay as they are, and what a budget holds.
-  void CheckBudgets();
-  // Every write stands on the one live lease of its task.
-  void CheckJournal(const std::vector<JournalRecord>& journal);
-  template <typename T>
-  T Read(absl::AnyInvocable<absl::StatusOr<T>(StoreReader&)> work);
+  void AfterTask();
+  bool OpenViews();
+  void SayStep();
+
+  std::unique_ptr<testing::FakeAgentsService> MakeService(
+      testing::FakeAgentsOptions options);
 
   testing::TempDir dir_{testing::TempDir::InMemory()};
   InlineBlockingPool pool_;
-  // Crashed nodes' executors stay: what was sent to them still arrives there,
-  // and is dropped.
-  std::vector<std::unique_ptr<testing::FakeExecutor>> executors_;
-  testing::FakeExecutor* scheduler_executor_ = nullptr;
   std::unique_ptr<SchedulerLife> scheduler_;
-  std::map<std::string, testing::FakeExecutor*> worker_executors_;
+  std::unique_ptr<SqliteReader> reader_;
   std::map<std::string, std::unique_ptr<WorkerLife>> workers_;
   // By worker: what waits where its link is cut.
   std::map<std::string, std::vector<absl::AnyInvocable<void(Scheduler&)>>> cut_;
-  std::string request_id_;
-  Sha256 trace_;
+  // Deaths that are due in so many tasks.
+  struct Doom {
+    int tasks = 0;
+    Death death = Death::kKilled;
+  };
+  std::optional<Doom> scheduler_doom_;
+  std::map<std::string, int> worker_doom_;
+  int64_t checked_syncs_ = 0;
+  std::vector<v1::SubmitBatchRequest> steps_;
+  size_t step_ = 0;
+  int64_t acknowledged_lines_ = 0;
+  bool step_under_way_ = false;
 };
 
 }  // namespace midwatch::sim

@@ -1,6 +1,7 @@
 #include "tests/testing/fake_agents_service.h"
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -145,6 +146,8 @@ struct Session {
   std::optional<FakeTurn> turn;
   std::optional<FakeTurn> out_of_budget;  // goes on with a higher one
   bool hides_cost = false;
+  absl::Time rests_from;  // since when it is idle after a turn
+  absl::Duration listed_after;
   Executor::TimerId timer = 0;
 };
 
@@ -246,7 +249,10 @@ struct FakeAgentsService::Impl {
     Queued message = std::move(session.queue.front());
     session.queue.pop_front();
     ++session.turns;
-    session.view.charged = true;
+    const bool first = !std::exchange(session.view.charged, true);
+    if (first && service.hooks.on_charged) {
+      service.hooks.on_charged(session.view);
+    }
     session.hides_cost = session.turn->hides_cost;
     session.view.status = "running";
     Emit(session, std::move(message.event));
@@ -279,8 +285,20 @@ struct FakeAgentsService::Impl {
                                    [this, &session] { FinishTurn(session); });
   }
 
-  void AskForAnswers(Session& session) {
+  void Rest(Session& session) {
     session.view.status = "idle";
+    session.rests_from = clock.Now();
+  }
+
+  // What the session itself answers, which lags behind its stream.
+  std::string ShownStatus(const Session& session) const {
+    const bool lags = session.view.status == "idle" && session.view.charged &&
+                      clock.Now() < session.rests_from + options.status_lag;
+    return lags ? "running" : session.view.status;
+  }
+
+  void AskForAnswers(Session& session) {
+    Rest(session);
     session.view.cost_cents += session.turn->cost_cents;
     json reason = {{"type", "requires_action"}, {"event_ids", session.asked}};
     Emit(session, {{"type", "session.status_idle"}, {"stop_reason", reason}});
@@ -293,6 +311,7 @@ struct FakeAgentsService::Impl {
       return Invalid("no tool use waits for that answer");
     }
     ++session.view.answers;
+    Said(session, event.value("type", ""));
     json shown = Emit(session, std::move(event));
     if (session.asked.empty()) {
       session.turn->stop_reason = "end_turn";
@@ -318,7 +337,9 @@ struct FakeAgentsService::Impl {
     Emit(session,
          {{"type", "agent.message"}, {"content", json::array({block})}});
     Emit(session, {{"type", "span.model_request_end"}});
-    for (const FakeFile& file : turn.files) {
+    const bool kept =
+        clock.Now() < session.view.created_at + options.sandbox_life;
+    for (const FakeFile& file : kept ? turn.files : std::vector<FakeFile>()) {
       std::string id = NewId("file");
       files.push_back({id, file.name, file.bytes, session.view.id,
                        clock.Now() + options.file_delay});
@@ -342,7 +363,7 @@ struct FakeAgentsService::Impl {
     open_tools.erase(session.view.id);
     session.view.cost_cents += cents;
     if (AtBudget(session)) reason = "budget_reached";
-    session.view.status = "idle";
+    Rest(session);
     session.out_of_budget = AtBudget(session) ? session.turn : std::nullopt;
     session.turn.reset();
     json usage = json::object();
@@ -379,6 +400,10 @@ struct FakeAgentsService::Impl {
     });
   }
 
+  void Said(const Session& session, const std::string& type) {
+    if (service.hooks.on_said) service.hooks.on_said(session.view, type);
+  }
+
   // ---- Requests ----
 
   json Object(const Session& session) const {
@@ -389,7 +414,7 @@ struct FakeAgentsService::Impl {
     }
     return {{"id", view.id},
             {"type", "session"},
-            {"status", view.status},
+            {"status", ShownStatus(session)},
             {"title", view.title},
             {"metadata", view.metadata},
             {"usage", usage},
@@ -415,6 +440,10 @@ struct FakeAgentsService::Impl {
     }
     session.view.environment_id = environment;
     session.view.created_at = clock.Now();
+    // Of ids that rise by one, spread like the golden ratio's multiples.
+    session.listed_after =
+        options.list_delay +
+        options.list_spread * std::fmod(next_id * 0.618033988749895, 1.0);
     session.view.metadata =
         body.value("metadata", std::map<std::string, std::string>());
     session.view.budget_cents = INT64_MAX;
@@ -425,6 +454,7 @@ struct FakeAgentsService::Impl {
     for (const json& event : body.value("initial_events", json::array())) {
       session.view.status = "running";
       Enqueue(session, event);
+      Said(session, "user.message");
     }
     return Ok(Object(session));
   }
@@ -450,6 +480,7 @@ struct FakeAgentsService::Impl {
   FakeReply Update(Session& session, const json& body) {
     if (!SetBudget(session, body)) return Invalid("budget");
     ++session.view.updates;
+    Said(session, "update");
     if (session.out_of_budget && !AtBudget(session)) {
       session.turn = std::exchange(session.out_of_budget, std::nullopt);
       session.view.status = "running";
@@ -461,11 +492,12 @@ struct FakeAgentsService::Impl {
   }
 
   FakeReply Archive(Session& session) {
-    if (session.view.status == "running") {
+    if (ShownStatus(session) == "running") {
       return Invalid("a running session cannot be archived");
     }
     if (!session.view.archived) {
       session.view.archived = true;
+      if (service.hooks.on_archived) service.hooks.on_archived(session.view);
       EndSession(session);
     }
     return Ok(Object(session));
@@ -480,6 +512,7 @@ struct FakeAgentsService::Impl {
     for (const json& event : body.value("events", json::array())) {
       std::string type = event.value("type", "");
       if (type == "user.interrupt") {
+        Said(session, type);
         Interrupt(session);
       } else if (type == "user.tool_confirmation" ||
                  type == "user.custom_tool_result") {
@@ -488,6 +521,7 @@ struct FakeAgentsService::Impl {
         return Invalid(absl::StrCat(type, " is not accepted now"));
       } else {
         json queued = Enqueue(session, event);
+        Said(session, type);
         WriteToStreams(session.view.id, queued);
         data.push_back(queued);
       }
@@ -543,7 +577,9 @@ struct FakeAgentsService::Impl {
       json object = Object(session);
       // The stamps are of one form, so they compare as text.
       if (!from.empty() && object["created_at"] < from) continue;
-      if (session.view.created_at + options.list_delay > clock.Now()) continue;
+      if (session.view.created_at + session.listed_after > clock.Now()) {
+        continue;
+      }
       if (archived || !session.view.archived) data.push_back(object);
     }
     return PageOf(data, route);
@@ -706,6 +742,12 @@ std::optional<FakeSessionView> FakeAgentsService::Find(
   auto it = impl_->sessions.find(session_id);
   if (it == impl_->sessions.end()) return std::nullopt;
   return it->second.view;
+}
+
+const FakeSessionView* FakeAgentsService::View(
+    const std::string& session_id) const {
+  auto it = impl_->sessions.find(session_id);
+  return it == impl_->sessions.end() ? nullptr : &it->second.view;
 }
 
 std::vector<std::string> FakeAgentsService::History(

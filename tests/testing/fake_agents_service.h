@@ -121,6 +121,14 @@ struct FakeAgentsHooks {
   std::function<FakeFault(const FakeCall&)> on_call;
   // For each event about to be written to an open stream.
   std::function<FakeStreamFault(const std::string& session_id)> on_stream_event;
+  // What a watcher with access to everything is told, in the moment at which it
+  // happens. The view is the session's own, and gone with it.
+  // Its first message is processed: from here on it costs money.
+  std::function<void(const FakeSessionView&)> on_charged;
+  // An event of a client was accepted, or a budget ("update").
+  std::function<void(const FakeSessionView&, const std::string& type)> on_said;
+  // Somebody archived it.
+  std::function<void(const FakeSessionView&)> on_archived;
 };
 
 struct FakeAgentsOptions {
@@ -128,6 +136,15 @@ struct FakeAgentsOptions {
   absl::Duration file_delay = absl::Milliseconds(500);
   // From a session's create to its being listed.
   absl::Duration list_delay = absl::Seconds(2);
+  // By how much lists differ from session to session: each is shown up to so
+  // much later.
+  absl::Duration list_spread;
+  // A session that went idle says so on its stream, and only so much later
+  // where it is asked; until then it is not archived either.
+  absl::Duration status_lag;
+  // A sandbox lives so long from its session's create: what was in it is gone
+  // then, and a turn that ends later leaves no files.
+  absl::Duration sandbox_life = absl::Hours(24 * 30);
   // What an archived session answers to events: 400 or 409.
   int archived_refusal = 400;
   absl::Duration ping_every = absl::Seconds(15);
@@ -171,6 +188,9 @@ class FakeAgentsService {
   std::vector<FakeSessionView> SessionsWith(const std::string& key,
                                             const std::string& value) const;
   std::optional<FakeSessionView> Find(const std::string& session_id) const;
+  // The same without a copy, until the session is gone; null where there is
+  // none.
+  const FakeSessionView* View(const std::string& session_id) const;
   // The session's history, one JSON object each.
   std::vector<std::string> History(const std::string& session_id) const;
   // How often an operation was asked for.

@@ -19,7 +19,9 @@ void VirtualTime::RunUntilIdle() {
     ran = false;
     // By index: a task may make or destroy executors.
     for (size_t i = 0; i < executors_.size(); ++i) {
-      ran |= executors_[i]->RunOne();
+      if (!executors_[i]->RunOne()) continue;
+      ran = true;
+      if (after_task) after_task();
     }
   }
 }
@@ -66,6 +68,7 @@ FakeExecutor::~FakeExecutor() {
 void FakeExecutor::Stop() {
   // First out of reach, then destroyed: destructors of what it drops may post.
   std::unique_ptr<Impl> dropped = std::move(impl_);
+  if (dropped == nullptr) return;
   std::map<TimerId, std::pair<absl::Duration, uint64_t>> timers;
   timers.swap(timers_);
   for (const auto& [id, place] : timers) {
@@ -105,7 +108,12 @@ asio::any_io_executor FakeExecutor::asio() {
 bool FakeExecutor::RunOne() {
   if (impl_ == nullptr || stalled_) return false;
   impl_->io.restart();
-  return impl_->io.poll_one() > 0;
+  try {
+    return impl_->io.poll_one() > 0;
+  } catch (const NodeEnded&) {
+    Stop();
+    return true;
+  }
 }
 
 }  // namespace midwatch::testing

@@ -10,6 +10,7 @@
 #define MIDWATCH_TESTS_TESTING_FAKE_EXECUTOR_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -27,6 +28,10 @@ namespace midwatch::testing {
 
 class FakeExecutor;
 
+// Thrown by a task of a node where it ends its process itself: as with Stop(),
+// nothing of the node runs any more.
+struct NodeEnded {};
+
 // One thread only, here and below.
 class VirtualTime {
  public:
@@ -40,6 +45,11 @@ class VirtualTime {
   // Moves time forward, running each timer at its time and all that follows
   // from it before the next.
   void Advance(absl::Duration delay);
+
+  // Called between two tasks, whosever they are: a moment at which a process
+  // may die and whatever always holds must hold. It may stop executors and
+  // change the world, but not advance the time.
+  std::function<void()> after_task;
 
   // Advances until `done` or, at the latest, for `limit`; returns whether it is
   // done.
@@ -81,6 +91,7 @@ class FakeExecutor final : public Executor {
   // As when the process is killed: drops tasks, timers and coroutines, and
   // ignores whatever is posted later. Not from one of its own tasks.
   void Stop();
+  bool stopped() const { return impl_ == nullptr; }
 
  private:
   friend class VirtualTime;

@@ -1,0 +1,39 @@
+// The guards that the promises rest on, by name: tests take each away and must
+// see that it is missed (tests/sim). Nothing of the product can: what takes
+// them away is in tests/, which it does not link.
+#ifndef MIDWATCH_BASE_GUARD_H_
+#define MIDWATCH_BASE_GUARD_H_
+
+#include <atomic>
+
+namespace midwatch {
+
+enum class Guard {
+  kNone,
+  // The first session recorded for an attempt is its session.
+  kSessionCompareAndSet,
+  // Whoever cannot see the first message archives the session before another
+  // one is made.
+  kArchiveFence,
+  // A write whose lease is lost changes nothing.
+  kLeaseCheck,
+  // Nothing starts for which its budgets have no room.
+  kReservation,
+  // What is said to a session is a row before it is sent.
+  kOutbox,
+  // An event that comes twice is stored once.
+  kEventDedupe,
+};
+
+namespace guard_internal {
+extern std::atomic<Guard> removed;
+}  // namespace guard_internal
+
+// A relaxed load: free beside whatever it guards.
+inline bool Stands(Guard guard) {
+  return guard_internal::removed.load(std::memory_order_relaxed) != guard;
+}
+
+}  // namespace midwatch
+
+#endif  // MIDWATCH_BASE_GUARD_H_

@@ -1,0 +1,376 @@
+#include "tests/sim/checks.h"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "store/event_log.h"
+
+namespace midwatch::sim {
+namespace {
+
+// A night that breaks one rule often breaks it a thousand times.
+constexpr size_t kViolationsMax = 50;
+
+JournalRow RowOf(const SqliteStatement& row) {
+  return {.seq = row.Int(0),
+          .kind = static_cast<JournalKind>(row.Int(1)),
+          .batch = row.Int(2),
+          .task = row.Int(3),
+          .attempt = static_cast<int32_t>(row.Int(4)),
+          .state = static_cast<v1::TaskState>(row.Int(5)),
+          .who = row.Int(6),
+          .reserved = row.Int(7),
+          .charged = row.Int(8),
+          .over = row.Int(9),
+          .failure = static_cast<v1::FailureClass>(row.Int(10)),
+          .why = row.Text(11)};
+}
+
+SqliteStatement JournalFrom(Sqlite& db, int64_t seq, int64_t until) {
+  return db.Query(
+      "SELECT seq, kind, ifnull(batch, 0), ifnull(task, 0), ifnull(n, 0), "
+      "ifnull(state, 0), ifnull(who, 0), ifnull(reserve_d, 0), "
+      "ifnull(charge_d, 0), ifnull(over_d, 0), ifnull(class, 0), "
+      "ifnull(why, '') FROM journal WHERE seq >= ? AND seq <= ? ORDER BY seq",
+      seq, until);
+}
+
+int64_t One(Sqlite& db, const char* sql) {
+  SqliteStatement row = db.Query(sql);
+  return row.Step() ? row.Int(0) : -1;
+}
+
+std::string AttemptOf(const testing::FakeSessionView& session) {
+  auto value = [&](const char* key) {
+    auto it = session.metadata.find(key);
+    return it == session.metadata.end() ? std::string() : it->second;
+  };
+  return absl::StrCat(value("midwatch_task"), "/", value("midwatch_attempt"));
+}
+
+const char* NameOf(JournalKind kind) {
+  switch (kind) {
+    case JournalKind::kGranted: return "starts";
+    case JournalKind::kAdopted: return "adoptions";
+    case JournalKind::kSessionCleared: return "fences";
+    case JournalKind::kHandedBack: return "leases handed back";
+    case JournalKind::kFreed: return "leases freed";
+    case JournalKind::kRetry: return "attempts tried again";
+    case JournalKind::kSettled: return "settles";
+    case JournalKind::kCancelAsked:
+    case JournalKind::kCancelled: return "cancels";
+    case JournalKind::kSaid: return "messages from the outbox";
+    case JournalKind::kParked: return "parks";
+    case JournalKind::kAnswered: return "answers";
+    case JournalKind::kAccountShut: return "accounts shut";
+    case JournalKind::kHeld: return "attempts held for their account";
+    case JournalKind::kAdjusted: return "costs corrected";
+    case JournalKind::kSwept: return "sweeps that found something";
+    default: return nullptr;
+  }
+}
+
+}  // namespace
+
+Checks::Checks(const testing::VirtualTime& time,
+               testing::FakeAgentsService& service)
+    : time_(time),
+      service_(service),
+      journal_([this](const char* invariant, std::string what) {
+        Report(invariant, std::move(what));
+      }) {
+  service.hooks.on_charged = [this](const auto& session) {
+    OnCharged(session);
+  };
+  service.hooks.on_said = [this](const auto& session, const auto& type) {
+    OnSaid(session, type);
+  };
+  service.hooks.on_archived = [this](const auto& session) {
+    OnArchived(session);
+  };
+}
+
+void Checks::Report(const char* invariant, std::string what) {
+  if (violations_.size() >= kViolationsMax) return;
+  violations_.push_back({invariant, std::move(what), time_.Elapsed()});
+}
+
+void Checks::Opened(std::unique_ptr<Sqlite> queue,
+                    std::unique_ptr<Sqlite> events) {
+  queue_ = std::move(queue);
+  events_ = std::move(events);
+  // What was read was committed, and a commit is durable.
+  if (const JournalRow& last = journal_.last(); last.seq > 0) {
+    SqliteStatement row = JournalFrom(*queue_, last.seq, last.seq);
+    if (!row.Step()) {
+      Report(kKept, absl::StrCat("journal ", last.seq, " is gone"));
+    } else if (!(RowOf(row) == last)) {
+      Report(kKept, absl::StrCat("journal ", last.seq, " is another"));
+    }
+  }
+  if (acknowledged_ > One(*queue_, "SELECT count(*) FROM task")) {
+    Report(kKept, absl::StrCat("of ", acknowledged_, " acknowledged tasks ",
+                               One(*queue_, "SELECT count(*) FROM task"),
+                               " are left"));
+  }
+  AfterCommit();
+}
+
+void Checks::Closed() {
+  queue_.reset();
+  events_.reset();
+}
+
+void Checks::Acknowledged(int64_t lines) { acknowledged_ = lines; }
+void Checks::AddStranger(const std::string& session) {
+  strangers_.insert(session);
+}
+void Checks::OwnFault(const std::string& session) {
+  own_faults_.insert(session);
+}
+
+void Checks::AfterCommit() {
+  if (queue_ == nullptr) return;
+  const int64_t before = journal_.last().seq;
+  ReadJournal();
+  if (journal_.last().seq != before) CheckMoney();
+}
+
+void Checks::ReadJournal() {
+  SqliteStatement row =
+      JournalFrom(*queue_, journal_.last().seq + 1, INT64_MAX);
+  while (row.Step()) {
+    const JournalRow entry = RowOf(row);
+    auto task = journal_.tasks().find(entry.task);
+    const std::string session =
+        task == journal_.tasks().end() ? "" : task->second.session;
+    journal_.Fold(entry);
+    Count(entry);
+    CheckBlame(entry, session);
+  }
+}
+
+void Checks::Count(const JournalRow& row) {
+  if (const char* name = NameOf(row.kind)) counts_.Add(name);
+}
+
+// An attempt that failed by the task's fault had a session that did.
+void Checks::CheckBlame(const JournalRow& row, const std::string& session) {
+  const bool ended =
+      row.kind == JournalKind::kRetry || row.kind == JournalKind::kSettled;
+  if (!ended || row.failure == v1::FAILURE_CLASS_UNSPECIFIED) return;
+  counts_.Add(absl::StrCat("attempts failed as ",
+                           v1::FailureClass_Name(row.failure).substr(14)));
+  const bool own = row.failure == v1::FAILURE_CLASS_TASK ||
+                   row.failure == v1::FAILURE_CLASS_REFUSAL ||
+                   row.failure == v1::FAILURE_CLASS_SPEC;
+  if (own && !own_faults_.contains(session)) {
+    Report(kBlame, absl::StrCat("journal ", row.seq, ", task ", row.task,
+                                ", session ", session, ": ", row.why));
+  }
+}
+
+// All tasks are of one tenant, one queue and one batch, and budgets were set
+// before the first: each holds all that the journal says.
+void Checks::CheckMoney() {
+  SqliteStatement row = queue_->Query(
+      "SELECT u.scope, u.lim, ifnull(b.charged, 0), ifnull(b.reserved, 0), "
+      "ifnull(b.over, 0), lane.id IS NOT NULL FROM budget u "
+      "LEFT JOIN balance b ON b.budget = u.id "
+      "LEFT JOIN lane ON lane.blocked & 4 != 0 LIMIT 100");
+  while (row.Step()) {
+    const int64_t limit = row.Int(1), charged = row.Int(2),
+                  reserved = row.Int(3), over = row.Int(4);
+    const std::string budget = absl::StrCat("budget of scope ", row.Int(0),
+                                            " over ", limit, ": charged ",
+                                            charged, ", reserved ", reserved,
+                                            ", overshot ", over);
+    // It held when each of them was admitted, and only overshoot adds to it.
+    if (charged + reserved > limit + over) Report(kBudgets, budget);
+    if (reserved < 0 || reserved != journal_.reserved() ||
+        charged != journal_.charged() || over != journal_.over()) {
+      Report(kBalances,
+             absl::StrCat(budget, "; the journal says ", journal_.charged(),
+                          ", ", journal_.reserved(), ", ", journal_.over()));
+    }
+    if (row.Int(5)) counts_.Add("commits while a budget bound");
+  }
+  SqliteStatement batch = queue_->Query(
+      "SELECT charged, reserved FROM batch WHERE id = 1");
+  if (batch.Step() && (batch.Int(0) != journal_.charged() ||
+                       batch.Int(1) != journal_.reserved())) {
+    Report(kBalances, absl::StrCat("batch: ", batch.Int(0), ", ", batch.Int(1),
+                                   "; the journal says ", journal_.charged(),
+                                   ", ", journal_.reserved()));
+  }
+}
+
+void Checks::OnCharged(const testing::FakeSessionView& session) {
+  counts_.Add("sessions charged");
+  auto [it, first] = charged_.emplace(AttemptOf(session), session.id);
+  if (!first) {
+    Report(kPaidOnce, absl::StrCat("attempt ", it->first, ": ", it->second,
+                                   " and ", session.id));
+  }
+}
+
+void Checks::OnSaid(const testing::FakeSessionView& session,
+                    const std::string& type) {
+  if (strangers_.contains(session.id)) {
+    Report(kSweeps, absl::StrCat(type, " was said to ", session.id,
+                                 ", which is another's"));
+    return;
+  }
+  const int64_t messages = static_cast<int64_t>(session.user_messages.size());
+  const bool message = type == "user.message";
+  if (message && messages > 1 &&
+      session.user_messages.back() == session.user_messages.front()) {
+    Report(kSaidOnce, session.id);
+  }
+  if (message && messages == 1) return;  // its prompt
+  int64_t task = 0;
+  const TaskStory* story = journal_.Holding(session.id, &task);
+  // One that is over is ended by an errand, which says nothing but interrupts.
+  if (story == nullptr || queue_ == nullptr) return;
+  SqliteStatement row = queue_->Query(
+      "SELECT count(*) FROM say WHERE task = ? AND n = ? AND "
+      "CASE kind WHEN ? THEN 'user.message' WHEN ? THEN 'user.interrupt' "
+      "WHEN ? THEN 'update' ELSE 'answer' END = ?",
+      task, story->attempt, static_cast<int>(v1::SAY_KIND_MESSAGE),
+      static_cast<int>(v1::SAY_KIND_INTERRUPT),
+      static_cast<int>(v1::SAY_KIND_BUDGET),
+      message || type == "user.interrupt" || type == "update" ? type
+                                                              : "answer");
+  if (!row.Step()) return;
+  if (row.Int(0) < (message ? messages - 1 : 1)) {
+    Report(kOutbox, absl::StrCat(type, " to ", session.id, ", of which ",
+                                 row.Int(0), " are in the outbox"));
+  }
+}
+
+void Checks::OnArchived(const testing::FakeSessionView& session) {
+  if (strangers_.contains(session.id)) {
+    Report(kSweeps, absl::StrCat("archived ", session.id,
+                                 ", which is another's"));
+  }
+  int64_t task = 0;
+  const TaskStory* story = journal_.Holding(session.id, &task);
+  if (story != nullptr && story->started) {
+    Report(kSweeps, absl::StrCat("archived ", session.id,
+                                 " in the middle of task ", task));
+  }
+}
+
+void Checks::AtEnd(int64_t tasks) {
+  if (queue_ == nullptr) {
+    Report(kProgress, "no scheduler is up");
+    return;
+  }
+  AfterCommit();
+  CheckTaskRows(tasks);
+  CheckSessions();
+  CheckEvents();
+}
+
+void Checks::CheckTaskRows(int64_t tasks) {
+  if (One(*queue_, "SELECT count(*) FROM task") != tasks) {
+    Report(kKept, absl::StrCat("of ", tasks, " tasks ",
+                               One(*queue_, "SELECT count(*) FROM task"),
+                               " are there"));
+  }
+  SqliteStatement row = queue_->Query(
+      "SELECT id, state, failures, ifnull(why, ''), "
+      "(SELECT count(*) FROM live l WHERE l.task = task.id) FROM task");
+  while (row.Step()) {
+    auto it = journal_.tasks().find(row.Int(0));
+    const TaskStory story =
+        it == journal_.tasks().end() ? TaskStory() : it->second;
+    const auto state = static_cast<v1::TaskState>(row.Int(1));
+    const std::string task =
+        absl::StrCat("task ", row.Int(0), " is ", v1::TaskState_Name(state),
+                     " (", row.Text(3), ")");
+    counts_.Add(absl::StrCat("tasks ", v1::TaskState_Name(state).substr(11)));
+    const bool justified =
+        state == v1::TASK_STATE_SUCCEEDED ||
+        (state == v1::TASK_STATE_FAILED && story.failures > 0) ||
+        (state == v1::TASK_STATE_CANCELLED && story.cancel_asked);
+    if (!justified) Report(kProgress, task);
+    if (row.Int(2) != story.failures || row.Int(4) != 0 || !story.over) {
+      Report(kBalances, absl::StrCat(task, ", which the journal denies"));
+    }
+  }
+}
+
+void Checks::CheckSessions() {
+  int64_t cost = 0;
+  for (const testing::FakeSessionView& session : service_.Sessions()) {
+    if (strangers_.contains(session.id)) continue;
+    cost += session.cost_cents * 10'000;
+    if (session.status == "running") {
+      Report(kAccounts, absl::StrCat(session.id, " still spends"));
+    } else if (!session.archived) {
+      Report(kAccounts, absl::StrCat(session.id, " is left behind"));
+    }
+  }
+  if (cost != journal_.charged()) {
+    Report(kAccounts, absl::StrCat("the service asks for ", cost,
+                                   ", and charged is ", journal_.charged()));
+  }
+  if (journal_.reserved() != 0) {
+    Report(kAccounts, absl::StrCat(journal_.reserved(), " stay reserved"));
+  }
+}
+
+// Of each attempt with a session: what is stored is what the service's history
+// shows, each event in each of its two forms once, the processed ones in order;
+// and of one that succeeded all of it up to its archive.
+void Checks::CheckEvents() {
+  SqliteStatement row = queue_->Query(
+      "SELECT grant_seq, session, state FROM attempt WHERE session != ''");
+  while (row.Step()) {
+    absl::StatusOr<std::vector<std::string>> stored =
+        ReadStoredEvents(*events_, row.Int(0), 0);
+    if (!stored.ok()) {
+      Report(kEvents, std::string(stored.status().message()));
+      continue;
+    }
+    std::map<std::string, size_t> history;
+    size_t whole = 0;
+    for (const std::string& text : service_.History(row.Text(1))) {
+      const auto event = nlohmann::json::parse(text);
+      if (event["type"] == "session.status_terminated") break;
+      history[event["id"]] = ++whole;
+    }
+    std::set<std::pair<std::string, bool>> seen;
+    size_t last = 0, processed = 0;
+    for (const std::string& text : *stored) {
+      const auto event = nlohmann::json::parse(text);
+      const bool done = !event["processed_at"].is_null();
+      const std::string id = event["id"];
+      const std::string what = absl::StrCat(
+          row.Text(1), ": ", event["type"].get<std::string>(), " ", id);
+      if (!seen.emplace(id, done).second) {
+        Report(kEvents, absl::StrCat(what, " is stored twice"));
+      }
+      if (!done || event["type"] == "session.status_terminated") continue;
+      ++processed;
+      if (!history.contains(id)) {
+        Report(kEvents, absl::StrCat(what, " never was"));
+      } else {
+        if (history[id] < last) {
+          Report(kEvents, absl::StrCat(what, " is out of order"));
+        }
+        last = history[id];
+      }
+    }
+    counts_.Add("events stored", static_cast<int64_t>(stored->size()));
+    const auto state = static_cast<v1::TaskState>(row.Int(2));
+    if (state == v1::TASK_STATE_SUCCEEDED && processed != whole) {
+      Report(kEvents, absl::StrCat(row.Text(1), ": ", processed, " of ", whole,
+                                   " events are stored"));
+    }
+  }
+}
+
+}  // namespace midwatch::sim

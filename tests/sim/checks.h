@@ -1,0 +1,76 @@
+// The invariants of a night, checked after each commit and each time that the
+// service charges or is told something. Reads the databases by statements of
+// its own and the service from the inside.
+#ifndef MIDWATCH_TESTS_SIM_CHECKS_H_
+#define MIDWATCH_TESTS_SIM_CHECKS_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/sqlite.h"
+#include "tests/sim/counts.h"
+#include "tests/sim/journal_model.h"
+#include "tests/sim/violation.h"
+#include "tests/testing/fake_agents_service.h"
+#include "tests/testing/fake_executor.h"
+
+namespace midwatch::sim {
+
+class Checks {
+ public:
+  // Both outlive it. Sets the service's hooks for watchers.
+  Checks(const testing::VirtualTime& time, testing::FakeAgentsService& service);
+
+  // A scheduler is up; the connections read its files. What was there before
+  // must still be.
+  void Opened(std::unique_ptr<Sqlite> queue, std::unique_ptr<Sqlite> events);
+  void Closed();
+  // Something may have been committed.
+  void AfterCommit();
+
+  // The batch's first `lines` lines were acknowledged to their client.
+  void Acknowledged(int64_t lines);
+  // A session of somebody else's, which nothing may touch.
+  void AddStranger(const std::string& session);
+  // The script made this session end by its task's own fault.
+  void OwnFault(const std::string& session);
+
+  // Everything is over: files, service and journal agree.
+  void AtEnd(int64_t tasks);
+
+  void Report(const char* invariant, std::string what);
+  const std::vector<Violation>& violations() const { return violations_; }
+  const JournalModel& journal() const { return journal_; }
+  // Of journal rows by what they say, and of what the service saw.
+  const Counts& counts() const { return counts_; }
+
+ private:
+  void ReadJournal();
+  void Count(const JournalRow& row);
+  void CheckBlame(const JournalRow& row, const std::string& session);
+  void CheckMoney();
+  void CheckTaskRows(int64_t tasks);
+  void CheckSessions();
+  void CheckEvents();
+  void OnCharged(const testing::FakeSessionView& session);
+  void OnSaid(const testing::FakeSessionView& session, const std::string& type);
+  void OnArchived(const testing::FakeSessionView& session);
+
+  const testing::VirtualTime& time_;
+  testing::FakeAgentsService& service_;
+  std::unique_ptr<Sqlite> queue_, events_;  // null while no scheduler is up
+  JournalModel journal_;
+  std::vector<Violation> violations_;
+  Counts counts_;
+  int64_t acknowledged_ = 0;
+  std::map<std::string, std::string> charged_;  // sessions by attempt
+  std::set<std::string> strangers_, own_faults_;
+};
+
+}  // namespace midwatch::sim
+
+#endif  // MIDWATCH_TESTS_SIM_CHECKS_H_

@@ -1,0 +1,136 @@
+#include "tests/sim/journal_model.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "tests/sim/violation.h"
+
+namespace midwatch::sim {
+
+const TaskStory* JournalModel::Holding(const std::string& session,
+                                       int64_t* task) const {
+  auto it = by_session_.find(session);
+  if (it == by_session_.end()) return nullptr;
+  *task = it->second;
+  return &tasks_.at(it->second);
+}
+
+void JournalModel::Fold(const JournalRow& row) {
+  if (row.seq != last_.seq + 1) {
+    report_(kKept, absl::StrCat("journal ", row.seq, " follows ", last_.seq));
+  }
+  last_ = row;
+  reserved_ += row.reserved;
+  charged_ += row.charged;
+  over_ += row.over;
+  if (row.task != 0) FoldTask(row);
+}
+
+// A client's, a timer's and the service's doings have no writer.
+void JournalModel::CheckWriter(const JournalRow& row, const TaskStory& task) {
+  const std::string where =
+      absl::StrCat("journal ", row.seq, ", kind ", static_cast<int>(row.kind),
+                   ", task ", row.task, ", attempt ", row.attempt);
+  switch (row.kind) {
+    case JournalKind::kSubmitted:
+    case JournalKind::kCancelAsked:
+    case JournalKind::kCancelled:
+    case JournalKind::kAnswered:
+    case JournalKind::kUnanswered:
+      return;
+    case JournalKind::kAdjusted:
+      // Of an attempt that is over; another may be on.
+      if (row.who != 0 || row.attempt > task.attempt) {
+        report_(kLeases, absl::StrCat(where, ": adjusted by a worker"));
+      }
+      return;
+    case JournalKind::kGranted:
+      if (row.attempt != task.attempt + 1 || task.on || task.over) {
+        report_(kLeases, absl::StrCat(where, ": granted while attempt ",
+                                      task.attempt, " is on, or after it"));
+      }
+      return;
+    case JournalKind::kAdopted:
+      if (task.holder != 0 || !task.on || row.attempt != task.attempt) {
+        report_(kLeases, absl::StrCat(where, ": adopted while it is held by ",
+                                      task.holder));
+      }
+      return;
+    default:
+      if (row.who != task.holder || !task.on || row.attempt != task.attempt) {
+        report_(kLeases, absl::StrCat(where, ": written by ", row.who,
+                                      ", the lease is ", task.holder, "'s"));
+      }
+  }
+}
+
+void JournalModel::EndAttempt(TaskStory& task) {
+  by_session_.erase(task.session);
+  task.holder = 0;
+  task.on = false;
+}
+
+void JournalModel::FoldTask(const JournalRow& row) {
+  TaskStory& task = tasks_[row.task];
+  CheckWriter(row, task);
+  switch (row.kind) {
+    case JournalKind::kGranted:
+      task.holder = row.who;
+      task.attempt = row.attempt;
+      task.on = true;
+      task.started = false;
+      task.session.clear();
+      task.cleared.clear();
+      break;
+    case JournalKind::kAdopted:
+      task.holder = row.who;
+      break;
+    case JournalKind::kSessionRecorded:
+      if (!task.session.empty() || task.cleared.contains(row.why)) {
+        report_(kSessions,
+                absl::StrCat("task ", row.task, ": ", row.why, " in place of ",
+                             task.session.empty() ? "one that was cleared"
+                                                  : task.session));
+      }
+      by_session_.erase(task.session);
+      task.session = row.why;
+      by_session_[row.why] = row.task;
+      break;
+    case JournalKind::kSessionCleared:
+      by_session_.erase(task.session);
+      task.session.clear();
+      task.cleared.insert(row.why);
+      break;
+    case JournalKind::kStarted:
+      task.started = true;
+      break;
+    case JournalKind::kHandedBack:
+    case JournalKind::kFreed:
+    case JournalKind::kHeld:
+    case JournalKind::kParked:
+      task.holder = 0;
+      break;
+    case JournalKind::kCancelAsked:
+      task.cancel_asked = true;
+      break;
+    case JournalKind::kRetry:
+    case JournalKind::kSettled:
+      task.failures += row.failure == v1::FAILURE_CLASS_TASK ||
+                       row.failure == v1::FAILURE_CLASS_REFUSAL;
+      EndAttempt(task);
+      if (task.over) {
+        report_(kLeases, absl::StrCat("task ", row.task, " settled twice"));
+      }
+      task.over = row.kind == JournalKind::kSettled;
+      break;
+    case JournalKind::kCancelled:
+      task.cancel_asked = true;
+      EndAttempt(task);
+      task.over = true;
+      break;
+    default:
+      break;
+  }
+}
+
+}  // namespace midwatch::sim

@@ -1,0 +1,253 @@
+#include "tests/sim/play.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "tests/sim/sim_world.h"
+#include "tests/sim/weather.h"
+
+namespace midwatch::sim {
+namespace {
+
+constexpr absl::Duration kTick = absl::Seconds(1);
+// Once nothing goes wrong any more, all is done within this: an account that
+// refused is probed within the hour, a cost that the service keeps back is
+// waited for two.
+constexpr absl::Duration kEnough = absl::Hours(6);
+constexpr double kAnswersEachTick = 0.05;
+// When somebody makes room in budgets that hold the night up.
+constexpr absl::Duration kMoreMoney = absl::Minutes(20);
+
+class Night {
+ public:
+  Night(const Story& story, const PlayOptions& options)
+      : story_(story),
+        world_(story.seed, Quirks(story)),
+        weather_(world_, story) {
+    guard_internal::removed = options.without.guard;
+    if (options.without.disk_lies) world_.disk.IgnoreSyncs();
+    world_.on_trace = options.on_trace;
+    if (story.told > 0) {
+      v1::AccountLimits limits;
+      limits.set_account("default");
+      limits.mutable_create()->set_per_minute(story.told);
+      world_.limits = {limits};
+    }
+    worker_back_.resize(static_cast<size_t>(story.workers) + 1);
+  }
+  ~Night() { guard_internal::removed = Guard::kNone; }
+
+  Outcome Run();
+
+ private:
+  static testing::FakeAgentsOptions Quirks(const Story& story) {
+    testing::FakeAgentsOptions options;
+    options.list_spread = story.list_spread;
+    options.status_lag = story.status_lag;
+    return options;
+  }
+
+  std::string Name(int worker) const { return absl::StrCat("w", worker); }
+  void At(absl::Duration when, std::function<void()> act) {
+    timeline_.emplace(when, std::move(act));
+  }
+  void Plan();
+  void Begin(const Fault& fault);
+  void End(const Fault& fault);
+  // What people and process supervisors do: once a second.
+  void Tick();
+  void LetSweepsEnd();
+
+  const Story& story_;
+  World world_;
+  Weather weather_;
+  std::multimap<absl::Duration, std::function<void()>> timeline_;
+  absl::Duration scheduler_back_;
+  std::vector<absl::Duration> worker_back_;  // by number, from 1
+  int stalled_ = 0;
+  bool open_account_ = false;
+};
+
+void Night::Begin(const Fault& fault) {
+  const absl::Duration back = world_.time.Elapsed() + fault.lasts;
+  const std::string worker = Name(fault.worker);
+  absl::Duration& worker_back = worker_back_[static_cast<size_t>(fault.worker)];
+  world_.Trace(absl::StrCat("fault: ", NameOf(fault.kind)));
+  switch (fault.kind) {
+    case FaultKind::kSchedulerKill:
+    case FaultKind::kPowerLoss:
+      scheduler_back_ = std::max(scheduler_back_, back);
+      world_.KillSchedulerSoon(fault.tasks,
+                               fault.kind == FaultKind::kPowerLoss
+                                   ? Death::kPowerLoss
+                                   : Death::kKilled);
+      return;
+    case FaultKind::kDiskFull:
+      world_.disk.SetFull(true);
+      return;
+    case FaultKind::kDiskError:
+      world_.disk.FailOneOf(fault.tasks);
+      return;
+    case FaultKind::kWorkerKill:
+      worker_back = std::max(worker_back, back);
+      world_.KillWorkerSoon(worker, fault.tasks);
+      return;
+    case FaultKind::kWorkerStall:
+    case FaultKind::kWorkerSleep:
+      world_.StallWorker(worker, true);
+      return;
+    case FaultKind::kWorkerDrain:
+      worker_back = std::max(worker_back, back);
+      world_.DrainWorker(worker);
+      return;
+    case FaultKind::kLinkCut:
+      world_.CutWorker(worker, true);
+      return;
+    case FaultKind::kFlakyLinks:
+      world_.flakiness = {fault.likelihood, 2 * fault.likelihood};
+      return;
+    case FaultKind::kWallStep:
+      // The scheduler's, or a worker's.
+      world_.ClockOf(fault.worker == 1 ? "scheduler" : worker)
+          .StepWall(fault.by);
+      world_.counts.Add("clocks set");
+      return;
+    default:
+      weather_.Begin(fault);
+  }
+}
+
+void Night::End(const Fault& fault) {
+  const std::string worker = Name(fault.worker);
+  switch (fault.kind) {
+    case FaultKind::kDiskFull:
+      world_.disk.SetFull(false);
+      return;
+    case FaultKind::kWorkerSleep:
+      world_.ClockOf(worker).Suspend(fault.lasts);
+      world_.counts.Add("machines suspended");
+      [[fallthrough]];
+    case FaultKind::kWorkerStall:
+      world_.StallWorker(worker, false);
+      return;
+    case FaultKind::kLinkCut:
+      world_.CutWorker(worker, false);
+      return;
+    case FaultKind::kFlakyLinks:
+      world_.flakiness = {};
+      return;
+    case FaultKind::kSpendCap:
+    case FaultKind::kKeyRefused:
+      open_account_ = true;
+      weather_.End(fault);
+      return;
+    default:
+      weather_.End(fault);
+  }
+}
+
+void Night::Plan() {
+  for (const Fault& fault : story_.faults) {
+    At(fault.at, [this, &fault] { Begin(fault); });
+    At(fault.at + fault.lasts, [this, &fault] { End(fault); });
+  }
+  for (int i = 0; i < story_.cancels; ++i) {
+    At(absl::Minutes(4) * world_.random.Fraction(),
+       [this] { world_.CancelOne(); });
+  }
+}
+
+void Night::Tick() {
+  const absl::Duration now = world_.time.Elapsed();
+  if (!world_.scheduler_up() && now >= scheduler_back_) {
+    // Looked after by something that waits a little before it tries again.
+    if (!world_.StartScheduler()) scheduler_back_ = now + absl::Seconds(2);
+  }
+  for (int worker = 1; worker <= story_.workers; ++worker) {
+    if (!world_.worker_up(Name(worker)) &&
+        now >= worker_back_[static_cast<size_t>(worker)]) {
+      world_.StartWorker(Name(worker), story_.capacity);
+    }
+  }
+  world_.GoOnSubmitting();
+  world_.AnswerSome(kAnswersEachTick);
+  if (open_account_ && world_.OpenAccount()) open_account_ = false;
+}
+
+Outcome Night::Run() {
+  world_.StartScheduler();
+  world_.MakeStrangers();
+  // Less than all workers at once may reserve, near the end.
+  const int64_t limit = int64_t{200'000} * story_.tasks + 4'000'000;
+  if (story_.budgets) {
+    world_.SetBudget(v1::BUDGET_SCOPE_TENANT, limit + 1'000'000);
+    world_.SetBudget(v1::BUDGET_SCOPE_QUEUE, limit);
+  }
+  BatchPlan batch;
+  batch.tasks = story_.tasks;
+  batch.start = story_.one_call ? v1::START_MODE_ONE_CALL
+                                : v1::START_MODE_TWO_CALLS;
+  world_.BeginSubmit(batch, story_.lines_a_step);
+  Plan();
+  const absl::Duration calm = story_.Calm();
+  bool more_money = !story_.budgets;
+  while (!(world_.time.Elapsed() >= calm && timeline_.empty() &&
+           world_.Done())) {
+    const absl::Duration now = world_.time.Elapsed();
+    if (now > calm + kEnough) {
+      world_.checks.Report(kProgress, "the batch is not done");
+      break;
+    }
+    Tick();
+    if (!more_money && now > calm + kMoreMoney && world_.scheduler_up()) {
+      more_money = true;
+      world_.SetBudget(v1::BUDGET_SCOPE_TENANT, 100 * limit);
+      world_.SetBudget(v1::BUDGET_SCOPE_QUEUE, 100 * limit);
+    }
+    const absl::Duration next = now + kTick;
+    while (!timeline_.empty() && timeline_.begin()->first <= next) {
+      auto act = timeline_.extract(timeline_.begin());
+      world_.time.Advance(
+          std::max(absl::ZeroDuration(), act.key() - world_.time.Elapsed()));
+      act.mapped()();
+    }
+    world_.time.Advance(
+        std::max(absl::ZeroDuration(), next - world_.time.Elapsed()));
+  }
+  Outcome outcome;
+  outcome.night = world_.time.Elapsed();
+  if (world_.Done()) {
+    LetSweepsEnd();
+    world_.CheckAtEnd(story_.tasks);
+  }
+  outcome.violations = world_.checks.violations();
+  outcome.counts = world_.counts;
+  outcome.counts.Add(world_.checks.counts());
+  const DiskCounts& disk = world_.disk.counts();
+  outcome.counts.Add("sectors lost with the power", disk.lost_sectors);
+  outcome.counts.Add("disk errors", disk.failed);
+  outcome.counts.Add("writes to a full disk", disk.full);
+  outcome.trace_hash = world_.TraceHash();
+  return outcome;
+}
+
+// Archives and other afterthoughts; and once everything is accounted for,
+// nobody looks any more.
+void Night::LetSweepsEnd() {
+  world_.time.Advance(absl::Minutes(40));
+  const int lists = world_.service->Calls("list_sessions");
+  world_.time.Advance(absl::Hours(1));
+  if (world_.service->Calls("list_sessions") != lists) {
+    world_.checks.Report(kAccounts, "sweeps go on looking");
+  }
+}
+
+}  // namespace
+
+Outcome Play(const Story& story, const PlayOptions& options) {
+  return Night(story, options).Run();
+}
+
+}  // namespace midwatch::sim

@@ -1,0 +1,212 @@
+#include "tests/sim/story.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/random.h"
+
+namespace midwatch::sim {
+namespace {
+
+class Dice {
+ public:
+  explicit Dice(uint64_t seed) : random_(seed) {}
+  // From `low` to `high`, both possible.
+  int Pick(int low, int high) {
+    return low + static_cast<int>(random_.Next() %
+                                  static_cast<uint64_t>(high - low + 1));
+  }
+  absl::Duration Seconds(int low, int high) {
+    return absl::Milliseconds(Pick(low * 1000, high * 1000));
+  }
+  bool OneIn(int n) { return Pick(1, n) == 1; }
+  double Up(double to) { return to * random_.Fraction(); }
+
+ private:
+  SeededRandom random_;
+};
+
+// Longer than a request is waited for, and than a term: 30 s both.
+constexpr int kBeyond = 31;
+
+// How long a fault lasts, and how much of what it can befall it does.
+void Shape(Fault& fault, Dice& dice) {
+  switch (fault.kind) {
+    case FaultKind::kSchedulerKill:
+    case FaultKind::kPowerLoss:
+      fault.lasts = dice.Seconds(1, 40);
+      fault.tasks = dice.Pick(1, 400);
+      break;
+    case FaultKind::kDiskFull:
+      fault.lasts = dice.Seconds(1, 60);
+      break;
+    case FaultKind::kDiskError:
+      fault.tasks = dice.Pick(1, 60);
+      break;
+    case FaultKind::kWorkerKill:
+      fault.lasts = dice.Seconds(1, 90);
+      fault.tasks = dice.Pick(1, 400);
+      break;
+    case FaultKind::kWorkerStall:
+    case FaultKind::kWorkerSleep:
+      fault.lasts = dice.Seconds(5, 120);
+      break;
+    case FaultKind::kWorkerDrain:
+      fault.lasts = dice.Seconds(5, 60);
+      break;
+    case FaultKind::kLinkCut:
+      fault.lasts = dice.Seconds(5, 90);
+      break;
+    case FaultKind::kFlakyLinks:
+      fault.lasts = dice.Seconds(30, 300);
+      fault.likelihood = dice.Up(0.1);
+      break;
+    case FaultKind::kWallStep:
+      fault.by = absl::Seconds(dice.Pick(-600, 600));
+      break;
+    case FaultKind::kSpendCap:
+    case FaultKind::kKeyRefused:
+      fault.lasts = dice.Seconds(10, 600);
+      break;
+    case FaultKind::kLateRequests:
+    case FaultKind::kLateAnswers:
+      fault.lasts = dice.Seconds(20, 120);
+      fault.likelihood = dice.Up(0.4);
+      fault.by = dice.Seconds(kBeyond, 120);
+      break;
+    case FaultKind::kCutStreams:
+    case FaultKind::kDoubledEvents:
+      fault.lasts = dice.Seconds(30, 300);
+      fault.likelihood = dice.Up(0.2);
+      break;
+    default:
+      fault.lasts = dice.Seconds(5, 120);
+      fault.likelihood = dice.Up(0.6);
+  }
+}
+
+}  // namespace
+
+const char* NameOf(FaultKind kind) {
+  switch (kind) {
+    case FaultKind::kSchedulerKill: return "scheduler killed";
+    case FaultKind::kPowerLoss: return "power lost";
+    case FaultKind::kDiskFull: return "disk full";
+    case FaultKind::kDiskError: return "disk error";
+    case FaultKind::kWorkerKill: return "worker killed";
+    case FaultKind::kWorkerStall: return "worker stalled";
+    case FaultKind::kWorkerSleep: return "worker suspended";
+    case FaultKind::kWorkerDrain: return "worker drained";
+    case FaultKind::kLinkCut: return "link cut";
+    case FaultKind::kFlakyLinks: return "flaky links";
+    case FaultKind::kWallStep: return "clock set";
+    case FaultKind::kRateLimited: return "429 with retry-after";
+    case FaultKind::kSpendCap: return "429 at a spend cap";
+    case FaultKind::kOverloaded: return "529";
+    case FaultKind::kServerError: return "500";
+    case FaultKind::kKeyRefused: return "401";
+    case FaultKind::kNoConnection: return "no connection";
+    case FaultKind::kLostRequests: return "requests lost";
+    case FaultKind::kLostAnswers: return "answers lost";
+    case FaultKind::kLateRequests: return "requests late";
+    case FaultKind::kLateAnswers: return "answers late";
+    case FaultKind::kCutStreams: return "streams cut";
+    case FaultKind::kDoubledEvents: return "events doubled";
+  }
+  return "?";
+}
+
+absl::Duration Story::Calm() const {
+  absl::Duration calm;
+  for (const Fault& fault : faults) {
+    calm = std::max(calm, fault.at + fault.lasts);
+  }
+  return calm;
+}
+
+Story MakeStory(uint64_t seed, int tasks) {
+  // Not the world's own dice: a story that was made smaller plays with them
+  // unchanged.
+  Dice dice(seed * 0x9e3779b97f4a7c15 + 1);
+  Story story;
+  story.seed = seed;
+  story.tasks = dice.OneIn(10) ? dice.Pick(60, 200) : dice.Pick(5, 60);
+  if (tasks > 0) story.tasks = tasks;
+  story.workers = dice.Pick(1, 3);
+  story.capacity = dice.Pick(3, 25);
+  story.lines_a_step = dice.Pick(1, 40);
+  story.budgets = dice.OneIn(2);
+  story.one_call = dice.OneIn(5);
+  if (dice.OneIn(4)) {
+    story.told = dice.Pick(60, 600);
+    story.allowed = dice.OneIn(2) ? story.told : story.told / 2;
+  }
+  story.asks = dice.OneIn(2) ? dice.Up(0.4) : 0;
+  story.own_faults = dice.OneIn(2) ? dice.Up(0.2) : 0;
+  story.overshoots = dice.OneIn(4) ? dice.Up(0.2) : 0;
+  story.flushes = dice.OneIn(2) ? dice.Up(0.3) : 0;
+  story.hides_cost = dice.OneIn(2) ? dice.Up(0.3) : 0;
+  story.cancels = dice.OneIn(3) ? dice.Pick(1, 8) : 0;
+  story.turn_max = dice.Seconds(5, 120);
+  story.queued_max = dice.OneIn(3) ? dice.Seconds(1, 20) : absl::Seconds(0.1);
+  story.list_spread = dice.Seconds(0, 60);
+  story.status_lag = dice.OneIn(2) ? dice.Seconds(0, 3) : absl::ZeroDuration();
+  const int faults = dice.Pick(0, 14);
+  for (int i = 0; i < faults; ++i) {
+    Fault fault;
+    fault.kind = static_cast<FaultKind>(dice.Pick(0, kFaultKinds - 1));
+    fault.at = dice.Seconds(0, 240);
+    fault.worker = dice.Pick(1, story.workers);
+    Shape(fault, dice);
+    story.faults.push_back(fault);
+  }
+  std::sort(story.faults.begin(), story.faults.end(),
+            [](const Fault& a, const Fault& b) { return a.at < b.at; });
+  return story;
+}
+
+std::string Describe(const Story& story) {
+  std::string text = absl::StrFormat(
+      "seed %d: %d tasks in steps of %d, %d workers of %d%s%s", story.seed,
+      story.tasks, story.lines_a_step, story.workers, story.capacity,
+      story.budgets ? ", budgets" : "", story.one_call ? ", one call" : "");
+  if (story.told > 0) {
+    absl::StrAppend(&text, ", ", story.allowed, " requests a minute, told ",
+                    story.told);
+  }
+  absl::StrAppendFormat(
+      &text,
+      "\n  turns up to %s: %.0f %% ask, %.0f %% fail, %.0f %% overshoot, "
+      "%.0f %% flush, %.0f %% hide their cost; %d cancels; messages queue up "
+      "to %s, lists are up to %s late, status %s\n",
+      absl::FormatDuration(story.turn_max), 100 * story.asks,
+      100 * story.own_faults, 100 * story.overshoots, 100 * story.flushes,
+      100 * story.hides_cost, story.cancels,
+      absl::FormatDuration(story.queued_max),
+      absl::FormatDuration(story.list_spread),
+      absl::FormatDuration(story.status_lag));
+  for (const Fault& fault : story.faults) {
+    absl::StrAppendFormat(&text, "  %8s  %s",
+                          absl::FormatDuration(absl::Trunc(
+                              fault.at, absl::Milliseconds(1))),
+                          NameOf(fault.kind));
+    const bool of_worker = fault.kind >= FaultKind::kWorkerKill &&
+                           fault.kind <= FaultKind::kLinkCut;
+    if (of_worker) absl::StrAppend(&text, " (w", fault.worker, ")");
+    if (fault.tasks > 0) absl::StrAppend(&text, ", after ", fault.tasks);
+    if (fault.lasts > absl::ZeroDuration()) {
+      absl::StrAppend(&text, ", for ", absl::FormatDuration(fault.lasts));
+    }
+    if (fault.likelihood < 1) {
+      absl::StrAppendFormat(&text, ", %.0f %%", 100 * fault.likelihood);
+    }
+    if (fault.by != absl::ZeroDuration()) {
+      absl::StrAppend(&text, ", by ", absl::FormatDuration(fault.by));
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+}  // namespace midwatch::sim

@@ -1,0 +1,88 @@
+// A night to be simulated: how much work, what it is like, and what goes wrong
+// when. Made from a seed, readable, and made smaller by taking things out of it.
+#ifndef MIDWATCH_TESTS_SIM_STORY_H_
+#define MIDWATCH_TESTS_SIM_STORY_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace midwatch::sim {
+
+enum class FaultKind {
+  // Of the scheduler and its machine.
+  kSchedulerKill,
+  kPowerLoss,
+  kDiskFull,
+  kDiskError,
+  // Of a worker and its machine.
+  kWorkerKill,
+  kWorkerStall,
+  kWorkerSleep,  // as a suspended machine: it stands still, its clocks do not
+  kWorkerDrain,
+  kLinkCut,
+  // Of calls between workers and scheduler.
+  kFlakyLinks,
+  // Of clocks.
+  kWallStep,
+  // Of the service.
+  kRateLimited,  // 429 with retry-after
+  kSpendCap,     // 429 without, until somebody opens the account again
+  kOverloaded,   // 529
+  kServerError,  // 500
+  kKeyRefused,   // 401
+  kNoConnection,
+  kLostRequests,
+  kLostAnswers,
+  kLateRequests,  // arrive when nobody waits for their answer any more
+  kLateAnswers,
+  kCutStreams,
+  kDoubledEvents,
+};
+inline constexpr int kFaultKinds = static_cast<int>(FaultKind::kDoubledEvents) + 1;
+
+const char* NameOf(FaultKind kind);
+
+struct Fault {
+  FaultKind kind{};
+  absl::Duration at, lasts;
+  int worker = 0;
+  // Of the calls or events that it can befall, how many it does.
+  double likelihood = 1;
+  // A death comes so many tasks after `at`, amid whatever is going on.
+  int tasks = 0;
+  absl::Duration by;  // of a clock
+};
+
+struct Story {
+  uint64_t seed = 0;
+  int tasks = 1, workers = 1, capacity = 10;
+  int lines_a_step = 10;  // of the submit
+  bool budgets = false;
+  bool one_call = false;
+  // Requests a minute that the service allows for creates and writes, and that
+  // workers are told; 0: no limit.
+  int allowed = 0, told = 0;
+  // How many turns do what.
+  double asks = 0, own_faults = 0, overshoots = 0, flushes = 0, hides_cost = 0;
+  int cancels = 0;
+  absl::Duration turn_max, queued_max;  // of the dice for each turn
+  // Quirks of the service: see FakeAgentsOptions.
+  absl::Duration list_spread, status_lag;
+  std::vector<Fault> faults;
+
+  // Since the beginning: nothing goes wrong any more.
+  absl::Duration Calm() const;
+};
+
+// `tasks` of 0: as many as the seed wants.
+Story MakeStory(uint64_t seed, int tasks = 0);
+
+// A line for the work, and one for each fault.
+std::string Describe(const Story& story);
+
+}  // namespace midwatch::sim
+
+#endif  // MIDWATCH_TESTS_SIM_STORY_H_

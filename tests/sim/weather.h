@@ -1,0 +1,45 @@
+#ifndef MIDWATCH_TESTS_SIM_WEATHER_H_
+#define MIDWATCH_TESTS_SIM_WEATHER_H_
+
+#include <set>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "tests/sim/sim_world.h"
+#include "tests/sim/story.h"
+
+namespace midwatch::sim {
+
+// What the service does of itself in a story: its turns, its limits, and what
+// goes wrong with requests and streams while a fault of the story is on. Sets
+// the hooks of the world's service; both outlive it.
+class Weather {
+ public:
+  Weather(World& world, const Story& story);
+
+  void Begin(const Fault& fault) { on_.push_back(&fault); }
+  void End(const Fault& fault) { std::erase(on_, &fault); }
+
+ private:
+  // What the service accepts, as it counts: a token bucket.
+  struct Limit {
+    double per_second = 0, tokens = 0;
+    absl::Duration at;
+  };
+
+  testing::FakeTurn Roll(const testing::FakePrompt& prompt);
+  testing::FakeFault Befall(const testing::FakeCall& call);
+  void Apply(const Fault& fault, const testing::FakeCall& call,
+             testing::FakeFault& what);
+  testing::FakeStreamFault BefallStream();
+  bool Accepts(Limit& limit);
+
+  World& world_;
+  const Story& story_;
+  std::vector<const Fault*> on_;
+  Limit writes_;
+};
+
+}  // namespace midwatch::sim
+
+#endif  // MIDWATCH_TESTS_SIM_WEATHER_H_
