@@ -1,6 +1,7 @@
 // Errands: what is to be done at a service where no attempt is left to do it.
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -35,12 +36,18 @@ absl::StatusOr<LeasedErrands> QueueWriter::Do(const LeaseErrands& write) {
   LeasedErrands leased;
   // To a key that is refused, or another workspace's, every session is gone.
   ASSIGN_OR_RETURN(AccountStanding standing, LoadStanding(account));
-  if (standing.state == v1::ACCOUNT_STATE_REFUSED) return leased;
+  const bool refused = standing.state == v1::ACCOUNT_STATE_REFUSED;
+  int32_t most = write.max;
+  if (refused) {
+    ASSIGN_OR_RETURN(bool probe, MayProbeByErrand(account, standing));
+    if (!probe) return leased;
+    most = 1;
+  }
   {
     SqliteStatement row = db_.Query(
         "SELECT session FROM errand WHERE account = ? AND due <= ? "
         "ORDER BY due LIMIT ?",
-        account, now, write.max);
+        account, now, most);
     while (row.Step()) leased.sessions.push_back(row.Text(0));
     RETURN_IF_ERROR(row.status());
   }
@@ -49,13 +56,39 @@ absl::StatusOr<LeasedErrands> QueueWriter::Do(const LeaseErrands& write) {
         db_.Run("UPDATE errand SET due = ? WHERE account = ? AND session = ?",
                 now + kErrandLease, account, session));
   }
+  if (refused) return leased;
   ASSIGN_OR_RETURN(leased.sweep_from, LeaseSweep(account));
   return leased;
 }
 
+absl::StatusOr<bool> QueueWriter::MayProbeByErrand(
+    int64_t account, const AccountStanding& standing) {
+  const absl::Time now = clock_.Now();
+  if (standing.next_probe > now) return false;
+  {
+    SqliteStatement row = db_.Query(
+        "SELECT 1 FROM live WHERE account = ? UNION ALL "
+        "SELECT 1 FROM lane WHERE account = ? AND blocked = 0 "
+        "AND head IS NOT NULL LIMIT 1",
+        account, account);
+    const bool attempts = row.Step();
+    RETURN_IF_ERROR(row.status());
+    if (attempts) return false;
+  }
+  RETURN_IF_ERROR(
+      db_.Run("UPDATE account SET next_probe = ? WHERE label = ?",
+              absl::ToUnixMicros(now + standing.probe_every), account));
+  return true;
+}
+
 absl::StatusOr<Done> QueueWriter::Do(const CompleteErrands& write) {
   ASSIGN_OR_RETURN(int64_t account, FindAccount(write.account));
+  ASSIGN_OR_RETURN(AccountStanding standing, LoadStanding(account));
+  bool refused = standing.state == v1::ACCOUNT_STATE_REFUSED;
   for (const DoneErrand& errand : write.errands) {
+    // That one is gone may be the wrong key's word.
+    if (refused && errand.gone) continue;
+    if (std::exchange(refused, false)) RETURN_IF_ERROR(OpenAccount(account));
     RETURN_IF_ERROR(CompleteErrand(account, errand));
   }
   return Done{};

@@ -251,6 +251,10 @@ class QueueWriter {
   absl::Status Calibrate(const LiveRow& live, int64_t cost, int64_t time);
   // queue_errand.cc
   absl::Status AddErrand(const LiveRow& live);
+  // An account that refuses is tried again by what starts. Where nothing is
+  // left to start, one errand is tried, as often.
+  absl::StatusOr<bool> MayProbeByErrand(int64_t account,
+                                        const AccountStanding& standing);
   absl::Status CompleteErrand(int64_t account, const DoneErrand& errand);
   // What a settled attempt was charged becomes `cost`, in every scope.
   absl::Status AdjustCost(int64_t task, int32_t attempt, int64_t cost);

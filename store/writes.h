@@ -428,7 +428,8 @@ struct LeasedErrands {
 
 // Sessions of settled attempts of which nobody has said that they are archived,
 // a minute after their settle or two after they were last given out; and the
-// account's sweep. That is due every ten minutes while creates may be
+// account's sweep (of an account that refuses one session at most, with which it
+// is probed where nothing is left to start). That is due every ten minutes while creates may be
 // unexplained, and the caller's for five.
 //   kNotFound  nothing has named the account
 struct LeaseErrands {
@@ -443,7 +444,8 @@ struct DoneErrand {
   bool gone = false;            // it says nothing any more
 };
 
-// Also charges what the sessions cost, where their attempts were charged
+// Opens an account that refused, since it no longer does. Also charges what the
+// sessions cost, where their attempts were charged
 // something else. One whose attempt's cost is not known stays until it is, for
 // two days at most. Again, or for sessions without an errand: OK.
 //   kNotFound  nothing has named the account

@@ -175,6 +175,9 @@ Async<Attempt::Step> Attempt::SayAnswer(v1::Say say) {
     if (!said) {
       absl::StatusOr<bool> listed = co_await WasAnswered(say);
       said = listed.ok() && *listed;
+      // A refusal says nothing where it cannot be seen whether an earlier one
+      // of the same arrived.
+      if (!listed.ok()) sent = listed.status();
     }
     if (said) {
       transcript_.NoteAnswered(say.key());

@@ -49,6 +49,8 @@ Async<absl::StatusOr<std::vector<RemoteFile>>> Attempt::ListOutputs(
   absl::Duration until = parts_.clock.Steady() + kListLimit;
   std::optional<std::set<std::string>> before;
   while (true) {
+    // An answer may be long on its way: it tells of the time of its question.
+    const absl::Duration asked = parts_.clock.Steady();
     absl::StatusOr<std::vector<RemoteFile>> files =
         co_await parts_.agents.ListSessionFiles(session_id_);
     if (!files.ok()) {
@@ -63,7 +65,7 @@ Async<absl::StatusOr<std::vector<RemoteFile>>> Attempt::ListOutputs(
     const bool wanted = expecting && !expect.files().empty();
     bool all_there = !wanted || FirstMissing(expect, paths).empty();
     bool settled = all_there && (wanted || before == paths);
-    if (settled || parts_.clock.Steady() >= until) co_return files;
+    if (settled || asked >= until) co_return files;
     before = std::move(paths);
     CO_RETURN_IF_ERROR(co_await Wait(kListEvery));
   }

@@ -89,16 +89,18 @@ struct Folder {
     }
     FoldAnswered(answer.tool_use_id, state);
   }
-  void operator()(const SessionRunning&) { state.idle.reset(); }
+  void operator()(const SessionRunning&) {
+    state.idle.reset();
+    state.list_cost_usd_micros.reset();  // it grows
+  }
   void operator()(const SessionRescheduled&) { state.idle.reset(); }
   void operator()(const SessionIdle& idle) { FoldIdle(event.id, idle, state); }
   void operator()(const SessionTerminated&) { state.terminated = true; }
   void operator()(const SessionDeleted&) { state.deleted = true; }
   void operator()(const SessionError& error) { FoldError(error, state); }
   void operator()(const SessionUsage& usage) {
-    if (usage.list_cost_usd_micros) {
-      state.list_cost_usd_micros = usage.list_cost_usd_micros;
-    }
+    // One that does not name it says that what was named before is too little.
+    state.list_cost_usd_micros = usage.list_cost_usd_micros;
   }
   void operator()(const ModelRequestStart&) { state.model_request = true; }
   void operator()(const ModelRequestEnd&) { state.model_request = true; }

@@ -360,7 +360,10 @@ Async<void> Worker::Impl::RunSweep(Impl& self, AgentsClient& client,
 
 Async<void> Worker::Impl::FinishDrain(Impl& self,
                                       absl::AnyInvocable<void()> done) {
-  while (!self.attempts.empty() || self.archiver.pending() > 0) {
+  // Once the term is over there is nothing to give back, and no slot will come
+  // for what still waits for one.
+  while (!self.term.over() &&
+         (!self.attempts.empty() || self.archiver.pending() > 0)) {
     co_await Sleep(self.parts.executor, kDrainLook);
   }
   done();

@@ -5,6 +5,7 @@
 #define MIDWATCH_TESTS_SIM_CHECKS_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -41,6 +42,9 @@ class Checks {
 
   // Everything is over: files, service and journal agree.
   void AtEnd(int64_t tasks);
+
+  // Gets each row of the journal, once.
+  std::function<void(const JournalRow&)> on_row;
 
   void Report(const char* invariant, std::string what);
   const std::vector<Violation>& violations() const { return violations_; }

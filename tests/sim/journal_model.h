@@ -27,6 +27,9 @@ struct JournalRow {
   friend bool operator==(const JournalRow&, const JournalRow&) = default;
 };
 
+// For people.
+std::string Describe(const JournalRow& row);
+
 // A task as the journal tells it.
 struct TaskStory {
   int64_t holder = 0;  // the worker with the lease; 0: nobody

@@ -29,6 +29,11 @@ class Night {
     guard_internal::removed = options.without.guard;
     if (options.without.disk_lies) world_.disk.IgnoreSyncs();
     world_.on_trace = options.on_trace;
+    if (options.on_trace) {
+      world_.checks.on_row = [this, &options](const JournalRow& row) {
+        options.on_trace(world_.time.Elapsed(), Describe(row));
+      };
+    }
     if (story.told > 0) {
       v1::AccountLimits limits;
       limits.set_account("default");
@@ -236,9 +241,15 @@ Outcome Night::Run() {
 // Archives and other afterthoughts; and once everything is accounted for,
 // nobody looks any more.
 void Night::LetSweepsEnd() {
-  world_.time.Advance(absl::Minutes(40));
+  auto wait = [this](absl::Duration duration) {
+    for (; duration > absl::ZeroDuration(); duration -= absl::Minutes(1)) {
+      Tick();
+      world_.time.Advance(absl::Minutes(1));
+    }
+  };
+  wait(absl::Minutes(40));
   const int lists = world_.service->Calls("list_sessions");
-  world_.time.Advance(absl::Hours(1));
+  wait(absl::Hours(1));
   if (world_.service->Calls("list_sessions") != lists) {
     world_.checks.Report(kAccounts, "sweeps go on looking");
   }
