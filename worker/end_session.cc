@@ -1,7 +1,10 @@
 #include "worker/end_session.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
+
+#include "base/status_macros.h"
 
 namespace midwatch {
 namespace {
@@ -23,6 +26,18 @@ std::optional<absl::Duration> DelayAfter(const absl::Status& failure) {
   return kDelay;
 }
 
+// An archived session whose history shows no work never had any, and need not
+// say that it cost nothing.
+Async<absl::StatusOr<bool>> HasBegun(AgentsClient& client,
+                                     std::string session_id) {
+  ListEventsQuery query;
+  query.types = {"user.message", "span.model_request_start"};
+  CO_ASSIGN_OR_RETURN(
+      std::vector<Event> events,
+      co_await client.ListAllEvents(std::move(session_id), std::move(query)));
+  co_return !events.empty();
+}
+
 }  // namespace
 
 Async<absl::StatusOr<EndedSession>> EndSession(Executor& executor,
@@ -36,6 +51,11 @@ Async<absl::StatusOr<EndedSession>> EndSession(Executor& executor,
         co_await client.ArchiveSession(session_id, RequestPurpose::kSpare);
     if (archived.ok()) {
       ended.list_cost_usd_micros = archived->list_cost_usd_micros;
+      if (!ended.list_cost_usd_micros) {
+        CO_ASSIGN_OR_RETURN(bool began,
+                            co_await HasBegun(client, session_id));
+        if (!began) ended.list_cost_usd_micros = 0;
+      }
       co_return ended;
     }
     if (absl::IsNotFound(archived.status())) {

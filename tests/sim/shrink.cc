@@ -1,0 +1,69 @@
+#include "tests/sim/shrink.h"
+
+#include <utility>
+#include <vector>
+
+namespace midwatch::sim {
+namespace {
+
+// Every story that is smaller by one thing, the largest things first.
+std::vector<Story> Smaller(const Story& story) {
+  std::vector<Story> all;
+  auto with = [&](auto change) {
+    Story changed = story;
+    change(changed);
+    all.push_back(std::move(changed));
+  };
+  const size_t faults = story.faults.size();
+  if (faults > 3) {
+    with([&](Story& s) { s.faults.resize(faults / 2); });
+    with([&](Story& s) {
+      s.faults.erase(s.faults.begin(),
+                     s.faults.begin() + static_cast<ptrdiff_t>(faults / 2));
+    });
+  }
+  for (size_t i = 0; i < faults; ++i) {
+    with([&](Story& s) {
+      s.faults.erase(s.faults.begin() + static_cast<ptrdiff_t>(i));
+    });
+  }
+  if (story.tasks > 1) {
+    with([](Story& s) { s.tasks /= 2; });
+    with([](Story& s) { --s.tasks; });
+  }
+  if (story.workers > 1) with([](Story& s) { --s.workers; });
+  for (auto rate : {&Story::asks, &Story::own_faults, &Story::overshoots,
+                    &Story::flushes, &Story::hides_cost}) {
+    if (story.*rate != 0) with([&](Story& s) { s.*rate = 0; });
+  }
+  for (auto flag : {&Story::budgets, &Story::one_call}) {
+    if (story.*flag) with([&](Story& s) { s.*flag = false; });
+  }
+  if (story.cancels > 0) with([](Story& s) { s.cancels = 0; });
+  if (story.told > 0) with([](Story& s) { s.told = s.allowed = 0; });
+  for (auto quirk : {&Story::list_spread, &Story::status_lag}) {
+    if (story.*quirk != absl::ZeroDuration()) {
+      with([&](Story& s) { s.*quirk = absl::ZeroDuration(); });
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+Story Shrink(Story story, const std::function<bool(const Story&)>& fails) {
+  bool smaller = true;
+  while (smaller) {
+    smaller = false;
+    for (Story& next : Smaller(story)) {
+      // Workers that a fault names may be gone: those befall nobody.
+      if (!fails(next)) continue;
+      story = std::move(next);
+      smaller = true;
+      break;
+    }
+  }
+  return story;
+}
+
+}  // namespace midwatch::sim
