@@ -89,6 +89,7 @@ class Caps {
     if (room != batch_room_.end()) --room->second;
     if (lane.budgets.empty()) return 0;
     int64_t overshoot = task.overshoot;
+    if (!Stands(Guard::kReservation)) return overshoot;
     for (int64_t budget : lane.budgets) {
       overshoot = std::min(overshoot, money_room_.at(budget) - task.reserve);
     }

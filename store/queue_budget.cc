@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/guard.h"
 #include "base/status_macros.h"
 #include "store/budget_window.h"
 #include "store/queue_writer.h"
@@ -129,7 +130,7 @@ absl::Status QueueWriter::Reserve(const Scopes& scopes, const LiveRow& live) {
   ASSIGN_OR_RETURN(std::vector<Balance> balances,
                    BalancesAt(scopes, live.granted_at, live.grant_seq));
   for (const Balance& balance : balances) {
-    if (balance.room < live.reserved) {
+    if (Stands(Guard::kReservation) && balance.room < live.reserved) {
       return absl::InternalError(
           absl::StrCat("admission granted task ", live.lease.task, " ",
                        live.reserved, " micro-dollars, and budget ",

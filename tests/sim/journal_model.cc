@@ -122,7 +122,8 @@ void JournalModel::FoldTask(const JournalRow& row) {
       task.holder = row.who;
       break;
     case JournalKind::kSessionRecorded:
-      if (!task.session.empty() || task.cleared.contains(row.why)) {
+      if ((!task.session.empty() && task.session != row.why) ||
+          task.cleared.contains(row.why)) {
         report_(kSessions,
                 absl::StrCat("task ", row.task, ": ", row.why, " in place of ",
                              task.session.empty() ? "one that was cleared"

@@ -185,13 +185,14 @@ Outcome Night::Run() {
   world_.StartScheduler();
   world_.MakeStrangers();
   // Less than all workers at once may reserve, near the end.
-  const int64_t limit = int64_t{200'000} * story_.tasks + 4'000'000;
+  const int64_t limit = int64_t{200'000} * story_.tasks + 3'000'000;
   if (story_.budgets) {
     world_.SetBudget(v1::BUDGET_SCOPE_TENANT, limit + 1'000'000);
     world_.SetBudget(v1::BUDGET_SCOPE_QUEUE, limit);
   }
   BatchPlan batch;
   batch.tasks = story_.tasks;
+  if (story_.budgets) batch.budget = limit - 500'000;
   batch.start = story_.one_call ? v1::START_MODE_ONE_CALL
                                 : v1::START_MODE_TWO_CALLS;
   world_.BeginSubmit(batch, story_.lines_a_step);
@@ -210,6 +211,7 @@ Outcome Night::Run() {
       more_money = true;
       world_.SetBudget(v1::BUDGET_SCOPE_TENANT, 100 * limit);
       world_.SetBudget(v1::BUDGET_SCOPE_QUEUE, 100 * limit);
+      world_.SetBudget(v1::BUDGET_SCOPE_BATCH, 100 * limit);
     }
     const absl::Duration next = now + kTick;
     while (!timeline_.empty() && timeline_.begin()->first <= next) {

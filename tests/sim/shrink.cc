@@ -1,5 +1,6 @@
 #include "tests/sim/shrink.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -31,7 +32,14 @@ std::vector<Story> Smaller(const Story& story) {
     with([](Story& s) { s.tasks /= 2; });
     with([](Story& s) { --s.tasks; });
   }
-  if (story.workers > 1) with([](Story& s) { --s.workers; });
+  if (story.workers > 1) {
+    with([](Story& s) {
+      --s.workers;
+      for (Fault& fault : s.faults) {
+        fault.worker = std::min(fault.worker, s.workers);
+      }
+    });
+  }
   for (auto rate : {&Story::asks, &Story::own_faults, &Story::overshoots,
                     &Story::flushes, &Story::hides_cost}) {
     if (story.*rate != 0) with([&](Story& s) { s.*rate = 0; });
@@ -56,7 +64,6 @@ Story Shrink(Story story, const std::function<bool(const Story&)>& fails) {
   while (smaller) {
     smaller = false;
     for (Story& next : Smaller(story)) {
-      // Workers that a fault names may be gone: those befall nobody.
       if (!fails(next)) continue;
       story = std::move(next);
       smaller = true;

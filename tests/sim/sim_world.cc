@@ -331,7 +331,12 @@ void World::SubmitBatch(const BatchPlan& plan) {
 void World::SetBudget(v1::BudgetScope scope, int64_t limit) {
   v1::SetBudgetRequest request;
   request.mutable_key()->set_scope(scope);
-  request.mutable_key()->set_name("default");
+  if (scope == v1::BUDGET_SCOPE_BATCH) {
+    request.mutable_key()->set_name(
+        Ids(scheduler_->store->cluster()).Format(Batch().key));
+  } else {
+    request.mutable_key()->set_name("default");
+  }
   request.mutable_key()->set_window(v1::BUDGET_WINDOW_TOTAL);
   request.set_limit_usd_micros(limit);
   scheduler_->scheduler->SetBudget(

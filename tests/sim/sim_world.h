@@ -94,7 +94,7 @@ class World {
   // Once every second or so: says the next step, where a scheduler is up.
   void GoOnSubmitting();
   bool submitted() const { return !steps_.empty() && step_ == steps_.size(); }
-  // In total; before tasks are submitted.
+  // In total. Of the tenant or the queue before tasks are submitted.
   void SetBudget(v1::BudgetScope scope, int64_t limit);
   // Each question of a parked task is answered with this likelihood.
   void AnswerSome(double likelihood);

@@ -1,6 +1,7 @@
 #include "tests/sim/story.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -26,6 +27,26 @@ class Dice {
  private:
   SeededRandom random_;
 };
+
+// What goes wrong, as often as it is named: what must be survived together with
+// something else comes oftener.
+constexpr FaultKind kDrawn[] = {
+    FaultKind::kSchedulerKill, FaultKind::kSchedulerKill,
+    FaultKind::kPowerLoss,     FaultKind::kPowerLoss,
+    FaultKind::kDiskFull,      FaultKind::kDiskError,
+    FaultKind::kWorkerKill,    FaultKind::kWorkerKill,
+    FaultKind::kWorkerStall,   FaultKind::kWorkerStall,
+    FaultKind::kWorkerStall,   FaultKind::kWorkerSleep,
+    FaultKind::kWorkerDrain,   FaultKind::kLinkCut,
+    FaultKind::kLinkCut,       FaultKind::kLinkCut,
+    FaultKind::kFlakyLinks,    FaultKind::kFlakyLinks,
+    FaultKind::kWallStep,      FaultKind::kRateLimited,
+    FaultKind::kSpendCap,      FaultKind::kOverloaded,
+    FaultKind::kServerError,   FaultKind::kKeyRefused,
+    FaultKind::kNoConnection,  FaultKind::kLostRequests,
+    FaultKind::kLostAnswers,   FaultKind::kLateRequests,
+    FaultKind::kLateRequests,  FaultKind::kLateAnswers,
+    FaultKind::kCutStreams,    FaultKind::kDoubledEvents};
 
 // Longer than a request is waited for, and than a term: 30 s both.
 constexpr int kBeyond = 31;
@@ -155,7 +176,7 @@ Story MakeStory(uint64_t seed, int tasks) {
   const int faults = dice.Pick(0, 14);
   for (int i = 0; i < faults; ++i) {
     Fault fault;
-    fault.kind = static_cast<FaultKind>(dice.Pick(0, kFaultKinds - 1));
+    fault.kind = kDrawn[dice.Pick(0, static_cast<int>(std::size(kDrawn)) - 1)];
     fault.at = dice.Seconds(0, 240);
     fault.worker = dice.Pick(1, story.workers);
     Shape(fault, dice);

@@ -41,7 +41,6 @@ enum class FaultKind {
   kCutStreams,
   kDoubledEvents,
 };
-inline constexpr int kFaultKinds = static_cast<int>(FaultKind::kDoubledEvents) + 1;
 
 const char* NameOf(FaultKind kind);
 

@@ -1,0 +1,213 @@
+// Nights of all kinds, and tests of the tests. `./dev sim --seed S` tells what
+// happens in one that fails here.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "tests/sim/mutations.h"
+#include "tests/sim/play.h"
+#include "tests/sim/shrink.h"
+#include "tests/sim/story.h"
+
+namespace midwatch::sim {
+namespace {
+
+Outcome PlayWell(const Story& story) {
+  SCOPED_TRACE(absl::StrCat("seed ", story.seed));
+  Outcome outcome = Play(story);
+  for (const Violation& violation : outcome.violations) {
+    ADD_FAILURE() << absl::FormatDuration(violation.at) << ": "
+                  << violation.invariant << ": " << violation.what;
+  }
+  return outcome;
+}
+
+Fault At(FaultKind kind, int second, int lasts, double likelihood = 1) {
+  Fault fault;
+  fault.kind = kind;
+  fault.at = absl::Seconds(second);
+  fault.lasts = absl::Seconds(lasts);
+  fault.worker = 1;
+  fault.likelihood = likelihood;
+  fault.tasks = 1;
+  return fault;
+}
+
+// 60 tasks and two workers, with nothing odd about them.
+Story Plain(uint64_t seed) {
+  Story story;
+  story.seed = seed;
+  story.tasks = 60;
+  story.workers = 2;
+  story.turn_max = absl::Seconds(60);
+  story.queued_max = absl::Milliseconds(100);
+  return story;
+}
+
+TEST(SimTest, TheSameSeedIsTheSameNight) {
+  std::set<std::string> nights;
+  for (uint64_t seed = 40; seed < 50; ++seed) {
+    const Outcome first = Play(MakeStory(seed)), second = Play(MakeStory(seed));
+    EXPECT_EQ(first.trace_hash, second.trace_hash) << "seed " << seed;
+    nights.insert(first.trace_hash);
+  }
+  EXPECT_EQ(nights.size(), 10u);
+}
+
+// Lower bounds on what happened: a night passes for nothing where nothing does.
+void ExpectWork(const Counts& counts, int nights) {
+  const std::pair<const char*, double> at_least[] = {
+      {"starts", 25},
+      {"tasks SUCCEEDED", 20},
+      {"adoptions", 5},
+      {"leases freed", 5},
+      {"fences", 0.3},
+      {"parks", 1},
+      {"answers", 1},
+      {"messages from the outbox", 1},
+      {"attempts tried again", 0.5},
+      {"cancels", 0.3},
+      {"costs corrected", 0.5},
+      {"sweeps that found something", 0.1},
+      {"accounts shut", 0.1},
+      {"attempts held for their account", 0.1},
+      {"scheduler kills", 0.3},
+      {"worker kills", 0.3},
+      {"power losses", 0.2},
+      {"sectors lost with the power", 0.2},
+      {"disk errors", 0.05},
+      {"schedulers that ended themselves", 0.05},
+      {"writes to a full disk", 0.5},
+      {"worker stalls", 0.3},
+      {"machines suspended", 0.05},
+      {"worker drains", 0.05},
+      {"leases handed back", 0.05},
+      {"links cut", 0.3},
+      {"clocks set", 0.05},
+      {"calls that arrived twice", 1},
+      {"answers of the scheduler lost", 1},
+      {"submits said again", 0.1},
+      {"submits refused for now", 0.05},
+      {"commits while a budget bound", 1},
+      {"429 with retry-after", 0.3},
+      {"429 at a spend cap", 0.3},
+      {"429 by the limits", 0.5},
+      {"529", 0.3},
+      {"500", 0.3},
+      {"401", 0.3},
+      {"no connection", 0.3},
+      {"requests lost", 0.3},
+      {"answers lost", 0.3},
+      {"requests late", 0.3},
+      {"answers late", 0.3},
+      {"streams cut", 0.5},
+      {"events doubled", 3},
+      {"turns that failed by themselves", 0.3},
+      {"turns that overshot", 0.1},
+      {"turns that flushed their queue", 1}};
+  for (const auto& [what, each_night] : at_least) {
+    EXPECT_GE(static_cast<double>(counts.Of(what)), each_night * nights)
+        << what;
+  }
+}
+
+TEST(SimTest, ThreeHundredNightsEndWell) {
+  const char* more = std::getenv("MIDWATCH_SIM_SEEDS");
+  const int seeds = more != nullptr ? std::atoi(more) : 300;
+  Counts counts;
+  std::set<std::string> nights;
+  for (int seed = 1; seed <= seeds; ++seed) {
+    const Outcome outcome = PlayWell(MakeStory(static_cast<uint64_t>(seed)));
+    counts.Add(outcome.counts);
+    nights.insert(outcome.trace_hash);
+  }
+  EXPECT_EQ(nights.size(), static_cast<size_t>(seeds));
+  if (seeds >= 300) ExpectWork(counts, seeds);
+}
+
+TEST(SimTest, ANightOfAThousandTasksEndsWell) {
+  const Outcome outcome = PlayWell(MakeStory(7, 1000));
+  EXPECT_GE(outcome.counts.Of("starts"), 1000);
+}
+
+TEST(SimTest, NightsWithBudgetsOnThreeScopesEndWell) {
+  for (uint64_t seed = 300; seed < 303; ++seed) {
+    Story story = MakeStory(seed, 100);
+    story.budgets = true;
+    story.workers = 3;
+    story.capacity = 25;
+    EXPECT_GT(PlayWell(story).counts.Of("commits while a budget bound"), 10);
+  }
+}
+
+// Sessions that are created with their message, some of them unheard.
+TEST(SimTest, NightsInOneCallEndWell) {
+  for (uint64_t seed = 350; seed < 353; ++seed) {
+    Story story = Plain(seed);
+    story.one_call = true;
+    story.faults = {At(FaultKind::kLostAnswers, 0, 60, 0.2),
+                    At(FaultKind::kLostRequests, 20, 60, 0.2),
+                    At(FaultKind::kLateRequests, 30, 60, 0.2),
+                    At(FaultKind::kWorkerKill, 40, 20)};
+    story.faults[2].by = absl::Seconds(40);
+    const Counts counts = PlayWell(story).counts;
+    EXPECT_GT(counts.Of("answers lost"), 3);
+    EXPECT_EQ(counts.Of("starts"), 60) << "one attempt each, whatever was lost";
+    EXPECT_EQ(counts.Of("tasks SUCCEEDED"), 60);
+  }
+}
+
+// With a scheduler that dies in the middle of it.
+TEST(SimTest, AKeyRefusedForAnHourFailsNothing) {
+  for (uint64_t seed = 400; seed < 402; ++seed) {
+    Story story = Plain(seed);
+    story.faults = {At(FaultKind::kKeyRefused, 30, 3600),
+                    At(FaultKind::kSchedulerKill, 1800, 10)};
+    const Outcome outcome = PlayWell(story);
+    EXPECT_EQ(outcome.counts.Of("tasks SUCCEEDED"), 60);
+    EXPECT_EQ(outcome.counts.Of("attempts failed as TASK"), 0);
+    EXPECT_GE(outcome.counts.Of("accounts shut"), 1);
+    EXPECT_LT(outcome.night, absl::Minutes(80));
+  }
+}
+
+class SimMutationTest : public ::testing::TestWithParam<NamedMutation> {};
+
+TEST_P(SimMutationTest, IsMissed) {
+  EXPECT_TRUE(Catch(GetParam(), 1, 200).has_value()) << GetParam().name;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, SimMutationTest, ::testing::ValuesIn(AllMutations()),
+    [](const ::testing::TestParamInfo<NamedMutation>& each) {
+      std::string name;
+      for (const char* c = each.param.name; *c != '\0'; ++c) {
+        if (std::isalnum(static_cast<unsigned char>(*c))) name += *c;
+      }
+      return name;
+    });
+
+TEST(SimTest, ABrokenNightShrinksToAFewFaults) {
+  const NamedMutation& fence = AllMutations()[1];
+  const std::optional<Caught> caught = Catch(fence, 1, 200);
+  ASSERT_TRUE(caught.has_value());
+  PlayOptions without;
+  without.without = fence.without;
+  auto paid_twice = [&](const Story& story) {
+    for (const Violation& violation : Play(story, without).violations) {
+      if (violation.invariant == kPaidOnce) return true;
+    }
+    return false;
+  };
+  const Story story = MakeStory(caught->seed);
+  const Story small = Shrink(story, paid_twice);
+  EXPECT_TRUE(paid_twice(small));
+  EXPECT_LE(small.faults.size(), 4u) << Describe(small);
+  EXPECT_LT(small.tasks, story.tasks);
+}
+
+}  // namespace
+}  // namespace midwatch::sim
