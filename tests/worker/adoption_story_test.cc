@@ -177,6 +177,35 @@ TEST(AdoptionStoryTest, DrainRightAfterTheSendLeavesNothingToFence) {
   EXPECT_EQ(world.service.Calls("archive_session"), 1);
 }
 
+// What it holds cannot be given back, and waits for slots that never come.
+TEST(AdoptionStoryTest, ADrainEndsWithTheTermWhereTheSchedulerIsGone) {
+  World world;
+  world.service.hooks.script = [](const FakePrompt&) {
+    FakeTurn turn;
+    turn.stop_reason = "never";
+    return turn;
+  };
+  world.scheduler.slots = [](const v1::AskSlotsRequest& request) {
+    v1::AskSlotsResponse response;
+    for (const v1::SlotWish& wish : request.wishes()) {
+      v1::SlotGrant& grant = *response.add_grants();
+      for (int i = 0; i < wish.count(); ++i) grant.add_offsets();
+    }
+    return response;
+  };
+  Node& node = world.AddNode();
+  world.scheduler.Add(World::Spec());
+  world.time.Advance(absl::Seconds(30));
+  world.scheduler.on_call = [](const std::string&) {
+    return FakeCallFault{absl::UnavailableError("gone"), absl::OkStatus()};
+  };
+  world.service.CutStreams();
+  world.time.Advance(absl::Seconds(5));
+  bool drained = false;
+  node.executor.Post([&] { node.worker.Drain([&] { drained = true; }); });
+  EXPECT_TRUE(world.RunUntil([&] { return drained; }, absl::Minutes(2)));
+}
+
 TEST(AdoptionStoryTest, DrainedWorkerTakesNothingMore) {
   World world;
   Node& node = world.AddNode();

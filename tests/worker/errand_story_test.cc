@@ -74,6 +74,39 @@ TEST(ErrandStoryTest, ACostThatComesWithTheArchiveIsSaid) {
   EXPECT_EQ(world.scheduler.late_costs[world.OnlySession().id], 70'000);
 }
 
+// It need not say that it cost nothing: it has no word of a cost.
+TEST(ErrandStoryTest, ASessionThatNeverBeganCostNothing) {
+  World world;
+  // Neither its prompt nor any of the tries to see it arrives.
+  bool down = false;
+  world.service.hooks.on_call = [&](const FakeCall& call) {
+    FakeFault fault;
+    if (call.operation == "send_events") down = true;
+    if (!down) return fault;
+    fault.kind = FakeFault::Kind::kRefuse;
+    fault.status = 401;
+    fault.error_type = "authentication_error";
+    if (call.operation == "send_events") {
+      fault.kind = FakeFault::Kind::kLoseRequest;
+    }
+    return fault;
+  };
+  world.scheduler.advise = [](const v1::AdviseRequest&) {
+    v1::AdviseResponse response;
+    response.set_action(v1::AdviseResponse::ACTION_END);
+    return response;
+  };
+  world.AddNode();
+  std::string id = world.scheduler.Add(World::Spec());
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  EXPECT_TRUE(world.Task(id).ending.charged()) << "nobody can tell";
+  world.service.hooks.on_call = nullptr;
+  world.scheduler.errands = {world.OnlySession().id};
+  ASSERT_TRUE(
+      world.RunUntil([&] { return !world.scheduler.completed.empty(); }));
+  EXPECT_EQ(world.scheduler.late_costs.at(world.OnlySession().id), 0);
+}
+
 TEST(ErrandStoryTest, ASessionThatIsGoneIsDoneWith) {
   World world;
   world.AddNode();

@@ -50,6 +50,26 @@ TEST(OutputsStoryTest, MissingFileIsReportedWithWhatIsThere) {
   EXPECT_EQ(ending.outputs_size(), 1);
 }
 
+// The file was there long before the answer that does not show it.
+TEST(OutputsStoryTest, AListThatIsLongOnItsWayIsNoMissingFile) {
+  World world;
+  world.service.hooks.script = [](const FakePrompt&) {
+    FakeTurn turn;
+    turn.files = {{"wanted.txt", "bytes"}};
+    return turn;
+  };
+  FakeFault slow;
+  slow.answer_delay = absl::Seconds(40);
+  world.OnCall("list_files", 1, slow);
+  v1::TaskSpec spec = World::Spec();
+  spec.mutable_expect()->add_files("wanted.txt");
+  world.AddNode();
+  std::string id = world.scheduler.Add(spec);
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  EXPECT_EQ(world.Task(id).ending.kind(), v1::Ending::KIND_IDLE);
+  EXPECT_EQ(world.Task(id).ending.outputs_size(), 1);
+}
+
 TEST(OutputsStoryTest, DownloadThatFailsIsTriedAgain) {
   World world;
   world.service.hooks.script = [](const FakePrompt&) {

@@ -106,6 +106,28 @@ TEST(ToolStoryTest, ACancelDoesNotWaitForAHandler) {
   EXPECT_EQ(world.OnlySession().answers, 0);
 }
 
+// Its second sending is refused, and for a while nobody can see the first.
+TEST(ToolStoryTest, AnAnswerThatWasTakenUnheardIsNoFailure) {
+  ToolWorld world;
+  FakeFault unheard, lost;
+  unheard.kind = FakeFault::Kind::kLoseAnswer;
+  lost.kind = FakeFault::Kind::kLoseRequest;
+  world.OnCall("send_events", 2, unheard);
+  world.OnCall("list_events", 1, lost);
+  world.OnCall("list_events", 2, lost);
+  world.scheduler.advise = [](const v1::AdviseRequest& request) {
+    v1::AdviseResponse response;
+    response.set_action(request.failure().http_status() == 400
+                            ? v1::AdviseResponse::ACTION_END
+                            : v1::AdviseResponse::ACTION_RETRY);
+    response.mutable_delay()->set_seconds(1);
+    return response;
+  };
+  ASSERT_TRUE(world.RunUntilSettled(world.id));
+  EXPECT_EQ(world.Task(world.id).ending.kind(), v1::Ending::KIND_IDLE);
+  EXPECT_EQ(world.OnlySession().answers, 1);
+}
+
 TEST(ToolStoryTest, ACallWithoutAHandlerIsAPersons) {
   World world;
   world.service.hooks.script = [](const FakePrompt&) {

@@ -111,7 +111,11 @@ TEST_F(FoldTest, InterruptBelongsToTheTurnThatItEnds) {
 TEST_F(FoldTest, LastCostAndLastMessageCount) {
   Add(R"({"type":"session.usage","usage":{"list_cost":{"amount":"3","currency":"USD"}}})");
   Add(R"({"type":"session.usage","usage":{"list_cost":null}})");
-  EXPECT_EQ(state_.list_cost_usd_micros, 30'000);
+  EXPECT_EQ(state_.list_cost_usd_micros, std::nullopt) << "three cents, then";
+  Add(R"({"type":"session.usage","usage":{"list_cost":{"amount":"5","currency":"USD"}}})");
+  EXPECT_EQ(state_.list_cost_usd_micros, 50'000);
+  Add(R"({"type":"session.status_running"})");
+  EXPECT_EQ(state_.list_cost_usd_micros, std::nullopt) << "and it goes on";
   Add(R"({"type":"agent.message","content":[{"type":"text","text":"one"}]})");
   Add(R"({"type":"agent.message","content":[{"type":"text","text":"two"}]})");
   Add(R"({"type":"agent.message","content":[]})");
