@@ -1,81 +1,26 @@
-// A store in a temporary directory on virtual time, and short words for what
-// tests do with it.
+// Short words for what tests do with a store.
 #ifndef MIDWATCH_TESTS_TESTING_STORE_FIXTURE_H_
 #define MIDWATCH_TESTS_TESTING_STORE_FIXTURE_H_
 
 #include <gtest/gtest.h>
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/blocking_pool.h"
-#include "base/random.h"
 #include "scheduler/admission.h"
 #include "scheduler/retry.h"
-#include "store/sqlite_store.h"
-#include "tests/testing/fake_executor.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/testing/store_host.h"
 #include "tests/testing/temp_dir.h"
 
 namespace midwatch::testing {
 
-class StoreFixture : public ::testing::Test {
+class AnyStoreFixture : public ::testing::Test, protected StoreHost {
  protected:
-  StoreFixture() { Open(); }
-  ~StoreFixture() override { Crash(); }
-
-  void Open() {
-    executor_ = std::make_unique<FakeExecutor>(time_);
-    SqliteStoreOptions options{
-        .dir = dir_.path(), .threads = false, .watch_disk_space = false};
-    auto store = OpenSqliteStore(*executor_, pool_, clock_, random_, options);
-    ASSERT_OK(store);
-    store_ = *std::move(store);
-  }
-
-  // As if the process were killed: what was not committed is gone.
-  void Crash() {
-    if (executor_ != nullptr) executor_->Stop();
-    store_.reset();
-    executor_.reset();
-  }
-  void Restart() {
-    Crash();
-    Open();
-  }
-
-  template <typename W>
-  absl::StatusOr<typename W::Result> Apply(W write) {
-    std::optional<absl::StatusOr<typename W::Result>> result;
-    store_->Apply(std::move(write), [&](absl::StatusOr<typename W::Result> r) {
-      result = std::move(r);
-    });
-    time_.RunUntilIdle();
-    return *std::move(result);
-  }
-
-  template <typename T, typename F>
-  absl::StatusOr<T> Read(F work) {
-    std::optional<absl::StatusOr<T>> result;
-    store_->Read<T>(
-        [&](StoreReader& reader) -> absl::StatusOr<T> { return work(reader); },
-        [&](absl::StatusOr<T> r) { result = std::move(r); });
-    time_.RunUntilIdle();
-    return *std::move(result);
-  }
-
-  absl::StatusOr<int64_t> Append(int64_t grant_seq, int64_t first,
-                                 std::vector<std::string> events) {
-    std::optional<absl::StatusOr<int64_t>> result;
-    store_->AppendEvents({grant_seq, first, std::move(events)},
-                         [&](absl::StatusOr<int64_t> r) { result = r; });
-    time_.RunUntilIdle();
-    return *result;
-  }
+  using StoreHost::StoreHost;
 
   TaskRecord Task(RowKey key) {
     auto task = Read<TaskRecord>(
@@ -196,14 +141,16 @@ class StoreFixture : public ::testing::Test {
     EXPECT_OK(Apply(RecordSession{grant.lease, "nonce-0123456789", "sesn_1"}));
     return grant;
   }
+};
 
-  TempDir dir_;
-  VirtualTime time_;
-  FakeClock clock_{time_};
-  SeededRandom random_{1};
-  InlineBlockingPool pool_;
-  std::unique_ptr<FakeExecutor> executor_;
-  std::unique_ptr<Store> store_;
+// On SQLite's store.
+class StoreFixture : public AnyStoreFixture {
+ protected:
+  StoreFixture()
+      : AnyStoreFixture(std::make_unique<SqliteStoreFactory>()),
+        dir_(static_cast<SqliteStoreFactory&>(*factory_).dir()) {}
+
+  const TempDir& dir_;
 };
 
 }  // namespace midwatch::testing

@@ -1,17 +1,11 @@
-// Lists of tasks and batches: what each filter names, how pages hold together,
-// and that no statement walks a table.
+// Lists of tasks and batches: what each filter names, and how pages hold
+// together.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sqlite3.h>
 
-#include <filesystem>
 #include <functional>
 
-#include "absl/strings/match.h"
-#include "base/sqlite.h"
-#include "store/queue_reader.h"
-#include "store/schema.h"
-#include "tests/testing/store_fixture.h"
+#include "tests/contract/store_contract.h"
 
 namespace midwatch {
 namespace {
@@ -24,7 +18,7 @@ constexpr v1::TaskState kQueued = v1::TASK_STATE_QUEUED;
 constexpr v1::TaskState kRunning = v1::TASK_STATE_RUNNING;
 constexpr v1::TaskState kSucceeded = v1::TASK_STATE_SUCCEEDED;
 
-class ListTest : public testing::StoreFixture {
+class ListTest : public testing::ContractTest {
  protected:
   // A batch of `names` in `queue`, each with the labels that `labels` gives it.
   RowKey Submit(const std::string& request, const std::string& queue,
@@ -70,7 +64,7 @@ class ListTest : public testing::StoreFixture {
   }
 };
 
-TEST_F(ListTest, FiltersAddUp) {
+TEST_P(ListTest, FiltersAddUp) {
   Labels red = {{"colour", "red"}}, big = {{"colour", "red"}, {"size", "big"}};
   RowKey day = Submit("day", "fast", {{"a", {}}, {"b", red}, {"c", big}});
   // a and b start, and a ends well.
@@ -112,14 +106,14 @@ TEST_F(ListTest, FiltersAddUp) {
               ElementsAre("c"));
 }
 
-TEST_F(ListTest, ATaskNamesItsQueueAndItsLabels) {
+TEST_P(ListTest, ATaskNamesItsQueueAndItsLabels) {
   Submit("day", "fast", {{"a", {{"team", "x=y"}, {"run", "1"}}}});
   TaskRecord task = Tasks({}).at(0);
   EXPECT_EQ(task.queue, "fast");
   EXPECT_THAT(task.labels, ElementsAre(Pair("run", "1"), Pair("team", "x=y")));
 }
 
-TEST_F(ListTest, ARetriedTaskKeepsQueueAndLabels) {
+TEST_P(ListTest, ARetriedTaskKeepsQueueAndLabels) {
   RowKey batch = Submit("day", "fast", {{"a", {{"team", "x"}}}});
   RowKey first = Tasks({.batch = batch.row}).at(0).key;
   ASSERT_OK(Apply(CancelTask{first, "no"}));
@@ -130,7 +124,7 @@ TEST_F(ListTest, ARetriedTaskKeepsQueueAndLabels) {
 }
 
 // After each page the tasks that it listed start: nobody is left out for it.
-TEST_F(ListTest, PagesHoldTogetherWhileTasksLeaveTheState) {
+TEST_P(ListTest, PagesHoldTogetherWhileTasksLeaveTheState) {
   SubmitBatch(7);
   int64_t worker = Register();
   EXPECT_THAT(WalkPages({.states = {kQueued}}, [&] { AdmitTo(worker, 2); }),
@@ -139,7 +133,7 @@ TEST_F(ListTest, PagesHoldTogetherWhileTasksLeaveTheState) {
 
 // After each page one of its tasks, and one to come, change from the one state
 // to the other: each is seen once all the same.
-TEST_F(ListTest, PagesHoldTogetherWhileTasksChangeBetweenTwoStates) {
+TEST_P(ListTest, PagesHoldTogetherWhileTasksChangeBetweenTwoStates) {
   SubmitBatch(7);
   std::vector<GrantRecord> grants = AdmitTo(Register(), 7);
   size_t first = 0;
@@ -153,7 +147,7 @@ TEST_F(ListTest, PagesHoldTogetherWhileTasksChangeBetweenTwoStates) {
               ElementsAre("t0", "t1", "t2", "t3", "t4", "t5", "t6"));
 }
 
-TEST_F(ListTest, BatchesByStateAndQueue) {
+TEST_P(ListTest, BatchesByStateAndQueue) {
   RowKey done = Submit("day", "fast", {{"a", {}}});
   Submit("night", "slow", {{"b", {}}});
   ASSERT_OK(Apply(CancelTask{Tasks({.batch = done.row}).at(0).key, ""}));
@@ -175,92 +169,7 @@ TEST_F(ListTest, BatchesByStateAndQueue) {
       ElementsAre("day"));
 }
 
-TEST_F(ListTest, EveryStatementIsASearch) {
-  RowKey batch = Submit("day", "fast", {{"a", {{"k", "v"}, {"l", "w"}}}});
-  auto queue = Sqlite::Open(dir_ / "queue.db", {.read_only = true});
-  auto events = Sqlite::Open(dir_ / "events.db", {.read_only = true});
-  ASSERT_OK(queue);
-  ASSERT_OK(events);
-  sqlite3* db = (*queue)->raw();
-  SqliteReader reader(*std::move(queue), *std::move(events));
-  for (std::optional<int64_t> in_batch :
-       {std::optional<int64_t>(), std::optional<int64_t>(batch.row)}) {
-    for (const std::vector<v1::TaskState>& states :
-         {std::vector<v1::TaskState>{}, {kQueued, kRunning}}) {
-      for (const char* in_queue : {"", "fast"}) {
-        for (const Labels& labels : {Labels{}, {{"k", "v"}, {"l", "w"}}}) {
-          TaskFilter filter{in_batch, states, in_queue, labels};
-          ASSERT_OK(reader.ListTasks(filter, 0, 10));
-        }
-      }
-    }
-  }
-  ASSERT_OK(reader.ListBatches({}, INT64_MAX, 10));
-  ASSERT_OK(reader.ListBatches({.name = "day"}, INT64_MAX, 10));
-
-  int statements = 0;
-  std::vector<std::string> all;
-  for (sqlite3_stmt* each = sqlite3_next_stmt(db, nullptr); each != nullptr;
-       each = sqlite3_next_stmt(db, each)) {
-    all.emplace_back(sqlite3_sql(each));
-  }
-  for (const std::string& sql : all) {
-    if (!absl::StartsWith(sql, "SELECT")) continue;
-    ++statements;
-    sqlite3_stmt* plan = nullptr;
-    ASSERT_EQ(sqlite3_prepare_v2(db, ("EXPLAIN QUERY PLAN " + sql).c_str(), -1,
-                                 &plan, nullptr),
-              SQLITE_OK);
-    while (sqlite3_step(plan) == SQLITE_ROW) {
-      std::string step =
-          reinterpret_cast<const char*>(sqlite3_column_text(plan, 3));
-      EXPECT_FALSE(absl::StrContains(step, "SCAN") ||
-                   absl::StrContains(step, "TEMP B-TREE"))
-          << sql << "\n  " << step;
-    }
-    sqlite3_finalize(plan);
-  }
-  EXPECT_GE(statements, 12);
-}
-
-// A database as the first release left it: its tasks have no queue of their own
-// and no labels.
-TEST_F(ListTest, AnOlderDatabaseIsBroughtForward) {
-  Crash();
-  std::filesystem::remove(dir_ / "queue.db");
-  {
-    auto db = Sqlite::Open(dir_ / "queue.db");
-    ASSERT_OK(db);
-    ASSERT_OK(Migrate(**db, {QueueSchema()[0]}, "queue.db"));
-    ASSERT_OK((*db)->Script(R"sql(
-      INSERT INTO label(id, kind, name) VALUES
-        (1, 1, 'default'), (2, 2, 'default'), (3, 3, 'default'), (4, 2, 'slow');
-      INSERT INTO lane(id, tenant, queue, account, running) VALUES
-        (1, 1, 2, 3, 1), (2, 1, 4, 3, 0);
-      INSERT INTO template(id, spec) VALUES (1, x'');
-      INSERT INTO task(id, at, lane, batch, name, state, template, line_blob,
-                       prio, max_cost)
-      VALUES (1, 1000, 1, 0, 'running', 3, 1, x'', 5, 1000000),
-             (2, 1000, 2, 0, 'failed', 7, 1, x'', 5, 1000000),
-             (3, 1000, 2, 0, 'queued', 2, 1, x'', 5, 1000000);
-      INSERT INTO live(task, attempt, epoch, account, batch, phase, reserved,
-                       grant_seq, granted_at)
-      VALUES (1, 1, 1, 3, 0, 1, 0, 1, 1000);
-    )sql"));
-  }
-  Open();
-  EXPECT_THAT(Names({}), ElementsAre("running", "failed", "queued"));
-  EXPECT_THAT(Names({.queue = "slow"}), ElementsAre("failed", "queued"));
-  EXPECT_THAT(Names({.states = {v1::TASK_STATE_FAILED}}),
-              ElementsAre("failed"));
-  EXPECT_THAT(Names({.states = {kRunning}, .queue = "default"}),
-              ElementsAre("running"));
-  EXPECT_THAT(Tasks({}).at(2).labels, IsEmpty());
-  // New ones stand beside them.
-  Submit("day", "slow", {{"new", {{"k", "v"}}}});
-  EXPECT_THAT(Names({.states = {kQueued}, .queue = "slow"}),
-              ElementsAre("queued", "new"));
-}
+MIDWATCH_ON_EVERY_STORE(ListTest);
 
 }  // namespace
 }  // namespace midwatch

@@ -2,10 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
-
-#include "store/budget_window.h"
-#include "tests/testing/store_fixture.h"
+#include "tests/contract/store_contract.h"
 
 namespace midwatch {
 namespace {
@@ -17,7 +14,7 @@ using testing::StatusIs;
 
 constexpr int64_t kDollar = 1'000'000;
 
-class BudgetTest : public testing::StoreFixture {
+class BudgetTest : public testing::ContractTest {
  protected:
   absl::Status Set(v1::BudgetScope scope, const std::string& name,
                    int64_t limit,
@@ -67,7 +64,7 @@ class BudgetTest : public testing::StoreFixture {
   }
 };
 
-TEST_F(BudgetTest, NothingStartsThatDoesNotFit) {
+TEST_P(BudgetTest, NothingStartsThatDoesNotFit) {
   SubmitBatch(5);
   ASSERT_OK(Set(v1::BUDGET_SCOPE_TENANT, "default", 2 * kDollar + 500'000));
   int64_t worker = Register();
@@ -87,7 +84,7 @@ TEST_F(BudgetTest, NothingStartsThatDoesNotFit) {
   EXPECT_THAT(AdmitTo(worker, 10), IsEmpty());
 }
 
-TEST_F(BudgetTest, EveryScopeBinds) {
+TEST_P(BudgetTest, EveryScopeBinds) {
   RowKey batch = SubmitBatch(9);
   ASSERT_OK(Set(v1::BUDGET_SCOPE_TENANT, "default", 7 * kDollar));
   ASSERT_OK(Set(v1::BUDGET_SCOPE_QUEUE, "default", 5 * kDollar));
@@ -104,7 +101,7 @@ TEST_F(BudgetTest, EveryScopeBinds) {
   }
 }
 
-TEST_F(BudgetTest, ALaneThatWaitsHoldsUpNoOther) {
+TEST_P(BudgetTest, ALaneThatWaitsHoldsUpNoOther) {
   SubmitBatch(2, 0, "poor");
   RowKey rich = SubmitBatch(2, 0, "rich");
   ASSERT_OK(SetForBatch({1, rich.unix_millis}, 500'000));
@@ -113,7 +110,7 @@ TEST_F(BudgetTest, ALaneThatWaitsHoldsUpNoOther) {
   EXPECT_EQ(grants[0].batch, rich.row);
 }
 
-TEST_F(BudgetTest, ARaiseThatDoesNotFitABudgetChangesNothing) {
+TEST_P(BudgetTest, ARaiseThatDoesNotFitABudgetChangesNothing) {
   RowKey batch = SubmitBatch(1);
   ASSERT_OK(SetForBatch(batch, kDollar + 40'000));
   int64_t worker = Register();
@@ -131,7 +128,7 @@ TEST_F(BudgetTest, ARaiseThatDoesNotFitABudgetChangesNothing) {
                                      HasSubstr("raise it")));
 }
 
-TEST_F(BudgetTest, APolicyRaisesWhereThereIsRoom) {
+TEST_P(BudgetTest, APolicyRaisesWhereThereIsRoom) {
   RowKey batch = SubmitBatch(1);
   ASSERT_OK(SetForBatch(batch, 3 * kDollar));
   int64_t worker = Register();
@@ -161,7 +158,7 @@ TEST_F(BudgetTest, APolicyRaisesWhereThereIsRoom) {
   EXPECT_EQ(Task(grant.task).state, v1::TASK_STATE_WAITING);
 }
 
-TEST_F(BudgetTest, APolicyEndsWhatMayCostNoMore) {
+TEST_P(BudgetTest, APolicyEndsWhatMayCostNoMore) {
   RowKey batch = SubmitBatch(1);
   GrantRecord grant = AdmitTo(Register(), 1).at(0);
   absl::StatusOr<Parked> told = Spend(grant, kDollar, {BudgetAnswer::kEnd});
@@ -173,7 +170,7 @@ TEST_F(BudgetTest, APolicyEndsWhatMayCostNoMore) {
   EXPECT_EQ(Batch(batch).charged, kDollar);
 }
 
-TEST_F(BudgetTest, OvershootIsChargedAndShownApart) {
+TEST_P(BudgetTest, OvershootIsChargedAndShownApart) {
   RowKey batch = SubmitBatch(3);
   ASSERT_OK(SetForBatch(batch, 2 * kDollar));
   int64_t worker = Register();
@@ -190,7 +187,7 @@ TEST_F(BudgetTest, OvershootIsChargedAndShownApart) {
   EXPECT_THAT(AdmitTo(worker, 10), SizeIs(1));
 }
 
-TEST_F(BudgetTest, WhatOneRequestMayOvershootIsSetAsideOnceItIsKnown) {
+TEST_P(BudgetTest, WhatOneRequestMayOvershootIsSetAsideOnceItIsKnown) {
   RowKey batch = SubmitBatch(4);
   ASSERT_OK(SetForBatch(batch, 4'200'000));
   int64_t worker = Register();
@@ -214,7 +211,7 @@ TEST_F(BudgetTest, WhatOneRequestMayOvershootIsSetAsideOnceItIsKnown) {
   EXPECT_EQ(Batch(batch).reserved, 0);
 }
 
-TEST_F(BudgetTest, ALimitBelowWhatIsSpentEndsNothingThatRuns) {
+TEST_P(BudgetTest, ALimitBelowWhatIsSpentEndsNothingThatRuns) {
   RowKey batch = SubmitBatch(4);
   int64_t worker = Register();
   std::vector<GrantRecord> grants = AdmitTo(worker, 2);
@@ -231,7 +228,7 @@ TEST_F(BudgetTest, ALimitBelowWhatIsSpentEndsNothingThatRuns) {
   EXPECT_THAT(AdmitTo(worker, 10), SizeIs(2));
 }
 
-TEST_F(BudgetTest, ALimitRaisedAndLoweredBetweenTwoPasses) {
+TEST_P(BudgetTest, ALimitRaisedAndLoweredBetweenTwoPasses) {
   SubmitBatch(4);
   ASSERT_OK(Set(v1::BUDGET_SCOPE_QUEUE, "default", kDollar));
   int64_t worker = Register();
@@ -249,7 +246,7 @@ TEST_F(BudgetTest, ALimitRaisedAndLoweredBetweenTwoPasses) {
       StatusIs(absl::StatusCode::kNotFound));
 }
 
-TEST_F(BudgetTest, MoneyBelongsToTheWindowOfItsReservation) {
+TEST_P(BudgetTest, MoneyBelongsToTheWindowOfItsReservation) {
   SubmitBatch(4);
   ASSERT_OK(Set(v1::BUDGET_SCOPE_TENANT, "default", 2 * kDollar,
                 v1::BUDGET_WINDOW_DAY, "UTC"));
@@ -272,7 +269,7 @@ TEST_F(BudgetTest, MoneyBelongsToTheWindowOfItsReservation) {
   EXPECT_EQ(budget.reserved, 2 * kDollar);
 }
 
-TEST_F(BudgetTest, ABudgetCountsWhatIsGrantedAfterIt) {
+TEST_P(BudgetTest, ABudgetCountsWhatIsGrantedAfterIt) {
   SubmitBatch(3);
   int64_t worker = Register();
   std::vector<GrantRecord> grants = AdmitTo(worker, 1);
@@ -283,7 +280,7 @@ TEST_F(BudgetTest, ABudgetCountsWhatIsGrantedAfterIt) {
   EXPECT_EQ(Budgets().at(0).reserved, kDollar);
 }
 
-TEST_F(BudgetTest, CancellingGivesTheReservationBack) {
+TEST_P(BudgetTest, CancellingGivesTheReservationBack) {
   RowKey batch = SubmitBatch(2);
   ASSERT_OK(SetForBatch(batch, kDollar));
   int64_t worker = Register();
@@ -294,7 +291,7 @@ TEST_F(BudgetTest, CancellingGivesTheReservationBack) {
   EXPECT_THAT(AdmitTo(worker, 10), SizeIs(1));
 }
 
-TEST_F(BudgetTest, ACheaperTaskInFrontIsLookedAt) {
+TEST_P(BudgetTest, ACheaperTaskInFrontIsLookedAt) {
   ASSERT_OK(Set(v1::BUDGET_SCOPE_TENANT, "default", 500'000));
   SubmitOne("dear");
   int64_t worker = Register();
@@ -311,7 +308,7 @@ TEST_F(BudgetTest, ACheaperTaskInFrontIsLookedAt) {
   EXPECT_THAT(AdmitTo(worker, 10), SizeIs(1));
 }
 
-TEST_F(BudgetTest, ATasksBudgetIsItsMaxCost) {
+TEST_P(BudgetTest, ATasksBudgetIsItsMaxCost) {
   RowKey task = SubmitOne();
   auto set = [&](int64_t limit) {
     return Apply(SetBudget{v1::BUDGET_SCOPE_TASK, "", task,
@@ -337,7 +334,7 @@ TEST_F(BudgetTest, ATasksBudgetIsItsMaxCost) {
   EXPECT_THAT(set(kDollar), StatusIs(absl::StatusCode::kFailedPrecondition));
 }
 
-TEST_F(BudgetTest, AnotherTimeZoneIsAnotherBudget) {
+TEST_P(BudgetTest, AnotherTimeZoneIsAnotherBudget) {
   ASSERT_OK(Set(v1::BUDGET_SCOPE_QUEUE, "q", 1, v1::BUDGET_WINDOW_DAY, "UTC"));
   EXPECT_THAT(Set(v1::BUDGET_SCOPE_QUEUE, "q", 1, v1::BUDGET_WINDOW_DAY,
                   "Europe/Vienna"),
@@ -350,7 +347,7 @@ TEST_F(BudgetTest, AnotherTimeZoneIsAnotherBudget) {
 
 // What a balance must be: the journal's sums over attempts granted after the
 // budget was set.
-TEST_F(BudgetTest, BalancesEqualTheJournal) {
+TEST_P(BudgetTest, BalancesEqualTheJournal) {
   RowKey batch = SubmitBatch(30);
   ASSERT_OK(Set(v1::BUDGET_SCOPE_TENANT, "default", 20 * kDollar));
   ASSERT_OK(Set(v1::BUDGET_SCOPE_QUEUE, "default", 12 * kDollar));
@@ -398,7 +395,7 @@ TEST_F(BudgetTest, BalancesEqualTheJournal) {
   }
 }
 
-TEST_F(BudgetTest, TheLedgerIsFiltered) {
+TEST_P(BudgetTest, TheLedgerIsFiltered) {
   RowKey batch = SubmitBatch(3);
   int64_t worker = Register();
   GrantRecord grant = AdmitTo(worker, 1).at(0);
@@ -423,23 +420,7 @@ TEST_F(BudgetTest, TheLedgerIsFiltered) {
   EXPECT_THAT(Ledger(filter), IsEmpty());
 }
 
-TEST(BudgetWindowTest, DaysFollowTheClocksOfTheirZone) {
-  absl::TimeZone vienna;
-  ASSERT_TRUE(absl::LoadTimeZone("Europe/Vienna", &vienna));
-  // The night in which an hour is left out.
-  absl::Time noon = absl::FromCivil(absl::CivilHour(2026, 3, 29, 12), vienna);
-  auto window = WindowAt(v1::BUDGET_WINDOW_DAY, "Europe/Vienna", noon);
-  ASSERT_OK(window);
-  EXPECT_EQ(window->start, absl::FromCivil(absl::CivilHour(2026, 3, 28, 23),
-                                           absl::UTCTimeZone()));
-  EXPECT_EQ(window->end - window->start, absl::Hours(23));
-  auto next = WindowAt(v1::BUDGET_WINDOW_DAY, "Europe/Vienna", window->end);
-  ASSERT_OK(next);
-  EXPECT_EQ(next->start, window->end);
-  auto month = WindowAt(v1::BUDGET_WINDOW_MONTH, "UTC", noon);
-  ASSERT_OK(month);
-  EXPECT_EQ(month->end - month->start, absl::Hours(24 * 31));
-}
+MIDWATCH_ON_EVERY_STORE(BudgetTest);
 
 }  // namespace
 }  // namespace midwatch

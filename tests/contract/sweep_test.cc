@@ -1,23 +1,18 @@
-// Which sessions nobody remembers, when they are looked for, and what a copy of
-// the database is.
+// Which sessions nobody remembers, and when they are looked for.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
 #include "scheduler/session_fate.h"
-#include "tests/testing/store_fixture.h"
+#include "tests/contract/store_contract.h"
 
 namespace midwatch {
 namespace {
 
-using ::testing::HasSubstr;
-using testing::IsOk;
 using testing::StatusIs;
 
 constexpr char kNonce[] = "nonce-0123456789";
 
-class SweepTest : public testing::StoreFixture {
+class SweepTest : public testing::ContractTest {
  protected:
   LeasedErrands Lease() {
     auto leased = Apply(LeaseErrands{"default", 10});
@@ -60,7 +55,7 @@ class SweepTest : public testing::StoreFixture {
   }
 };
 
-TEST_F(SweepTest, ASessionIsWhatBecameOfItsCreate) {
+TEST_P(SweepTest, ASessionIsWhatBecameOfItsCreate) {
   GrantRecord grant = Begin();
   EXPECT_EQ(FateOf(grant, "sesn_1"), v1::SESSION_FATE_PENDING);
   EXPECT_EQ(FateOf(grant, "sesn_1", "forged-0123456789"),
@@ -75,7 +70,7 @@ TEST_F(SweepTest, ASessionIsWhatBecameOfItsCreate) {
   EXPECT_EQ(settled.charged, 70'000);
 }
 
-TEST_F(SweepTest, WhatRunsAlreadyIsNotGivenUpWhileItsAttemptLooksForIt) {
+TEST_P(SweepTest, WhatRunsAlreadyIsNotGivenUpWhileItsAttemptLooksForIt) {
   SubmitTask submit = Single("one");
   submit.spec.set_start(v1::START_MODE_ONE_CALL);
   ASSERT_OK(Apply(submit));
@@ -88,7 +83,7 @@ TEST_F(SweepTest, WhatRunsAlreadyIsNotGivenUpWhileItsAttemptLooksForIt) {
   EXPECT_EQ(FateOf(grant, "sesn_1"), v1::SESSION_FATE_SUPERSEDED);
 }
 
-TEST_F(SweepTest, WhatCannotBeOursIsNotExplained) {
+TEST_P(SweepTest, WhatCannotBeOursIsNotExplained) {
   GrantRecord grant = Begin();
   SessionClaim claim = Claim(grant, "sesn_1");
   claim.task->unix_millis += 1;  // a number from another database
@@ -103,7 +98,7 @@ TEST_F(SweepTest, WhatCannotBeOursIsNotExplained) {
 }
 
 // Archived by the sweep, it must not become the attempt's session afterwards.
-TEST_F(SweepTest, ASessionThatWasGivenUpIsNotRecordedAnyMore) {
+TEST_P(SweepTest, ASessionThatWasGivenUpIsNotRecordedAnyMore) {
   GrantRecord grant = Begin();
   time_.Advance(absl::Minutes(3));
   EXPECT_EQ(FateOf(grant, "sesn_1"), v1::SESSION_FATE_SUPERSEDED);
@@ -117,7 +112,7 @@ TEST_F(SweepTest, ASessionThatWasGivenUpIsNotRecordedAnyMore) {
 
 // A create that waits long for its turn is asked for again and again, under one
 // nonce.
-TEST_F(SweepTest, ACreateThatIsBegunAnewIsPendingAnew) {
+TEST_P(SweepTest, ACreateThatIsBegunAnewIsPendingAnew) {
   GrantRecord grant = Begin();
   time_.Advance(absl::Minutes(5));
   ASSERT_OK(Apply(BeginCreate{grant.lease, kNonce}));
@@ -125,7 +120,7 @@ TEST_F(SweepTest, ACreateThatIsBegunAnewIsPendingAnew) {
   EXPECT_OK(Apply(RecordSession{grant.lease, kNonce, "sesn_1"}));
 }
 
-TEST_F(SweepTest, ASweepIsDueWhileCreatesMayBeUnexplainedAndGivenToOne) {
+TEST_P(SweepTest, ASweepIsDueWhileCreatesMayBeUnexplainedAndGivenToOne) {
   SubmitOne();
   EXPECT_FALSE(Lease().sweep_from) << "nothing was ever created";
   const absl::Time begun = clock_.Now();
@@ -147,7 +142,7 @@ TEST_F(SweepTest, ASweepIsDueWhileCreatesMayBeUnexplainedAndGivenToOne) {
   EXPECT_FALSE(Lease().sweep_from);
 }
 
-TEST_F(SweepTest, AWindowIsClosedOnceNothingInItIsOpen) {
+TEST_P(SweepTest, AWindowIsClosedOnceNothingInItIsOpen) {
   GrantRecord grant = Begin();
   ASSERT_OK(Apply(RecordSession{grant.lease, kNonce, "sesn_1"}));
   const absl::Time created = clock_.Now();
@@ -170,7 +165,7 @@ TEST_F(SweepTest, AWindowIsClosedOnceNothingInItIsOpen) {
 
 // Its list was taken when it began: what came later is the next one's, however
 // often it was given out meanwhile.
-TEST_F(SweepTest, ASlowSweepLeavesWhatCameMeanwhileToTheNext) {
+TEST_P(SweepTest, ASlowSweepLeavesWhatCameMeanwhileToTheNext) {
   GrantRecord grant = Begin();
   time_.Advance(absl::Minutes(30));
   const std::optional<absl::Time> from = Lease().sweep_from;
@@ -186,7 +181,7 @@ TEST_F(SweepTest, ASlowSweepLeavesWhatCameMeanwhileToTheNext) {
   EXPECT_EQ(Lease().sweep_from, began - absl::Minutes(10));
 }
 
-TEST_F(SweepTest, AWindowStaysOpenWhileAnAttemptIsOn) {
+TEST_P(SweepTest, AWindowStaysOpenWhileAnAttemptIsOn) {
   Begin();
   time_.Advance(absl::Hours(1));
   const std::optional<absl::Time> from = Lease().sweep_from;
@@ -197,7 +192,7 @@ TEST_F(SweepTest, AWindowStaysOpenWhileAnAttemptIsOn) {
   EXPECT_EQ(Lease().sweep_from, began - absl::Minutes(10));
 }
 
-TEST_F(SweepTest, WhatWasFoundIsInTheJournal) {
+TEST_P(SweepTest, WhatWasFoundIsInTheJournal) {
   Begin();
   ASSERT_OK(Apply(
       CompleteSweep{.account = "default", .summary = "3 superseded sessions"}));
@@ -209,49 +204,7 @@ TEST_F(SweepTest, WhatWasFoundIsInTheJournal) {
   EXPECT_EQ(page->rows[0].why, "account default: 3 superseded sessions");
 }
 
-class CopyTest : public SweepTest {
- protected:
-  absl::StatusOr<std::string> MarkOf(const std::string& dir, bool moved) {
-    testing::FakeExecutor executor(time_);
-    SqliteStoreOptions options{.dir = dir,
-                               .threads = false,
-                               .watch_disk_space = false,
-                               .moved = moved};
-    absl::StatusOr<std::unique_ptr<Store>> store =
-        OpenSqliteStore(executor, pool_, clock_, random_, options);
-    if (!store.ok()) return store.status();
-    std::string mark = (*store)->cluster_mark();
-    executor.Stop();
-    return mark;
-  }
-};
-
-TEST_F(CopyTest, ACopyDoesNotOpenAndTheOriginalStillDoes) {
-  SubmitBatch(1);
-  const std::string mark = store_->cluster_mark();
-  Crash();
-  testing::TempDir parent;
-  const std::string copy = parent / "copy";
-  std::filesystem::copy(dir_.path(), copy);
-  EXPECT_THAT(MarkOf(copy, false),
-              StatusIs(absl::StatusCode::kFailedPrecondition,
-                       HasSubstr("once with --moved")));
-  EXPECT_THAT(MarkOf(dir_.path(), false), IsOk());
-  // Said to be the only one, it lives on as another than the original.
-  EXPECT_EQ(*MarkOf(copy, true), mark + ".2");
-  EXPECT_EQ(*MarkOf(copy, false), mark + ".2") << "said once is enough";
-  EXPECT_EQ(*MarkOf(dir_.path(), false), mark);
-}
-
-TEST_F(CopyTest, ARenamedDirectoryIsNoCopy) {
-  const std::string mark = store_->cluster_mark();
-  Crash();
-  const std::string renamed = dir_.path() + "-renamed";
-  std::filesystem::rename(dir_.path(), renamed);
-  EXPECT_EQ(*MarkOf(renamed, false), mark);
-  EXPECT_EQ(*MarkOf(renamed, true), mark) << "nothing had moved";
-  std::filesystem::rename(renamed, dir_.path());
-}
+MIDWATCH_ON_EVERY_STORE(SweepTest);
 
 }  // namespace
 }  // namespace midwatch

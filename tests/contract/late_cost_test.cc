@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "tests/testing/store_fixture.h"
+#include "tests/contract/store_contract.h"
 
 namespace midwatch {
 namespace {
@@ -14,11 +14,11 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-class LateCostTest : public testing::StoreFixture {};
+class LateCostTest : public testing::ContractTest {};
 
 // A service that had not counted yet when its session was archived made what
 // was charged too little.
-TEST_F(LateCostTest, ACostThatIsLessThanTheOneKnownIsAnOlderOne) {
+TEST_P(LateCostTest, ACostThatIsLessThanTheOneKnownIsAnOlderOne) {
   RowKey batch = SubmitBatch(1);
   GrantRecord grant = GrantAndRecord(Register());
   ASSERT_OK(SettleWith(grant.lease, Success(70'000)));
@@ -28,7 +28,7 @@ TEST_F(LateCostTest, ACostThatIsLessThanTheOneKnownIsAnOlderOne) {
 
 // What a session cost in the end left its task's next attempt less than
 // nothing, which was reserved: room for others out of nowhere.
-TEST_F(LateCostTest, AnAttemptForWhichNothingIsLeftReservesACent) {
+TEST_P(LateCostTest, AnAttemptForWhichNothingIsLeftReservesACent) {
   RowKey batch = SubmitBatch(1);
   ASSERT_OK(Apply(SetBudget{v1::BUDGET_SCOPE_BATCH, "", batch,
                             v1::BUDGET_WINDOW_TOTAL, "", 5'000'000}));
@@ -46,7 +46,7 @@ TEST_F(LateCostTest, AnAttemptForWhichNothingIsLeftReservesACent) {
   EXPECT_EQ(Batch(batch).reserved, 10'000);
 }
 
-TEST_F(LateCostTest, ATaskWhoseDelayEndsWithNothingLeftFails) {
+TEST_P(LateCostTest, ATaskWhoseDelayEndsWithNothingLeftFails) {
   SubmitBatch(1);
   GrantRecord grant = GrantAndRecord(Register());
   v1::Ending failed = Success(70'000);
@@ -59,7 +59,7 @@ TEST_F(LateCostTest, ATaskWhoseDelayEndsWithNothingLeftFails) {
   EXPECT_THAT(Task(grant.task).reason, HasSubstr("cost_exhausted"));
 }
 
-TEST_F(LateCostTest, ACostThatComesLateIsChargedInsteadOfTheReservation) {
+TEST_P(LateCostTest, ACostThatComesLateIsChargedInsteadOfTheReservation) {
   RowKey batch = SubmitBatch(1);
   ASSERT_OK(Apply(SetBudget{v1::BUDGET_SCOPE_BATCH, "", batch,
                             v1::BUDGET_WINDOW_TOTAL, "", 5'000'000}));
@@ -91,7 +91,7 @@ TEST_F(LateCostTest, ACostThatComesLateIsChargedInsteadOfTheReservation) {
   EXPECT_THAT(Apply(lease)->sessions, IsEmpty());
 }
 
-TEST_F(LateCostTest, WhatASessionCostInTheEndCountsAlsoWhereItIsMore) {
+TEST_P(LateCostTest, WhatASessionCostInTheEndCountsAlsoWhereItIsMore) {
   RowKey batch = SubmitBatch(1);
   GrantRecord grant = GrantAndRecord(Register());
   ASSERT_OK(SettleWith(grant.lease, Success()));
@@ -101,7 +101,7 @@ TEST_F(LateCostTest, WhatASessionCostInTheEndCountsAlsoWhereItIsMore) {
   EXPECT_EQ(Batch(batch).over, 20'000);
 }
 
-TEST_F(LateCostTest, ACostThatNeverComesStaysAtTheReservation) {
+TEST_P(LateCostTest, ACostThatNeverComesStaysAtTheReservation) {
   RowKey batch = SubmitBatch(2);
   const int64_t worker = Register();
   GrantRecord grant = GrantAndRecord(worker);
@@ -141,7 +141,7 @@ class CostPendingTest : public LateCostTest {
   GrantRecord grant_;
 };
 
-TEST_F(CostPendingTest, TheNextAttemptBeginsOnceTheCostIsKnown) {
+TEST_P(CostPendingTest, TheNextAttemptBeginsOnceTheCostIsKnown) {
   time_.Advance(absl::Minutes(15));
   EXPECT_OK(Apply(FireTimers{}));
   EXPECT_THAT(AdmitTo(worker_, 1), IsEmpty());
@@ -156,7 +156,7 @@ TEST_F(CostPendingTest, TheNextAttemptBeginsOnceTheCostIsKnown) {
   EXPECT_EQ(Apply(FireTimers{})->fired, 0);
 }
 
-TEST_F(CostPendingTest, NothingAtAllIsBelievedAnHourLater) {
+TEST_P(CostPendingTest, NothingAtAllIsBelievedAnHourLater) {
   const CompleteErrands nothing{"default", {{"sesn_1", 0}}};
   time_.Advance(absl::Minutes(50));
   EXPECT_OK(Apply(nothing));
@@ -169,7 +169,7 @@ TEST_F(CostPendingTest, NothingAtAllIsBelievedAnHourLater) {
 }
 
 // A session that refuses to be archived never says what it cost.
-TEST_F(CostPendingTest, ATaskDoesNotWaitForEver) {
+TEST_P(CostPendingTest, ATaskDoesNotWaitForEver) {
   for (int i = 0; i < 12; ++i) {
     EXPECT_EQ(Task(grant_.task).state, v1::TASK_STATE_QUEUED);
     time_.Advance(absl::Minutes(10));
@@ -178,7 +178,7 @@ TEST_F(CostPendingTest, ATaskDoesNotWaitForEver) {
   EXPECT_EQ(Task(grant_.task).state, v1::TASK_STATE_FAILED);
 }
 
-TEST_F(CostPendingTest, ATaskFailsWhereNobodyWillSayWhatItsAttemptCost) {
+TEST_P(CostPendingTest, ATaskFailsWhereNobodyWillSayWhatItsAttemptCost) {
   time_.Advance(absl::Minutes(15));
   EXPECT_OK(Apply(FireTimers{}));
   EXPECT_EQ(Task(grant_.task).state, v1::TASK_STATE_QUEUED);
@@ -193,7 +193,7 @@ TEST_F(CostPendingTest, ATaskFailsWhereNobodyWillSayWhatItsAttemptCost) {
   EXPECT_EQ(Batch(batch_).charged, grant_.budget);
 }
 
-TEST_F(LateCostTest, ASessionThatIsGoneHasNoMoreToSay) {
+TEST_P(LateCostTest, ASessionThatIsGoneHasNoMoreToSay) {
   SubmitBatch(1);
   GrantRecord grant = GrantAndRecord(Register());
   ASSERT_OK(SettleWith(grant.lease, SuccessAtUnknownCost()));
@@ -202,6 +202,9 @@ TEST_F(LateCostTest, ASessionThatIsGoneHasNoMoreToSay) {
   time_.Advance(absl::Minutes(10));
   EXPECT_THAT(Apply(LeaseErrands{"default", 10})->sessions, IsEmpty());
 }
+
+MIDWATCH_ON_EVERY_STORE(LateCostTest);
+MIDWATCH_ON_EVERY_STORE(CostPendingTest);
 
 }  // namespace
 }  // namespace midwatch

@@ -7,14 +7,14 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "tests/testing/store_fixture.h"
+#include "tests/contract/store_contract.h"
 
 namespace midwatch {
 namespace {
 
 using ::testing::ElementsAre;
 
-class TurnTest : public testing::StoreFixture {
+class TurnTest : public testing::ContractTest {
  protected:
   void Add(const std::string& name, const std::string& tenant,
            absl::Duration deadline = absl::ZeroDuration()) {
@@ -34,7 +34,7 @@ class TurnTest : public testing::StoreFixture {
   }
 };
 
-TEST_F(TurnTest, TenantsShareWhatIsSpentAndRealCostsCount) {
+TEST_P(TurnTest, TenantsShareWhatIsSpentAndRealCostsCount) {
   for (const char* name : {"a1", "a2", "a3", "a4", "a5"}) Add(name, "a");
   for (const char* name : {"b1", "b2", "b3"}) Add(name, "b");
   const int64_t worker = Register();
@@ -53,7 +53,7 @@ TEST_F(TurnTest, TenantsShareWhatIsSpentAndRealCostsCount) {
 
 // Where one account's few queues were looked at between, the queues of another
 // past the first 64 never had a turn.
-TEST_F(TurnTest, EveryQueueHasItsTurn) {
+TEST_P(TurnTest, EveryQueueHasItsTurn) {
   constexpr int kQueues = 100;
   for (int i = 0; i < kQueues; ++i) {
     for (int n = 0; n < 3; ++n) {
@@ -80,13 +80,15 @@ TEST_F(TurnTest, EveryQueueHasItsTurn) {
   EXPECT_GE(seen.size(), static_cast<size_t>(kQueues));
 }
 
-TEST_F(TurnTest, ADeadlineGoesBeforeWhatCameFirst) {
+TEST_P(TurnTest, ADeadlineGoesBeforeWhatCameFirst) {
   Add("first", "a");
   Add("soon", "a", absl::Hours(1));
   Add("late", "a", absl::Hours(9));
   EXPECT_THAT(Names(AdmitTo(Register(), 3)),
               ElementsAre("soon", "first", "late"));
 }
+
+MIDWATCH_ON_EVERY_STORE(TurnTest);
 
 }  // namespace
 }  // namespace midwatch

@@ -1,0 +1,168 @@
+// What is taken in: once, whole, and for good.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/contract/store_contract.h"
+
+namespace midwatch {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using testing::StatusIs;
+using testing::StoreTest;
+
+TEST_P(StoreTest, WhatIsAcknowledgedSurvivesACrash) {
+  RowKey batch = SubmitBatch(3);
+  Restart();
+  EXPECT_EQ(Batch(batch).counts[v1::TASK_STATE_QUEUED], 3);
+  EXPECT_THAT(AdmitTo(Register(), 10), SizeIs(3));
+}
+
+TEST_P(StoreTest, WhatIsNotCommittedIsGoneAfterACrash) {
+  store_->Apply(SubmitTask{.request_id = "r",
+                           .tenant = "t",
+                           .queue = "q",
+                           .account = "a",
+                           .spec = Spec(),
+                           .task = Line("x")},
+                [](absl::StatusOr<TaskKey>) { FAIL() << "acknowledged"; });
+  Restart();
+  std::vector<TaskRecord> tasks = Tasks();
+  EXPECT_THAT(tasks, IsEmpty());
+}
+
+TEST_P(StoreTest, ARepeatedSubmitGivesTheSameTask) {
+  RowKey first = SubmitOne();
+  EXPECT_EQ(SubmitOne(), first);
+  SubmitTask other{.request_id = "one",
+                   .tenant = "default",
+                   .queue = "default",
+                   .account = "default",
+                   .spec = Spec(),
+                   .task = Line("another")};
+  EXPECT_THAT(Apply(other), StatusIs(absl::StatusCode::kAlreadyExists));
+}
+
+TEST_P(StoreTest, ARequestIsRememberedForSevenDays) {
+  RowKey first = SubmitOne("one");
+  int others = 0;
+  auto submit_others = [&] {
+    for (int i = 0; i < 200; ++i) SubmitOne(absl::StrCat("other-", ++others));
+  };
+  time_.Advance(absl::Hours(7 * 24 - 1));
+  submit_others();
+  EXPECT_EQ(SubmitOne("one"), first);
+  time_.Advance(absl::Hours(2 * 24));
+  submit_others();
+  EXPECT_NE(SubmitOne("one"), first);
+  EXPECT_EQ(SubmitOne("other-1"), SubmitOne("other-1"));
+}
+
+TEST_P(StoreTest, LinesOfABatchAreTakenOnce) {
+  OpenBatch open{.request_id = "r",
+                 .name = "b",
+                 .tenant = "default",
+                 .queue = "default",
+                 .account = "default",
+                 .content_sha256 = "",
+                 .spec = Spec(),
+                 .max_running = 0};
+  ASSERT_OK(Apply(open));
+  AddTasks two{"r", 0, {Line("a"), Line("b")}};
+  EXPECT_EQ(Apply(two)->lines, 2);
+  EXPECT_EQ(Apply(two)->lines, 2);
+  // Overlapping: only the new line is added.
+  EXPECT_EQ(Apply(AddTasks{"r", 1, {Line("b"), Line("c")}})->lines, 3);
+  EXPECT_THAT(Apply(AddTasks{"r", 9, {Line("z")}}),
+              StatusIs(absl::StatusCode::kOutOfRange));
+  EXPECT_THAT(Apply(AddTasks{"r", 3, {Line("a")}}),
+              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("'a'")));
+  EXPECT_THAT(Apply(SealBatch{"r", 2}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(Apply(SealBatch{"r", 3})->state, v1::BATCH_STATE_SEALED);
+  EXPECT_THAT(Apply(AddTasks{"r", 3, {Line("d")}}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  // Opened again: the same batch, unless it is another.
+  EXPECT_EQ(Apply(open)->lines, 3);
+  open.name = "other";
+  EXPECT_THAT(Apply(open), StatusIs(absl::StatusCode::kAlreadyExists));
+}
+
+TEST_P(StoreTest, ABadLineFailsItsChunkAlone) {
+  OpenBatch open{.request_id = "r",
+                 .name = "b",
+                 .tenant = "default",
+                 .queue = "default",
+                 .account = "default",
+                 .content_sha256 = "",
+                 .spec = Spec(),
+                 .max_running = 0};
+  ASSERT_OK(Apply(open));
+  // All three wait for one group commit.
+  std::vector<absl::Status> results;
+  auto keep = [&](absl::StatusOr<BatchProgress> r) {
+    results.push_back(r.status());
+  };
+  store_->Apply(AddTasks{"r", 0, {Line("a")}}, keep);
+  store_->Apply(AddTasks{"r", 1, {Line("b"), Line("a")}}, keep);
+  store_->Apply(AddTasks{"r", 1, {Line("c")}}, keep);
+  time_.RunUntilIdle();
+  EXPECT_THAT(results, ElementsAre(testing::IsOk(),
+                                   StatusIs(absl::StatusCode::kAlreadyExists),
+                                   testing::IsOk()));
+  std::vector<TaskRecord> tasks = Tasks();
+  ASSERT_THAT(tasks, SizeIs(2));
+  EXPECT_EQ(tasks[1].name, "c");
+}
+
+// The lane that a failed chunk had made was remembered, and its tasks stood in
+// a lane that does not exist.
+TEST_P(StoreTest, WhatAFailedWriteMadeIsForgotten) {
+  ASSERT_OK(Apply(OpenBatch{.request_id = "r",
+                            .name = "b",
+                            .tenant = "nobody's yet",
+                            .queue = "default",
+                            .account = "default",
+                            .content_sha256 = "",
+                            .spec = Spec(),
+                            .max_running = 0}));
+  NewTask keyed = Line("a");
+  keyed.concurrency_key = "k";
+  EXPECT_THAT(Apply(AddTasks{"r", 0, {keyed, keyed}}),
+              StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_EQ(Apply(AddTasks{"r", 0, {keyed}})->lines, 1);
+  EXPECT_EQ(AdmitTo(Register(), 1).size(), 1u);
+}
+
+TEST_P(StoreTest, AnEmptyBatchIsDoneWhenSealed) {
+  EXPECT_EQ(Batch(SubmitBatch(0)).state, v1::BATCH_STATE_DONE);
+}
+
+TEST_P(StoreTest, ARetriedTaskIsANewOne) {
+  SubmitBatch(1);
+  GrantRecord grant = GrantAndRecord(Register());
+  EXPECT_THAT(Apply(RetryTask{grant.task, "again"}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  ASSERT_OK(SettleWith(grant.lease, Success()));
+  auto retry = Apply(RetryTask{grant.task, "again"});
+  ASSERT_OK(retry);
+  EXPECT_EQ(Apply(RetryTask{grant.task, "again"})->task, retry->task);
+  TaskRecord task = Task(retry->task);
+  EXPECT_EQ(task.retry_of, grant.task);
+  EXPECT_EQ(task.state, v1::TASK_STATE_QUEUED);
+}
+
+TEST_P(StoreTest, AnIdOfAnotherMomentNamesNothing) {
+  RowKey task = SubmitOne();
+  ++task.unix_millis;
+  EXPECT_THAT(Apply(CancelTask{task, ""}),
+              StatusIs(absl::StatusCode::kNotFound));
+}
+
+MIDWATCH_ON_EVERY_STORE(StoreTest);
+
+}  // namespace
+}  // namespace midwatch
