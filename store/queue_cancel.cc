@@ -43,6 +43,7 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
   int64_t released = 0;
   if (live.has_value()) {
     released = live->reserved;
+    if (live->parked_at) RETURN_IF_ERROR(Unpark(*live));
     Disposition nothing{.state = v1::TASK_STATE_CANCELLED,
                         .reason = "cancelled before its session began"};
     RETURN_IF_ERROR(CloseAttempt(task, *live, nothing, ""));

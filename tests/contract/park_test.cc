@@ -116,6 +116,19 @@ TEST_P(StoreTest, ACancelledParkedTaskIsGrantedAgainToBeEnded) {
   EXPECT_EQ(Batch(batch).counts[v1::TASK_STATE_CANCELLED], 1);
 }
 
+// Its questions were left behind, and an answer to one of them ended the
+// process.
+TEST_P(StoreTest, ATaskThatWasCancelledWhileItWaitedAsksNothing) {
+  SubmitBatch(1);
+  GrantRecord grant = AdmitTo(Register(), 1).at(0);
+  ASSERT_OK(Apply(ParkFor(grant.lease, {Question("a")})));  // no session yet
+  EXPECT_EQ(Apply(CancelTask{grant.task, ""})->state, v1::TASK_STATE_CANCELLED);
+  EXPECT_THAT(Apply(AnswerTask{grant.task, "a", v1::SAY_KIND_ALLOW, ""}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  time_.Advance(absl::Hours(12));
+  EXPECT_EQ(Apply(FireTimers{})->fired, 0);
+}
+
 TEST_P(StoreTest, AParkedTaskLeavesItsPlaceUnderTheBatchCap) {
   SubmitBatch(3, /*max_running=*/1);
   int64_t worker = Register();
