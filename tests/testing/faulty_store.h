@@ -1,9 +1,10 @@
-// A store in front of another: writes that are made to fail, and events whose
-// storing takes as long as a test wants.
+// A store in front of another: writes that are made to fail or to do something
+// else, and events whose storing takes as long as a test wants.
 #ifndef MIDWATCH_TESTS_TESTING_FAULTY_STORE_H_
 #define MIDWATCH_TESTS_TESTING_FAULTY_STORE_H_
 
 #include <functional>
+#include <memory>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -18,9 +19,13 @@ class FaultyStore final : public Store {
   // Both outlive it. `executor` is `inner`'s.
   FaultyStore(Executor& executor, Store& inner)
       : executor_(executor), inner_(inner) {}
+  FaultyStore(Executor& executor, std::unique_ptr<Store> inner)
+      : executor_(executor), owned_(std::move(inner)), inner_(*owned_) {}
 
-  // Not OK: the write is answered so, and not carried out.
-  std::function<absl::Status(const Write&)> on_write;
+  // Not OK: the write is answered so, and not carried out. May change it.
+  std::function<absl::Status(Write&)> on_write;
+  // Sees, and may change, what is answered.
+  std::function<void(absl::StatusOr<WriteResult>&)> on_result;
 
   // Appends wait, in their order, until they are let go.
   void HoldAppends() { holding_ = true; }
@@ -53,12 +58,18 @@ class FaultyStore final : public Store {
     std::visit(
         [&](auto& w) {
           using W = std::decay_t<decltype(w)>;
-          inner_.Apply(std::move(w),
-                       [done = std::move(done)](
-                           absl::StatusOr<typename W::Result> r) mutable {
-                         if (!r.ok()) return done(r.status());
-                         done(WriteResult(*std::move(r)));
-                       });
+          inner_.Apply(
+              std::move(w), [this, done = std::move(done)](
+                                absl::StatusOr<typename W::Result> r) mutable {
+                absl::StatusOr<WriteResult> result = absl::UnknownError("");
+                if (r.ok()) {
+                  result = WriteResult(*std::move(r));
+                } else {
+                  result = r.status();
+                }
+                if (on_result) on_result(result);
+                done(std::move(result));
+              });
         },
         write);
   }
@@ -77,6 +88,7 @@ class FaultyStore final : public Store {
 
  private:
   Executor& executor_;
+  std::unique_ptr<Store> owned_;  // may be none
   Store& inner_;
   bool holding_ = false;
   std::vector<std::pair<EventChunk, Callback<int64_t>>> held_;

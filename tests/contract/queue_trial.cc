@@ -1,0 +1,480 @@
+#include "tests/contract/queue_trial.h"
+
+#include <iterator>
+#include <type_traits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "scheduler/admission.h"
+#include "scheduler/retry.h"
+#include "tests/contract/shrink.h"
+
+namespace midwatch::testing {
+namespace {
+
+constexpr int64_t kCent = 10'000;
+constexpr size_t kBatches = 3;
+constexpr size_t kSinglesMax = 4;
+// The number with which a step is the rare kind of it.
+constexpr size_t kRare = kNumbers - 1;
+const char* const kAccounts[] = {"east", "west"};
+
+// Two batches of one tenant, of which the second runs one task at a time; and
+// another tenant's, with a budget and an account of its own.
+OpenBatch BatchAt(size_t index) {
+  OpenBatch open{.request_id = absl::StrCat("batch", index),
+                 .name = absl::StrCat("batch", index),
+                 .tenant = index == 2 ? "bob" : "ann",
+                 .queue = index == 0 ? "fast" : "slow",
+                 .account = kAccounts[index == 2 ? 1 : 0]};
+  open.spec.mutable_agent()->set_agent_id("agent_1");
+  open.spec.set_prompt("do it");
+  open.max_running = index == 1 ? 1 : 0;
+  open.budget = index == 2 ? 250 * kCent : 0;
+  return open;
+}
+
+NewTask TaskNamed(std::string name, int64_t number) {
+  NewTask task;
+  task.line.set_name(std::move(name));
+  task.max_cost = number % 3 == 2 ? 40 * kCent : 100 * kCent;
+  task.priority = number % 3 == 2 ? 6 : 5;
+  task.concurrency_key = number % 4 == 1 ? "key" : "";
+  return task;
+}
+
+struct NamedEnding {
+  const char* name;
+  v1::Ending::Kind kind;
+  int64_t cost;  // not charged where negative
+};
+constexpr NamedEnding kEndings[] = {
+    {"succeeded at 3 cents", v1::Ending::KIND_IDLE, 3 * kCent},
+    {"terminated at 10 cents", v1::Ending::KIND_TERMINATED, 10 * kCent},
+    {"the service broke it at 5 cents", v1::Ending::KIND_BROKEN, 5 * kCent},
+    {"not started", v1::Ending::KIND_NOT_STARTED, -1},
+    {"succeeded at 130 cents", v1::Ending::KIND_IDLE, 130 * kCent},
+    {"deleted at 95 cents", v1::Ending::KIND_DELETED, 95 * kCent},
+};
+
+v1::Ending EndingOf(const NamedEnding& named) {
+  v1::Ending ending;
+  ending.set_kind(named.kind);
+  if (named.kind == v1::Ending::KIND_IDLE) ending.set_stop_reason("end_turn");
+  if (named.kind == v1::Ending::KIND_BROKEN ||
+      named.kind == v1::Ending::KIND_NOT_STARTED) {
+    ending.mutable_failure()->set_operation("create_session");
+    ending.mutable_failure()->set_http_status(503);
+  }
+  if (named.cost >= 0) {
+    ending.set_charged(true);
+    ending.set_list_cost_usd_micros(named.cost);
+  }
+  return ending;
+}
+
+Settle SettleAs(const LeaseKey& lease, const v1::Ending& ending) {
+  return {lease, ending, [](const Tally& tally, const v1::Ending& e) {
+            return Decide(tally, e, /*jitter=*/1.0);
+          }};
+}
+
+Park AskFor(const LeaseKey& lease, size_t how) {
+  Park park{.lease = lease};
+  for (size_t i = 0; i < 2; ++i) {
+    if (how % 3 != 2 && how % 3 != i) continue;
+    v1::Question& question = park.questions.emplace_back();
+    question.set_question_id(absl::StrCat("question", i));
+    question.set_tool("bash");
+  }
+  park.policy.answer = [](const v1::TaskSpec&, const v1::Question&) {
+    return v1::SAY_KIND_UNSPECIFIED;
+  };
+  park.policy.within = [](const v1::TaskSpec&) { return absl::Hours(12); };
+  return park;
+}
+
+}  // namespace
+
+QueueTrial::QueueTrial(std::unique_ptr<StoreFactory> factory)
+    : StoreHost(std::move(factory)) {
+  for (int i = 0; i < 2; ++i) {
+    auto worker = Apply(RegisterWorker{
+        absl::StrCat("worker", i), "", {kAccounts[0], kAccounts[1]}});
+    EXPECT_OK(worker);
+    workers_.push_back(worker.ok() ? worker->worker : 0);
+  }
+}
+
+std::string QueueTrial::Play(const Story& story) {
+  for (const Step& step : story) {
+    const size_t writes = told_.size();
+    Take(step);
+    if (told_.size() == writes) continue;  // it means nothing here
+    if (difference_.empty()) Compare();
+    if (!difference_.empty()) break;
+  }
+  return difference_;
+}
+
+template <typename W>
+absl::StatusCode QueueTrial::TryModel(const W& write) {
+  constexpr bool kBoth = std::is_same_v<W, FireTimers>;
+  constexpr bool kOfAdmission = requires { admission_.Do(write); };
+  try {
+    if constexpr (kOfAdmission) admission_.Do(write);
+    if constexpr (kBoth || !kOfAdmission) queue_.Do(write);
+  } catch (absl::StatusCode refusal) {
+    return refusal;
+  }
+  return absl::StatusCode::kOk;
+}
+
+template <typename W>
+absl::StatusOr<typename W::Result> QueueTrial::Both(const Step& step,
+                                                    absl::string_view name,
+                                                    const W& write,
+                                                    const std::string& how) {
+  absl::StatusOr<typename W::Result> result;
+  for (int i = 0; i < (step.twice ? 2 : 1); ++i) {
+    result = Apply(write);
+    const std::string code = absl::StatusCodeToString(result.status().code());
+    told_.push_back(absl::StrCat(name, " ", how, i > 0 ? ", again" : "",
+                                 result.ok() ? "" : ": ",
+                                 result.ok() ? "" : code));
+    ++answers_[absl::StrCat(name, " ", code)];
+    Same(told_.back(), "answer", code,
+         absl::StatusCodeToString(TryModel(write)));
+  }
+  return result;
+}
+
+void QueueTrial::Take(const Step& step) {
+  switch (step.act) {
+    case Act::kOpen:
+      return Open(step);
+    case Act::kAddLines:
+    case Act::kSeal:
+    case Act::kCancelBatch:
+      return OfBatch(step);
+    case Act::kSubmit:
+      return Submit(step);
+    case Act::kAdmit:
+      return AdmitSome(step);
+    case Act::kBegin:
+    case Act::kRecord:
+    case Act::kClear:
+    case Act::kStart:
+    case Act::kSettle:
+    case Act::kPark:
+    case Act::kHandBack:
+      return OfLease(step);
+    case Act::kCancelTask:
+    case Act::kSetMaxCost:
+      return OfTask(step);
+    case Act::kAnswer:
+      return Answer(step);
+    case Act::kSetBudget:
+    case Act::kDeleteBudget:
+      return OfBudget(step);
+    case Act::kRegister:
+    case Act::kLapse:
+      return OfWorker(step);
+    case Act::kPause:
+    case Act::kResume:
+      return OfAccount(step);
+    case Act::kAdvance:
+    case Act::kSleep:
+    case Act::kCrash:
+      return Pass(step);
+  }
+}
+
+void QueueTrial::Open(const Step& step) {
+  OpenBatch open = BatchAt(step.which % kBatches);
+  const bool is_new = !queue_.batches.contains(open.request_id);
+  // Once in a while with other content.
+  if (step.how == kRare && !is_new) open.name = "another";
+  auto opened = Both(step, "OpenBatch", open, open.name);
+  if (!is_new || !opened.ok()) return;
+  queue_.batches.at(open.request_id).key = opened->batch;
+  if (open.budget > 0) {
+    admission_.Do(SetBudget{.scope = v1::BUDGET_SCOPE_BATCH,
+                            .row = opened->batch,
+                            .limit = open.budget});
+  }
+}
+
+void QueueTrial::OfBatch(const Step& step) {
+  const std::string request = BatchAt(step.which % kBatches).request_id;
+  auto batch = queue_.batches.find(request);
+  if (batch == queue_.batches.end()) return;
+  const int64_t lines = std::ssize(batch->second.lines);
+  if (step.act == Act::kCancelBatch) {
+    (void)Both(step, "CancelBatch", CancelBatch{batch->second.key, ""},
+               request);
+  } else if (step.act == Act::kSeal) {
+    const SealBatch seal{request, lines + (step.how == kRare ? 1 : 0)};
+    (void)Both(step, "SealBatch", seal,
+               absl::StrCat(request, " of ", seal.lines));
+  } else {
+    // What follows; sent again, all or in part; or with a gap before.
+    static constexpr int64_t kFrom[] = {0, 0, 0, 0, -1, -2, 1};
+    AddTasks add{request, std::max<int64_t>(0, lines + kFrom[step.how % 7])};
+    const int64_t end =
+        add.first_line + 1 + static_cast<int64_t>(step.much % 3);
+    for (int64_t line = add.first_line; line < end; ++line) {
+      add.tasks.push_back(TaskNamed(absl::StrCat(request, ".", line), line));
+    }
+    // A name that is there.
+    if (step.much == kRare && lines > 0)
+      add.tasks.back().line.set_name(request + ".0");
+    (void)Both(
+        step, "AddTasks", add,
+        absl::StrCat(request, " lines ", add.first_line, " to ", end - 1));
+  }
+}
+
+void QueueTrial::Submit(const Step& step) {
+  const size_t number = step.which % kSinglesMax;
+  SubmitTask submit{.request_id = absl::StrCat("single", number),
+                    .tenant = "ann",
+                    .queue = "fast",
+                    .account = kAccounts[0],
+                    .spec = BatchAt(0).spec};
+  submit.task =
+      TaskNamed(absl::StrCat(submit.request_id, step.how == kRare ? "'" : ""),
+                static_cast<int64_t>(number));
+  (void)Both(step, "SubmitTask", submit, submit.task.line.name());
+}
+
+void QueueTrial::OfWorker(const Step& step) {
+  const size_t index = step.which % workers_.size();
+  const int64_t worker = workers_[index];
+  if (step.act == Act::kRegister) {
+    auto again = Apply(RegisterWorker{absl::StrCat("worker", index), "", {}});
+    told_.push_back(absl::StrCat("RegisterWorker worker", index));
+    Same(told_.back(), "number", again.ok() ? again->worker : 0, worker);
+    return;
+  }
+  FreeLeases free{worker, {}};
+  std::vector<LeaseKey> lost;
+  for (const ModelTask& task : queue_.tasks) {
+    if (!task.on || task.on->lease.worker != worker) continue;
+    // Some are still held.
+    const bool held = step.how % 3 == 2 && lost.size() % 2 == 1;
+    (held ? free.held : lost).push_back(task.on->lease);
+  }
+  auto freed =
+      Both(Step{}, "FreeLeases", free,
+           absl::StrCat("worker", index, free.held.empty() ? "" : " but some"));
+  if (freed.ok())
+    Same(told_.back(), "freed leases", freed->leases == lost, true);
+}
+
+void QueueTrial::AdmitSome(const Step& step) {
+  const size_t index = step.which % workers_.size();
+  const int slots = 1 + static_cast<int>(step.much % 4);
+  WorkerOffer offer{workers_[index], slots, {kAccounts[0], kAccounts[1]}};
+  if (step.how == kRare) offer.accounts.pop_back();
+  auto granted =
+      Apply(Admit{{offer},
+                  [](absl::Time now, const std::vector<WorkerOffer>& offers,
+                     const AdmissionView& view) {
+                    return DecideAdmission(now, offers, view);
+                  }});
+  told_.push_back(absl::StrCat("Admit ", slots, " to worker", index, ":"));
+  if (!granted.ok())
+    return Differ(absl::StrCat(told_.back(), " ", granted.status().ToString()));
+  for (const GrantRecord& grant : granted->grants) {
+    absl::StrAppend(&told_.back(), " ", grant.name);
+    ++answers_[grant.lease.epoch == grant.grant_seq ? "granted" : "adopted"];
+    const std::string wrong = admission_.Take(grant);
+    if (!wrong.empty())
+      return Differ(absl::StrCat(told_.back(), ", which ", wrong));
+    leases_[grant.lease.task].push_back(grant.lease);
+  }
+}
+
+void QueueTrial::OfLease(const Step& step) {
+  // Mostly of those that are held.
+  std::vector<int64_t> rows;
+  for (const auto& [row, leases] : leases_) {
+    const ModelTask& task = queue_.Find(row);
+    const bool held = task.on && task.on->lease.worker != 0;
+    if (held || step.which == kRare) rows.push_back(row);
+  }
+  if (rows.empty()) return;
+  const int64_t row = rows[step.which % rows.size()];
+  const std::vector<LeaseKey>& all = leases_.at(row);
+  // Once in a while one that was lost.
+  const size_t late = step.how % 6 == 5 && all.size() > 1 ? 2 : 1;
+  const LeaseKey lease = all[all.size() - late];
+  ModelTask& task = queue_.Find(row);
+  const std::string whose = absl::StrCat(
+      task.is.line.name(), late == 2 ? " by an earlier lease" : "");
+  const std::string nonce = absl::StrCat("nonce", step.much % 4 == 3);
+  const std::string session =
+      absl::StrCat("session", row, ".", lease.attempt, ".", step.much % 4 == 3);
+  switch (step.act) {
+    case Act::kBegin:
+      (void)Both(step, "BeginCreate", BeginCreate{lease, nonce},
+                 absl::StrCat(whose, " ", nonce));
+      return;
+    case Act::kRecord: {
+      auto recorded =
+          Both(step, "RecordSession", RecordSession{lease, nonce, session},
+               absl::StrCat(whose, " ", nonce, " ", session));
+      if (recorded.ok())
+        Same(told_.back(), "session", recorded->session_id, task.on->session);
+      return;
+    }
+    case Act::kClear:
+      (void)Both(step, "ClearSession", ClearSession{lease, session},
+                 absl::StrCat(whose, " ", session));
+      return;
+    case Act::kStart:
+      (void)Both(step, "MarkStarted", MarkStarted{lease}, whose);
+      return;
+    case Act::kHandBack:
+      (void)Both(step, "HandBack", HandBack{lease}, whose);
+      return;
+    case Act::kPark: {
+      auto parked = Both(Step{}, "Park", AskFor(lease, step.much), whose);
+      if (parked.ok()) {
+        Same(told_.back(), "parked", parked->parked,
+             task.state == v1::TASK_STATE_WAITING);
+        Same(told_.back(), "cancelling", parked->cancelling,
+             task.state == v1::TASK_STATE_CANCELLING);
+      }
+      return;
+    }
+    default: {
+      const bool first = late == 1 && task.on.has_value();
+      const NamedEnding& ending = kEndings[step.much % std::size(kEndings)];
+      auto settled = Both(step, "Settle", SettleAs(lease, EndingOf(ending)),
+                          absl::StrCat(whose, ": ", ending.name));
+      if (settled.ok() && first)
+        Same(told_.back(), "state", settled->state, task.state);
+    }
+  }
+}
+
+void QueueTrial::OfTask(const Step& step) {
+  if (queue_.tasks.empty()) return;
+  const ModelTask& task = queue_.tasks[step.which % queue_.tasks.size()];
+  const std::string& name = task.is.line.name();
+  if (step.act == Act::kCancelTask) {
+    auto cancelled = Both(step, "CancelTask", CancelTask{task.key, ""}, name);
+    if (cancelled.ok()) Same(name, "state", cancelled->state, task.state);
+    return;
+  }
+  static constexpr int64_t kLimits[] = {5 * kCent, 30 * kCent, 100 * kCent,
+                                        200 * kCent};
+  SetBudget set{.scope = v1::BUDGET_SCOPE_TASK,
+                .row = task.key,
+                .window = v1::BUDGET_WINDOW_TOTAL,
+                .limit = kLimits[step.how % std::size(kLimits)]};
+  (void)Both(step, "SetBudget", set,
+             absl::StrCat(name, " ", set.limit / kCent, " cents"));
+}
+
+void QueueTrial::Answer(const Step& step) {
+  // Mostly of those that wait.
+  std::vector<const ModelTask*> asked;
+  for (const ModelTask& task : queue_.tasks) {
+    const bool waits = task.state == v1::TASK_STATE_WAITING;
+    if (step.which == kRare || waits) asked.push_back(&task);
+  }
+  if (asked.empty()) return;
+  const ModelTask& task = *asked[step.which % asked.size()];
+  AnswerTask answer{.task = task.key};
+  if (step.much % 3 != 2) {
+    answer.question = absl::StrCat("question", step.much % 3);
+  }
+  answer.kind = step.how % 3 == 2 ? v1::SAY_KIND_DENY : v1::SAY_KIND_ALLOW;
+  auto answered =
+      Both(step, "AnswerTask", answer,
+           absl::StrCat(task.is.line.name(), " ", answer.question,
+                        step.how % 3 == 2 ? " with no" : " with yes"));
+  if (answered.ok()) {
+    Same(told_.back(), "state", answered->state, task.state);
+  }
+}
+
+void QueueTrial::OfBudget(const Step& step) {
+  SetBudget set{.scope = v1::BUDGET_SCOPE_TENANT,
+                .name = "ann",
+                .window = v1::BUDGET_WINDOW_TOTAL};
+  if (step.which % 4 == 1) set.name = "bob";
+  if (step.which % 4 == 2) {
+    set.scope = v1::BUDGET_SCOPE_QUEUE;
+    set.name = "slow";
+  }
+  std::string whose = set.name;
+  if (step.which % 4 == 3) {
+    whose = BatchAt(step.how % kBatches).request_id;
+    auto batch = queue_.batches.find(whose);
+    if (batch == queue_.batches.end()) return;
+    set.scope = v1::BUDGET_SCOPE_BATCH;
+    set.row = batch->second.key;
+    set.name = "";
+  }
+  if (step.act == Act::kDeleteBudget) {
+    (void)Both(step, "DeleteBudget",
+               DeleteBudget{set.scope, set.name, set.row, set.window}, whose);
+    return;
+  }
+  static constexpr int64_t kLimits[] = {0, 100 * kCent, 150 * kCent,
+                                        250 * kCent, 1000 * kCent};
+  set.limit = kLimits[step.much % std::size(kLimits)];
+  (void)Both(step, "SetBudget", set,
+             absl::StrCat(whose, " ", set.limit / kCent, " cents"));
+}
+
+void QueueTrial::OfAccount(const Step& step) {
+  const std::string account = kAccounts[step.which % std::size(kAccounts)];
+  if (step.act == Act::kResume) {
+    (void)Both(step, "ResumeAccount", ResumeAccount{account}, account);
+    return;
+  }
+  const absl::Duration spans[] = {absl::Minutes(5), absl::Hours(1),
+                                  absl::InfiniteDuration()};
+  const absl::Duration span = spans[step.how % std::size(spans)];
+  (void)Both(step, "PauseAccount",
+             PauseAccount{account, "enough", clock_.Now() + span},
+             absl::StrCat(account, " for ", absl::FormatDuration(span)));
+}
+
+void QueueTrial::Pass(const Step& step) {
+  if (step.act == Act::kCrash) {
+    told_.push_back("the store is killed, and opened again");
+    return Restart();
+  }
+  const absl::Duration spans[] = {absl::Seconds(1), absl::Seconds(10),
+                                  absl::Minutes(1), absl::Minutes(20),
+                                  absl::Hours(1),   absl::Hours(12)};
+  const absl::Duration span = spans[step.how % std::size(spans)];
+  time_.Advance(span);
+  const std::string after = absl::StrCat("after ", absl::FormatDuration(span));
+  if (step.act == Act::kSleep) return told_.push_back(after);
+  (void)Both(step, "FireTimers", FireTimers{}, after);
+}
+
+Story ShrinkStory(const Story& story, const MakeFactory& make) {
+  auto fails = [&](const Story& rest) {
+    return !QueueTrial(make()).Play(rest).empty();
+  };
+  // Simpler steps may make others needless.
+  return Shrink(Simplify(Shrink(story, fails), SimplerSteps, fails), fails);
+}
+
+std::string Retell(const Story& story, const MakeFactory& make) {
+  QueueTrial trial(make());
+  const std::string difference = trial.Play(story);
+  return absl::StrCat("  ", absl::StrJoin(trial.told(), "\n  "), "\n",
+                      difference);
+}
+
+}  // namespace midwatch::testing
