@@ -168,6 +168,11 @@ absl::Status QueueWriter::AdjustCost(int64_t id, int32_t attempt,
                           charge_delta, id));
   RETURN_IF_ERROR(AdjustBalances(task.lane, granted_at, grant_seq, charge_delta,
                                  over_delta));
+  // Where it waits for room, it may need less now.
+  if (task.rank.has_value()) {
+    RETURN_IF_ERROR(db_.Run(
+        "UPDATE lane SET blocked = blocked & ~4 WHERE id = ?", task.lane));
+  }
   if (task.batch != 0) {
     RETURN_IF_ERROR(db_.Run(
         "UPDATE batch SET charged = charged + ?, over = over + ? WHERE id = ?",

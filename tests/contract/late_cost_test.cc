@@ -46,6 +46,30 @@ TEST_P(LateCostTest, AnAttemptForWhichNothingIsLeftReservesACent) {
   EXPECT_EQ(Batch(batch).reserved, 10'000);
 }
 
+// It had found no room in a budget, and nobody looked again whether what was
+// left of its max_cost fitted now.
+TEST_P(LateCostTest, ATaskThatNeedsLessThanBeforeMayFitItsBudget) {
+  SubmitOne();
+  const int64_t worker = Register();
+  GrantRecord grant = GrantAndRecord(worker);
+  v1::Ending failed = Success(70'000);
+  failed.set_kind(v1::Ending::KIND_TERMINATED);
+  ASSERT_OK(SettleWith(grant.lease, failed));
+  ASSERT_OK(Apply(SetBudget{v1::BUDGET_SCOPE_TENANT,
+                            "default",
+                            {},
+                            v1::BUDGET_WINDOW_TOTAL,
+                            "",
+                            500'000}));
+  time_.Advance(absl::Minutes(1));
+  ASSERT_OK(Apply(FireTimers{}));
+  EXPECT_THAT(AdmitTo(worker, 1), IsEmpty()) << "it needs 930,000";
+  EXPECT_OK(Apply(CompleteErrands{"default", {{"sesn_1", 600'000}}}));
+  std::vector<GrantRecord> again = AdmitTo(worker, 1);
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(again[0].budget, 400'000);
+}
+
 TEST_P(LateCostTest, ATaskWhoseDelayEndsWithNothingLeftFails) {
   SubmitBatch(1);
   GrantRecord grant = GrantAndRecord(Register());
