@@ -1,6 +1,6 @@
 // The queue as plain maps: what each write means, and nothing of how. Who
-// starts, and what follows from an ending, the product's pure functions decide;
-// counts and balances are added up from this (admission_model.h).
+// starts, and what follows from an ending, the product's pure functions decide.
+// Not in it: retried tasks, sweeps, the outbox, events, labels, deadlines.
 #ifndef MIDWATCH_TESTS_CONTRACT_QUEUE_MODEL_H_
 #define MIDWATCH_TESTS_CONTRACT_QUEUE_MODEL_H_
 
@@ -22,12 +22,12 @@ using enum absl::StatusCode;  // thrown by a write that is refused
 struct ModelAttempt {
   LeaseKey lease;      // the last one; worker 0: nobody's
   int64_t number = 0;  // among all grants
-  int64_t reserved = 0, overshoot = 0, charged = 0;
+  int64_t reserved = 0, overshoot = 0, charged = 0, late = 0;  // of charged
   std::string session;
   bool started = false;
   std::set<std::string> nonces, open;  // open: questions; parked with any
   std::set<std::pair<std::string, v1::SayKind>> answers;
-  absl::Time answer_by;
+  absl::Time at, answer_by;  // at: its grant
 };
 
 struct ModelTask {

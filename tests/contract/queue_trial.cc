@@ -1,101 +1,18 @@
 #include "tests/contract/queue_trial.h"
 
+#include <algorithm>
 #include <iterator>
+#include <set>
 #include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "scheduler/admission.h"
-#include "scheduler/retry.h"
 #include "tests/contract/shrink.h"
+#include "tests/contract/story_writes.h"
 
 namespace midwatch::testing {
-namespace {
-
-constexpr int64_t kCent = 10'000;
-constexpr size_t kBatches = 3;
-constexpr size_t kSinglesMax = 4;
-// The number with which a step is the rare kind of it.
-constexpr size_t kRare = kNumbers - 1;
-const char* const kAccounts[] = {"east", "west"};
-
-// Two batches of one tenant, of which the second runs one task at a time; and
-// another tenant's, with a budget and an account of its own.
-OpenBatch BatchAt(size_t index) {
-  OpenBatch open{.request_id = absl::StrCat("batch", index),
-                 .name = absl::StrCat("batch", index),
-                 .tenant = index == 2 ? "bob" : "ann",
-                 .queue = index == 0 ? "fast" : "slow",
-                 .account = kAccounts[index == 2 ? 1 : 0]};
-  open.spec.mutable_agent()->set_agent_id("agent_1");
-  open.spec.set_prompt("do it");
-  open.max_running = index == 1 ? 1 : 0;
-  open.budget = index == 2 ? 250 * kCent : 0;
-  return open;
-}
-
-NewTask TaskNamed(std::string name, int64_t number) {
-  NewTask task;
-  task.line.set_name(std::move(name));
-  task.max_cost = number % 3 == 2 ? 40 * kCent : 100 * kCent;
-  task.priority = number % 3 == 2 ? 6 : 5;
-  task.concurrency_key = number % 4 == 1 ? "key" : "";
-  return task;
-}
-
-struct NamedEnding {
-  const char* name;
-  v1::Ending::Kind kind;
-  int64_t cost;  // not charged where negative
-};
-constexpr NamedEnding kEndings[] = {
-    {"succeeded at 3 cents", v1::Ending::KIND_IDLE, 3 * kCent},
-    {"terminated at 10 cents", v1::Ending::KIND_TERMINATED, 10 * kCent},
-    {"the service broke it at 5 cents", v1::Ending::KIND_BROKEN, 5 * kCent},
-    {"not started", v1::Ending::KIND_NOT_STARTED, -1},
-    {"succeeded at 130 cents", v1::Ending::KIND_IDLE, 130 * kCent},
-    {"deleted at 95 cents", v1::Ending::KIND_DELETED, 95 * kCent},
-};
-
-v1::Ending EndingOf(const NamedEnding& named) {
-  v1::Ending ending;
-  ending.set_kind(named.kind);
-  if (named.kind == v1::Ending::KIND_IDLE) ending.set_stop_reason("end_turn");
-  if (named.kind == v1::Ending::KIND_BROKEN ||
-      named.kind == v1::Ending::KIND_NOT_STARTED) {
-    ending.mutable_failure()->set_operation("create_session");
-    ending.mutable_failure()->set_http_status(503);
-  }
-  if (named.cost >= 0) {
-    ending.set_charged(true);
-    ending.set_list_cost_usd_micros(named.cost);
-  }
-  return ending;
-}
-
-Settle SettleAs(const LeaseKey& lease, const v1::Ending& ending) {
-  return {lease, ending, [](const Tally& tally, const v1::Ending& e) {
-            return Decide(tally, e, /*jitter=*/1.0);
-          }};
-}
-
-Park AskFor(const LeaseKey& lease, size_t how) {
-  Park park{.lease = lease};
-  for (size_t i = 0; i < 2; ++i) {
-    if (how % 3 != 2 && how % 3 != i) continue;
-    v1::Question& question = park.questions.emplace_back();
-    question.set_question_id(absl::StrCat("question", i));
-    question.set_tool("bash");
-  }
-  park.policy.answer = [](const v1::TaskSpec&, const v1::Question&) {
-    return v1::SAY_KIND_UNSPECIFIED;
-  };
-  park.policy.within = [](const v1::TaskSpec&) { return absl::Hours(12); };
-  return park;
-}
-
-}  // namespace
 
 QueueTrial::QueueTrial(std::unique_ptr<StoreFactory> factory)
     : StoreHost(std::move(factory)) {
@@ -120,11 +37,15 @@ std::string QueueTrial::Play(const Story& story) {
 
 template <typename W>
 absl::StatusCode QueueTrial::TryModel(const W& write) {
-  constexpr bool kBoth = std::is_same_v<W, FireTimers>;
+  constexpr bool kOfMoney = requires { money_.Do(write); };
   constexpr bool kOfAdmission = requires { admission_.Do(write); };
+  constexpr bool kOfQueue = std::is_same_v<W, FireTimers> ||
+                            std::is_same_v<W, AnswerTask> ||
+                            (!kOfMoney && !kOfAdmission);
   try {
+    if constexpr (kOfMoney) money_.Do(write);
     if constexpr (kOfAdmission) admission_.Do(write);
-    if constexpr (kBoth || !kOfAdmission) queue_.Do(write);
+    if constexpr (kOfQueue) queue_.Do(write);
   } catch (absl::StatusCode refusal) {
     return refusal;
   }
@@ -175,6 +96,8 @@ void QueueTrial::Take(const Step& step) {
       return OfTask(step);
     case Act::kAnswer:
       return Answer(step);
+    case Act::kCostLate:
+      return CostLate(step);
     case Act::kSetBudget:
     case Act::kDeleteBudget:
       return OfBudget(step);
@@ -200,9 +123,10 @@ void QueueTrial::Open(const Step& step) {
   if (!is_new || !opened.ok()) return;
   queue_.batches.at(open.request_id).key = opened->batch;
   if (open.budget > 0) {
-    admission_.Do(SetBudget{.scope = v1::BUDGET_SCOPE_BATCH,
-                            .row = opened->batch,
-                            .limit = open.budget});
+    money_.Do(SetBudget{.scope = v1::BUDGET_SCOPE_BATCH,
+                        .row = opened->batch,
+                        .window = v1::BUDGET_WINDOW_TOTAL,
+                        .limit = open.budget});
   }
 }
 
@@ -390,24 +314,53 @@ void QueueTrial::Answer(const Step& step) {
   if (asked.empty()) return;
   const ModelTask& task = *asked[step.which % asked.size()];
   AnswerTask answer{.task = task.key};
-  if (step.much % 3 != 2) {
-    answer.question = absl::StrCat("question", step.much % 3);
-  }
-  answer.kind = step.how % 3 == 2 ? v1::SAY_KIND_DENY : v1::SAY_KIND_ALLOW;
-  auto answered =
-      Both(step, "AnswerTask", answer,
-           absl::StrCat(task.is.line.name(), " ", answer.question,
-                        step.how % 3 == 2 ? " with no" : " with yes"));
+  const std::set<std::string> open =
+      task.on ? task.on->open : std::set<std::string>();
+  answer.question = step.much % 4 == 1 || open.empty() ? "question1" : "";
+  if (step.much % 4 == 0 && !open.empty()) answer.question = *open.begin();
+  const bool raises = (open.contains(MoneyModel::kRaise) &&
+                       answer.question != "question1") != (step.how == kRare);
+  answer.kind = raises              ? v1::SAY_KIND_BUDGET
+                : step.how % 3 == 2 ? v1::SAY_KIND_DENY
+                                    : v1::SAY_KIND_ALLOW;
+  if (raises) answer.text = absl::StrCat(150 * kCent);
+  auto answered = Both(step, "AnswerTask", answer,
+                       absl::StrCat(task.is.line.name(), " ", answer.question,
+                                    raises              ? " with 150 cents"
+                                    : step.how % 3 == 2 ? " with no"
+                                                        : " with yes"));
   if (answered.ok()) {
     Same(told_.back(), "state", answered->state, task.state);
   }
+}
+
+void QueueTrial::CostLate(const Step& step) {
+  std::vector<std::pair<const ModelTask*, std::string>> ended;
+  for (const ModelTask& task : queue_.tasks) {
+    for (const ModelAttempt& each : task.over) {
+      if (!each.session.empty()) ended.emplace_back(&task, each.session);
+    }
+  }
+  if (ended.empty()) return;
+  const auto& [task, session] = ended[step.which % ended.size()];
+  static constexpr int64_t kCosts[] = {20 * kCent, 0, 95 * kCent, 140 * kCent};
+  const int64_t cost = kCosts[step.how % std::size(kCosts)];
+  (void)Both(step, "CompleteErrands",
+             CompleteErrands{task->account, {{session, cost}}},
+             absl::StrCat(session, " of ", task->is.line.name(), ": ",
+                          cost / kCent, " cents"));
 }
 
 void QueueTrial::OfBudget(const Step& step) {
   SetBudget set{.scope = v1::BUDGET_SCOPE_TENANT,
                 .name = "ann",
                 .window = v1::BUDGET_WINDOW_TOTAL};
-  if (step.which % 4 == 1) set.name = "bob";
+  // What he spends, he spends by the day.
+  if (step.which % 4 == 1) {
+    set.name = "bob";
+    set.window = v1::BUDGET_WINDOW_DAY;
+    set.zone = "UTC";
+  }
   if (step.which % 4 == 2) {
     set.scope = v1::BUDGET_SCOPE_QUEUE;
     set.name = "slow";
@@ -457,6 +410,7 @@ void QueueTrial::Pass(const Step& step) {
                                   absl::Hours(1),   absl::Hours(12)};
   const absl::Duration span = spans[step.how % std::size(spans)];
   time_.Advance(span);
+  timers_are_due_ = step.act == Act::kSleep;
   const std::string after = absl::StrCat("after ", absl::FormatDuration(span));
   if (step.act == Act::kSleep) return told_.push_back(after);
   (void)Both(step, "FireTimers", FireTimers{}, after);

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "tests/contract/admission_model.h"
+#include "tests/contract/money_model.h"
 #include "tests/contract/queue_model.h"
 #include "tests/contract/queue_story.h"
 #include "tests/testing/store_host.h"
@@ -51,6 +52,7 @@ class QueueTrial : private StoreHost {
   void OfLease(const Step& step);
   void OfTask(const Step& step);
   void Answer(const Step& step);
+  void CostLate(const Step& step);
   void OfBudget(const Step& step);
   void OfAccount(const Step& step);
   void Pass(const Step& step);
@@ -87,11 +89,13 @@ class QueueTrial : private StoreHost {
   }
 
   QueueModel queue_{clock_};
-  AdmissionModel admission_{queue_};
+  MoneyModel money_{queue_};
+  AdmissionModel admission_{queue_, money_};
   std::vector<std::string> told_;
   std::map<std::string, int> answers_;
   std::string difference_;
   std::vector<int64_t> workers_;
+  bool timers_are_due_ = false;
   std::map<int64_t, std::vector<LeaseKey>> leases_;  // by task, all it had
   int64_t journal_seq_ = 0;
   std::map<int64_t, ModelSums> task_sums_, batch_sums_;  // of the journal

@@ -113,7 +113,8 @@ void QueueTrial::CompareBatches(const Shown& shown) {
       Same(name, absl::StrCat("count in state ", state), batch.counts[state],
            counts[state]);
     }
-    const ModelSums sums = admission_.SumOf(v1::BUDGET_SCOPE_BATCH, name);
+    const ModelSums sums = money_.SumOf(
+        v1::BUDGET_SCOPE_BATCH, name, [](const ModelAttempt&) { return true; });
     Same(name, "charge", batch.charged, sums.charged);
     Same(name, "reservation", batch.reserved, sums.reserved);
     Same(name, "overshoot", batch.over, sums.over);
@@ -126,20 +127,19 @@ void QueueTrial::CompareBatches(const Shown& shown) {
 
 void QueueTrial::CompareBudgets(const Shown& shown) {
   Same("the queue", "number of budgets", shown.budgets.size(),
-       admission_.budgets.size());
+       money_.budgets.size());
   for (const BudgetRecord& budget : shown.budgets) {
     std::string name = budget.name;
     for (const auto& [request, batch] : queue_.batches) {
       if (budget.batch == batch.key) name = request;
     }
-    auto model = admission_.budgets.find({budget.scope, name});
-    if (model == admission_.budgets.end()) {
+    auto model = money_.Find(budget.scope, name, budget.window);
+    if (model == money_.budgets.end()) {
       return Differ(absl::StrCat("the model has no budget of ", name));
     }
     const std::string whose = absl::StrCat("the budget of ", name);
-    const ModelSums sums =
-        admission_.SumOf(budget.scope, name, model->second.since);
-    Same(whose, "limit", budget.limit, model->second.limit);
+    const ModelSums sums = money_.SumOf(*model, clock_.Now());
+    Same(whose, "limit", budget.limit, model->limit);
     Same(whose, "charge", budget.charged, sums.charged);
     Same(whose, "reservation", budget.reserved, sums.reserved);
     Same(whose, "overshoot", budget.over, sums.over);
@@ -181,8 +181,9 @@ void QueueTrial::CompareView() {
     if (shown && !admission_.IsReady(task)) {
       Differ(absl::StrCat(name, " is shown as ready, and is not"));
     }
-    // What waits behind a lane that is blocked need not be shown.
-    if (!shown && admission_.WhyNot(task).empty()) {
+    // What waits behind a lane that is blocked need not be shown, nor what a
+    // timer has not seen that its budget begins anew.
+    if (!shown && !timers_are_due_ && admission_.WhyNot(task).empty()) {
       Differ(absl::StrCat(name, " could start, and is not shown as ready"));
     }
     Same(name, "place among the adoptable", adoptable.contains(task.key.row),

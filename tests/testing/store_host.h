@@ -17,6 +17,8 @@
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/random.h"
+#include "base/sqlite.h"
+#include "store/schema.h"
 #include "store/sqlite_store.h"
 #include "store/store.h"
 #include "tests/testing/fake_executor.h"
@@ -42,8 +44,15 @@ class StoreFactory {
 class SqliteStoreFactory final : public StoreFactory {
  public:
   SqliteStoreFactory() = default;
+  // In `parent`, with tables that were made once: for tests that open so many
+  // that making them would take most of the time.
   explicit SqliteStoreFactory(const std::filesystem::path& parent)
-      : dir_(parent) {}
+      : dir_(parent) {
+    static const Tables tables(parent);
+    for (const char* file : {"queue.db", "events.db"}) {
+      std::filesystem::copy_file(tables.dir / file, dir_ / file);
+    }
+  }
 
   absl::StatusOr<std::unique_ptr<Store>> Open(Executor& executor,
                                               BlockingPool& pool,
@@ -56,6 +65,18 @@ class SqliteStoreFactory final : public StoreFactory {
   const TempDir& dir() const { return dir_; }
 
  private:
+  struct Tables {
+    explicit Tables(const std::filesystem::path& parent) : dir(parent) {
+      auto queue = Sqlite::Open(dir / "queue.db");
+      EXPECT_OK(queue);
+      EXPECT_OK(Migrate(**queue, QueueSchema(), "queue.db"));
+      auto events = Sqlite::Open(dir / "events.db");
+      EXPECT_OK(events);
+      EXPECT_OK(Migrate(**events, EventsSchema(), "events.db"));
+    }
+    TempDir dir;
+  };
+
   TempDir dir_;
 };
 
