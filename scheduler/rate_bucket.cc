@@ -1,21 +1,47 @@
 #include "scheduler/rate_bucket.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace midwatch {
 namespace {
 
 constexpr size_t kMinute = 60;  // in seconds
-constexpr double kOfAccepted = 0.97;
-constexpr double kOfItself = 0.8;
+// Less than that of the rate is little sent.
+constexpr double kLittle = 0.75;
+
+// Steps of a search. What was sent for a minute without a refusal is near; and
+// limits that are not right are more often half right than a tenth.
+constexpr double kFineStep = 0.97;
+constexpr double kSmallStep = 0.8;
+constexpr double kLargeStep = 0.5;
+constexpr int kFineSteps = 3;
+constexpr int kSmallSteps = 4;
+// So many times the requests that were accepted at the rates before: the
+// service gives this one. Refusals at random do that to few searches.
+constexpr int64_t kFarMore = 8;
+// Of the limit, or of the rate that was learned without one: a search that
+// comes to that has found nothing.
+constexpr double kSearchEnd = 0.05;
+// For how long it is then believed, and at least how many times as long as it
+// took to see.
+constexpr absl::Duration kUnrelatedFor = absl::Minutes(30);
+constexpr int kUnrelatedTimes = 4;
+
 constexpr double kGrowth = 1.03;
-// Of requests: below that, the service accepts less than it gets.
-constexpr double kMostAccepted = 0.75;
-constexpr int64_t kJudgedBy = 20;
-constexpr double kFallMax = 0.7;
 constexpr absl::Duration kGrowEvery = absl::Minutes(5);
-// Requests that left before the first refusal came back, and their answers.
-constexpr absl::Duration kRoundTrip = absl::Seconds(2);
+constexpr absl::Duration kGrowEveryMax = absl::Minutes(20);
+// Where the refused rate is so far above the one that is given, a step was too
+// large.
+constexpr double kFarAbove = 1.1;
+// A higher rate is tried no oftener than so many times what it costs where it
+// is refused.
+constexpr int kTryTimes = 10;
+// After a refusal: until then requests of before it may be on their way, since
+// other workers have slots that lie up to two seconds ahead, or may be
+// reported. Their refusals are one with it, and what was accepted of them is
+// not counted.
+constexpr absl::Duration kOfBefore = absl::Seconds(4);
 // Below this nobody could learn that the service accepts more again.
 constexpr double kRateMin = 1;
 
@@ -39,7 +65,7 @@ RateBucket::RateBucket(RateLimit limit, absl::Duration now)
     : limit_(limit),
       rate_per_minute_(limit.per_minute),
       changed_at_(now),
-      high_(limit.per_minute) {
+      grow_every_(kGrowEvery) {
   limit_.burst = std::max(limit_.burst, 1);
   Empty(now);
 }
@@ -86,7 +112,10 @@ absl::Duration RateBucket::NextRoom(absl::Duration now,
 
 void RateBucket::NoteAccepted(absl::Duration now, int count) {
   if (count <= 0) return;
-  accepted_since_ += count;
+  if (now >= refused_at_ + kOfBefore) {
+    run_ += count;
+    since_step_ += count;
+  }
   int64_t number = absl::ToInt64Seconds(now);
   if (seconds_.empty() || seconds_.back().number != number) {
     seconds_.push_back({number, 0});
@@ -113,43 +142,82 @@ std::optional<int> RateBucket::AcceptedInAMinute() const {
   return accepted;
 }
 
-bool RateBucket::IsAboutTheRate() {
-  const int64_t offered = accepted_since_ + refused_since_;
-  if (offered < kJudgedBy) return false;
-  const bool few = static_cast<double>(accepted_since_) <
-                   kMostAccepted * static_cast<double>(offered);
-  accepted_since_ = refused_since_ = 0;
-  return few;
+bool RateBucket::SentAMinute() const {
+  const std::optional<int> accepted = AcceptedInAMinute();
+  return accepted && *accepted >= kLittle * rate_per_minute_;
+}
+
+bool RateBucket::IsGiven() const {
+  return SentAMinute() && since_step_ * steps_ >= kFarMore * in_steps_;
+}
+
+void RateBucket::Lower(absl::Duration now) {
+  if (grown_) grow_every_ = std::min(2 * grow_every_, kGrowEveryMax);
+  refused_rate_ = rate_per_minute_;
+  if (given_rate_ > 0 && given_rate_ < rate_per_minute_) {
+    rate_per_minute_ = given_rate_;
+    return;
+  }
+  given_rate_ = 0;
+  if (IsGiven()) EndSearch();
+  Step(now);
+  if (rate_per_minute_ >= kSearchEnd * search_from_) return;
+  unrelated_until_ =
+      now + std::max(kUnrelatedFor, kUnrelatedTimes * (now - search_began_));
+  rate_per_minute_ = search_from_;
+  refused_rate_ = 0;
+  EndSearch();
+}
+
+void RateBucket::Step(absl::Duration now) {
+  if (steps_ == 0) {
+    search_began_ = now;
+    search_from_ = limit_.per_minute > 0 ? limit_.per_minute : rate_per_minute_;
+  }
+  ++steps_;
+  in_steps_ += run_;
+  since_step_ = 0;
+  if (SentAMinute() && fine_steps_ < kFineSteps) {
+    ++fine_steps_;
+    // Seconds with one request each are no rate of 60 a minute.
+    rate_per_minute_ =
+        kFineStep * std::min<double>(*AcceptedInAMinute(), rate_per_minute_);
+    return;
+  }
+  const bool early = steps_ - fine_steps_ <= kSmallSteps;
+  rate_per_minute_ *= early ? kSmallStep : kLargeStep;
+}
+
+void RateBucket::EndSearch() {
+  steps_ = 0;
+  in_steps_ = 0;
+  fine_steps_ = 0;
 }
 
 void RateBucket::NoteRefused(absl::Duration now, absl::Duration retry_after,
                              int count) {
   refused_ += count;
-  refused_since_ += count;
-  bool first = now >= stopped_until_ && now >= refused_at_ + kRoundTrip;
+  const bool first = now >= stopped_until_ && now >= refused_at_ + kOfBefore;
   stopped_until_ = std::max(stopped_until_, now + retry_after);
   if (first) {
-    refused_at_ = now;
-    changed_at_ = now;
     const std::optional<int> accepted = AcceptedInAMinute();
-    double lower =
-        accepted ? kOfAccepted * *accepted : kOfItself * rate_per_minute_;
-    if (IsAboutTheRate()) {
-      high_ = lower;
-    } else if (accepted && *accepted < kMostAccepted * rate_per_minute_) {
-      lower = rate_per_minute_;
-    } else {
-      lower = std::max(lower, kFallMax * high_);
+    if (unlimited()) {
+      if (accepted) rate_per_minute_ = kFineStep * *accepted;
+    } else if (now >= unrelated_until_ &&
+               !(accepted && *accepted < kLittle * rate_per_minute_)) {
+      Lower(now);
     }
-    rate_per_minute_ = unlimited() ? lower : std::min(rate_per_minute_, lower);
     if (limit_.per_minute > 0) {
       rate_per_minute_ =
           std::clamp(rate_per_minute_, std::min(kRateMin, limit_.per_minute),
                      limit_.per_minute);
     }
-    // What was accepted at the old rate says nothing about the new one.
-    clean_ = 0;
+    refused_at_ = now;
+    changed_at_ = now;
+    retry_after_ = retry_after;
+    grown_ = false;
   }
+  BeginRun();
   // The service's bucket is empty too: one slot when it may be tried again.
   Empty(stopped_until_ - Interval());
 }
@@ -158,13 +226,36 @@ void RateBucket::NoteTrouble(absl::Duration now) { changed_at_ = now; }
 
 void RateBucket::MaybeGrow(absl::Duration now) {
   if (rate_per_minute_ == limit_.per_minute) return;
-  if (now - changed_at_ < kGrowEvery) return;
+  const absl::Duration since = now - changed_at_;
+  const absl::Duration try_every =
+      std::min(kTryTimes * retry_after_, kGrowEveryMax);
+  if (IsGiven()) {
+    given_rate_ = rate_per_minute_;
+    EndSearch();
+    if (refused_rate_ > kFarAbove * rate_per_minute_ && since >= try_every) {
+      grown_ = false;
+      return Raise((rate_per_minute_ + refused_rate_) / 2, now);
+    }
+  }
+  if (since < std::max(grow_every_, try_every)) return;
+  if (grown_) grow_every_ = kGrowEvery;  // the last one was not refused
+  given_rate_ = rate_per_minute_;
+  grown_ = true;
+  Raise(kGrowth * rate_per_minute_, now);
+}
+
+void RateBucket::Raise(double per_minute, absl::Duration now) {
   changed_at_ = now;
-  rate_per_minute_ *= kGrowth;
+  rate_per_minute_ = per_minute;
   if (limit_.per_minute > 0) {
     rate_per_minute_ = std::min(rate_per_minute_, limit_.per_minute);
   }
-  high_ = std::max(high_, rate_per_minute_);
+  BeginRun();
+}
+
+void RateBucket::BeginRun() {
+  run_ = 0;
+  clean_ = 0;
 }
 
 void RateBucket::SetLimit(RateLimit limit, absl::Duration now) {
@@ -175,7 +266,10 @@ void RateBucket::SetLimit(RateLimit limit, absl::Duration now) {
   rate_per_minute_ = learned && limit.per_minute > 0
                          ? std::min(rate_per_minute_, limit.per_minute)
                          : limit.per_minute;
-  high_ = rate_per_minute_;
+  given_rate_ = 0;
+  refused_rate_ = 0;
+  unrelated_until_ = -absl::InfiniteDuration();
+  EndSearch();
   changed_at_ = now;
   Empty(now);
 }

@@ -11,15 +11,20 @@
 // may reach, the surer it is of its turn: what was begun goes before what is
 // to be started, and what can wait takes only what nobody else has taken.
 //
-// A refusal (429) stops the bucket until the service's retry-after. The rate
-// becomes 0.97 times what was accepted in the last minute of sending, or 0.8
-// times itself while there is no such minute; then it grows by 3 %, no oftener
-// than every five minutes, and never above the limit.
+// A refusal (429) stops the bucket until the service's retry-after, and begins
+// a search for what the service gives: the rate becomes 0.97 times what was
+// accepted in the last minute of sending, or 0.8 times itself while there is no
+// such minute (half, from the fifth such step on), and again with each refusal,
+// until the service accepts far more than it did at the rates before. Where the
+// last step was too large, the rate then comes half the way back to the one
+// that was refused, again and again. After that it grows by 3 %, no oftener
+// than every five minutes, and never above the limit; where it is refused it is
+// again what it was, and the next growth waits twice as long.
 //
 // But a refusal need not be about the rate. One that comes while little is
-// sent leaves it as it is; and where most requests are accepted (three of four,
-// of twenty or more), it falls no further than to 0.7 of the highest since the
-// service was last seen to accept less: below that, it would refuse more.
+// sent leaves it as it is. And a search that comes to a twentieth of the limit
+// has shown that slower is no better: the rate is the limit again, and refusals
+// only stop the bucket, for half an hour or more.
 //
 // Pure: no I/O, and no clock but the `now` of each call, which is a steady
 // clock's and never steps back.
@@ -96,8 +101,16 @@ class RateBucket {
   absl::Duration Interval() const;
   absl::Duration NextSlot(absl::Duration now) const;
   void MaybeGrow(absl::Duration now);
-  // Whether so few of the requests were accepted that it is about the rate.
-  bool IsAboutTheRate();
+  // A minute at the rate without a refusal, and not of little.
+  bool SentAMinute() const;
+  // Whether the service was seen to give the rate: for a minute, and for far
+  // more requests than it accepted at the rates that it refused.
+  bool IsGiven() const;
+  void Lower(absl::Duration now);
+  void Step(absl::Duration now);
+  void EndSearch();
+  void Raise(double per_minute, absl::Duration now);
+  void BeginRun();
   // Of the last minute of sending since the last refusal; nothing where it has
   // not lasted so long.
   std::optional<int> AcceptedInAMinute() const;
@@ -110,7 +123,8 @@ class RateBucket {
   absl::Duration full_at_;
   absl::Duration stopped_until_ = -absl::InfiniteDuration();
   absl::Duration refused_at_ = -absl::InfiniteDuration();
-  absl::Duration changed_at_;  // the rate, or trouble since
+  absl::Duration retry_after_;  // as it was said then
+  absl::Duration changed_at_;   // the rate, or trouble since
   // Seconds in which something was accepted, the last ones.
   struct Second {
     int64_t number;
@@ -119,10 +133,20 @@ class RateBucket {
   std::deque<Second> seconds_;
   size_t clean_ = 0;  // of these, since the last refusal
   int64_t refused_ = 0;
-  // Since it was last judged how much is accepted.
-  int64_t accepted_since_ = 0, refused_since_ = 0;
-  // The highest rate since the service was last seen to accept less.
-  double high_;
+  absl::Duration grow_every_;
+  bool grown_ = false;  // to the rate, when it last changed
+  // Accepted since the last refusal, or since the rate was raised.
+  int64_t run_ = 0;
+  // Of the search that is on: its steps, the runs before them, and what was
+  // accepted since the last one.
+  int64_t steps_ = 0, in_steps_ = 0, since_step_ = 0;
+  int fine_steps_ = 0;
+  absl::Duration search_began_;
+  double search_from_ = 0;
+  // 0 for none: what the service gives, and the rate that it last refused.
+  double given_rate_ = 0, refused_rate_ = 0;
+  // Refusals until then are not about the rate.
+  absl::Duration unrelated_until_ = -absl::InfiniteDuration();
 };
 
 }  // namespace midwatch

@@ -113,7 +113,7 @@ TEST(RateBucketTest, RefusalsOfOneRoundTripAreOne) {
   EXPECT_EQ(bucket.rate_per_minute(), 240);
   EXPECT_EQ(bucket.stopped_until(), kStart + absl::Seconds(10));
   bucket.NoteRefused(kStart + absl::Seconds(10), absl::Seconds(1));
-  EXPECT_DOUBLE_EQ(bucket.rate_per_minute(), 210) << "of few, no further";
+  EXPECT_DOUBLE_EQ(bucket.rate_per_minute(), 192);
 }
 
 TEST(RateBucketTest, TheRateIsWhatWasAccepted) {
@@ -136,42 +136,160 @@ TEST(RateBucketTest, ARefusalWhileLittleIsSentIsNotAboutTheRate) {
   EXPECT_EQ(bucket.stopped_until(), now + absl::Seconds(5));
 }
 
-// `accepts` says whether the service takes its n-th request. Sends whatever the
-// bucket gives, for an hour.
-double RateAfterAnHour(absl::FunctionRef<bool(int, absl::Duration)> accepts) {
+// What came of hours in which all was sent for which the bucket had room.
+struct Played {
+  double accepted_per_minute;
+  int refused;
+  double rate;
+};
+
+// `accepts` says whether the service takes its n-th request.
+Played PlayHours(int hours, absl::Duration retry_after,
+                 absl::FunctionRef<bool(int, absl::Duration)> accepts) {
   RateBucket bucket(kFiveASecond, kStart);
-  int sent = 0;
-  for (int tick = 0; tick < 36'000; ++tick) {
+  int sent = 0, refused = 0;
+  for (int tick = 0; tick < hours * 36'000; ++tick) {
     const absl::Duration now = kStart + tick * absl::Milliseconds(100);
     while (bucket.Room(now, SlotPurpose::kSpare, 1) > 0) {
       bucket.TakeNext(now);
       if (accepts(++sent, now)) {
         bucket.NoteAccepted(now, 1);
       } else {
-        bucket.NoteRefused(now, absl::Seconds(1));
+        ++refused;
+        bucket.NoteRefused(now, retry_after);
         break;
       }
     }
   }
-  return bucket.rate_per_minute();
+  return {(sent - refused) / (60.0 * hours), refused, bucket.rate_per_minute()};
 }
 
 // One of twenty refused at random brought the rate to next to nothing.
 TEST(RateBucketTest, RefusalsAtRandomDoNotSlowItWithoutEnd) {
-  const double rate =
-      RateAfterAnHour([](int n, absl::Duration) { return n % 20 != 0; });
-  EXPECT_GE(rate, 0.7 * 300);
+  for (absl::Duration retry_after : {absl::Seconds(1), absl::Seconds(15)}) {
+    const Played played = PlayHours(
+        8, retry_after, [](int n, absl::Duration) { return n % 20 != 0; });
+    // In a cycle of 20 requests at the whole rate, and one stop.
+    const double best =
+        19 / absl::ToDoubleMinutes(absl::Seconds(4) + retry_after);
+    EXPECT_GE(played.accepted_per_minute, 0.8 * best) << retry_after;
+  }
 }
 
 TEST(RateBucketTest, AServiceThatAcceptsATenthIsFound) {
   absl::Duration free_at = kStart;
-  const double rate = RateAfterAnHour([&](int, absl::Duration now) {
-    if (now < free_at) return false;
-    free_at = now + absl::Seconds(2);  // 30 a minute
-    return true;
-  });
-  EXPECT_LE(rate, 40);
-  EXPECT_GE(rate, 15);
+  const Played played =
+      PlayHours(1, absl::Seconds(1), [&](int, absl::Duration now) {
+        if (now < free_at) return false;
+        free_at = now + absl::Seconds(2);  // 30 a minute
+        return true;
+      });
+  EXPECT_LE(played.rate, 40);
+  EXPECT_GE(played.rate, 15);
+}
+
+// One that saved up a few requests while it was left alone accepted most of
+// what it got, so its refusals were not taken for the rate's, and it was sent
+// too much for ever.
+TEST(RateBucketTest, AServiceThatAcceptsHalfIsFoundWhateverItsBurst) {
+  for (int burst : {3, 5, 30}) {
+    double tokens = burst;
+    absl::Duration last = kStart;
+    const Played played =
+        PlayHours(4, absl::Seconds(15), [&](int, absl::Duration now) {
+          tokens += 150 * absl::ToDoubleMinutes(now - last);
+          tokens = std::min<double>(tokens, burst);
+          last = now;
+          if (tokens < 1) return false;
+          --tokens;
+          return true;
+        });
+    EXPECT_GE(played.accepted_per_minute, 0.95 * 150) << "burst " << burst;
+    EXPECT_LE(played.refused, 30) << "burst " << burst;
+  }
+}
+
+TEST(RateBucketTest, ASearchThatFindsNothingIsGivenUpForAWhile) {
+  RateBucket bucket(kFiveASecond, kStart);
+  absl::Duration now = kStart;
+  std::vector<double> rates;
+  auto refuse = [&] {
+    bucket.NoteAccepted(now, 20);
+    bucket.NoteRefused(now, absl::Seconds(1));
+    now += absl::Seconds(10);
+    return bucket.rate_per_minute();
+  };
+  for (double rate = refuse(); rate < 300; rate = refuse()) {
+    rates.push_back(rate);
+    ASSERT_LT(rates.size(), 20u);
+  }
+  const std::vector<double> steps = {240,   192,   153.6, 122.88,
+                                     61.44, 30.72, 15.36};
+  ASSERT_EQ(rates.size(), steps.size());
+  for (size_t i = 0; i < steps.size(); ++i) {
+    EXPECT_NEAR(rates[i], steps[i], 1e-9);
+  }
+  for (int i = 0; i < 170; ++i) {
+    ASSERT_EQ(refuse(), 300) << "10 s each, for half an hour";
+  }
+  now += absl::Minutes(2);
+  EXPECT_EQ(refuse(), 240);
+}
+
+TEST(RateBucketTest, AStepTooFarIsTakenBackByHalves) {
+  RateBucket bucket(kFiveASecond, kStart);
+  bucket.NoteRefused(kStart, absl::Seconds(1));
+  ASSERT_EQ(bucket.rate_per_minute(), 240);
+  auto rate_after_a_minute = [&](absl::Duration& now) {
+    now = SendAMinute(bucket, now, 4);
+    bucket.TakeNext(now);
+    return bucket.rate_per_minute();
+  };
+  absl::Duration now = kStart + absl::Seconds(10);
+  EXPECT_EQ(rate_after_a_minute(now), 270);
+  EXPECT_EQ(rate_after_a_minute(now), 285);
+  EXPECT_EQ(rate_after_a_minute(now), 285) << "near to 300, which was refused";
+  bucket.NoteRefused(now, absl::Seconds(1));
+  EXPECT_DOUBLE_EQ(bucket.rate_per_minute(), 0.97 * 240)
+      << "it was given for a minute, and is no more";
+}
+
+TEST(RateBucketTest, AHigherRateThatIsRefusedIsTakenBack) {
+  RateBucket bucket(kFiveASecond, kStart);
+  absl::Duration now = SendAMinute(bucket, kStart, 4);
+  bucket.NoteRefused(now, absl::Seconds(1));
+  const double found = 0.97 * 240;
+  auto wait_for_growth = [&] {
+    const absl::Duration began = now;
+    while (bucket.rate_per_minute() == found) {
+      now += absl::Seconds(1);
+      bucket.TakeNext(now);
+    }
+    EXPECT_DOUBLE_EQ(bucket.rate_per_minute(), 1.03 * found);
+    return now - began;
+  };
+  EXPECT_EQ(wait_for_growth(), absl::Minutes(5));
+  for (int minutes : {10, 20, 20}) {
+    now += absl::Seconds(30);
+    bucket.NoteRefused(now, absl::Seconds(1));
+    EXPECT_EQ(bucket.rate_per_minute(), found);
+    EXPECT_EQ(wait_for_growth(), absl::Minutes(minutes));
+  }
+  // One that lasts until the next: the service gives more again.
+  now += absl::Minutes(20);
+  bucket.TakeNext(now);
+  now += absl::Minutes(5);
+  bucket.TakeNext(now);
+  EXPECT_DOUBLE_EQ(bucket.rate_per_minute(), 1.03 * 1.03 * 1.03 * found);
+}
+
+TEST(RateBucketTest, WhatADearRefusalCostsIsNotRiskedOften) {
+  RateBucket bucket(kFiveASecond, kStart);
+  bucket.NoteRefused(kStart, absl::Minutes(1));
+  bucket.TakeNext(kStart + absl::Seconds(599));
+  EXPECT_EQ(bucket.rate_per_minute(), 240);
+  bucket.TakeNext(kStart + absl::Seconds(600));
+  EXPECT_DOUBLE_EQ(bucket.rate_per_minute(), 247.2);
 }
 
 TEST(RateBucketTest, GrowsEveryFiveMinutesUpToTheLimit) {
