@@ -3,10 +3,12 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <cstdio>
+#include <iostream>
 #include <optional>
 #include <string>
 
 #include "absl/strings/str_format.h"
+#include "tests/sim/makespan.h"
 #include "tests/sim/mutations.h"
 #include "tests/sim/play.h"
 #include "tests/sim/shrink.h"
@@ -23,6 +25,7 @@ struct Flags {
   std::optional<uint64_t> seed;
   int tasks = 0;
   std::string without;
+  bool makespan = false;
   bool shrink = false, mutations = false, counts = false;
 };
 
@@ -155,11 +158,18 @@ int Run(int argc, char** argv) {
                  "Take this away first, as --mutations names it");
   app.add_flag("--mutations", flags.mutations,
                "Take away what keeps each promise, and see whether it is missed");
+  app.add_flag("--makespan", flags.makespan,
+               "What batches take, over the soonest that the service's limits "
+               "allow: minutes of work");
   CLI11_PARSE(app, argc, argv);
 
   PlayOptions options;
   for (const NamedMutation& mutation : AllMutations()) {
     if (flags.without == mutation.name) options.without = mutation.without;
+  }
+  if (flags.makespan) {
+    PrintMakespanGrid(std::cout);
+    return 0;
   }
   if (flags.mutations) return CatchAll(flags);
   if (flags.seed && flags.shrink) return ShrinkOne(flags, options);
