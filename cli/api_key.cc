@@ -1,6 +1,5 @@
 #include "cli/api_key.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/random.h"
+#include "cli/whole_file.h"
 
 namespace midwatch::cli {
 namespace {
@@ -53,22 +53,11 @@ absl::StatusOr<std::string> ReadApiKey(const std::string& path,
 }
 
 absl::StatusOr<std::string> ReadOrMakeApiKey(const std::string& path) {
-  const int fd =
-      open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd >= 0) {
+  if (access(path.c_str(), F_OK) != 0) {
     const std::string key = RealRandom().Hex(kKeyBytes);
-    const std::string line = key + "\n";
-    const bool written = write(fd, line.data(), line.size()) ==
-                         static_cast<ssize_t>(line.size());
-    close(fd);
-    if (written) return key;
-    unlink(path.c_str());
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot write the key file ", path));
-  }
-  if (errno != EEXIST) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "cannot make the key file ", path, ": ", std::strerror(errno)));
+    absl::Status made = WriteWholeFile(path, key + "\n", /*replace=*/false);
+    if (made.ok()) return key;
+    if (!absl::IsAlreadyExists(made)) return made;
   }
   return ReadApiKey(path, "ANTHROPIC_API_KEY");
 }

@@ -64,9 +64,10 @@ int Submit(const GlobalOptions& global, const SubmitOptions& options) {
   if (!file.ok()) return Report(file.status());
   return WithScheduler(
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
-        ASSIGN_OR_RETURN(Submitted submitted,
-                         SubmitBatch(scheduler, *file, options.always_new,
-                                     [] { return false; }));
+        ASSIGN_OR_RETURN(
+            Submitted submitted,
+            SubmitBatch(scheduler, *file, {.always_new = options.always_new},
+                        [] { return false; }));
         if (global.json) {
           std::puts(ToLine({{"batch_id", submitted.batch_id},
                             {"tasks", file->lines.size()},

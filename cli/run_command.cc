@@ -5,10 +5,12 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "base/fault_points.h"
 #include "base/real_clock.h"
 #include "base/status_macros.h"
 #include "cli/api_key.h"
@@ -25,6 +27,7 @@
 #include "cli/price_file.h"
 #include "cli/progress.h"
 #include "cli/rehearsal.h"
+#include "cli/run_note.h"
 #include "cli/scheduler_connection.h"
 #include "cli/shell_words.h"
 #include "cli/submit.h"
@@ -154,8 +157,15 @@ class BatchRun {
   }
 
   absl::Status SubmitFile() {
+    note_.emplace(state_dir_, file_.open);
+    SubmitRules rules;
+    rules.always_new = options_.always_new;
+    rules.begun = note_->Read();
+    rules.on_request_id = [this](const std::string& id) {
+      return note_->Write(id);
+    };
     ASSIGN_OR_RETURN(Submitted submitted,
-                     SubmitBatch(*connection_, file_, options_.always_new,
+                     SubmitBatch(*connection_, file_, rules,
                                  [this] { return interrupts_.requested(); }));
     batch_id_ = submitted.batch_id;
     is_new_ = !submitted.continued;
@@ -290,8 +300,12 @@ class BatchRun {
             ? absl::StrCat("midwatch-results/", FileNameOf(batch.name()), "-",
                            batch_id_.substr(0, kTimeDigits))
             : options_.results;
+    FaultPoint("client.results.before");
     ASSIGN_OR_RETURN(Outcome outcome,
                      WriteResults(*connection_, batch_id_, results));
+    FaultPoint("client.results.after");
+    // From here on another run of the file is another batch.
+    if (batch.state() == v1::BATCH_STATE_DONE) note_->Remove();
     if (global_.json) {
       std::puts(ToLine({{"batch", ToJson(batch)},
                         {"results", results},
@@ -334,6 +348,7 @@ class BatchRun {
   Terminal terminal_;
   Progress progress_{terminal_, RealClock(), global_.json};
   std::string state_dir_;
+  std::optional<RunNote> note_;
   std::string batch_id_;
   bool is_new_ = true;
   AccountOptions service_;

@@ -27,6 +27,7 @@ namespace fs = std::filesystem;
 constexpr absl::Duration kConnectTimeout = absl::Seconds(10);
 constexpr absl::Duration kCallTimeout = absl::Seconds(60);
 constexpr absl::Duration kReconnectTimeout = absl::Minutes(1);
+constexpr int kRetryTriesMax = 10;
 constexpr int kStreamsMax = 10;  // in a row that say nothing
 constexpr int kPageSize = 1000;
 
@@ -216,8 +217,19 @@ absl::StatusOr<v1::RetryTaskResponse> SchedulerConnection::RetryTask(
   request.set_task_id(task_id);
   request.set_request_id(request_id);
   v1::RetryTaskResponse response;
-  MIDWATCH_CALL(tasks_, RetryTask, request, response);
-  return response;
+  // Where the answer is lost, the task may be there: whoever asks anew, with
+  // another id, would have a second one, and pay for both.
+  for (int tried = 1;; ++tried) {
+    absl::Status status =
+        Call([this](grpc::ClientContext& context, const auto& q,
+                    auto& a) { return tasks_->RetryTask(&context, q, &a); },
+             request, response, "RetryTask");
+    if (status.ok()) return response;
+    if (!absl::IsUnavailable(status) || tried == kRetryTriesMax ||
+        !WaitUntilConnected(kReconnectTimeout)) {
+      return status;
+    }
+  }
 }
 
 absl::StatusOr<v1::AnswerTaskResponse> SchedulerConnection::AnswerTask(

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/random.h"
 #include "base/status_macros.h"
 
@@ -34,7 +35,10 @@ class Submission {
   absl::StatusOr<v1::SubmitBatchResponse> Send(v1::SubmitBatchRequest request) {
     request.set_request_id(request_id_);
     v1::SubmitBatchResponse response;
-    if (stream_->Write(request) && stream_->Read(&response)) return response;
+    if (stream_->Write(request) && stream_->Read(&response)) {
+      FaultPoint("client.submit.after");
+      return response;
+    }
     const absl::Status status =
         FromGrpc(std::exchange(stream_, nullptr)->Finish(), "SubmitBatch");
     if (!status.ok()) return status;
@@ -89,11 +93,19 @@ absl::StatusOr<std::string> SubmitOnce(SchedulerConnection& scheduler,
   return answer.batch_id();
 }
 
-// The request id of the batch that `file` continues, or "".
-absl::StatusOr<std::string> FindUnfinished(SchedulerConnection& scheduler,
-                                           const v1::OpenBatch& open) {
+// The request id of the batch that is continued, or "".
+absl::StatusOr<std::string> FindBegun(SchedulerConnection& scheduler,
+                                      const v1::OpenBatch& open,
+                                      const std::string& begun) {
   ASSIGN_OR_RETURN(std::vector<v1::Batch> batches,
                    scheduler.ListBatches(open.name(), kCandidatesMax));
+  for (const v1::Batch& batch : batches) {
+    if (!begun.empty() && batch.request_id() == begun &&
+        batch.state() == v1::BATCH_STATE_DONE &&
+        batch.counts().cancelled() == 0) {
+      return begun;
+    }
+  }
   const std::string account =
       open.account().empty() ? "default" : open.account();
   for (const v1::Batch& batch : batches) {
@@ -110,15 +122,17 @@ absl::StatusOr<std::string> FindUnfinished(SchedulerConnection& scheduler,
 }  // namespace
 
 absl::StatusOr<Submitted> SubmitBatch(SchedulerConnection& scheduler,
-                                      const BatchFile& file, bool always_new,
+                                      const BatchFile& file,
+                                      const SubmitRules& rules,
                                       absl::FunctionRef<bool()> stop) {
   std::string request_id;
-  if (!always_new) {
-    ASSIGN_OR_RETURN(request_id, FindUnfinished(scheduler, file.open));
+  if (!rules.always_new) {
+    ASSIGN_OR_RETURN(request_id, FindBegun(scheduler, file.open, rules.begun));
   }
   Submitted submitted;
   submitted.continued = !request_id.empty();
   if (request_id.empty()) request_id = RealRandom().Hex(kRequestIdBytes);
+  if (rules.on_request_id) RETURN_IF_ERROR(rules.on_request_id(request_id));
 
   for (int connection = 1;; ++connection) {
     absl::Status status = scheduler.UploadMissing(file.input_paths, stop);

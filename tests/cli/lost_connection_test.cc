@@ -16,6 +16,7 @@
 #include "cli/submit.h"
 #include "midwatch/v1/artifact_service.grpc.pb.h"
 #include "midwatch/v1/batch_service.grpc.pb.h"
+#include "midwatch/v1/task_service.grpc.pb.h"
 #include "tests/testing/status_matchers.h"
 #include "worker/grpc_scheduler_client.h"
 
@@ -120,6 +121,22 @@ class FakeBatchService final : public v1::BatchService::Service {
   std::vector<int64_t> watched_from_ ABSL_GUARDED_BY(mutex_);
 };
 
+// Takes retries, and loses the answers to the first `lost` of them.
+class FakeTaskService final : public v1::TaskService::Service {
+ public:
+  int lost = 0;
+  std::vector<std::string> request_ids;
+
+  grpc::Status RetryTask(grpc::ServerContext*,
+                         const v1::RetryTaskRequest* request,
+                         v1::RetryTaskResponse* response) override {
+    request_ids.push_back(request->request_id());
+    if (--lost >= 0) return {grpc::StatusCode::UNAVAILABLE, "broken"};
+    response->set_task_id("another");
+    return grpc::Status::OK;
+  }
+};
+
 class LostConnectionTest : public ::testing::Test {
  protected:
   LostConnectionTest() {
@@ -128,6 +145,7 @@ class LostConnectionTest : public ::testing::Test {
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(),
                              &port);
     builder.RegisterService(&service_);
+    builder.RegisterService(&tasks_);
     server_ = builder.BuildAndStart();
     connection_ = std::make_unique<SchedulerConnection>(
         MakeSchedulerChannel(absl::StrCat("127.0.0.1:", port)));
@@ -142,10 +160,12 @@ class LostConnectionTest : public ::testing::Test {
     }
   }
   absl::StatusOr<Submitted> Submit(bool always_new = false) {
-    return SubmitBatch(*connection_, file_, always_new, [] { return false; });
+    return SubmitBatch(*connection_, file_, {.always_new = always_new},
+                       [] { return false; });
   }
 
   FakeBatchService service_;
+  FakeTaskService tasks_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<SchedulerConnection> connection_;
   BatchFile file_;
@@ -196,7 +216,7 @@ TEST_F(LostConnectionTest, SubmitStopsWhenToldTo) {
   AddLines(2500);
   int asked = 0;
   EXPECT_THAT(
-      SubmitBatch(*connection_, file_, false, [&] { return ++asked == 2; }),
+      SubmitBatch(*connection_, file_, {}, [&] { return ++asked == 2; }),
       StatusIs(absl::StatusCode::kCancelled));
   EXPECT_THAT(service_.steps(), ElementsAre("open", "lines 0+1000"));
 }
@@ -230,6 +250,47 @@ TEST_F(LostConnectionTest, UnfinishedBatchOfEqualContentIsContinued) {
   ASSERT_OK(forced);
   EXPECT_FALSE(forced->continued);
   EXPECT_NE(service_.request_ids().back(), "this");
+}
+
+TEST_F(LostConnectionTest, WhatARunHasBegunIsContinuedThoughItIsDone) {
+  AddLines(1);
+  v1::Batch& batch = service_.batches.emplace_back();
+  batch.set_name("n");
+  batch.set_request_id("begun");
+  batch.set_state(v1::BATCH_STATE_DONE);
+  std::string told;
+  SubmitRules rules;
+  rules.begun = "begun";
+  rules.on_request_id = [&](const std::string& id) {
+    told = id;
+    return absl::OkStatus();
+  };
+  auto submit = [&] {
+    return SubmitBatch(*connection_, file_, rules, [] { return false; });
+  };
+  ASSERT_OK(submit());
+  EXPECT_EQ(told, "begun");
+  EXPECT_EQ(service_.request_ids().back(), "begun");
+
+  // Nobody wants what was cancelled.
+  batch.mutable_counts()->set_cancelled(1);
+  ASSERT_OK(submit());
+  EXPECT_NE(told, "begun");
+  EXPECT_EQ(service_.request_ids().back(), told);
+
+  batch.clear_counts();
+  rules.always_new = true;
+  ASSERT_OK(submit());
+  EXPECT_NE(told, "begun");
+}
+
+TEST_F(LostConnectionTest, ARetryWhoseAnswerIsLostMakesNoSecondTask) {
+  tasks_.lost = 2;
+  absl::StatusOr<v1::RetryTaskResponse> retried =
+      connection_->RetryTask("task", "once");
+  ASSERT_OK(retried);
+  EXPECT_EQ(retried->task_id(), "another");
+  EXPECT_THAT(tasks_.request_ids, ElementsAre("once", "once", "once"));
 }
 
 TEST_F(LostConnectionTest, WatchResumesAfterWhatItSaw) {
