@@ -14,6 +14,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "base/fault_points.h"
 #include "base/random.h"
 #include "base/real_clock.h"
 #include "base/sha256.h"
@@ -195,9 +196,11 @@ absl::Status ArtifactDirectory::Adopt(int fd, const std::string& scratch,
     if (fchmod(fd, 0444) != 0 || fsync(fd) != 0) {
       return ErrnoStatus("cannot sync", scratch);
     }
+    FaultPoint("artifacts.store.before");
     if (rename(scratch.c_str(), name.c_str()) != 0) {
       return ErrnoStatus("cannot store", name);
     }
+    FaultPoint("artifacts.store.after");
   }
   // In either case: whoever took the name may not have come this far.
   return SyncDirectory(ShardOf(ref.sha256));

@@ -19,7 +19,7 @@ void Pass(const char* name);
 //   Exits with a message where the variable is malformed or names no point.
 void EnableFaultPointsFromEnvironment();
 
-// All names, in the order of a task's life; the sweep walks them.
+// All names; tests/e2e/fault_points_test.py strikes at each.
 extern const char* const kFaultPoints[];
 extern const int kFaultPointCount;
 

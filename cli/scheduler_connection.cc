@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/external_id.h"
+#include "base/fault_points.h"
 #include "base/status_macros.h"
 #include "cli/utf8.h"
 #include "worker/artifact_transfer.h"
@@ -388,6 +389,7 @@ absl::Status SchedulerConnection::UploadMissing(
     if (path == paths_by_sha256.end()) continue;
     ASSIGN_OR_RETURN(ArtifactRef sent,
                      UploadArtifact(*artifacts_, calls_, path->second));
+    FaultPoint("client.input.after");
     if (sent.sha256 != name) {
       return absl::AbortedError(
           absl::StrCat(path->second,

@@ -1,5 +1,6 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/status_macros.h"
 #include "harness/agent_spec.h"
 #include "harness/api.h"
@@ -32,6 +33,7 @@ absl::StatusOr<Json> Api::CreateAgent(const Call& call) {
   agent.created_at = agent.updated_at = core_->db->Stamp();
   RETURN_IF_ERROR(core_->db->Transact(
       [&] { return core_->definitions.InsertAgent(agent); }));
+  FaultPoint("harness.agent.after");
   return ShowAgent(agent);
 }
 

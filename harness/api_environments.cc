@@ -1,4 +1,5 @@
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/status_macros.h"
 #include "harness/agent_spec.h"
 #include "harness/api.h"
@@ -26,6 +27,7 @@ absl::StatusOr<Json> Api::CreateEnvironment(const Call& call) {
   environment.id = core_->db->NewId("env_");
   environment.created_at = core_->db->Stamp();
   RETURN_IF_ERROR(core_->definitions.InsertEnvironment(environment));
+  FaultPoint("harness.environment.after");
   return ShowEnvironment(environment);
 }
 

@@ -3,6 +3,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/status_macros.h"
 #include "harness/api.h"
 #include "harness/api_error.h"
@@ -96,6 +97,7 @@ absl::StatusOr<Json> Api::SendEvents(const Call& call) {
   if (goes_on || (has_message && !running && !asks)) write.status = kRunning;
   ASSIGN_OR_RETURN(std::vector<Json> events,
                    core_->log.Commit(session.id, std::move(write)));
+  FaultPoint("harness.send.after");
   Turn::Wake(core_, session.id, events);
   return Json{{"data", std::move(events)}};
 }

@@ -7,6 +7,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/status_macros.h"
 #include "harness/api.h"
 #include "harness/api_error.h"
@@ -108,7 +109,9 @@ Async<absl::StatusOr<Json>> Api::UploadFile(const Call& call) {
     file.expires_at =
         file.created_at + absl::ToInt64Microseconds(upload.expires_in);
   }
+  FaultPoint("harness.file.before");
   CO_RETURN_IF_ERROR(core_->files.Insert(file));
+  FaultPoint("harness.file.after");
   co_return ToJson(file);
 }
 

@@ -2,6 +2,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/status_macros.h"
 #include "harness/agent_spec.h"
 #include "harness/api.h"
@@ -96,6 +97,7 @@ Async<absl::StatusOr<Json>> Api::CreateSession(const Call& call) {
   CO_RETURN_IF_ERROR(co_await RunBlocking<absl::Status>(
       core_->pool, core_->executor, std::move(store)));
 
+  FaultPoint("harness.session.before");
   auto insert = [&]() -> absl::Status {
     RETURN_IF_ERROR(core_->sessions.Insert(session));
     for (size_t i = 0; i < copies.size(); ++i) {
@@ -112,6 +114,7 @@ Async<absl::StatusOr<Json>> Api::CreateSession(const Call& call) {
   if (starts) write.status = kRunning;
   CO_ASSIGN_OR_RETURN(std::vector<Json> events,
                       core_->log.Commit(session.id, std::move(write), insert));
+  FaultPoint("harness.session.after");
   if (starts) Turn::Wake(core_, session.id, events);
   CO_ASSIGN_OR_RETURN(session, core_->sessions.Get(session.id));
   co_return ShowSession(session);
@@ -206,6 +209,7 @@ absl::StatusOr<Json> Api::UpdateSession(const Call& call) {
                    core_->log.Commit(session.id, std::move(write), [&] {
                      return core_->sessions.Update(session);
                    }));
+  FaultPoint("harness.update.after");
   if (resumes) Turn::Wake(core_, session.id, events);
   ASSIGN_OR_RETURN(session, core_->sessions.Get(session.id));
   return ShowSession(session);
@@ -224,6 +228,7 @@ absl::StatusOr<Json> Api::ArchiveSession(const Call& call) {
                    core_->log.Commit(session.id, std::move(write), [&] {
                      return core_->sessions.Archive(session.id, now);
                    }));
+  FaultPoint("harness.archive.after");
   core_->RemoveLater({core_->dir.session(session.id)});
   ASSIGN_OR_RETURN(session, core_->sessions.Get(session.id));
   return ShowSession(session);

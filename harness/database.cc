@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/status_macros.h"
 
 namespace midwatch::harness {
@@ -158,6 +159,7 @@ absl::Status Database::Migrate() {
     RETURN_IF_ERROR(sql_->Script(
         absl::StrCat("BEGIN IMMEDIATE;", kSchemaSteps[version],
                      "PRAGMA user_version=", version + 1, ";COMMIT;")));
+    FaultPoint("harness.migrate.after");
   }
   return absl::OkStatus();
 }

@@ -41,8 +41,14 @@ absl::StatusOr<std::vector<Json>> EventLog::Commit(
     RETURN_IF_ERROR(Write(session_id, write, events));
     return WriteStatus(session_id, write);
   };
+  const bool status = !write.status.empty(), charge = write.charge.has_value();
+  FaultPoint("harness.event.before");
+  if (status) FaultPoint("harness.status.before");
+  if (charge) FaultPoint("harness.charge.before");
   RETURN_IF_ERROR(db_.Transact(write_all));
   FaultPoint("harness.event.after");
+  if (status) FaultPoint("harness.status.after");
+  if (charge) FaultPoint("harness.charge.after");
   for (const Json& event : events) {
     hub_.Publish(session_id, {StringMember(event, "type"), Dump(event)});
   }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "harness/api_error.h"
@@ -296,6 +297,7 @@ Async<absl::Status> Turn::RunTool(Session session) {
       *std::find_if(state_.open_tools.begin(), state_.open_tools.end(),
                     [](const TurnState::ToolUse& each) { return !each.waits; });
   ToolOutcome outcome = co_await CallTool(std::move(session), use);
+  FaultPoint("harness.tool.after");
   // The interrupt answers for the tool.
   if (!state_.queued_interrupts.empty()) co_return absl::OkStatus();
   LogWrite write;
@@ -367,6 +369,9 @@ Async<absl::Status> Turn::End(std::string stop_reason, LogWrite write,
   slot_.Release();
   absl::StatusOr<SessionOutputs> outputs =
       co_await StoreOutputs(*core_, session_id_);
+  if (outputs.ok() && !outputs->added.empty()) {
+    FaultPoint("harness.outputs.before");
+  }
   if (!outputs.ok()) {
     // A turn whose results are lost is not over, it has failed.
     stop_reason = kRetriesExhausted;

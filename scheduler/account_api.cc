@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "scheduler/from_proto.h"
 #include "scheduler/scheduler.h"
 
@@ -22,6 +23,7 @@ Store::Callback<AccountSet> AnswerWithAccount(const RateBook& rates,
   return [&rates,
           reply = std::move(reply)](absl::StatusOr<AccountSet> set) mutable {
     if (!set.ok()) return reply(set.status());
+    FaultPoint("scheduler.account.after");
     Response response;
     *response.mutable_account() = WithRates(rates, set->account);
     reply(std::move(response));

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "scheduler/from_proto.h"
@@ -107,6 +108,7 @@ void Scheduler::CancelTask(const v1::CancelTaskRequest& request,
                [this, task = key->row, reply = std::move(reply)](
                    absl::StatusOr<CancelResult> result) mutable {
                  if (!result.ok()) return reply(result.status());
+                 FaultPoint("scheduler.cancel.after");
                  leases_.Deliver(result->notices);
                  feeds_.Notify(task);
                  v1::CancelTaskResponse response;
@@ -128,6 +130,7 @@ void Scheduler::RetryTask(const v1::RetryTaskRequest& request,
       midwatch::RetryTask{*key, request.request_id()},
       [this, reply = std::move(reply)](absl::StatusOr<TaskKey> task) mutable {
         if (!task.ok()) return reply(task.status());
+        FaultPoint("scheduler.retry.after");
         leases_.WantAdmission();
         v1::RetryTaskResponse response;
         response.set_task_id(ids_.Format(task->task));
@@ -147,6 +150,7 @@ void Scheduler::AnswerTask(const v1::AnswerTaskRequest& request,
                [this, task = key->row, reply = std::move(reply)](
                    absl::StatusOr<Answered> done) mutable {
                  if (!done.ok()) return reply(done.status());
+                 FaultPoint("scheduler.answer.after");
                  leases_.WantAdmission();
                  feeds_.Notify(task);
                  v1::AnswerTaskResponse response;
@@ -206,6 +210,7 @@ void Scheduler::ApplyBatchStep(W write, Reply<v1::SubmitBatchResponse> reply) {
                [this, reply = std::move(reply)](
                    absl::StatusOr<BatchProgress> batch) mutable {
                  if (!batch.ok()) return reply(batch.status());
+                 FaultPoint("scheduler.submit.after");
                  leases_.WantAdmission();
                  v1::SubmitBatchResponse response;
                  response.set_batch_id(ids_.Format(batch->batch));
@@ -312,6 +317,7 @@ void Scheduler::CancelSteps(RowKey batch, std::string reason, bool begun,
           });
           return;
         }
+        FaultPoint("scheduler.batchcancel.after");
         leases_.Deliver(result->notices);
         if (!result->more) return done(absl::OkStatus());
         CancelSteps(batch, reason, /*begun=*/true, std::move(done));

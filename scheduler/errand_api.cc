@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "scheduler/scheduler.h"
 #include "scheduler/session_fate.h"
@@ -34,6 +35,7 @@ void Scheduler::LeaseErrands(const v1::LeaseErrandsRequest& request,
       midwatch::LeaseErrands{request.account(), request.max()},
       [reply = std::move(reply)](absl::StatusOr<LeasedErrands> leased) mutable {
         if (!leased.ok()) return reply(leased.status());
+        if (!leased->sessions.empty()) FaultPoint("scheduler.lease.after");
         v1::LeaseErrandsResponse response;
         for (std::string& session : leased->sessions) {
           response.add_errands()->set_session_id(std::move(session));
@@ -65,6 +67,7 @@ void Scheduler::CompleteErrands(const v1::CompleteErrandsRequest& request,
   store_.Apply(std::move(write), [this, reply = std::move(reply)](
                                      absl::StatusOr<Done> done) mutable {
     if (!done.ok()) return reply(done.status());
+    FaultPoint("scheduler.errand.after");
     // What cost less than was charged leaves room.
     leases_.WantAdmission();
     reply(v1::CompleteErrandsResponse());
@@ -97,6 +100,7 @@ void Scheduler::ExplainSessions(const v1::ExplainSessionsRequest& request,
                [reply = std::move(reply)](
                    absl::StatusOr<ExplainedSessions> explained) mutable {
                  if (!explained.ok()) return reply(explained.status());
+                 FaultPoint("scheduler.explain.after");
                  v1::ExplainSessionsResponse response;
                  for (const ExplainedSession& session : explained->sessions) {
                    auto& answer = *response.add_sessions();
@@ -127,6 +131,7 @@ void Scheduler::CompleteSweep(const v1::CompleteSweepRequest& request,
   store_.Apply(std::move(write),
                [reply = std::move(reply)](absl::StatusOr<Done> done) mutable {
                  if (!done.ok()) return reply(done.status());
+                 FaultPoint("scheduler.sweep.after");
                  reply(v1::CompleteSweepResponse());
                });
 }

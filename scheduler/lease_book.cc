@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "scheduler/admission.h"
 #include "scheduler/from_proto.h"
@@ -74,6 +75,7 @@ void LeaseBook::Free(int64_t id, std::vector<LeaseKey> held,
       });
       return;
     }
+    if (!freed->leases.empty()) FaultPoint("scheduler.free.after");
     for (const LeaseKey& lease : freed->leases) {
       LogInfo("lease freed", {{"task", lease.task},
                               {"attempt", lease.attempt},
@@ -94,6 +96,7 @@ void LeaseBook::RegisterWorker(const v1::RegisterWorkerRequest& request,
       *std::move(write), [this, request, reply = std::move(reply)](
                              absl::StatusOr<Registered> registered) mutable {
         if (!registered.ok()) return reply(registered.status());
+        FaultPoint("scheduler.register.after");
         WorkerState& worker = workers_[registered->worker];
         // Its leases of an earlier term may be on their way to be freed.
         worker.held = static_cast<int>(
@@ -316,6 +319,7 @@ void LeaseBook::RunAdmission() {
           executor_.After(absl::Seconds(1), [this] { RunAdmission(); });
           return;
         }
+        if (!grants->grants.empty()) FaultPoint("scheduler.grant.after");
         for (GrantRecord& grant : grants->grants) {
           Take(std::move(grant));
         }

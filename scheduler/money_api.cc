@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/status_macros.h"
 #include "scheduler/from_proto.h"
 #include "scheduler/money_proto.h"
@@ -17,6 +18,7 @@ void Scheduler::SetBudget(const v1::SetBudgetRequest& request,
   store_.Apply(*std::move(write), [this, reply = std::move(reply)](
                                       absl::StatusOr<BudgetSet> set) mutable {
     if (!set.ok()) return reply(set.status());
+    FaultPoint("scheduler.budget.after");
     leases_.WantAdmission();
     if (set->budget == 0) return reply(v1::SetBudgetResponse());
     // Its window's end may be the first thing that is due.

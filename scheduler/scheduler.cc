@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 
@@ -47,6 +48,7 @@ void Scheduler::Start(absl::AnyInvocable<void(absl::Status)> ready) {
           CancelSteps(batch, "", /*begun=*/true, [](absl::Status) {});
         }
         PlanTimers(found->next_timer);
+        FaultPoint("scheduler.start.after");
         LogInfo("scheduler ready", {{"live", found->live.size()}});
         ready(absl::OkStatus());
       });
@@ -92,7 +94,10 @@ void Scheduler::FireTimers() {
           LogWarning("timers failed", {{"why", fired.status().message()}});
           return PlanTimers(clock_.Now() + absl::Seconds(1));
         }
-        if (fired->fired > 0) leases_.WantAdmission();
+        if (fired->fired > 0) {
+          FaultPoint("scheduler.timer.after");
+          leases_.WantAdmission();
+        }
         PlanTimers(fired->next);
       });
 }

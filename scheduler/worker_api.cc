@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "scheduler/from_proto.h"
@@ -26,11 +27,12 @@ absl::StatusOr<LeaseKey> ParseToken(const Ids& ids,
   return LeaseKey{token.worker_id(), task.row, token.attempt(), token.epoch()};
 }
 
-// Answers with an empty response, or the failure.
+// Answers with an empty response behind a fault point, or the failure.
 template <typename Response>
-Store::Callback<Done> Empty(Reply<Response> reply) {
-  return [reply = std::move(reply)](absl::StatusOr<Done> done) mutable {
+Store::Callback<Done> Empty(const char* point, Reply<Response> reply) {
+  return [point, reply = std::move(reply)](absl::StatusOr<Done> done) mutable {
     if (!done.ok()) return reply(done.status());
+    FaultPoint(point);
     reply(Response());
   };
 }
@@ -45,7 +47,7 @@ void Scheduler::BeginCreate(const v1::BeginCreateRequest& request,
     return reply(absl::InvalidArgumentError("nonce: expected 16 to 64 bytes"));
   }
   store_.Apply(midwatch::BeginCreate{*lease, request.nonce()},
-               Empty(std::move(reply)));
+               Empty("scheduler.create.after", std::move(reply)));
 }
 
 void Scheduler::RecordSession(const v1::RecordSessionRequest& request,
@@ -61,6 +63,7 @@ void Scheduler::RecordSession(const v1::RecordSessionRequest& request,
       [this, reply = std::move(reply)](
           absl::StatusOr<RecordedSession> recorded) mutable {
         if (!recorded.ok()) return reply(recorded.status());
+        FaultPoint("scheduler.record.after");
         if (recorded->account_opened) leases_.WantAdmission();
         v1::RecordSessionResponse response;
         response.set_session_id(recorded->session_id);
@@ -73,7 +76,7 @@ void Scheduler::ClearSession(const v1::ClearSessionRequest& request,
   absl::StatusOr<LeaseKey> lease = ParseToken(ids_, request.token());
   if (!lease.ok()) return reply(lease.status());
   store_.Apply(midwatch::ClearSession{*lease, request.session_id()},
-               Empty(std::move(reply)));
+               Empty("scheduler.clear.after", std::move(reply)));
 }
 
 void Scheduler::AppendEvents(const v1::AppendEventsRequest& request,
@@ -119,7 +122,11 @@ void Scheduler::AppendEvents(const v1::AppendEventsRequest& request,
     });
   }
   if (!request.first_message_seen()) return append(Done{});
-  store_.Apply(MarkStarted{live->key}, std::move(append));
+  store_.Apply(MarkStarted{live->key},
+               [append = std::move(append)](absl::StatusOr<Done> done) mutable {
+                 FaultPoint("scheduler.started.after");
+                 append(std::move(done));
+               });
 }
 
 void Scheduler::ReadEvents(const v1::ReadEventsRequest& request,
@@ -157,6 +164,7 @@ void Scheduler::Advise(const v1::AdviseRequest& request,
       [response = std::move(response),
        reply = std::move(reply)](absl::StatusOr<SayAdded> added) mutable {
         if (!added.ok()) return reply(added.status());
+        FaultPoint("scheduler.nudge.after");
         *response.mutable_say() = added->say;
         reply(std::move(response));
       });
@@ -180,6 +188,7 @@ void Scheduler::AddAnswer(const v1::AddAnswerRequest& request,
              request.tool_use_id(), request.text()},
       [reply = std::move(reply)](absl::StatusOr<SayAdded> added) mutable {
         if (!added.ok()) return reply(added.status());
+        FaultPoint("scheduler.say.after");
         v1::AddAnswerResponse response;
         *response.mutable_say() = std::move(added->say);
         reply(std::move(response));
@@ -191,7 +200,7 @@ void Scheduler::MarkSaid(const v1::MarkSaidRequest& request,
   absl::StatusOr<LeaseKey> lease = ParseToken(ids_, request.token());
   if (!lease.ok()) return reply(lease.status());
   store_.Apply(midwatch::MarkSaid{*lease, request.number()},
-               Empty(std::move(reply)));
+               Empty("scheduler.said.after", std::move(reply)));
 }
 
 void Scheduler::Park(const v1::ParkRequest& request,
@@ -215,6 +224,7 @@ void Scheduler::Park(const v1::ParkRequest& request,
       [this, lease = *lease, task = request.token().task_id(),
        reply = std::move(reply)](absl::StatusOr<Parked> parked) mutable {
         if (!parked.ok()) return reply(parked.status());
+        FaultPoint("scheduler.park.after");
         v1::ParkResponse response;
         response.set_parked(parked->parked);
         response.set_cancelling(parked->cancelling);
@@ -252,6 +262,7 @@ void Scheduler::Settle(const v1::SettleRequest& request,
       [this, lease = *lease, task = request.token().task_id(),
        reply = std::move(reply)](absl::StatusOr<Settled> settled) mutable {
         if (!settled.ok()) return reply(settled.status());
+        FaultPoint("scheduler.settle.after");
         LogInfo("settled", {{"task", task},
                             {"attempt", lease.attempt},
                             {"state", v1::TaskState_Name(settled->state)}});
@@ -279,6 +290,7 @@ void Scheduler::HandBack(const v1::HandBackRequest& request,
                [this, lease = *lease,
                 reply = std::move(reply)](absl::StatusOr<Done> done) mutable {
                  if (!done.ok()) return reply(done.status());
+                 FaultPoint("scheduler.handback.after");
                  leases_.Release(lease);
                  reply(v1::HandBackResponse());
                });
@@ -314,6 +326,7 @@ void Scheduler::RecordRemoteId(const v1::RecordRemoteIdRequest& request,
                                request.replaces()},
       [reply = std::move(reply)](absl::StatusOr<RemoteId> remote) mutable {
         if (!remote.ok()) return reply(remote.status());
+        FaultPoint("scheduler.remoteid.after");
         v1::RecordRemoteIdResponse response;
         response.set_id(remote->id);
         reply(std::move(response));

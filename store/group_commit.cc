@@ -65,11 +65,11 @@ Ran RunApart(Sqlite& db, std::vector<WriteOp>& ops,
   return Ran::kAll;
 }
 
-absl::Status Commit(Sqlite& db) {
-  FaultPoint("store.commit.before");
+absl::Status Commit(Sqlite& db, const CommitPoints& points) {
+  FaultPoint(points.before);
   absl::Status status = db.Run("COMMIT");
   if (status.ok()) {
-    FaultPoint("store.commit.after");
+    FaultPoint(points.after);
     return status;
   }
   if (absl::IsDataLoss(status)) {
@@ -82,7 +82,8 @@ absl::Status Commit(Sqlite& db) {
 }
 
 // One transaction around `ops`, each of whose results it adds.
-absl::Status RunGroup(Sqlite& db, std::vector<WriteOp>& ops,
+absl::Status RunGroup(Sqlite& db, const CommitPoints& points,
+                      std::vector<WriteOp>& ops,
                       std::vector<absl::Status>& results) {
   RETURN_IF_ERROR(db.Run("BEGIN IMMEDIATE"));
   Ran ran = RunTogether(db, ops, results);
@@ -92,17 +93,18 @@ absl::Status RunGroup(Sqlite& db, std::vector<WriteOp>& ops,
     RETURN_IF_ERROR(db.Run("BEGIN IMMEDIATE"));
     ran = RunApart(db, ops, results);
   }
-  if (ran == Ran::kAll) return Commit(db);
+  if (ran == Ran::kAll) return Commit(db, points);
   return absl::UnavailableError(
       "the database rolled a group of writes back; try again");
 }
 
 }  // namespace
 
-void CommitGroup(Sqlite& db, std::vector<WriteOp>& ops,
+void CommitGroup(Sqlite& db, const CommitPoints& points,
+                 std::vector<WriteOp>& ops,
                  const std::function<void()>& after_commit) {
   std::vector<absl::Status> results;
-  absl::Status group = RunGroup(db, ops, results);
+  absl::Status group = RunGroup(db, points, ops, results);
   if (group.ok() && after_commit) after_commit();
   results.resize(ops.size());
   for (size_t i = 0; i < ops.size(); ++i) {
@@ -133,19 +135,22 @@ void WalKeeper::Keep() {
     return;
   }
   next_try_pages_ = pages + kPassivePages;
+  FaultPoint("store.checkpoint.before");
   sqlite3_wal_checkpoint_v2(db_.raw(), nullptr,
                             pages >= kRestartPages ? SQLITE_CHECKPOINT_RESTART
                                                    : SQLITE_CHECKPOINT_PASSIVE,
                             nullptr, nullptr);
+  FaultPoint("store.checkpoint.after");
 }
 
 namespace {
 
 class ThreadWriter final : public Writer {
  public:
-  ThreadWriter(const std::string& name, Sqlite& db,
+  ThreadWriter(const std::string& name, Sqlite& db, const CommitPoints& points,
                std::function<void()> after_commit)
       : db_(db),
+        points_(points),
         wal_(db),
         after_commit_(std::move(after_commit)),
         thread_(name, [this] { Serve(); }) {}
@@ -180,12 +185,13 @@ class ThreadWriter final : public Writer {
           waiting_.pop_front();
         }
       }
-      CommitGroup(db_, group, after_commit_);
+      CommitGroup(db_, points_, group, after_commit_);
       wal_.Keep();
     }
   }
 
   Sqlite& db_;
+  const CommitPoints points_;
   WalKeeper wal_;
   std::function<void()> after_commit_;
   Mutex mutex_;
@@ -197,10 +203,11 @@ class ThreadWriter final : public Writer {
 
 class ExecutorWriter final : public Writer {
  public:
-  ExecutorWriter(Executor& executor, Sqlite& db,
+  ExecutorWriter(Executor& executor, Sqlite& db, const CommitPoints& points,
                  std::function<void()> after_commit)
       : executor_(executor),
         db_(db),
+        points_(points),
         wal_(db),
         after_commit_(std::move(after_commit)) {}
 
@@ -209,7 +216,7 @@ class ExecutorWriter final : public Writer {
     if (waiting_.size() > 1) return;
     executor_.Post([this] {
       std::vector<WriteOp> group = std::exchange(waiting_, {});
-      CommitGroup(db_, group, after_commit_);
+      CommitGroup(db_, points_, group, after_commit_);
       wal_.Keep();
     });
   }
@@ -217,6 +224,7 @@ class ExecutorWriter final : public Writer {
  private:
   Executor& executor_;
   Sqlite& db_;
+  const CommitPoints points_;
   WalKeeper wal_;
   std::function<void()> after_commit_;
   std::vector<WriteOp> waiting_;
@@ -225,13 +233,16 @@ class ExecutorWriter final : public Writer {
 }  // namespace
 
 std::unique_ptr<Writer> MakeThreadWriter(const std::string& name, Sqlite& db,
+                                         const CommitPoints& points,
                                          std::function<void()> after_commit) {
-  return std::make_unique<ThreadWriter>(name, db, std::move(after_commit));
+  return std::make_unique<ThreadWriter>(name, db, points,
+                                        std::move(after_commit));
 }
 
 std::unique_ptr<Writer> MakeExecutorWriter(Executor& executor, Sqlite& db,
+                                           const CommitPoints& points,
                                            std::function<void()> after_commit) {
-  return std::make_unique<ExecutorWriter>(executor, db,
+  return std::make_unique<ExecutorWriter>(executor, db, points,
                                           std::move(after_commit));
 }
 

@@ -29,6 +29,16 @@ struct WriteOp {
   absl::AnyInvocable<void(absl::Status)> finish;
 };
 
+// Where a test may kill the process, of each file.
+struct CommitPoints {
+  const char* before;  // a group is written, not yet durable
+  const char* after;   // durable, nobody told
+};
+inline constexpr CommitPoints kQueueCommit = {"store.commit.before",
+                                              "store.commit.after"};
+inline constexpr CommitPoints kEventsCommit = {"store.events.before",
+                                               "store.events.after"};
+
 // At most this many operations share a transaction: bounds how long the first
 // of them waits.
 inline constexpr size_t kGroupOpsMax = 512;
@@ -37,7 +47,8 @@ inline constexpr size_t kGroupOpsMax = 512;
 // no thread, no queue, no clock.
 //
 // `after_commit` runs once between the commit and the first finish.
-void CommitGroup(Sqlite& db, std::vector<WriteOp>& ops,
+void CommitGroup(Sqlite& db, const CommitPoints& points,
+                 std::vector<WriteOp>& ops,
                  const std::function<void()>& after_commit);
 
 // Folds the write-ahead log back into the database, between groups: tried
@@ -65,11 +76,13 @@ class Writer {
 
 // On a thread of its own. The destructor commits what waits.
 std::unique_ptr<Writer> MakeThreadWriter(const std::string& name, Sqlite& db,
+                                         const CommitPoints& points,
                                          std::function<void()> after_commit);
 
 // In tasks of `executor`: what was submitted since the last such task is one
 // group. For the simulator, where a crash drops what waits.
 std::unique_ptr<Writer> MakeExecutorWriter(Executor& executor, Sqlite& db,
+                                           const CommitPoints& points,
                                            std::function<void()> after_commit);
 
 }  // namespace midwatch

@@ -1,6 +1,7 @@
 #include "store/schema.h"
 
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/status_macros.h"
 
 namespace midwatch {
@@ -280,6 +281,7 @@ absl::Status Migrate(Sqlite& db, const SchemaSteps& steps,
                           absl::StrCat(path, ": schema step ", version + 1,
                                        " failed: ", status.message()));
     }
+    FaultPoint("store.migrate.after");
   }
   return absl::OkStatus();
 }

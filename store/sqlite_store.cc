@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/mutex.h"
 #include "base/sqlite.h"
 #include "base/status_macros.h"
@@ -80,15 +81,21 @@ class SqliteStore final : public Store {
     ASSIGN_OR_RETURN(events_db_, Sqlite::Open(EventsPath(), sqlite));
     RETURN_IF_ERROR(Migrate(*events_db_, EventsSchema(), EventsPath()));
     RETURN_IF_ERROR(LoadCluster(random));
+    FaultPoint("store.cluster.after");
     RETURN_IF_ERROR(CheckIsOriginal());
+    FaultPoint("store.identity.after");
     queue_.emplace(*queue_db_, clock, [this] { return disk_.NearlyFull(); });
     auto after_commit = [this] { NotifyCommit(); };
     if (options_.threads) {
-      queue_ops_ = MakeThreadWriter("queue-writer", *queue_db_, after_commit);
-      events_ops_ = MakeThreadWriter("events-writer", *events_db_, nullptr);
+      queue_ops_ = MakeThreadWriter("queue-writer", *queue_db_, kQueueCommit,
+                                    after_commit);
+      events_ops_ = MakeThreadWriter("events-writer", *events_db_,
+                                     kEventsCommit, nullptr);
     } else {
-      queue_ops_ = MakeExecutorWriter(executor_, *queue_db_, after_commit);
-      events_ops_ = MakeExecutorWriter(executor_, *events_db_, nullptr);
+      queue_ops_ =
+          MakeExecutorWriter(executor_, *queue_db_, kQueueCommit, after_commit);
+      events_ops_ =
+          MakeExecutorWriter(executor_, *events_db_, kEventsCommit, nullptr);
     }
     return absl::OkStatus();
   }

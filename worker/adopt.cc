@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/guard.h"
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -155,6 +156,7 @@ Async<Attempt::Step> Attempt::Fence() {
                         co_await ArchiveForFence());
     if (over) co_return over;
   }
+  FaultPoint("worker.fence.after");
   if (phase_ == v1::ATTEMPT_PHASE_RUNNING) co_return std::nullopt;
   co_return co_await JudgeHistory();
 }
@@ -163,6 +165,7 @@ Async<Attempt::Step> Attempt::ArchiveForFence() {
   int refusals = 0;
   while (true) {
     CO_RETURN_IF_ERROR(co_await AwaitPost());
+    FaultPoint("worker.fence.before");
     // Within the lease: archived later, it might be a session at rest that the
     // next holder goes on with.
     absl::StatusOr<Session> answer = co_await parts_.agents.ArchiveSession(
@@ -231,6 +234,7 @@ Async<Attempt::Step> Attempt::JudgeHistory() {
     absl::StatusOr<v1::ClearSessionResponse> cleared =
         co_await Ask(&SchedulerClient::ClearSession, std::move(request));
     if (!cleared.ok()) co_return cleared.status();
+    FaultPoint("worker.clear.after");
     transcript_.Reset();
     session_id_.clear();
     phase_ = v1::ATTEMPT_PHASE_GRANTED;

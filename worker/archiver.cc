@@ -3,6 +3,7 @@
 #include <functional>
 #include <utility>
 
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "worker/end_session.h"
 
@@ -27,6 +28,7 @@ Async<void> Archiver::Run(Archiver& self, AgentsClient& client, Key key) {
   absl::StatusOr<EndedSession> ended =
       co_await EndSession(self.executor_, client, key.second, std::move(stop));
   if (ended.ok()) {
+    FaultPoint("worker.archive.after");
     v1::DoneErrand& done = self.done_[key.first].emplace_back();
     done.set_session_id(key.second);
     done.set_gone(ended->gone);
@@ -57,6 +59,7 @@ Async<void> Archiver::Tell(Archiver& self) {
     if (errands.empty()) self.done_.erase(first);
     // Once: an errand that is done again does no harm.
     (void)co_await self.scheduler_.CompleteErrands(std::move(request));
+    FaultPoint("worker.errand.after");
   }
   self.telling_ = false;
 }

@@ -5,6 +5,7 @@
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/status_macros.h"
 #include "worker/attempt.h"
 
@@ -96,6 +97,7 @@ Async<absl::Status> Attempt::Store(bool all) {
         co_await Ask(&SchedulerClient::AppendEvents, std::move(request));
     status = answer.status();
     if (!status.ok()) break;
+    FaultPoint("worker.events.after");
     phase_stored_ = true;
     size_t taken = transcript_.MarkStored(answer->stored_events());
     if (taken == 0) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "worker/attempt.h"
@@ -35,6 +36,7 @@ Async<Attempt::Step> Attempt::FindLostSession() {
     auto own = co_await ListOwnSessions();
     if (own.ok()) {
       for (auto& [nonce, id] : *own) {
+        FaultPoint("worker.find.after");
         absl::Status recorded = co_await Record(nonce, id);
         // Of an earlier session of the attempt, which was cleared.
         if (absl::IsFailedPrecondition(recorded)) continue;

@@ -3,6 +3,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "worker/attempt.h"
@@ -38,6 +39,7 @@ Async<absl::Status> Attempt::MarkSaid(int number) {
   request.set_number(number);
   absl::StatusOr<v1::MarkSaidResponse> marked =
       co_await Ask(&SchedulerClient::MarkSaid, std::move(request));
+  FaultPoint("worker.mark.after");
   if (marked.ok()) outbox_[number].set_said(true);
   co_return marked.status();
 }
@@ -75,6 +77,7 @@ Async<Attempt::Step> Attempt::SayMessage(v1::Say say, int count) {
     }
     if (!shown && failed.ok()) {
       CO_RETURN_IF_ERROR(co_await AwaitPost());
+      FaultPoint("worker.nudge.before");
       std::vector<OutgoingEvent> events;
       events.push_back(OutgoingMessage{say.text()});
       failed = co_await parts_.agents.SendEvents(session_id_, std::move(events),
@@ -88,6 +91,7 @@ Async<Attempt::Step> Attempt::SayMessage(v1::Say say, int count) {
       }
     }
     if (shown) {
+      FaultPoint("worker.nudge.after");
       transcript_.NoteSent(count);
       CO_RETURN_IF_ERROR(co_await MarkSaid(say.number()));
       break;
@@ -145,14 +149,19 @@ Async<absl::Status> Attempt::SendAnswer(v1::Say say) {
       co_return absl::InternalError(
           absl::StrCat("outbox ", say.number(), ": no budget: ", say.text()));
     }
+    FaultPoint("worker.raise.before");
     absl::StatusOr<Session> raised = co_await parts_.agents.RaiseBudget(
         session_id_, budget, parts_.term.PostTimeout());
+    if (raised.ok()) FaultPoint("worker.raise.after");
     co_return raised.status();
   }
+  FaultPoint("worker.answer.before");
   std::vector<OutgoingEvent> events;
   events.push_back(AnswerEvent(say));
-  co_return co_await parts_.agents.SendEvents(session_id_, std::move(events),
-                                              parts_.term.PostTimeout());
+  absl::Status sent = co_await parts_.agents.SendEvents(
+      session_id_, std::move(events), parts_.term.PostTimeout());
+  if (sent.ok()) FaultPoint("worker.answer.after");
+  co_return sent;
 }
 
 Async<absl::StatusOr<bool>> Attempt::WasAnswered(v1::Say say) {
@@ -226,8 +235,10 @@ Async<absl::Status> Attempt::SendInterrupt() {
   if (pump_ != nullptr) pump_->feed().turn()->Hurry();
   std::vector<OutgoingEvent> events;
   events.push_back(OutgoingInterrupt{});
+  FaultPoint("worker.interrupt.before");
   absl::Status sent = co_await parts_.agents.SendEvents(
       session_id_, std::move(events), parts_.term.PostTimeout());
+  FaultPoint("worker.interrupt.after");
   if (!sent.ok()) {
     LogWarning("interrupt failed", {{"task", token().task_id()},
                                     {"attempt", token().attempt()},

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/utf8.h"
@@ -78,6 +79,7 @@ Async<absl::StatusOr<v1::Output>> Attempt::StoreOutput(RemoteFile file) {
     if (status.ok()) {
       CO_ASSIGN_OR_RETURN(ArtifactRef stored,
                           co_await parts_.artifacts.PutFile(scratch));
+      FaultPoint("worker.output.after");
       v1::Output output;
       output.set_path(*OutputPath(file.filename));
       output.set_sha256(stored.sha256);

@@ -1,6 +1,7 @@
 #include "worker/remote_ids.h"
 
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
 
@@ -69,6 +70,7 @@ Async<RemoteIds::Result> RemoteIds::Find(const Key& key, Make make) {
   record.set_replaces(replaces);
   CO_ASSIGN_OR_RETURN(v1::RecordRemoteIdResponse recorded,
                       co_await scheduler_.RecordRemoteId(std::move(record)));
+  FaultPoint("worker.remoteid.after");
   gone_.erase(key);
   // Another worker may have been first: its id stays, ours is never used.
   co_return recorded.id();

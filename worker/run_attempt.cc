@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agents/json_fields.h"
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/utf8.h"
@@ -120,10 +121,12 @@ Async<void> Attempt::HandBack() {
   }
   absl::Status stored = co_await Store(/*all=*/true);
   if (absl::IsAborted(stored)) co_return;
+  FaultPoint("worker.handback.before");
   v1::HandBackRequest request;
   *request.mutable_token() = token();
   absl::StatusOr<v1::HandBackResponse> answer =
       co_await Ask(&SchedulerClient::HandBack, std::move(request));
+  FaultPoint("worker.handback.after");
   released_ = answer.ok();
 }
 
@@ -241,10 +244,12 @@ Async<absl::StatusOr<bool>> Attempt::PutQuestions() {
   }
   // Once it is parked, nobody stores.
   CO_RETURN_IF_ERROR(co_await Store(/*all=*/true));
+  FaultPoint("worker.park.before");
   absl::StatusOr<v1::ParkResponse> answer =
       co_await Ask(&SchedulerClient::Park, std::move(request));
   CO_RETURN_IF_ERROR(answer.status());
   if (answer->parked()) {
+    FaultPoint("worker.park.after");
     released_ = true;
     LogInfo("parked", {{"task", token().task_id()},
                        {"attempt", token().attempt()},

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "worker/attempt.h"
@@ -74,6 +75,7 @@ Async<absl::StatusOr<bool>> Attempt::RunTools() {
     CO_RETURN_IF_ERROR(co_await TakeIn(kLookEvery));
   }
   if (cancelling_) co_return false;
+  if (!runs.empty()) FaultPoint("worker.tool.after");
   for (const std::shared_ptr<ToolRun>& run : runs) {
     LogInfo("tool handled", {{"task", token().task_id()},
                              {"attempt", token().attempt()},

@@ -77,10 +77,11 @@ Async<absl::Status> Attempt::End(Verdict verdict) {
     }
   }
   CO_RETURN_IF_ERROR(co_await StoreFinalMessage(ending));
+  FaultPoint("worker.outputs.after");
   CO_RETURN_IF_ERROR(co_await SetCost(ending));
   // Whatever the settle relies on is stored before it.
   CO_RETURN_IF_ERROR(co_await Store(/*all=*/true));
-  FaultPoint("worker.outputs.after");
+  FaultPoint("worker.settle.before");
 
   // Late, since cancel may come while outputs are collected.
   ending.set_finished_before_interrupt(cancelling_ &&

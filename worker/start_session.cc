@@ -33,7 +33,16 @@ Async<absl::StatusOr<std::string>> MakeAgent(AgentsClient& agents,
                                              std::string definition) {
   CO_ASSIGN_OR_RETURN(AgentRef agent,
                       co_await agents.CreateAgent(std::move(definition)));
+  FaultPoint("worker.agent.after");
   co_return agent.id;
+}
+
+Async<absl::StatusOr<std::string>> MakeEnvironment(AgentsClient& agents,
+                                                   std::string definition) {
+  CO_ASSIGN_OR_RETURN(std::string id,
+                      co_await agents.CreateEnvironment(std::move(definition)));
+  FaultPoint("worker.environment.after");
+  co_return id;
 }
 
 Async<absl::StatusOr<std::string>> NewestVersion(AgentsClient& agents,
@@ -52,6 +61,7 @@ Async<absl::StatusOr<std::string>> MakeFile(AgentsClient& agents,
   CO_ASSIGN_OR_RETURN(
       RemoteFile file,
       co_await agents.UploadFile(std::move(path), std::move(filename)));
+  FaultPoint("worker.upload.after");
   co_return file.id;
 }
 
@@ -110,7 +120,7 @@ Async<absl::StatusOr<SessionSpec>> Attempt::PrepareSession() {
     std::string definition = lease_.spec().environment().definition_json();
     if (definition.empty()) definition = kDefaultEnvironment;
     std::string key = EnvironmentKey(definition);
-    RemoteIds::Make make = [&] { return agents.CreateEnvironment(definition); };
+    RemoteIds::Make make = [&] { return MakeEnvironment(agents, definition); };
     CO_ASSIGN_OR_RETURN(spec.environment_id,
                         co_await parts_.remote_ids.Ensure(lease_.account(), key,
                                                           std::move(make)));
@@ -284,6 +294,7 @@ Async<Attempt::Step> Attempt::SendFirst() {
   while (true) {
     if ((over = StartIsOver(last))) co_return over;
     CO_RETURN_IF_ERROR(co_await AwaitPost());
+    FaultPoint("worker.send.before");
     std::vector<OutgoingEvent> events;
     events.push_back(OutgoingMessage{lease_.spec().prompt()});
     absl::Status sent = co_await parts_.agents.SendEvents(

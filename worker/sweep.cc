@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "worker/end_session.h"
@@ -143,6 +144,7 @@ class Sweeper {
 
   Async<absl::Status> End(SweptSession& swept) {
     if (options_.stop()) co_return absl::CancelledError("stopped");
+    FaultPoint("sweep.end.before");
     absl::StatusOr<EndedSession> ended = co_await EndSession(
         executor_, client_, swept.session.id, options_.stop);
     if (!ended.ok()) {
@@ -151,6 +153,7 @@ class Sweeper {
           {{"session", swept.session.id}, {"why", ended.status().ToString()}});
       co_return absl::OkStatus();
     }
+    FaultPoint("sweep.end.after");
     swept.ended = true;
     v1::SweepCounts& counts = findings_.counts;
     counts.set_archived(counts.archived() + 1);
@@ -171,6 +174,7 @@ class Sweeper {
     }
     absl::StatusOr<v1::CompleteErrandsResponse> told =
         co_await scheduler_.CompleteErrands(std::move(request));
+    FaultPoint("sweep.errand.after");
     co_return told.status();
   }
 

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "worker/attach_line.h"
@@ -271,6 +272,7 @@ void Worker::Impl::Take(const v1::Lease& lease) {
                       {"attempt", token.attempt()},
                       {"epoch", token.epoch()},
                       {"session", lease.session_id()}});
+  FaultPoint("worker.grant.after");
   if (lease.has_create_after()) {
     pools[lease.account()]->AddCreate(FromProto(lease.create_after()));
   }
@@ -321,6 +323,7 @@ Async<void> Worker::Impl::RunErrands(Impl& self, int generation) {
       absl::StatusOr<v1::LeaseErrandsResponse> leased =
           co_await self.parts.scheduler.LeaseErrands(std::move(request));
       if (!leased.ok() || self.draining) break;
+      if (leased->errands_size() > 0) FaultPoint("worker.errand.before");
       for (const v1::Errand& errand : leased->errands()) {
         self.archiver.Archive(*client, name, errand.session_id());
       }

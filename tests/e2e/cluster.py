@@ -104,6 +104,10 @@ class Process:
         self._process.kill()
         self._process.wait()
 
+    def drain(self):
+        """As a service manager ends it: it ends by itself, some time later."""
+        self._process.terminate()
+
     def exit_code(self):
         """As the shell does not say it: negative for a signal; None while it
         runs or where it was never started."""
@@ -190,12 +194,13 @@ class Cluster:
                 raise Failure(f"{name} ended by itself with {code}")
             process.start()
 
-    def midwatch(self, *arguments, seconds=120):
+    def midwatch(self, *arguments, seconds=120, env=None):
         """A client command's standard output. Failure where it fails."""
         command = [self.binary, "--server", self.server, "--state-dir",
                    self.folder / "client", *arguments]
         done = subprocess.run([str(part) for part in command],
                               capture_output=True, text=True, check=False,
+                              env={**os.environ, **(env or {})},
                               timeout=seconds)
         if done.returncode != 0:
             raise Failure(f"midwatch {' '.join(map(str, arguments))}: exit "
@@ -235,13 +240,15 @@ class Cluster:
             parts += [f"--- {process.log}", *lines[-15:]]
         return "\n".join(parts)
 
-    def check(self, batch_ids, names):
-        """Exports the batches, which are all that the harness ran, and lets the
-        checker judge them: the tasks."""
+    def check(self, batch_ids, names, alone=()):
+        """Exports the batches, which with the tasks `alone` are all that the
+        harness ran, and lets the checker judge them: the tasks."""
         export, wanted = self.folder / "export.jsonl", self.folder / "names"
-        export.write_text("".join(self.midwatch("export", batch_id)
-                                  for batch_id in batch_ids))
-        wanted.write_text("".join(f"{name}\n" for name in names))
+        export.write_text("".join(
+            [*(self.midwatch("export", batch_id) for batch_id in batch_ids),
+             *(json.dumps(task) + "\n" for task in alone)]))
+        wanted.write_text("".join(
+            f"{name}\n" for name in [*names, *(task["name"] for task in alone)]))
         return run_checker(self.harness_db, export, wanted)
 
     def journal(self, *options):

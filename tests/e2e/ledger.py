@@ -59,10 +59,11 @@ def audit(entries, next_cost):
     return books
 
 
-def check(cluster, next_cost, tasks):
+def check(cluster, next_cost, tasks, scopes=("tenant", "queue", "batch")):
     """The audited journal of all that the cluster did, once all is settled.
     Failure where it has a breach, or where the harness, the tasks or the
-    balances that `midwatch budget list` shows say otherwise."""
+    balances that `midwatch budget list` shows, one for each of `scopes`, say
+    otherwise."""
     books = audit(cluster.journal("--all"), next_cost)
     breaches = books.breaches
     spent = mw.read_harness(
@@ -83,7 +84,7 @@ def check(cluster, next_cost, tasks):
                  budget["overshoot_usd_micros"])
         if shown != sums:
             breaches.append(f"the journal has {sums}, the budget {budget}")
-    if {budget["scope"] for budget in budgets} != {"tenant", "queue", "batch"}:
+    if {budget["scope"] for budget in budgets} != set(scopes):
         breaches.append(f"there are budgets {budgets}")
     if breaches:
         raise mw.Failure("\n".join(breaches[:20]))

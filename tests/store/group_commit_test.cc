@@ -38,7 +38,7 @@ class CommitGroupTest : public ::testing::Test {
                         }});
   }
   void Commit() {
-    CommitGroup(*db_, ops_, [this] { ++commits_; });
+    CommitGroup(*db_, kQueueCommit, ops_, [this] { ++commits_; });
   }
   std::vector<int64_t> Rows() {
     std::vector<int64_t> rows;
