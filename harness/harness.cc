@@ -162,12 +162,11 @@ absl::StatusOr<std::unique_ptr<Harness>> Harness::Start(
   RETURN_IF_ERROR(ProbeSandbox(*core));
   ASSIGN_OR_RETURN(std::unique_ptr<HttpServer> server, Serve(core, clock));
 
-  ASSIGN_OR_RETURN(std::vector<std::string> running,
-                   core->sessions.IdsInTurn());
-  for (const std::string& id : running) Turn::Wake(core, id, {});
+  ASSIGN_OR_RETURN(std::vector<std::string> begun, core->sessions.IdsToWake());
+  for (const std::string& id : begun) Turn::Wake(core, id, {});
   LogInfo("harness ready", {{"address", core->options.address},
                             {"port", server->port()},
-                            {"resumed_sessions", running.size()}});
+                            {"resumed_sessions", begun.size()}});
   return std::make_unique<RunningHarness>(std::move(core), std::move(server));
 }
 

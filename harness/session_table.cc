@@ -127,10 +127,13 @@ absl::StatusOr<std::vector<Session>> SessionTable::List(
   return sessions;
 }
 
-absl::StatusOr<std::vector<std::string>> SessionTable::IdsInTurn() {
+absl::StatusOr<std::vector<std::string>> SessionTable::IdsToWake() {
   return ReadIds(db_.sql().Query(
       "SELECT id FROM session WHERE status IN ('running', 'rescheduling')"
-      " ORDER BY id"));
+      " UNION ALL SELECT id FROM session s WHERE status = 'idle'"
+      " AND archived_at IS NULL AND deleted_at IS NULL AND EXISTS"
+      " (SELECT 1 FROM event e WHERE e.session_id = s.id"
+      " AND e.processed_at IS NULL) ORDER BY id"));
 }
 
 absl::StatusOr<int64_t> SessionTable::TotalCostUsdMicros() {

@@ -76,7 +76,9 @@ class SessionTable {
   // At most page.limit + 1 sessions, in the page's order.
   absl::StatusOr<std::vector<Session>> List(const SessionFilter& filter,
                                             const PageQuery& page);
-  absl::StatusOr<std::vector<std::string>> IdsInTurn();
+  // Those in a turn, and those at rest with events that were taken and not
+  // looked at yet: a kill may have come between.
+  absl::StatusOr<std::vector<std::string>> IdsToWake();
   // Of all sessions that may have a directory: not archived, not deleted.
   absl::StatusOr<std::vector<std::string>> OpenIds();
 

@@ -124,7 +124,7 @@ void Scheduler::AppendEvents(const v1::AppendEventsRequest& request,
   if (!request.first_message_seen()) return append(Done{});
   store_.Apply(MarkStarted{live->key},
                [append = std::move(append)](absl::StatusOr<Done> done) mutable {
-                 FaultPoint("scheduler.started.after");
+                 if (done.ok()) FaultPoint("scheduler.started.after");
                  append(std::move(done));
                });
 }

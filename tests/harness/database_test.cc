@@ -127,7 +127,7 @@ TEST(DatabaseTest, OneOfTheFirstReleaseIsBroughtUpToDate) {
   ASSERT_OK(session);
   EXPECT_EQ(session->usage.input, 7);
   EXPECT_EQ(session->usage.cache_read, 0);
-  auto ids = sessions.IdsInTurn();
+  auto ids = sessions.IdsToWake();
   ASSERT_OK(ids);
   EXPECT_EQ(*ids, std::vector<std::string>{"s"});
 }

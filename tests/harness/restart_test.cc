@@ -269,6 +269,24 @@ TEST_F(RestartTest, KilledAfterEachEventTheTurnIsCompletedOnce) {
   EXPECT_GE(points, 10);
 }
 
+TEST_F(RestartTest, WhatASessionAtRestWasSentIsDealtWithAfterADeath) {
+  Serve("harness.send.after");
+  std::string session = NewSession();
+  Json answer;
+  const Json interrupt = Events({Json{{"type", "user.interrupt"}}});
+  EXPECT_FALSE(Answered(
+      client_.Request("POST", Path(session, "/events"), Dump(interrupt)),
+      answer));
+  const char* unseen =
+      "SELECT count(*) FROM event WHERE session_id = ? AND processed_at IS "
+      "NULL";
+  EXPECT_EQ(Number(unseen, session), 1);
+  Serve();
+  // Where nobody looks at it, the test's own time limit ends it.
+  while (Number(unseen, session) > 0) usleep(1000);
+  EXPECT_EQ(History(session, "?types[]=user.interrupt").size(), 1u);
+}
+
 TEST_F(RestartTest, OneHarnessPerDirectory) {
   Serve();
   ServerProcess second(options_.data_dir, "", "");
