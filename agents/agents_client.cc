@@ -64,6 +64,8 @@ Session SessionOf(const json& object) {
   }
   session.model = ModelOf(Member(object, "agent"));
   session.list_cost_usd_micros = ListCostOf(Member(object, "usage"));
+  session.budget_usd_micros =
+      UsdMicrosOf(Member(Member(object, "budget"), "max_list_cost"));
   session.archived = !StringMember(object, "archived_at").empty();
   session.created_at =
       TimeMember(object, "created_at").value_or(absl::InfinitePast());

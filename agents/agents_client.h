@@ -65,6 +65,7 @@ struct Session {
   std::map<std::string, std::string> metadata;
   std::string model;  // of its agent; "" where it does not say
   std::optional<int64_t> list_cost_usd_micros;
+  std::optional<int64_t> budget_usd_micros;  // unset: none, or it does not say
   bool archived = false;
   absl::Time created_at;
 };

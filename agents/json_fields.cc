@@ -44,9 +44,12 @@ std::string ModelOfDefinition(const std::string& definition_json) {
 }
 
 std::optional<int64_t> ListCostOf(const json& usage) {
+  return UsdMicrosOf(Member(usage, "list_cost"));
+}
+
+std::optional<int64_t> UsdMicrosOf(const json& cost) {
   constexpr int64_t kMicrosPerCent = 10'000;
   constexpr int64_t kCentsMax = 1'000'000'000'000;
-  const json& cost = Member(usage, "list_cost");
   int64_t cents = 0;
   if (StringMember(cost, "currency") != "USD" ||
       !absl::SimpleAtoi(StringMember(cost, "amount"), &cents) || cents < 0 ||

@@ -36,6 +36,8 @@ std::string ModelOfDefinition(const std::string& definition_json);
 // The `list_cost` of a usage object, in millionths of a US dollar. The service
 // writes whole cents as a string.
 std::optional<int64_t> ListCostOf(const nlohmann::json& usage);
+// The same of an amount of money, whatever it is called.
+std::optional<int64_t> UsdMicrosOf(const nlohmann::json& amount);
 
 }  // namespace midwatch
 

@@ -168,7 +168,16 @@ Async<absl::StatusOr<bool>> Attempt::WasAnswered(v1::Say say) {
   if (say.kind() == v1::SAY_KIND_BUDGET) {
     // A raise shows in that the session went on.
     const TranscriptState& state = transcript_.state();
-    co_return !state.idle || state.idle->id != say.key();
+    if (!state.idle || state.idle->id != say.key()) co_return true;
+    // Or in the budget that it has: it may have gone on, and spent all of that,
+    // while its events could not be read. A budget is in whole cents.
+    constexpr int64_t kMicrosPerCent = 10'000;
+    CO_ASSIGN_OR_RETURN(Session session,
+                        co_await parts_.agents.GetSession(session_id_));
+    int64_t wanted = 0;
+    co_return absl::SimpleAtoi(say.text(), &wanted) &&
+        session.budget_usd_micros.value_or(0) >=
+            wanted / kMicrosPerCent* kMicrosPerCent;
   }
   co_return co_await HistoryAnswers(say.key());
 }

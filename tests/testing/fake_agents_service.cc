@@ -418,6 +418,8 @@ struct FakeAgentsService::Impl {
             {"title", view.title},
             {"metadata", view.metadata},
             {"usage", usage},
+            {"budget",
+             {{"type", "limit"}, {"max_list_cost", Money(view.budget_cents)}}},
             {"created_at", absl::FormatTime(view.created_at)},
             {"archived_at", view.archived ? json(Stamp()) : json(nullptr)}};
   }
@@ -478,7 +480,12 @@ struct FakeAgentsService::Impl {
   }
 
   FakeReply Update(Session& session, const json& body) {
+    const int64_t before = session.view.budget_cents;
     if (!SetBudget(session, body)) return Invalid("budget");
+    if (body.contains("budget") && AtBudget(session)) {
+      session.view.budget_cents = before;
+      return Invalid("budget: must be above what the session has cost");
+    }
     ++session.view.updates;
     Said(session, "update");
     if (session.out_of_budget && !AtBudget(session)) {

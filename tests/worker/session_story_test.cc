@@ -135,6 +135,35 @@ TEST(SessionStoryTest, ARaiseWhoseAnswerIsLostTakesEffectOnce) {
   EXPECT_EQ(world.OnlySession().cost_cents, 200);
 }
 
+// The raise was said again, refused since the session had spent all of it by
+// then, and taken for a fault of the task's.
+TEST(SessionStoryTest, ARaiseThatWasSpentBeforeItWasHeardOfIsNotRefused) {
+  DearWorld world;
+  std::vector<v1::Question>& questions = world.Task(world.id).questions;
+  ASSERT_TRUE(world.RunUntil([&] { return !questions.empty(); }));
+  bool deaf = false;
+  world.service.hooks.on_call = [&](const FakeCall& call) {
+    if (call.operation == "update_session" && call.number == 1) {
+      deaf = true;
+      return Lose(Kind::kLoseAnswer);
+    }
+    if (call.operation == "get_session") deaf = false;
+    const bool hears =
+        call.operation == "stream_events" || call.operation == "list_events";
+    return deaf && hears ? Refuse(503, "api_error") : FakeFault();
+  };
+  world.service.hooks.on_stream_event = [&](const std::string&) {
+    return deaf ? FakeStreamFault::kCut : FakeStreamFault::kNone;
+  };
+  world.scheduler.Answer(world.id, v1::SAY_KIND_BUDGET, "2000000");
+  // It asks for more.
+  ASSERT_TRUE(world.RunUntil(
+      [&] { return world.Task(world.id).settled || !questions.empty(); }));
+  ASSERT_FALSE(world.Task(world.id).settled);
+  EXPECT_EQ(questions[0].spent_usd_micros(), 2'000'000);
+  EXPECT_EQ(world.OnlySession().budget_cents, 200);
+}
+
 TEST(SessionStoryTest, ACancelledParkedTaskIsBroughtToItsEnd) {
   ParkedWorld world;
   ASSERT_TRUE(world.RunUntilParked());
