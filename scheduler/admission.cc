@@ -1,6 +1,7 @@
 #include "scheduler/admission.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <optional>
 #include <queue>
@@ -19,15 +20,23 @@ namespace {
 // Free slots that are left while one pass gives them away.
 class Slots {
  public:
-  explicit Slots(const std::vector<WorkerOffer>& offers) : offers_(offers) {}
+  Slots(const std::vector<WorkerOffer>& offers, KeptSlots kept)
+      : offers_(offers), kept_(std::move(kept)) {
+    for (const WorkerOffer& offer : offers_) {
+      for (const std::string& account : offer.accounts) {
+        free_[account] += offer.free_slots;
+      }
+    }
+  }
 
   // The worker that serves `account` with the most free slots (the lower id
-  // among equals), or 0. Takes one of its slots.
-  int64_t Take(const std::string& account) {
+  // among equals), or 0. Takes one of its slots; `fresh`: for a new attempt.
+  int64_t Take(const std::string& account, bool fresh) {
     WorkerOffer* best = nullptr;
     for (WorkerOffer& offer : offers_) {
       if (offer.free_slots <= 0 ||
-          !absl::c_linear_search(offer.accounts, account)) {
+          !absl::c_linear_search(offer.accounts, account) ||
+          (fresh && IsKept(offer))) {
         continue;
       }
       if (best == nullptr || offer.free_slots > best->free_slots ||
@@ -38,11 +47,27 @@ class Slots {
     }
     if (best == nullptr) return 0;
     --best->free_slots;
+    for (const std::string& served : best->accounts) --free_[served];
     return best->worker;
   }
 
+  // All that serve this account are kept for attempts that are on.
+  void KeepAll(const std::string& account) {
+    kept_[account] = std::numeric_limits<int>::max();
+  }
+
  private:
+  // A slot serves any of its worker's accounts.
+  bool IsKept(const WorkerOffer& offer) const {
+    return absl::c_any_of(offer.accounts, [this](const std::string& account) {
+      auto kept = kept_.find(account);
+      return kept != kept_.end() && free_.at(account) <= kept->second;
+    });
+  }
+
   std::vector<WorkerOffer> offers_;
+  std::map<std::string, int> free_;  // by account
+  KeptSlots kept_;
 };
 
 // What bounds how many may run at once, as the pass fills it.
@@ -109,11 +134,18 @@ class Caps {
 
 AdmissionDecisions DecideAdmission(absl::Time /*now*/,
                                    const std::vector<WorkerOffer>& offers,
-                                   const AdmissionView& view, StartRoom room) {
+                                   const AdmissionView& view, StartRoom room,
+                                   KeptSlots kept) {
   AdmissionDecisions decisions;
-  Slots slots(offers);
+  Slots slots(offers, std::move(kept));
+  std::map<std::string, int> shown;  // adoptable ones, by account
   for (const AdoptableView& each : view.adoptable) {
-    if (int64_t worker = slots.Take(each.account); worker != 0) {
+    // The next pass sees what is behind the last one.
+    if (++shown[each.account] == AdmissionBounds::kAdoptable) {
+      slots.KeepAll(each.account);
+    }
+    if (int64_t worker = slots.Take(each.account, /*fresh=*/false);
+        worker != 0) {
       decisions.adoptions.push_back({each.task, worker});
     }
   }
@@ -167,8 +199,8 @@ AdmissionDecisions DecideAdmission(absl::Time /*now*/,
       decisions.waits_for_slot = true;
       continue;
     }
-    int64_t worker = slots.Take(head.view->account);
-    // Nobody serves this account any more; others may still be served.
+    int64_t worker = slots.Take(head.view->account, /*fresh=*/true);
+    // Nobody has a slot for this account any more; others may still be served.
     if (worker == 0) continue;
     const int64_t overshoot = caps.Use(*head.view, next);
     int64_t counted = 0;

@@ -24,15 +24,16 @@ LeaseBook::~LeaseBook() = default;
 void LeaseBook::Load(const std::vector<LiveRecord>& live) {
   for (const LiveRecord& record : live) {
     LeaseKey key = record.lease;
-    live_[key.task] = LiveLease{
-        .key = key,
+    LiveLease& lease = live_[key.task] = LiveLease{
+        .key = {0, key.task, key.attempt, key.epoch},
         .task = record.task,
         .batch = record.batch,
+        .account = record.account,
         .grant_seq = record.grant_seq,
     };
     if (key.worker == 0) continue;
+    SetHolder(lease, key.worker, key.epoch);
     WorkerState& worker = workers_[key.worker];
-    ++worker.held;
     // How long ago it renewed is not known, so it gets a full term: its tasks
     // are freed late rather than twice held.
     if (worker.term_timer == 0) BeginTerm(key.worker);
@@ -98,11 +99,6 @@ void LeaseBook::RegisterWorker(const v1::RegisterWorkerRequest& request,
         if (!registered.ok()) return reply(registered.status());
         FaultPoint("scheduler.register.after");
         WorkerState& worker = workers_[registered->worker];
-        // Its leases of an earlier term may be on their way to be freed.
-        worker.held = static_cast<int>(
-            std::count_if(live_.begin(), live_.end(), [&](const auto& entry) {
-              return entry.second.key.worker == registered->worker;
-            }));
         worker.accounts.assign(request.accounts().begin(),
                                request.accounts().end());
         worker.capacity = request.capacity();
@@ -201,14 +197,33 @@ absl::StatusOr<LeaseBook::LiveLease> LeaseBook::Find(
 }
 
 void LeaseBook::SetHolder(LiveLease& live, int64_t worker, int64_t epoch) {
-  if (auto old = workers_.find(live.key.worker); old != workers_.end()) {
-    --old->second.held;
+  if (auto old = held_.find(live.key.worker); old != held_.end()) {
+    --old->second.by_account[live.account];
+    if (--old->second.all == 0) held_.erase(old);
   }
   live.key.worker = worker;
   live.key.epoch = epoch;
-  if (auto now = workers_.find(worker); now != workers_.end()) {
-    ++now->second.held;
+  if (worker == 0) return;
+  Held& held = held_[worker];
+  ++held.all;
+  ++held.by_account[live.account];
+}
+
+int LeaseBook::HeldBy(int64_t worker) const {
+  auto held = held_.find(worker);
+  return held == held_.end() ? 0 : held->second.all;
+}
+
+KeptSlots LeaseBook::SlotsOfTheSilent() const {
+  KeptSlots kept;
+  for (const auto& [id, held] : held_) {
+    auto worker = workers_.find(id);
+    if (worker != workers_.end() && worker->second.ready) continue;
+    for (const auto& [account, attempts] : held.by_account) {
+      if (attempts > 0) kept[account] += attempts;
+    }
   }
+  return kept;
 }
 
 void LeaseBook::Forget(const LeaseKey& lease) {
@@ -275,8 +290,9 @@ void LeaseBook::SendTo(int64_t id, v1::StreamLeasesResponse message) {
 std::vector<WorkerOffer> LeaseBook::Offers() const {
   std::vector<WorkerOffer> offers;
   for (const auto& [id, worker] : workers_) {
-    if (!worker.ready || worker.held >= worker.capacity) continue;
-    offers.push_back({id, worker.capacity - worker.held, worker.accounts});
+    const int free = worker.capacity - HeldBy(id);
+    if (!worker.ready || free <= 0) continue;
+    offers.push_back({id, free, worker.accounts});
   }
   return offers;
 }
@@ -301,12 +317,13 @@ void LeaseBook::RunAdmission() {
   }
   // The slots are taken when the grants are sent: what is asked for meanwhile
   // moves them a little, and takes none away.
-  auto decide = [room =
-                     rates_.RoomOf(accounts, AdmissionBounds::kGrantsPerPass)](
-                    absl::Time now, const std::vector<WorkerOffer>& workers,
-                    const AdmissionView& view) {
-    return DecideAdmission(now, workers, view, room);
-  };
+  auto decide =
+      [room = rates_.RoomOf(accounts, AdmissionBounds::kGrantsPerPass),
+       kept = SlotsOfTheSilent()](absl::Time now,
+                                  const std::vector<WorkerOffer>& workers,
+                                  const AdmissionView& view) {
+        return DecideAdmission(now, workers, view, room, kept);
+      };
   store_.Apply(
       Admit{std::move(offers), std::move(decide)},
       [this, accounts = std::move(accounts)](absl::StatusOr<Grants> grants) {
@@ -345,6 +362,7 @@ void LeaseBook::Take(GrantRecord grant) {
   LeaseKey key = grant.lease;
   live.task = grant.task;
   live.batch = grant.batch;
+  live.account = grant.account;
   live.grant_seq = grant.grant_seq;
   live.probe = grant.probe;
   int64_t holder = live.key.worker;

@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "base/executor.h"
 #include "midwatch/v1/worker_service.pb.h"
+#include "scheduler/admission.h"
 #include "scheduler/rate_book.h"
 #include "scheduler/reply.h"
 #include "scheduler/to_proto.h"
@@ -71,6 +72,7 @@ class LeaseBook {
     LeaseKey key;
     RowKey task;
     int64_t batch = 0;
+    std::string account;
     int64_t grant_seq = 0;
     bool probe = false;  // of its account, until it was answered
   };
@@ -90,12 +92,17 @@ class LeaseBook {
   struct WorkerState {
     std::vector<std::string> accounts;
     int capacity = 0;  // 0: not registered since the scheduler started
-    int held = 0;
     // Set while a lease stream is open; grants go out only once the leases
     // that its worker does not hold have been freed.
     std::shared_ptr<Sink> sink;
     bool ready = false;
     Executor::TimerId term_timer = 0;
+  };
+
+  // How many attempts a worker holds, whether or not its term is known.
+  struct Held {
+    int all = 0;
+    std::map<std::string, int> by_account;
   };
 
   void BeginTerm(int64_t worker);
@@ -105,6 +112,10 @@ class LeaseBook {
   void Free(int64_t worker, std::vector<LeaseKey> held,
             absl::AnyInvocable<void()> done);
   std::vector<WorkerOffer> Offers() const;
+  // For what is held by workers that have no stream: they come back within
+  // their term, or somebody adopts it.
+  KeptSlots SlotsOfTheSilent() const;
+  int HeldBy(int64_t worker) const;
   void RunAdmission();
   // Admits again once one of these accounts has a slot for a create.
   void AwaitSlot(const std::vector<std::string>& accounts);
@@ -125,6 +136,7 @@ class LeaseBook {
   const Ids ids_;
   std::map<int64_t, WorkerState> workers_;
   std::map<int64_t, LiveLease> live_;  // by task
+  std::map<int64_t, Held> held_;       // by worker, of those in `live_`
   // Grants whose events are being counted. What is to be told of one meanwhile
   // is put into it, since its holder does not know it yet; one that is lost
   // meanwhile is not sent.

@@ -324,8 +324,9 @@ absl::StatusOr<int64_t> SqliteReader::LastJournalSeq() {
 
 absl::StatusOr<std::vector<LiveRecord>> SqliteReader::ListLive() {
   SqliteStatement row = queue_->Query(
-      "SELECT l.task, l.attempt, l.epoch, l.worker, l.batch, l.grant_seq, t.at "
-      "FROM live l JOIN task t ON t.id = l.task ORDER BY l.task");
+      "SELECT l.task, l.attempt, l.epoch, l.worker, l.batch, l.grant_seq, "
+      "t.at, a.name FROM live l JOIN task t ON t.id = l.task "
+      "JOIN label a ON a.id = l.account ORDER BY l.task");
   std::vector<LiveRecord> result;
   while (row.Step()) {
     LiveRecord& live = result.emplace_back();
@@ -334,6 +335,7 @@ absl::StatusOr<std::vector<LiveRecord>> SqliteReader::ListLive() {
     live.task = {row.Int(0), row.Int(6) / 1000};
     live.batch = row.Int(4);
     live.grant_seq = row.Int(5);
+    live.account = row.Text(7);
   }
   RETURN_IF_ERROR(row.status());
   return result;

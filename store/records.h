@@ -259,6 +259,7 @@ struct LiveRecord {
   LeaseKey lease;  // worker 0: free to be adopted
   RowKey task;
   int64_t batch = 0;
+  std::string account;
   int64_t grant_seq = 0;
 };
 

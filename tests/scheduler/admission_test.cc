@@ -14,6 +14,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::FieldsAre;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 LaneView Lane(int64_t id, std::vector<ReadyTask> ready,
               const std::string& account = "a") {
@@ -52,6 +53,38 @@ TEST(AdmissionTest, AttemptsThatAreOnComeFirst) {
   AdmissionDecisions decisions = Decide({{1, 1, {"a"}}}, view);
   EXPECT_THAT(decisions.adoptions, ElementsAre(FieldsAre(99, 1, 0, 0)));
   EXPECT_THAT(decisions.grants, IsEmpty());
+}
+
+TEST(AdmissionTest, NewAttemptsLeaveTheSlotsThatAreKept) {
+  AdmissionView view;
+  view.lanes = {Lane(1, {{11, 1}, {12, 2}, {13, 3}}), Lane(2, {{21, 9}}, "b"),
+                Lane(3, {{31, 9}}, "c")};
+  const std::vector<WorkerOffer> offers = {
+      {1, 2, {"a", "b"}}, {2, 2, {"a"}}, {3, 1, {"c"}}};
+  // Of the four for `a` one is left, and that is also the one for `b`.
+  EXPECT_THAT(
+      DecideAdmission(absl::UnixEpoch(), offers, view, {}, {{"a", 3}}).grants,
+      ElementsAre(FieldsAre(11, 1, 0, 0), FieldsAre(31, 3, 0, 0)));
+  // What is on needs no slot beyond those that are kept for it.
+  view.adoptable = {{98, "a"}, {99, "a"}};
+  AdmissionDecisions decisions =
+      DecideAdmission(absl::UnixEpoch(), offers, view, {}, {{"a", 3}});
+  EXPECT_THAT(decisions.adoptions, SizeIs(2));
+  EXPECT_THAT(decisions.grants, ElementsAre(FieldsAre(31, 3, 0, 0)));
+}
+
+// Where thousands were to be adopted, every other slot went to a new one.
+TEST(AdmissionTest, NothingNewStartsWhileMoreAreOnThanOneViewShows) {
+  AdmissionView view;
+  view.lanes = {Lane(1, {{11, 1}})};
+  for (int i = 0; i < AdmissionBounds::kAdoptable; ++i) {
+    view.adoptable.push_back({100 + i, "a"});
+  }
+  AdmissionDecisions decisions = Decide({{1, 1000, {"a"}}}, view);
+  EXPECT_THAT(decisions.adoptions, SizeIs(AdmissionBounds::kAdoptable));
+  EXPECT_THAT(decisions.grants, IsEmpty());
+  view.adoptable.pop_back();
+  EXPECT_THAT(Decide({{1, 1000, {"a"}}}, view).grants, SizeIs(1));
 }
 
 TEST(AdmissionTest, NewAttemptsNeedASlotOfTheirAccount) {

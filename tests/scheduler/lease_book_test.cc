@@ -179,6 +179,38 @@ TEST_F(LeaseBookTest, ALapseFreesTheTasksForOthers) {
   EXPECT_OK(book_->Find(stream->grants[0].token()));
 }
 
+// A worker that was killed and started again filled its slots with new tasks
+// before its old term was over, and its sessions ran on unheard until those had
+// ended.
+TEST_F(LeaseBookTest, SlotsAreKeptForWhatASilentWorkerHolds) {
+  SubmitBatch(5);
+  auto lost = OpenStream(RegisterWorker(kFirst, /*capacity=*/2));
+  ASSERT_THAT(lost->grants, SizeIs(2));
+  book_->LoseStream(lost.get());
+  auto stream = OpenStream(RegisterWorker(kSecond, /*capacity=*/3));
+  ASSERT_THAT(stream->grants, SizeIs(1));
+  EXPECT_EQ(stream->grants[0].task_name(), "t2");
+  time_.Advance(absl::Seconds(31));
+  ASSERT_THAT(stream->grants, SizeIs(3));
+  EXPECT_EQ(stream->grants[1].task_name(), "t0");
+  EXPECT_EQ(stream->grants[2].task_name(), "t1");
+}
+
+TEST_F(LeaseBookTest, SlotsAreKeptAfterARestartToo) {
+  SubmitBatch(5);
+  auto lost = OpenStream(RegisterWorker(kFirst, /*capacity=*/2));
+  ASSERT_THAT(lost->grants, SizeIs(2));
+  RestartScheduler();
+  auto stream = OpenStream(RegisterWorker(kSecond, /*capacity=*/3));
+  ASSERT_THAT(stream->grants, SizeIs(1));
+  // It was only away for a moment: its slots are its own again.
+  auto back = OpenStream(RegisterWorker(kFirst, /*capacity=*/2),
+                         {lost->grants[0].token(), lost->grants[1].token()});
+  EXPECT_THAT(back->revoked, IsEmpty());
+  time_.RunUntilIdle();
+  EXPECT_THAT(stream->grants, SizeIs(3));
+}
+
 TEST_F(LeaseBookTest, ALapsedWorkersTasksAreFreedThoughTheDiskWasFull) {
   SubmitBatch(1);
   OpenStream(RegisterWorker(kFirst));
