@@ -17,6 +17,8 @@ constexpr absl::Duration kLookAgain = absl::Seconds(5);
 // An account may hold far more sessions than this worker's: a list is worth a
 // page for every so many that wait, each of which it may save a read.
 constexpr size_t kPlacesPerPage = 4;
+// For a list twice as long as what waits, nobody is let on meanwhile.
+constexpr size_t kPlacesPerPageToStand = 50;
 
 }  // namespace
 
@@ -82,6 +84,7 @@ void AttachLine::Leave(uint64_t number) {
 }
 
 void AttachLine::LetOn() {
+  if (stands_) return;
   LetOn(AttachBy::kHistory);
   LetOn(AttachBy::kStream);
   if (waiting_.empty() || std::exchange(watching_, true)) return;
@@ -118,6 +121,8 @@ Async<void> AttachLine::Watch(AttachLine& self) {
   co_await Sleep(self.executor_, kGather);
   while (!self.waiting_.empty()) {
     absl::Status looked = co_await self.Look();
+    self.stands_ = false;
+    self.LetOn();
     if (!looked.ok()) {
       LogInfo("cannot list sessions", {{"why", looked.ToString()}});
     }
@@ -147,21 +152,27 @@ Async<absl::Status> AttachLine::Look() {
         std::min(query.created_from, place.session.created_from - kClockMargin);
     place.listed = true;
   }
-  size_t pages = std::max<size_t>(1, waiting_.size() / kPlacesPerPage);
+  const size_t waiting = waiting_.size();
+  size_t pages = 0, found = 0;
   do {
+    stands_ = pages <= waiting / kPlacesPerPageToStand;
+    LetOn();
     ListSessionsQuery copy = query;
     CO_ASSIGN_OR_RETURN(Page<midwatch::Session> page,
                         co_await client_.ListSessions(std::move(copy)));
-    for (const midwatch::Session& seen : page.items) Note(seen);
-    LetOn();
+    ++pages;
+    for (const midwatch::Session& seen : page.items) found += Note(seen);
     query.page = page.next_page;
-  } while (!query.page.empty() && --pages > 0 && !waiting_.empty());
+  } while (!query.page.empty() && pages < waiting / kPlacesPerPage &&
+           !waiting_.empty());
+  LogInfo("listed sessions that wait to be attached",
+          {{"waiting", waiting}, {"found", found}, {"pages", pages}});
   co_return absl::OkStatus();
 }
 
-void AttachLine::Note(const midwatch::Session& seen) {
+bool AttachLine::Note(const midwatch::Session& seen) {
   auto number = numbers_.find(seen.id);
-  if (number == numbers_.end()) return;
+  if (number == numbers_.end()) return false;
   Place& place = waiting_.at(number->second);
   queues_[place.by].order.erase(RankOf(number->second, place));
   place.by = seen.status == "idle" || seen.status == "terminated"
@@ -170,6 +181,7 @@ void AttachLine::Note(const midwatch::Session& seen) {
   place.budget_left =
       place.session.budget_usd_micros - seen.list_cost_usd_micros.value_or(0);
   queues_[place.by].order.insert(RankOf(number->second, place));
+  return true;
 }
 
 }  // namespace midwatch

@@ -5,8 +5,9 @@
 // Few are let on at a time, so that whoever else wants to read gets its share.
 // Where more than those few want to, a list of the account's sessions, a read
 // for a hundred of them, tells which are at rest: these go first, and cost a
-// read of their history. The others are attached nearest to their budget first,
-// then to their deadline, and until then a list a minute watches them.
+// read of their history. While it is read, nobody else is let on: a page would
+// wait behind all who are. The others are attached nearest to their budget
+// first, then to their deadline, and until then a list a minute watches them.
 #ifndef MIDWATCH_WORKER_ATTACH_LINE_H_
 #define MIDWATCH_WORKER_ATTACH_LINE_H_
 
@@ -79,7 +80,8 @@ class AttachLine {
   static Async<void> Watch(AttachLine& self);
   // Lists the sessions that wait, as far as that is worth its reads.
   Async<absl::Status> Look();
-  void Note(const midwatch::Session& seen);
+  // Whether it is one that waits.
+  bool Note(const midwatch::Session& seen);
   // More than half of those that wait have not been looked for yet.
   bool MostAreNew() const;
 
@@ -90,6 +92,7 @@ class AttachLine {
   std::map<AttachBy, Queue> queues_;
   uint64_t next_number_ = 1;
   bool watching_ = false;
+  bool stands_ = false;  // until the list is read, or has become too long
 };
 
 }  // namespace midwatch

@@ -104,6 +104,30 @@ TEST_F(AttachStoryTest, WhatAListShowsAtRestCostsItsHistoryAlone) {
   ExpectAllEndWell();
 }
 
+// Each page waited behind sixteen sessions' streams and histories, so at the
+// service's rate the list of 5,000 took longer than a minute.
+TEST_F(AttachStoryTest, NobodyIsLetOnWhileTheListIsRead) {
+  Begin(/*short_turn=*/absl::Minutes(20));
+  world_.service.hooks.on_call = [](const FakeCall& call) {
+    FakeFault fault;
+    if (call.operation == "stream_events")
+      fault.answer_delay = absl::Milliseconds(500);
+    if (call.operation == "list_sessions")
+      fault.answer_delay = absl::Seconds(20);
+    return fault;
+  };
+  Adopt();
+  world_.time.Advance(absl::Seconds(15));
+  ASSERT_EQ(world_.service.Calls("list_sessions"), 1);
+  // Those of the second before, and no more.
+  const int let_on = StreamsOpened();
+  EXPECT_LE(let_on, 3 * static_cast<int>(AttachLine::kAtOnceMax));
+  world_.time.Advance(absl::Seconds(5));
+  EXPECT_EQ(StreamsOpened(), let_on);
+  world_.time.Advance(absl::Seconds(10));
+  EXPECT_EQ(StreamsOpened(), kLong + kShort);
+}
+
 TEST_F(AttachStoryTest, AListWatchesThoseWhoseTurnHasNotCome) {
   Begin(/*short_turn=*/absl::Minutes(2));
   // A stream takes half a minute to open, and sixteen are opened at once: the
