@@ -1,6 +1,7 @@
 #include "agents/session_feed.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/guard.h"
 #include "base/status_macros.h"
@@ -23,8 +24,11 @@ bool IsRefusal(const absl::Status& status) {
 }
 
 // Interrupts have been seen without an id: their text stands in for it.
-const std::string& IdentityOf(const Event& event) {
-  return event.id.empty() ? event.json : event.id;
+uint64_t IdentityOf(const Event& event, bool processed) {
+  constexpr uint64_t kProcessed = 0x9e3779b97f4a7c15;
+  const uint64_t hash =
+      std::hash<std::string>()(event.id.empty() ? event.json : event.id);
+  return processed ? hash ^ kProcessed : hash;
 }
 
 }  // namespace
@@ -44,12 +48,13 @@ SessionFeed::~SessionFeed() = default;
 void SessionFeed::MarkSeen(const Event& event) { TakeNew(event); }
 
 bool SessionFeed::TakeNew(const Event& event) {
-  const std::string& identity = IdentityOf(event);
+  const uint64_t processed = IdentityOf(event, true);
   // A history read overtakes the stream: what is known as processed is not
   // queued any more.
-  if (!event.processed_at && seen_.contains({identity, true})) return false;
-  if (!seen_.emplace(identity, event.processed_at.has_value()).second &&
-      Stands(Guard::kEventDedupe)) {
+  if (!event.processed_at && seen_.contains(processed)) return false;
+  const uint64_t identity =
+      event.processed_at ? processed : IdentityOf(event, false);
+  if (!seen_.insert(identity).second && Stands(Guard::kEventDedupe)) {
     return false;
   }
   if (event.processed_at) {
@@ -65,7 +70,7 @@ void SessionFeed::Forget() {
   // Twice the margin, since a stream may repeat what is a little older.
   absl::Time horizon = *last_processed_at_ - 2 * kHistoryMargin;
   while (!seen_order_.empty() && seen_order_.front().first < horizon) {
-    seen_.erase({std::move(seen_order_.front().second), true});
+    seen_.erase(seen_order_.front().second);
     seen_order_.pop_front();
   }
 }
