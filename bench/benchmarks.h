@@ -21,6 +21,7 @@ struct Context {
   bool tiny = false;
   // With the sizes that take many minutes to fill.
   bool full = false;
+  int64_t streams = 10'000;  // of StreamsStored
   Report& report;
 
   int64_t Scaled(int64_t size, int64_t when_tiny) const {
@@ -41,6 +42,9 @@ absl::Status Restart(Context& context);
 absl::Status IdleScheduler(Context& context);
 // streams_bench.cc
 absl::Status StreamsPerWorker(Context& context);
+// scale_bench.cc
+absl::Status StreamsStored(Context& context);
+absl::Status RestartLive(Context& context);
 // harness_bench.cc
 absl::Status HarnessTurn(Context& context);
 

@@ -38,6 +38,11 @@ constexpr Benchmark kBenchmarks[] = {
      "with 10 k and 1 M tasks waiting (--full: and 10 M settled)"},
     {"restart", Restart, false, "with 1 M tasks waiting and 5,000 live"},
     {"streams_per_worker", StreamsPerWorker, false, "10,000 event streams"},
+    {"streams_stored", StreamsStored, false,
+     "10,000 event streams of a worker, stored by a scheduler"},
+    {"restart_live", RestartLive, false,
+     "1 M waiting and 5,000 sessions that run: until all are known (--full: "
+     "and attached)"},
     {"harness_turn", HarnessTurn, true, "what a turn costs beside its work"},
     {"idle_scheduler", IdleScheduler, true, "CPU and memory of doing nothing"},
 };
@@ -81,6 +86,7 @@ int Main(int argc, char** argv) {
   // On a disk, by the file system's standard; /tmp may be memory.
   std::string parent = "/var/tmp", midwatch, commit = "unknown";
   int runs = 5;
+  int64_t streams = 10'000;
   bool tiny = false, full = false, all = false;
   app.add_option("name", names, "Which; serve-streams is for itself");
   app.add_option("--dir", parent, "Where data goes")->capture_default_str();
@@ -88,6 +94,8 @@ int Main(int argc, char** argv) {
   app.add_option("--commit", commit, "Named in each line");
   app.add_option("--runs", runs, "Of each, at least")
       ->check(CLI::Range(1, 1000));
+  app.add_option("--streams", streams, "Of streams_stored, where not 10,000")
+      ->check(CLI::Range(1, 100'000));
   app.add_flag("--all", all, "Every benchmark, the slow ones too");
   app.add_flag("--full", full, "Sizes that take many minutes to fill, too");
   app.add_flag("--tiny", tiny, "Whether they work; the figures mean nothing");
@@ -124,6 +132,7 @@ int Main(int argc, char** argv) {
                     .runs = tiny ? 1 : runs,
                     .tiny = tiny,
                     .full = full,
+                    .streams = streams,
                     .report = figures};
     absl::Status status = RunOne(*each, parent, context);
     if (status.ok()) continue;

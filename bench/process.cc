@@ -4,9 +4,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -35,6 +37,14 @@ Usage UsageOf(pid_t pid) {
   return {.cpu = absl::Seconds(ticks) / sysconf(_SC_CLK_TCK),
           .rss_mib =
               static_cast<double>(pages * sysconf(_SC_PAGESIZE)) / (1 << 20)};
+}
+
+int FilesMax() {
+  struct rlimit limit {};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  return static_cast<int>(std::min<rlim_t>(limit.rlim_cur, 1 << 20));
 }
 
 void Wait(absl::Duration duration) {

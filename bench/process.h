@@ -20,6 +20,10 @@ struct Usage {
 // Of a process that lives; zero otherwise.
 Usage UsageOf(pid_t pid);
 
+// How many files this process and those that it starts may open: raised as far
+// as it may be.
+int FilesMax();
+
 // Lets time pass on this thread, which has nothing else to do.
 void Wait(absl::Duration duration);
 

@@ -3,7 +3,6 @@
 // on each.
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,14 +34,6 @@ namespace {
 constexpr int kSpareFiles = 200;
 // Opened at once, so that the server's backlog is not the first limit.
 constexpr size_t kOpening = 64;
-
-int FilesMax() {
-  struct rlimit limit {};
-  getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-  return static_cast<int>(std::min<rlim_t>(limit.rlim_cur, 1 << 20));
-}
 
 // The worker's reading half: streams that fold what they receive and count what
 // a transcript would store.

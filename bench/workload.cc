@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <utility>
 
@@ -21,6 +22,7 @@ namespace midwatch::bench {
 namespace {
 
 constexpr char kReady[] = "midwatch scheduler: listening on ";
+constexpr char kWorkerReady[] = "midwatch worker: serving ";
 constexpr absl::Duration kTick = absl::Milliseconds(5);
 constexpr absl::Duration kRenewEvery = absl::Seconds(5);
 
@@ -70,11 +72,17 @@ v1::SubmitBatchRequest UsualChunk(const std::string& request_id, int64_t first,
 }
 
 std::string UsualEvent(int64_t number) {
+  return UsualToolUse(
+      absl::StrCat("sevt_01", absl::Hex(number * 0x9e3779b97f4a7c15ull)),
+      absl::StrCat("2026-01-01T00:00:00.", number % 1000000, "Z"), number);
+}
+
+std::string UsualToolUse(const std::string& id, const std::string& processed_at,
+                         int64_t number) {
   return absl::StrCat(
-      R"({"id":"sevt_01)", absl::Hex(number * 0x9e3779b97f4a7c15ull),
-      R"(","type":"agent.tool_use","processed_at":"2026-01-01T00:00:00.)",
-      number % 1000000,
-      R"(Z","name":"bash","evaluated_permission":"allow","input":{"command":)"
+      R"({"id":")", id, R"(","type":"agent.tool_use","processed_at":")",
+      processed_at,
+      R"(","name":"bash","evaluated_permission":"allow","input":{"command":)"
       R"("for f in /usr/share/doc/package-)",
       number,
       R"(/*; do head -n 20 \"$f\" | grep -i -E 'licen[cs]e|copyright' ; done | )"
@@ -83,6 +91,17 @@ std::string UsualEvent(int64_t number) {
       R"(.txt; wc -l /tmp/found.txt; grep -c GPL /tmp/found.txt || true; )"
       R"(grep -c MIT /tmp/found.txt || true"},"session_thread_id":"sthr_)",
       absl::Hex(number % 4096), "\"}");
+}
+
+std::string UsualToolOutput(int64_t number) {
+  return absl::StrCat(
+      number % 31, R"(  License: GPL-2.0-or-later\n)", number % 17,
+      R"(  Copyright: 2019-2026 the authors of package-)", number,
+      R"(\n12  This program is free software; you can redistribute it and)"
+      R"( modify it under the terms of the licence in the file COPYING.\n)",
+      number % 7, R"( SPDX-License-Identifier: MIT, in contrib/part-)",
+      number % 1013, R"(.c and in its tests\n)", number % 97,
+      R"( /tmp/found.txt\n8\n2\n)");
 }
 
 v1::Ending UsualEnding() {
@@ -115,6 +134,28 @@ absl::StatusOr<std::unique_ptr<SchedulerProcess>> SchedulerProcess::Start(
 
 std::shared_ptr<grpc::Channel> SchedulerProcess::NewChannel() const {
   return MakeSchedulerChannel(address_);
+}
+
+absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Start(
+    const Context& context, const SchedulerProcess& scheduler,
+    const std::string& dir, const std::string& base_url, int64_t jobs,
+    const std::string& limits) {
+  std::filesystem::create_directories(dir);
+  const std::string key_file = dir + "/key";
+  std::ofstream(key_file) << "bench\n";
+  auto worker = std::make_unique<WorkerProcess>();
+  ASSIGN_OR_RETURN(
+      worker->process_,
+      Process::Start({context.midwatch, "--state-dir", dir, "--server",
+                      scheduler.address(), "worker", "--base-url", base_url,
+                      "--api-key-file", key_file, "--jobs", absl::StrCat(jobs),
+                      "--limits", limits},
+                     dir + "/worker.log"));
+  ASSIGN_OR_RETURN(std::string line, worker->process_->ReadLine());
+  if (line.rfind(kWorkerReady, 0) != 0) {
+    return absl::InternalError(absl::StrCat("the worker said: ", line));
+  }
+  return worker;
 }
 
 std::vector<v1::SubmitBatchRequest> UsualBatch(const std::string& request_id,

@@ -39,6 +39,10 @@ v1::SubmitBatchRequest UsualChunk(const std::string& request_id, int64_t first,
                                   int64_t lines);
 // About 500 bytes of JSON, as an agent's tool call has.
 std::string UsualEvent(int64_t number);
+std::string UsualToolUse(const std::string& id, const std::string& processed_at,
+                         int64_t number);
+// What such a call came to, about 300 bytes that need no escaping in JSON.
+std::string UsualToolOutput(int64_t number);
 v1::Ending UsualEnding();
 
 // `midwatch scheduler` on a loopback port, with its state in `dir`.
@@ -55,6 +59,23 @@ class SchedulerProcess {
  private:
   std::unique_ptr<Process> process_;
   std::string address_;
+};
+
+// `midwatch worker` of that scheduler, for the account "default" at `base_url`,
+// with its cache and its log in `dir`.
+class WorkerProcess {
+ public:
+  // `limits` as --limits takes them.
+  static absl::StatusOr<std::unique_ptr<WorkerProcess>> Start(
+      const Context& context, const SchedulerProcess& scheduler,
+      const std::string& dir, const std::string& base_url, int64_t jobs,
+      const std::string& limits);
+
+  Usage usage() const { return process_->usage(); }
+  void Kill() { process_->Kill(); }
+
+ private:
+  std::unique_ptr<Process> process_;
 };
 
 // The messages that submit `lines` usual tasks as one batch, and seal it.
