@@ -218,6 +218,10 @@ void CurlTransfer::AcceptGzip() {
   curl_easy_setopt(easy_.get(), CURLOPT_ACCEPT_ENCODING, "gzip");
 }
 
+void CurlTransfer::ReadInPieces(long bytes) {
+  curl_easy_setopt(easy_.get(), CURLOPT_BUFFERSIZE, bytes);
+}
+
 void CurlTransfer::CancelTimeout() {
   executor_.Cancel(std::exchange(timeout_, 0));
 }

@@ -78,6 +78,9 @@ class CurlTransfer : private CurlMulti::Client {
   void Fail(absl::Status status);
   void Resume();
   void AcceptGzip();
+  // At most so many bytes of the answer at a time, which a buffer of its own is
+  // kept for as long as it runs. Before Start.
+  void ReadInPieces(long bytes);
   void CancelTimeout();
   // Stops the transfer where it runs; OnEnd is not called.
   void End();
