@@ -161,8 +161,9 @@ Async<absl::StatusOr<Verdict>> Attempt::BringToVerdict() {
 
 // Takes in events until the session is done with all that was said to it.
 Async<absl::StatusOr<Verdict>> Attempt::Drive() {
-  // Said, and perhaps megabytes; a worker holds thousands of attempts.
-  lease_.mutable_spec()->clear_prompt();
+  // Said, and perhaps megabytes; a worker holds thousands of attempts. To clear
+  // it would keep its memory.
+  std::string().swap(*lease_.mutable_spec()->mutable_prompt());
   while (true) {
     CO_RETURN_IF_ERROR(Stopped());
     CO_ASSIGN_OR_RETURN(std::optional<Verdict> over, co_await SayMessages());
