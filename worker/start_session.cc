@@ -73,12 +73,13 @@ std::optional<Verdict> Attempt::StartIsOver(
   absl::Duration limit = FromProto(lease_.spec().timeouts().start());
   if (limit <= absl::ZeroDuration()) limit = kStartDefault;
   if (parts_.clock.Steady() - started_ < limit) return std::nullopt;
-  // Whatever held it up says more than the timeout does.
+  // Whatever held it up says more than the timeout does. A session that did not
+  // begin is nothing that its task did.
   if (last) return NotStarted(last);
-  Verdict verdict;
-  verdict.kind = v1::Ending::KIND_TIMED_OUT;
-  verdict.failure.emplace().set_operation("start_timeout");
-  return verdict;
+  v1::Failure failure;
+  failure.set_operation("start_timeout");
+  failure.set_message("no worker got it to begin in time");
+  return NotStarted(std::move(failure));
 }
 
 Async<absl::StatusOr<std::string>> Attempt::EnsureFile(const v1::Input& input) {

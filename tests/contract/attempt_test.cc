@@ -255,6 +255,39 @@ TEST_P(StoreTest, ErrandsAreGivenOutByAccountSoManyAtATime) {
   EXPECT_THAT(Apply(LeaseErrands{"default", 2})->sessions, SizeIs(1));
 }
 
+// With nothing left to start, nothing else would find out that its key works
+// again: its sessions would stay, and what they cost would never be known.
+TEST_P(StoreTest, AnAccountWithErrandsAloneIsProbedByOne) {
+  SubmitBatch(1);
+  GrantRecord grant = GrantAndRecord(Register());
+  ASSERT_OK(Apply(MarkStarted{grant.lease}));
+  ASSERT_OK(Apply(CancelTask{grant.task, "enough"}));
+  v1::Ending refused = SuccessAtUnknownCost();
+  refused.set_kind(v1::Ending::KIND_BROKEN);
+  refused.mutable_failure()->set_http_status(401);
+  ASSERT_OK(SettleWith(grant.lease, refused));
+  auto state = [&] {
+    auto accounts = Read<std::vector<AccountRecord>>(
+        [](StoreReader& reader) { return reader.ListAccounts(); });
+    return accounts->at(0).standing.state;
+  };
+  ASSERT_EQ(state(), v1::ACCOUNT_STATE_REFUSED);
+  const LeaseErrands lease{"default", 10};
+  time_.Advance(absl::Minutes(2));
+  EXPECT_THAT(Apply(lease)->sessions, IsEmpty()) << "not yet";
+  time_.Advance(absl::Minutes(4));
+  EXPECT_THAT(Apply(lease)->sessions, ElementsAre("sesn_1"));
+  EXPECT_THAT(Apply(lease)->sessions, IsEmpty()) << "one at a time";
+  // To a key of another workspace every session is gone.
+  ASSERT_OK(Apply(CompleteErrands{"default", {{"sesn_1", {}, true}}}));
+  EXPECT_EQ(state(), v1::ACCOUNT_STATE_REFUSED);
+  time_.Advance(absl::Minutes(6));
+  EXPECT_THAT(Apply(lease)->sessions, ElementsAre("sesn_1"));
+  ASSERT_OK(Apply(CompleteErrands{"default", {{"sesn_1", 20'000}}}));
+  EXPECT_EQ(state(), v1::ACCOUNT_STATE_OPEN);
+  EXPECT_EQ(Task(grant.task).charged, 20'000);
+}
+
 TEST_P(StoreTest, BalancesEqualTheJournal) {
   RowKey batch = SubmitBatch(20);
   int64_t worker = Register();

@@ -87,7 +87,7 @@ class NodeTest : public ::testing::Test {
         cli::LoadBatchFile(folder_ / "batch.yaml", {});
     EXPECT_OK(file);
     absl::StatusOr<cli::Submitted> submitted =
-        cli::SubmitBatch(*connection_, *file, false, [] { return false; });
+        cli::SubmitBatch(*connection_, *file, {}, [] { return false; });
     EXPECT_OK(submitted);
     return submitted->batch_id;
   }

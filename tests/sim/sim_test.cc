@@ -10,6 +10,7 @@
 #include "tests/sim/mutations.h"
 #include "tests/sim/play.h"
 #include "tests/sim/shrink.h"
+#include "tests/sim/sim_world.h"
 #include "tests/sim/story.h"
 
 namespace midwatch::sim {
@@ -172,6 +173,40 @@ TEST(SimTest, AKeyRefusedForAnHourFailsNothing) {
     EXPECT_GE(outcome.counts.Of("accounts shut"), 1);
     EXPECT_LT(outcome.night, absl::Minutes(80));
   }
+}
+
+// A sandbox lives thirty days, so a question that is answered in time finds the
+// files that its agent left.
+TEST(SimTest, AnAnswerOfTheLastDayFindsTheSandboxAndALaterOneTheEnd) {
+  World world(1);
+  world.service->hooks.script = [](const testing::FakePrompt&) {
+    testing::FakeTurn turn;
+    turn.stop_reason = "requires_action";
+    turn.files = {{"result.json", "{}"}};
+    return turn;
+  };
+  ASSERT_TRUE(world.StartScheduler());
+  world.SubmitBatch({.tasks = 6, .answer_within = absl::Hours(24 * 29)});
+  world.StartWorker("w1", 6);
+  world.time.Advance(absl::Minutes(5));
+  ASSERT_EQ(world.Batch().counts[v1::TASK_STATE_WAITING], 6);
+  world.KillWorker("w1");
+  world.time.Advance(absl::Hours(24 * 29 - 1));
+  world.AnswerSome(0.5);
+  world.StartWorker("w1", 6);
+  world.time.Advance(absl::Hours(3));
+  const int64_t answered = world.checks.counts().Of("answers");
+  EXPECT_GT(answered, 0);
+  EXPECT_LT(answered, 6);
+  BatchRecord batch = world.Batch();
+  EXPECT_EQ(batch.counts[v1::TASK_STATE_SUCCEEDED], answered);
+  EXPECT_EQ(batch.counts[v1::TASK_STATE_FAILED], 6 - answered);
+  int64_t cost = 0;
+  for (const testing::FakeSessionView& session : world.service->Sessions()) {
+    EXPECT_TRUE(session.archived);
+    cost += session.cost_cents * 10'000;
+  }
+  EXPECT_EQ(batch.charged, cost);
 }
 
 class SimMutationTest : public ::testing::TestWithParam<NamedMutation> {};
