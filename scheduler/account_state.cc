@@ -74,7 +74,13 @@ std::optional<AccountStanding> DecideAccount(const AccountStanding& standing,
       return next;
     }
     case v1::FAILURE_CLASS_SPEND_CAP: {
-      const absl::Time until = CapEnds(evidence.failure, now);
+      // Where somebody has opened it since, a late refusal is no reason to wait
+      // for the month's end: an hour will tell.
+      const bool opened_since = standing.state == v1::ACCOUNT_STATE_OPEN &&
+                                evidence.granted_at < standing.since;
+      const absl::Time until = opened_since
+                                   ? absl::InfiniteFuture()
+                                   : CapEnds(evidence.failure, now);
       if (standing.state == v1::ACCOUNT_STATE_SPEND_CAP &&
           (until == absl::InfiniteFuture() ||
            standing.until < absl::InfiniteFuture())) {

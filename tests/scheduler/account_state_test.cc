@@ -104,6 +104,18 @@ TEST(AccountStateTest, WhatCannotBeReachedIsLookedUpEveryMinute) {
   EXPECT_FALSE(DecideAccount(AccountStanding(), Evidence(0, "", false), kNow));
 }
 
+// Its attempt had begun when somebody opened the account again.
+TEST(AccountStateTest, ALateRefusalShutsAnOpenedAccountForAnHourAtMost) {
+  AccountStanding opened;
+  opened.since = kNow - absl::Minutes(1);
+  AccountEvidence late = Evidence(429, "enforced_spend_limit_reached", false);
+  late.granted_at = kNow - absl::Minutes(2);
+  std::optional<AccountStanding> after = DecideAccount(opened, late, kNow);
+  ASSERT_TRUE(after.has_value());
+  EXPECT_EQ(after->state, kCapped);
+  EXPECT_EQ(after->next_probe, kNow + absl::Hours(1));
+}
+
 AccountStanding After(AccountStanding standing, AccountEvidence evidence,
                       int64_t template_id) {
   evidence.template_id = template_id;

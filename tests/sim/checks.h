@@ -71,6 +71,7 @@ class Checks {
   std::vector<Violation> violations_;
   Counts counts_;
   int64_t acknowledged_ = 0;
+  int64_t came_late_ = 0;  // costs beyond what was charged at a settle
   std::map<std::string, std::string> charged_;  // sessions by attempt
   std::set<std::string> strangers_, own_faults_;
 };

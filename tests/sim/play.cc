@@ -20,6 +20,11 @@ constexpr double kAnswersEachTick = 0.05;
 // When somebody makes room in budgets that hold the night up.
 constexpr absl::Duration kMoreMoney = absl::Minutes(20);
 
+// To this far from its right time.
+void SetClock(testing::FakeClock& clock, absl::Duration off) {
+  clock.StepWall(off - clock.wall_step());
+}
+
 class Night {
  public:
   Night(const Story& story, const PlayOptions& options)
@@ -84,10 +89,15 @@ void Night::Begin(const Fault& fault) {
     case FaultKind::kSchedulerKill:
     case FaultKind::kPowerLoss:
       scheduler_back_ = std::max(scheduler_back_, back);
-      world_.KillSchedulerSoon(fault.tasks,
-                               fault.kind == FaultKind::kPowerLoss
-                                   ? Death::kPowerLoss
-                                   : Death::kKilled);
+      // In the middle of a commit or a checkpoint, or between two tasks.
+      if (fault.kind == FaultKind::kPowerLoss && fault.tasks % 4 != 0) {
+        world_.disk.LosePowerWithin(1 + fault.tasks / 4);
+      } else {
+        world_.KillSchedulerSoon(fault.tasks,
+                                 fault.kind == FaultKind::kPowerLoss
+                                     ? Death::kPowerLoss
+                                     : Death::kKilled);
+      }
       return;
     case FaultKind::kDiskFull:
       world_.disk.SetFull(true);
@@ -111,12 +121,12 @@ void Night::Begin(const Fault& fault) {
       world_.CutWorker(worker, true);
       return;
     case FaultKind::kFlakyLinks:
-      world_.flakiness = {fault.likelihood, 2 * fault.likelihood};
+      world_.flakiness = {fault.likelihood, 5 * fault.likelihood};
       return;
     case FaultKind::kWallStep:
       // The scheduler's, or a worker's.
-      world_.ClockOf(fault.worker == 1 ? "scheduler" : worker)
-          .StepWall(fault.by);
+      SetClock(world_.ClockOf(fault.worker == 1 ? "scheduler" : worker),
+               fault.by);
       world_.counts.Add("clocks set");
       return;
     default:
@@ -131,7 +141,7 @@ void Night::End(const Fault& fault) {
       world_.disk.SetFull(false);
       return;
     case FaultKind::kWorkerSleep:
-      world_.ClockOf(worker).Suspend(fault.lasts);
+      world_.ClockOf(worker).StandStill(fault.lasts);
       world_.counts.Add("machines suspended");
       [[fallthrough]];
     case FaultKind::kWorkerStall:

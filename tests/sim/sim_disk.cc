@@ -84,6 +84,11 @@ struct SimDisk::Impl {
 
   // Whether this write or sync is the one that fails.
   bool Fails() {
+    if (power_in > 0 && --power_in == 0) {
+      power_is_off = true;
+      ++process;
+      return true;
+    }
     if (fail_in == 0 || --fail_in > 0) return false;
     ++counts.failed;
     return true;
@@ -98,7 +103,9 @@ struct SimDisk::Impl {
   int64_t process = 1;  // handles of others are dead
   bool full = false;
   bool ignores_syncs = false;
-  int fail_in = 0;  // 0: none does
+  int fail_in = 0;   // 0: none does
+  int power_in = 0;  // 0: it stays on
+  bool power_is_off = false;
   DiskCounts counts;
 };
 
@@ -421,6 +428,8 @@ void SimDisk::KillProcess() {
 void SimDisk::LosePower() {
   KillProcess();
   --impl_->counts.kills;
+  impl_->power_is_off = false;
+  impl_->power_in = 0;
   ++impl_->counts.power_losses;
   for (auto& [name, file] : impl_->files) impl_->LosePower(*file);
 }
@@ -431,6 +440,13 @@ void SimDisk::FailOneOf(int within) {
   impl_->fail_in = 1 + static_cast<int>(impl_->random.Next() %
                                         static_cast<uint64_t>(within));
 }
+
+void SimDisk::LosePowerWithin(int within) {
+  impl_->power_in = 1 + static_cast<int>(impl_->random.Next() %
+                                         static_cast<uint64_t>(within));
+}
+
+bool SimDisk::power_is_off() const { return impl_->power_is_off; }
 
 void SimDisk::IgnoreSyncs() { impl_->ignores_syncs = true; }
 

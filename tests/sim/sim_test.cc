@@ -91,7 +91,7 @@ void ExpectWork(const Counts& counts, int nights) {
       {"calls that arrived twice", 1},
       {"answers of the scheduler lost", 1},
       {"submits said again", 0.1},
-      {"submits refused for now", 0.05},
+      {"submits refused for now", 0.1},
       {"commits while a budget bound", 1},
       {"429 with retry-after", 0.3},
       {"429 at a spend cap", 0.3},
@@ -105,7 +105,7 @@ void ExpectWork(const Counts& counts, int nights) {
       {"requests late", 0.3},
       {"answers late", 0.3},
       {"streams cut", 0.5},
-      {"events doubled", 3},
+      {"events doubled", 1},
       {"turns that failed by themselves", 0.3},
       {"turns that overshot", 0.1},
       {"turns that flushed their queue", 1}};

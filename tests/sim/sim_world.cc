@@ -78,7 +78,12 @@ bool World::StartScheduler() {
       OpenSqliteStore(*life->executor, pool_, clock, random, options);
   if (!store.ok()) {
     Trace(absl::StrCat("scheduler cannot start: ", store.status().message()));
-    disk.KillProcess();
+    if (disk.power_is_off()) {
+      counts.Add("power losses");
+      disk.LosePower();
+    } else {
+      disk.KillProcess();
+    }
     return false;
   }
   life->store = *std::move(store);
@@ -143,7 +148,9 @@ void World::KillSchedulerSoon(int tasks, Death death) {
 
 // Whatever always holds holds now, and whoever is to die does.
 void World::AfterTask() {
-  if (scheduler_ != nullptr && scheduler_->executor->stopped()) {
+  if (scheduler_ != nullptr && disk.power_is_off()) {
+    KillScheduler(Death::kPowerLoss);
+  } else if (scheduler_ != nullptr && scheduler_->executor->stopped()) {
     counts.Add("schedulers that ended themselves");
     KillScheduler();
   }

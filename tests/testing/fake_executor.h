@@ -111,11 +111,17 @@ class FakeClock final : public Clock {
   absl::Time Now() const override {
     return absl::FromUnixSeconds(1'800'000'000) + time_.Elapsed() + wall_step_;
   }
-  absl::Duration Steady() const override { return time_.Elapsed(); }
+  absl::Duration Steady() const override {
+    return time_.Elapsed() - stood_still_;
+  }
   absl::Duration Boot() const override { return time_.Elapsed() + asleep_; }
 
   // The wall clock is set.
   void StepWall(absl::Duration by) { wall_step_ += by; }
+  // From its right time.
+  absl::Duration wall_step() const { return wall_step_; }
+  // The machine slept, which nobody else did: its steady clock stood still.
+  void StandStill(absl::Duration by) { stood_still_ += by; }
   // The machine slept for so long: only the boot-time and wall clocks went on.
   void Suspend(absl::Duration by) {
     asleep_ += by;
@@ -126,6 +132,7 @@ class FakeClock final : public Clock {
   const VirtualTime& time_;
   absl::Duration wall_step_;
   absl::Duration asleep_;
+  absl::Duration stood_still_;
 };
 
 // Runs the coroutine on `executor` until it has returned, for at most `limit`
