@@ -78,9 +78,8 @@ std::optional<AccountStanding> DecideAccount(const AccountStanding& standing,
       // for the month's end: an hour will tell.
       const bool opened_since = standing.state == v1::ACCOUNT_STATE_OPEN &&
                                 evidence.granted_at < standing.since;
-      const absl::Time until = opened_since
-                                   ? absl::InfiniteFuture()
-                                   : CapEnds(evidence.failure, now);
+      const absl::Time until = opened_since ? absl::InfiniteFuture()
+                                            : CapEnds(evidence.failure, now);
       if (standing.state == v1::ACCOUNT_STATE_SPEND_CAP &&
           (until == absl::InfiniteFuture() ||
            standing.until < absl::InfiniteFuture())) {

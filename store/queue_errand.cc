@@ -75,9 +75,9 @@ absl::StatusOr<bool> QueueWriter::MayProbeByErrand(
     RETURN_IF_ERROR(row.status());
     if (attempts) return false;
   }
-  RETURN_IF_ERROR(
-      db_.Run("UPDATE account SET next_probe = ? WHERE label = ?",
-              absl::ToUnixMicros(now + standing.probe_every), account));
+  RETURN_IF_ERROR(db_.Run("UPDATE account SET next_probe = ? WHERE label = ?",
+                          absl::ToUnixMicros(now + standing.probe_every),
+                          account));
   return true;
 }
 

@@ -428,9 +428,9 @@ struct LeasedErrands {
 
 // Sessions of settled attempts of which nobody has said that they are archived,
 // a minute after their settle or two after they were last given out; and the
-// account's sweep (of an account that refuses one session at most, with which it
-// is probed where nothing is left to start). That is due every ten minutes while creates may be
-// unexplained, and the caller's for five.
+// account's sweep (of an account that refuses one session at most, with which
+// it is probed where nothing is left to start). That is due every ten minutes
+// while creates may be unexplained, and the caller's for five.
 //   kNotFound  nothing has named the account
 struct LeaseErrands {
   using Result = LeasedErrands;

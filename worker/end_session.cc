@@ -52,8 +52,7 @@ Async<absl::StatusOr<EndedSession>> EndSession(Executor& executor,
     if (archived.ok()) {
       ended.list_cost_usd_micros = archived->list_cost_usd_micros;
       if (!ended.list_cost_usd_micros) {
-        CO_ASSIGN_OR_RETURN(bool began,
-                            co_await HasBegun(client, session_id));
+        CO_ASSIGN_OR_RETURN(bool began, co_await HasBegun(client, session_id));
         if (!began) ended.list_cost_usd_micros = 0;
       }
       co_return ended;

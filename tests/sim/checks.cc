@@ -52,23 +52,39 @@ std::string AttemptOf(const testing::FakeSessionView& session) {
 
 const char* NameOf(JournalKind kind) {
   switch (kind) {
-    case JournalKind::kGranted: return "starts";
-    case JournalKind::kAdopted: return "adoptions";
-    case JournalKind::kSessionCleared: return "fences";
-    case JournalKind::kHandedBack: return "leases handed back";
-    case JournalKind::kFreed: return "leases freed";
-    case JournalKind::kRetry: return "attempts tried again";
-    case JournalKind::kSettled: return "settles";
+    case JournalKind::kGranted:
+      return "starts";
+    case JournalKind::kAdopted:
+      return "adoptions";
+    case JournalKind::kSessionCleared:
+      return "fences";
+    case JournalKind::kHandedBack:
+      return "leases handed back";
+    case JournalKind::kFreed:
+      return "leases freed";
+    case JournalKind::kRetry:
+      return "attempts tried again";
+    case JournalKind::kSettled:
+      return "settles";
     case JournalKind::kCancelAsked:
-    case JournalKind::kCancelled: return "cancels";
-    case JournalKind::kSaid: return "messages from the outbox";
-    case JournalKind::kParked: return "parks";
-    case JournalKind::kAnswered: return "answers";
-    case JournalKind::kAccountShut: return "accounts shut";
-    case JournalKind::kHeld: return "attempts held for their account";
-    case JournalKind::kAdjusted: return "costs corrected";
-    case JournalKind::kSwept: return "sweeps that found something";
-    default: return nullptr;
+    case JournalKind::kCancelled:
+      return "cancels";
+    case JournalKind::kSaid:
+      return "messages from the outbox";
+    case JournalKind::kParked:
+      return "parks";
+    case JournalKind::kAnswered:
+      return "answers";
+    case JournalKind::kAccountShut:
+      return "accounts shut";
+    case JournalKind::kHeld:
+      return "attempts held for their account";
+    case JournalKind::kAdjusted:
+      return "costs corrected";
+    case JournalKind::kSwept:
+      return "sweeps that found something";
+    default:
+      return nullptr;
   }
 }
 
@@ -171,8 +187,7 @@ void Checks::CheckBlame(const JournalRow& row, const std::string& session) {
                    row.failure == v1::FAILURE_CLASS_REFUSAL ||
                    row.failure == v1::FAILURE_CLASS_SPEC;
   const testing::FakeSessionView* view = service_.View(session);
-  const bool spent =
-      view != nullptr && view->cost_cents >= view->budget_cents;
+  const bool spent = view != nullptr && view->cost_cents >= view->budget_cents;
   if (own && !spent && !own_faults_.contains(session)) {
     Report(kBlame, absl::StrCat("journal ", row.seq, ", task ", row.task,
                                 ", session ", session, ": ", row.why));
@@ -190,10 +205,9 @@ void Checks::CheckMoney() {
   while (row.Step()) {
     const int64_t limit = row.Int(1), charged = row.Int(2),
                   reserved = row.Int(3), over = row.Int(4);
-    const std::string budget = absl::StrCat("budget of scope ", row.Int(0),
-                                            " over ", limit, ": charged ",
-                                            charged, ", reserved ", reserved,
-                                            ", overshot ", over);
+    const std::string budget = absl::StrCat(
+        "budget of scope ", row.Int(0), " over ", limit, ": charged ", charged,
+        ", reserved ", reserved, ", overshot ", over);
     // It held when each of them was admitted, and only overshoot adds to it.
     // (And what a session did after its settle, moved by a message that had
     // been on its way for minutes.)
@@ -208,8 +222,8 @@ void Checks::CheckMoney() {
     }
     if (row.Int(5)) counts_.Add("commits while a budget bound");
   }
-  SqliteStatement batch = queue_->Query(
-      "SELECT charged, reserved FROM batch WHERE id = 1");
+  SqliteStatement batch =
+      queue_->Query("SELECT charged, reserved FROM batch WHERE id = 1");
   if (batch.Step() && (batch.Int(0) != journal_.charged() ||
                        batch.Int(1) != journal_.reserved())) {
     Report(kBalances, absl::StrCat("batch: ", batch.Int(0), ", ", batch.Int(1),
@@ -263,8 +277,8 @@ void Checks::OnSaid(const testing::FakeSessionView& session,
 
 void Checks::OnArchived(const testing::FakeSessionView& session) {
   if (strangers_.contains(session.id)) {
-    Report(kSweeps, absl::StrCat("archived ", session.id,
-                                 ", which is another's"));
+    Report(kSweeps,
+           absl::StrCat("archived ", session.id, ", which is another's"));
   }
   int64_t task = 0;
   const TaskStory* story = journal_.Holding(session.id, &task);
@@ -336,8 +350,8 @@ void Checks::CheckSessions() {
 
 // Of each attempt with a session: what is stored is what the service's history
 // shows, each event in each of its two forms once, the processed ones in order;
-// and of one that succeeded all of it up to an end of its turns. (A message that
-// was on its way for minutes may have begun another turn behind that.)
+// and of one that succeeded all of it up to an end of its turns. (A message
+// that was on its way for minutes may have begun another turn behind that.)
 void Checks::CheckEvents() {
   SqliteStatement row = queue_->Query(
       "SELECT grant_seq, session, state FROM attempt WHERE session != ''");

@@ -11,15 +11,35 @@ namespace midwatch::sim {
 namespace {
 
 const char* KindName(JournalKind kind) {
-  constexpr const char* kNames[] = {
-      "",           "batch opened", "tasks added",   "sealed",
-      "submitted",  "granted",      "adopted",       "recorded",
-      "cleared",    "started",      "handed back",   "freed",
-      "retry",      "settled",      "cancel asked",  "cancelled",
-      "batch cancel asked", "batch done", "said",    "budget set",
-      "budget deleted", "parked",   "answered",      "unanswered",
-      "account shut", "account opened", "held",      "adjusted",
-      "swept"};
+  constexpr const char* kNames[] = {"",
+                                    "batch opened",
+                                    "tasks added",
+                                    "sealed",
+                                    "submitted",
+                                    "granted",
+                                    "adopted",
+                                    "recorded",
+                                    "cleared",
+                                    "started",
+                                    "handed back",
+                                    "freed",
+                                    "retry",
+                                    "settled",
+                                    "cancel asked",
+                                    "cancelled",
+                                    "batch cancel asked",
+                                    "batch done",
+                                    "said",
+                                    "budget set",
+                                    "budget deleted",
+                                    "parked",
+                                    "answered",
+                                    "unanswered",
+                                    "account shut",
+                                    "account opened",
+                                    "held",
+                                    "adjusted",
+                                    "swept"};
   const auto number = static_cast<size_t>(kind);
   return number < std::size(kNames) ? kNames[number] : "?";
 }
@@ -27,7 +47,8 @@ const char* KindName(JournalKind kind) {
 }  // namespace
 
 std::string Describe(const JournalRow& row) {
-  std::string text = absl::StrCat("  journal ", row.seq, " ", KindName(row.kind));
+  std::string text =
+      absl::StrCat("  journal ", row.seq, " ", KindName(row.kind));
   if (row.task != 0) {
     absl::StrAppend(&text, " task ", row.task, " attempt ", row.attempt);
   }

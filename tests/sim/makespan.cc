@@ -129,7 +129,8 @@ Makespan MeasureMakespan(const MakespanCell& cell) {
   world.StartWorker("w1", kCapacity);
   world.StartWorker("w2", kCapacity);
   while (world.Batch().state != v1::BATCH_STATE_DONE) {
-    if (world.ClockOf("scheduler").Now() - begin > kSlowest * result.bound) break;
+    if (world.ClockOf("scheduler").Now() - begin > kSlowest * result.bound)
+      break;
     world.time.Advance(kLookEvery);
   }
   EXPECT_EQ(world.Batch().counts[v1::TASK_STATE_SUCCEEDED], cell.tasks);

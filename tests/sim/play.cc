@@ -93,10 +93,9 @@ void Night::Begin(const Fault& fault) {
       if (fault.kind == FaultKind::kPowerLoss && fault.tasks % 4 != 0) {
         world_.disk.LosePowerWithin(1 + fault.tasks / 4);
       } else {
-        world_.KillSchedulerSoon(fault.tasks,
-                                 fault.kind == FaultKind::kPowerLoss
-                                     ? Death::kPowerLoss
-                                     : Death::kKilled);
+        world_.KillSchedulerSoon(
+            fault.tasks, fault.kind == FaultKind::kPowerLoss ? Death::kPowerLoss
+                                                             : Death::kKilled);
       }
       return;
     case FaultKind::kDiskFull:
@@ -203,14 +202,14 @@ Outcome Night::Run() {
   BatchPlan batch;
   batch.tasks = story_.tasks;
   if (story_.budgets) batch.budget = limit - 500'000;
-  batch.start = story_.one_call ? v1::START_MODE_ONE_CALL
-                                : v1::START_MODE_TWO_CALLS;
+  batch.start =
+      story_.one_call ? v1::START_MODE_ONE_CALL : v1::START_MODE_TWO_CALLS;
   world_.BeginSubmit(batch, story_.lines_a_step);
   Plan();
   const absl::Duration calm = story_.Calm();
   bool more_money = !story_.budgets;
-  while (!(world_.time.Elapsed() >= calm && timeline_.empty() &&
-           world_.Done())) {
+  while (
+      !(world_.time.Elapsed() >= calm && timeline_.empty() && world_.Done())) {
     const absl::Duration now = world_.time.Elapsed();
     if (now > calm + kEnough) {
       world_.checks.Report(kProgress, "the batch is not done");

@@ -29,8 +29,8 @@ struct PlayOptions {
 struct Outcome {
   std::vector<Violation> violations;
   Counts counts;
-  std::string trace_hash;   // equal for the same story, always
-  absl::Duration night;     // until the last task was final
+  std::string trace_hash;  // equal for the same story, always
+  absl::Duration night;    // until the last task was final
 };
 
 // Plays the story to its end, on the real scheduler, store and workers.

@@ -15,9 +15,9 @@
 namespace midwatch::sim {
 namespace {
 
-constexpr int64_t kBlock = 4096;   // what a file remembers of its past, each
-constexpr int64_t kSector = 512;   // what a disk writes whole or not at all
-constexpr int kShmLocks = 8;       // SQLITE_SHM_NLOCK
+constexpr int64_t kBlock = 4096;  // what a file remembers of its past, each
+constexpr int64_t kSector = 512;  // what a disk writes whole or not at all
+constexpr int kShmLocks = 8;      // SQLITE_SHM_NLOCK
 constexpr int kPathMax = 512;
 
 using Block = std::array<char, kBlock>;
@@ -138,8 +138,7 @@ void SimDisk::Impl::LosePower(File& file) {
       file.bytes.resize(static_cast<size_t>(file.synced_size));
       for (auto& [number, before] : file.synced) {
         const int64_t begin = std::max(number * kBlock, written);
-        const int64_t end =
-            std::min((number + 1) * kBlock, file.synced_size);
+        const int64_t end = std::min((number + 1) * kBlock, file.synced_size);
         if (begin >= end) continue;
         std::memcpy(file.bytes.data() + begin,
                     before.data() + (begin - number * kBlock),
@@ -192,10 +191,8 @@ int Close(sqlite3_file* file) {
 int Read(sqlite3_file* file, void* out, int n, sqlite3_int64 at) {
   Handle& handle = Of(file);
   if (handle.Dead()) return SQLITE_IOERR_READ;
-  const int64_t there =
-      std::clamp<int64_t>(handle.file->size() - at, 0, n);
-  std::memcpy(out, handle.file->bytes.data() + at,
-              static_cast<size_t>(there));
+  const int64_t there = std::clamp<int64_t>(handle.file->size() - at, 0, n);
+  std::memcpy(out, handle.file->bytes.data() + at, static_cast<size_t>(there));
   if (there == n) return SQLITE_OK;
   std::memset(static_cast<char*>(out) + there, 0,
               static_cast<size_t>(n - there));
@@ -335,11 +332,25 @@ int ShmUnmap(sqlite3_file* file, int remove) {
   return SQLITE_OK;
 }
 
-constexpr sqlite3_io_methods kMethods = {
-    2,         Close,   Read,        Write,       Truncate,
-    Sync,      FileSize, Lock,       UnlockTo,    CheckReservedLock,
-    FileControl, SectorSize, DeviceCharacteristics, ShmMap, ShmLock,
-    ShmBarrier, ShmUnmap, nullptr,   nullptr};
+constexpr sqlite3_io_methods kMethods = {2,
+                                         Close,
+                                         Read,
+                                         Write,
+                                         Truncate,
+                                         Sync,
+                                         FileSize,
+                                         Lock,
+                                         UnlockTo,
+                                         CheckReservedLock,
+                                         FileControl,
+                                         SectorSize,
+                                         DeviceCharacteristics,
+                                         ShmMap,
+                                         ShmLock,
+                                         ShmBarrier,
+                                         ShmUnmap,
+                                         nullptr,
+                                         nullptr};
 
 Disk& Of(sqlite3_vfs* vfs) { return *static_cast<Disk*>(vfs->pAppData); }
 
@@ -357,8 +368,14 @@ int Open(sqlite3_vfs* vfs, const char* name, sqlite3_file* out, int flags,
   } else {
     return SQLITE_CANTOPEN;
   }
-  new (out) Handle{{&kMethods}, &disk,  std::move(file), nullptr,
-                   disk.process, SQLITE_LOCK_NONE, {}, {}};
+  new (out) Handle{{&kMethods},
+                   &disk,
+                   std::move(file),
+                   nullptr,
+                   disk.process,
+                   SQLITE_LOCK_NONE,
+                   {},
+                   {}};
   if (out_flags != nullptr) *out_flags = flags;
   return SQLITE_OK;
 }

@@ -51,8 +51,8 @@ class SimDisk {
   // makes it fail: what it wrote, or was to sync, may or may not be there.
   void FailOneOf(int within);
   // The power goes at one of the next `within` writes and syncs, in the middle
-  // of whatever they are a part of. Nothing works from there on, until LosePower
-  // has said what is left.
+  // of whatever they are a part of. Nothing works from there on, until
+  // LosePower has said what is left.
   void LosePowerWithin(int within);
   bool power_is_off() const;
   // From now on a sync does nothing and says that it did: a disk that lies.

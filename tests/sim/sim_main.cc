@@ -59,8 +59,7 @@ int PlayOne(const Flags& flags, const PlayOptions& without) {
   PrintCounts(outcome.counts);
   Print(absl::StrFormat("seed %d: a night of %s, %s; trace %s\n", story.seed,
                         absl::FormatDuration(outcome.night),
-                        outcome.violations.empty() ? "nothing broke"
-                                                   : "broken",
+                        outcome.violations.empty() ? "nothing broke" : "broken",
                         outcome.trace_hash));
   return outcome.violations.empty() ? 0 : 1;
 }
@@ -85,10 +84,11 @@ int ShrinkOne(const Flags& flags, const PlayOptions& options) {
   PlayOptions traced = options;
   traced.on_trace = PrintLine;
   PrintViolations(Play(small, traced));
-  Print(absl::StrFormat("%d stories played, %d of %d faults and %d of %d tasks "
-                        "are left\n",
-                        played, small.faults.size(), story.faults.size(),
-                        small.tasks, story.tasks));
+  Print(
+      absl::StrFormat("%d stories played, %d of %d faults and %d of %d tasks "
+                      "are left\n",
+                      played, small.faults.size(), story.faults.size(),
+                      small.tasks, story.tasks));
   return 1;
 }
 
@@ -104,17 +104,18 @@ int PlayMany(const Flags& flags, const PlayOptions& options) {
     if (outcome.violations.empty()) continue;
     ++broken;
     const Violation& first = outcome.violations[0];
-    Print(absl::StrFormat("seed %d: %s: %s (and %d more); ./dev sim --seed %d "
-                          "tells the story\n",
-                          seed, first.invariant, first.what,
-                          outcome.violations.size() - 1, seed));
+    Print(
+        absl::StrFormat("seed %d: %s: %s (and %d more); ./dev sim --seed %d "
+                        "tells the story\n",
+                        seed, first.invariant, first.what,
+                        outcome.violations.size() - 1, seed));
   }
   if (flags.counts) PrintCounts(all);
   Print(absl::StrFormat(
       "%d seeds, %d broken; %s simulated: %d starts, %d adoptions, %d fences, "
       "%d parks, %d sweeps, %d kills, %d power losses\n",
-      flags.seeds, broken, absl::FormatDuration(absl::Trunc(nights,
-                                                            absl::Seconds(1))),
+      flags.seeds, broken,
+      absl::FormatDuration(absl::Trunc(nights, absl::Seconds(1))),
       all.Of("starts"), all.Of("adoptions"), all.Of("fences"), all.Of("parks"),
       all.Of("sweeps that found something"),
       all.Of("scheduler kills") + all.Of("worker kills"),
@@ -141,9 +142,10 @@ int CatchAll(const Flags& flags) {
 
 int Run(int argc, char** argv) {
   Flags flags;
-  CLI::App app("Simulates nights of Midwatch: the real scheduler, store and "
-               "workers on a virtual clock, with faults drawn from a seed.",
-               "./dev sim");
+  CLI::App app(
+      "Simulates nights of Midwatch: the real scheduler, store and "
+      "workers on a virtual clock, with faults drawn from a seed.",
+      "./dev sim");
   app.add_option("--seeds", flags.seeds, "Play so many seeds")
       ->check(CLI::Range(1, 10'000'000));
   app.add_option("--first", flags.first, "From this one on");
@@ -153,11 +155,13 @@ int Run(int argc, char** argv) {
   app.add_flag("--shrink", flags.shrink,
                "With --seed: the smallest story that breaks as it does")
       ->needs(one);
-  app.add_flag("--counts", flags.counts, "With --seeds: what happened, by name");
+  app.add_flag("--counts", flags.counts,
+               "With --seeds: what happened, by name");
   app.add_option("--without", flags.without,
                  "Take this away first, as --mutations names it");
-  app.add_flag("--mutations", flags.mutations,
-               "Take away what keeps each promise, and see whether it is missed");
+  app.add_flag(
+      "--mutations", flags.mutations,
+      "Take away what keeps each promise, and see whether it is missed");
   app.add_flag("--makespan", flags.makespan,
                "What batches take, over the soonest that the service's limits "
                "allow: minutes of work");

@@ -87,8 +87,8 @@ bool World::StartScheduler() {
     return false;
   }
   life->store = *std::move(store);
-  life->scheduler = std::make_unique<Scheduler>(*life->executor, clock, random,
-                                                *life->store);
+  life->scheduler =
+      std::make_unique<Scheduler>(*life->executor, clock, random, *life->store);
   scheduler_ = std::move(life);
   if (!OpenViews()) {
     KillScheduler();
@@ -109,8 +109,8 @@ bool World::StartScheduler() {
 
 // Of the process that runs now: they die with it.
 bool World::OpenViews() {
-  SqliteOptions options{.read_only = true, .cache_kib = 1024,
-                        .vfs = disk.vfs()};
+  SqliteOptions options{
+      .read_only = true, .cache_kib = 1024, .vfs = disk.vfs()};
   auto open = [&](const char* name) {
     return Sqlite::Open(dir_ / "store" + "/" + name, options);
   };
@@ -120,8 +120,8 @@ bool World::OpenViews() {
     return false;
   }
   checks.Opened(*std::move(queue), *std::move(events));
-  reader_ = std::make_unique<SqliteReader>(*std::move(queue2),
-                                           *std::move(events2));
+  reader_ =
+      std::make_unique<SqliteReader>(*std::move(queue2), *std::move(events2));
   return true;
 }
 
@@ -209,8 +209,8 @@ void World::StartWorker(const std::string& name, int capacity) {
           }));
   absl::StatusOr<ArtifactDirectory> directory =
       ArtifactDirectory::Open(dir_ / "artifacts");
-  life->artifacts = MakeDirectoryArtifactStore(*std::move(directory), pool_,
-                                               executor);
+  life->artifacts =
+      MakeDirectoryArtifactStore(*std::move(directory), pool_, executor);
   WorkerParts parts{executor,         clock,
                     random,           *life->scheduler,
                     *life->artifacts, {{"default", life->client.get()}}};
@@ -306,8 +306,8 @@ void World::SayStep() {
                 const absl::StatusOr<v1::SubmitBatchResponse>& response) {
         step_under_way_ = false;
         if (!response.ok()) {
-          Trace(absl::StrCat("step ", number, " of the submit: ",
-                             response.status().message()));
+          Trace(absl::StrCat("step ", number,
+                             " of the submit: ", response.status().message()));
           counts.Add("submits refused for now");
           return;
         }
@@ -385,8 +385,7 @@ bool World::OpenAccount() {
   request.set_name("default");
   bool opened = false;
   scheduler_->scheduler->ResumeAccount(
-      request,
-      [&](const absl::StatusOr<v1::ResumeAccountResponse>& response) {
+      request, [&](const absl::StatusOr<v1::ResumeAccountResponse>& response) {
         opened = response.ok();
       });
   time.RunUntilIdle();
@@ -414,8 +413,7 @@ void World::CancelOne() {
 
 void World::MakeStrangers() {
   auto make = [&](const std::string& path, const std::string& body) {
-    const auto reply =
-        service->Handle(PostTo(path), body, [](std::string) {});
+    const auto reply = service->Handle(PostTo(path), body, [](std::string) {});
     return reply.body.substr(reply.body.find("\"id\":\"") + 6);
   };
   auto id_in = [](const std::string& text) {
@@ -423,14 +421,15 @@ void World::MakeStrangers() {
   };
   const std::string agent = id_in(make("agents", "{}"));
   const std::string environment = id_in(make("environments", "{}"));
-  for (const char* metadata :
-       {R"({})",
-        R"({"midwatch_cluster":"ffff.9","midwatch_task":"01ARZ3NDEKTSV4RRFFQ69G5FAV","midwatch_attempt":"1","midwatch_nonce":"aa"})",
-        R"({"midwatch_cluster":"","midwatch_task":"none","midwatch_attempt":"1","midwatch_nonce":"00"})"}) {
+  for (
+      const char* metadata :
+      {R"({})",
+       R"({"midwatch_cluster":"ffff.9","midwatch_task":"01ARZ3NDEKTSV4RRFFQ69G5FAV","midwatch_attempt":"1","midwatch_nonce":"aa"})",
+       R"({"midwatch_cluster":"","midwatch_task":"none","midwatch_attempt":"1","midwatch_nonce":"00"})"}) {
     checks.AddStranger(id_in(
-        make("sessions", absl::StrCat(R"({"agent":")", agent,
-                                      R"(","environment_id":")", environment,
-                                      R"(","metadata":)", metadata, "}"))));
+        make("sessions",
+             absl::StrCat(R"({"agent":")", agent, R"(","environment_id":")",
+                          environment, R"(","metadata":)", metadata, "}"))));
   }
 }
 

@@ -62,7 +62,8 @@ struct BatchPlan {
 
 class World {
  public:
-  explicit World(uint64_t seed, testing::FakeAgentsOptions service_options = {});
+  explicit World(uint64_t seed,
+                 testing::FakeAgentsOptions service_options = {});
   ~World();
 
   // False where it died while it began, as of a disk that fails.

@@ -113,29 +113,52 @@ void Shape(Fault& fault, Dice& dice) {
 
 const char* NameOf(FaultKind kind) {
   switch (kind) {
-    case FaultKind::kSchedulerKill: return "scheduler killed";
-    case FaultKind::kPowerLoss: return "power lost";
-    case FaultKind::kDiskFull: return "disk full";
-    case FaultKind::kDiskError: return "disk error";
-    case FaultKind::kWorkerKill: return "worker killed";
-    case FaultKind::kWorkerStall: return "worker stalled";
-    case FaultKind::kWorkerSleep: return "worker suspended";
-    case FaultKind::kWorkerDrain: return "worker drained";
-    case FaultKind::kLinkCut: return "link cut";
-    case FaultKind::kFlakyLinks: return "flaky links";
-    case FaultKind::kWallStep: return "clock set";
-    case FaultKind::kRateLimited: return "429 with retry-after";
-    case FaultKind::kSpendCap: return "429 at a spend cap";
-    case FaultKind::kOverloaded: return "529";
-    case FaultKind::kServerError: return "500";
-    case FaultKind::kKeyRefused: return "401";
-    case FaultKind::kNoConnection: return "no connection";
-    case FaultKind::kLostRequests: return "requests lost";
-    case FaultKind::kLostAnswers: return "answers lost";
-    case FaultKind::kLateRequests: return "requests late";
-    case FaultKind::kLateAnswers: return "answers late";
-    case FaultKind::kCutStreams: return "streams cut";
-    case FaultKind::kDoubledEvents: return "events doubled";
+    case FaultKind::kSchedulerKill:
+      return "scheduler killed";
+    case FaultKind::kPowerLoss:
+      return "power lost";
+    case FaultKind::kDiskFull:
+      return "disk full";
+    case FaultKind::kDiskError:
+      return "disk error";
+    case FaultKind::kWorkerKill:
+      return "worker killed";
+    case FaultKind::kWorkerStall:
+      return "worker stalled";
+    case FaultKind::kWorkerSleep:
+      return "worker suspended";
+    case FaultKind::kWorkerDrain:
+      return "worker drained";
+    case FaultKind::kLinkCut:
+      return "link cut";
+    case FaultKind::kFlakyLinks:
+      return "flaky links";
+    case FaultKind::kWallStep:
+      return "clock set";
+    case FaultKind::kRateLimited:
+      return "429 with retry-after";
+    case FaultKind::kSpendCap:
+      return "429 at a spend cap";
+    case FaultKind::kOverloaded:
+      return "529";
+    case FaultKind::kServerError:
+      return "500";
+    case FaultKind::kKeyRefused:
+      return "401";
+    case FaultKind::kNoConnection:
+      return "no connection";
+    case FaultKind::kLostRequests:
+      return "requests lost";
+    case FaultKind::kLostAnswers:
+      return "answers lost";
+    case FaultKind::kLateRequests:
+      return "requests late";
+    case FaultKind::kLateAnswers:
+      return "answers late";
+    case FaultKind::kCutStreams:
+      return "streams cut";
+    case FaultKind::kDoubledEvents:
+      return "events doubled";
   }
   return "?";
 }
@@ -211,10 +234,10 @@ std::string Describe(const Story& story) {
       absl::FormatDuration(story.list_spread),
       absl::FormatDuration(story.status_lag));
   for (const Fault& fault : story.faults) {
-    absl::StrAppendFormat(&text, "  %8s  %s",
-                          absl::FormatDuration(absl::Trunc(
-                              fault.at, absl::Milliseconds(1))),
-                          NameOf(fault.kind));
+    absl::StrAppendFormat(
+        &text, "  %8s  %s",
+        absl::FormatDuration(absl::Trunc(fault.at, absl::Milliseconds(1))),
+        NameOf(fault.kind));
     const bool of_worker = fault.kind >= FaultKind::kWorkerKill &&
                            fault.kind <= FaultKind::kLinkCut;
     if (of_worker) absl::StrAppend(&text, " (w", fault.worker, ")");

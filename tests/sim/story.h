@@ -1,5 +1,6 @@
 // A night to be simulated: how much work, what it is like, and what goes wrong
-// when. Made from a seed, readable, and made smaller by taking things out of it.
+// when. Made from a seed, readable, and made smaller by taking things out of
+// it.
 #ifndef MIDWATCH_TESTS_SIM_STORY_H_
 #define MIDWATCH_TESTS_SIM_STORY_H_
 

@@ -16,9 +16,8 @@ using testing::FakeTurn;
 constexpr int kBurst = 5;
 
 bool IsWrite(const std::string& operation) {
-  return absl::StartsWith(operation, "create_") ||
-         operation == "send_events" || operation == "archive_session" ||
-         operation == "update_session";
+  return absl::StartsWith(operation, "create_") || operation == "send_events" ||
+         operation == "archive_session" || operation == "update_session";
 }
 
 void Refuse(FakeFault& fault, int status, const char* type) {
@@ -42,7 +41,8 @@ Weather::Weather(World& world, const Story& story)
 FakeTurn Weather::Roll(const FakePrompt& prompt) {
   SeededRandom& dice = world_.random;
   FakeTurn turn;
-  turn.queued_for = absl::Milliseconds(20) + story_.queued_max * dice.Fraction();
+  turn.queued_for =
+      absl::Milliseconds(20) + story_.queued_max * dice.Fraction();
   turn.duration = absl::Seconds(2) + story_.turn_max * dice.Fraction();
   turn.cost_cents = 1 + static_cast<int64_t>(dice.Next() % 30);
   turn.tool_calls = 1 + static_cast<int>(dice.Next() % 4);
@@ -72,16 +72,15 @@ FakeTurn Weather::Roll(const FakePrompt& prompt) {
 bool Weather::Accepts(Limit& limit) {
   const absl::Duration now = world_.time.Elapsed();
   limit.tokens = std::min<double>(
-      kBurst, limit.tokens +
-                  limit.per_second * absl::ToDoubleSeconds(now - limit.at));
+      kBurst,
+      limit.tokens + limit.per_second * absl::ToDoubleSeconds(now - limit.at));
   limit.at = now;
   if (limit.tokens < 1) return false;
   --limit.tokens;
   return true;
 }
 
-void Weather::Apply(const Fault& fault, const FakeCall& call,
-                    FakeFault& what) {
+void Weather::Apply(const Fault& fault, const FakeCall& call, FakeFault& what) {
   const bool write = IsWrite(call.operation);
   switch (fault.kind) {
     case FaultKind::kRateLimited:
