@@ -1,7 +1,6 @@
 // Errands: what is to be done at a service where no attempt is left to do it.
 #include <algorithm>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -56,7 +55,15 @@ absl::StatusOr<LeasedErrands> QueueWriter::Do(const LeaseErrands& write) {
         db_.Run("UPDATE errand SET due = ? WHERE account = ? AND session = ?",
                 now + kErrandLease, account, session));
   }
-  if (refused) return leased;
+  if (refused) {
+    for (const std::string& session : leased.sessions) {
+      RETURN_IF_ERROR(
+          db_.Run("UPDATE account SET probe = -(SELECT task FROM errand "
+                  "WHERE account = ? AND session = ?) WHERE label = ?",
+                  account, session, account));
+    }
+    return leased;
+  }
   ASSIGN_OR_RETURN(leased.sweep_from, LeaseSweep(account));
   return leased;
 }
@@ -83,15 +90,27 @@ absl::StatusOr<bool> QueueWriter::MayProbeByErrand(
 
 absl::StatusOr<Done> QueueWriter::Do(const CompleteErrands& write) {
   ASSIGN_OR_RETURN(int64_t account, FindAccount(write.account));
-  ASSIGN_OR_RETURN(AccountStanding standing, LoadStanding(account));
-  bool refused = standing.state == v1::ACCOUNT_STATE_REFUSED;
   for (const DoneErrand& errand : write.errands) {
-    // That one is gone may be the wrong key's word.
-    if (refused && errand.gone) continue;
-    if (std::exchange(refused, false)) RETURN_IF_ERROR(OpenAccount(account));
+    ASSIGN_OR_RETURN(bool probe, IsProbe(account, errand.session));
+    // That it is gone may be the wrong key's word.
+    if (probe && errand.gone) continue;
+    if (probe) RETURN_IF_ERROR(OpenAccount(account));
     RETURN_IF_ERROR(CompleteErrand(account, errand));
   }
   return Done{};
+}
+
+// What was done before the account refused, and told since, proves nothing.
+absl::StatusOr<bool> QueueWriter::IsProbe(int64_t account,
+                                          const std::string& session) {
+  SqliteStatement row = db_.Query(
+      "SELECT 1 FROM account c JOIN errand e ON e.account = c.label "
+      "WHERE c.label = ? AND c.state = ? AND e.session = ? "
+      "AND c.probe = -e.task",
+      account, static_cast<int>(v1::ACCOUNT_STATE_REFUSED), session);
+  const bool probe = row.Step();
+  RETURN_IF_ERROR(row.status());
+  return probe;
 }
 
 absl::Status QueueWriter::CompleteErrand(int64_t account,

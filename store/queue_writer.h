@@ -255,6 +255,8 @@ class QueueWriter {
   // left to start, one errand is tried, as often.
   absl::StatusOr<bool> MayProbeByErrand(int64_t account,
                                         const AccountStanding& standing);
+  // The session was given out for that.
+  absl::StatusOr<bool> IsProbe(int64_t account, const std::string& session);
   absl::Status CompleteErrand(int64_t account, const DoneErrand& errand);
   // What a settled attempt was charged becomes `cost`, in every scope.
   absl::Status AdjustCost(int64_t task, int32_t attempt, int64_t cost);

@@ -258,8 +258,13 @@ TEST_P(StoreTest, ErrandsAreGivenOutByAccountSoManyAtATime) {
 // With nothing left to start, nothing else would find out that its key works
 // again: its sessions would stay, and what they cost would never be known.
 TEST_P(StoreTest, AnAccountWithErrandsAloneIsProbedByOne) {
-  SubmitBatch(1);
-  GrantRecord grant = GrantAndRecord(Register());
+  SubmitBatch(2);
+  const int64_t worker = Register();
+  GrantRecord before = AdmitTo(worker, 1).at(0);
+  ASSERT_OK(Apply(BeginCreate{before.lease, "nonce-before-it"}));
+  ASSERT_OK(Apply(RecordSession{before.lease, "nonce-before-it", "sesn_0"}));
+  ASSERT_OK(SettleWith(before.lease, Success()));
+  GrantRecord grant = GrantAndRecord(worker);
   ASSERT_OK(Apply(MarkStarted{grant.lease}));
   ASSERT_OK(Apply(CancelTask{grant.task, "enough"}));
   v1::Ending refused = SuccessAtUnknownCost();
@@ -273,6 +278,9 @@ TEST_P(StoreTest, AnAccountWithErrandsAloneIsProbedByOne) {
   };
   ASSERT_EQ(state(), v1::ACCOUNT_STATE_REFUSED);
   const LeaseErrands lease{"default", 10};
+  // Archived before the key was refused, and told now.
+  ASSERT_OK(Apply(CompleteErrands{"default", {{"sesn_0", 30'000}}}));
+  EXPECT_EQ(state(), v1::ACCOUNT_STATE_REFUSED);
   time_.Advance(absl::Minutes(2));
   EXPECT_THAT(Apply(lease)->sessions, IsEmpty()) << "not yet";
   time_.Advance(absl::Minutes(4));
