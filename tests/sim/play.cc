@@ -76,7 +76,6 @@ class Night {
   std::multimap<absl::Duration, std::function<void()>> timeline_;
   absl::Duration scheduler_back_;
   std::vector<absl::Duration> worker_back_;  // by number, from 1
-  int stalled_ = 0;
   bool open_account_ = false;
 };
 

@@ -168,8 +168,16 @@ int Run(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   PlayOptions options;
+  bool known = flags.without.empty();
   for (const NamedMutation& mutation : AllMutations()) {
-    if (flags.without == mutation.name) options.without = mutation.without;
+    if (flags.without != mutation.name) continue;
+    known = true;
+    options.without = mutation.without;
+  }
+  if (!known) {
+    std::fprintf(stderr, "--without \"%s\": not one that --mutations names\n",
+                 flags.without.c_str());
+    return 2;
   }
   if (flags.makespan) {
     PrintMakespanGrid(std::cout);
