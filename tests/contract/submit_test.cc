@@ -62,14 +62,7 @@ TEST_P(StoreTest, ARequestIsRememberedForSevenDays) {
 }
 
 TEST_P(StoreTest, LinesOfABatchAreTakenOnce) {
-  OpenBatch open{.request_id = "r",
-                 .name = "b",
-                 .tenant = "default",
-                 .queue = "default",
-                 .account = "default",
-                 .content_sha256 = "",
-                 .spec = Spec(),
-                 .max_running = 0};
+  OpenBatch open = Opening("r");
   ASSERT_OK(Apply(open));
   AddTasks two{"r", 0, {Line("a"), Line("b")}};
   EXPECT_EQ(Apply(two)->lines, 2);
@@ -92,14 +85,7 @@ TEST_P(StoreTest, LinesOfABatchAreTakenOnce) {
 }
 
 TEST_P(StoreTest, ABadLineFailsItsChunkAlone) {
-  OpenBatch open{.request_id = "r",
-                 .name = "b",
-                 .tenant = "default",
-                 .queue = "default",
-                 .account = "default",
-                 .content_sha256 = "",
-                 .spec = Spec(),
-                 .max_running = 0};
+  OpenBatch open = Opening("r");
   ASSERT_OK(Apply(open));
   // All three wait for one group commit.
   std::vector<absl::Status> results;

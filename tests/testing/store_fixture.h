@@ -59,18 +59,22 @@ class AnyStoreFixture : public ::testing::Test, protected StoreHost {
     return task;
   }
 
+  static OpenBatch Opening(const std::string& request,
+                           int32_t max_running = 0) {
+    return {.request_id = request,
+            .name = "b",
+            .tenant = "default",
+            .queue = "default",
+            .account = "default",
+            .content_sha256 = "",
+            .spec = Spec(),
+            .max_running = max_running};
+  }
+
   // A sealed batch of `n` tasks named t0, t1, ...
   RowKey SubmitBatch(int n, int32_t max_running = 0,
                      const std::string& request = "batch-1") {
-    OpenBatch open{.request_id = request,
-                   .name = "b",
-                   .tenant = "default",
-                   .queue = "default",
-                   .account = "default",
-                   .content_sha256 = "",
-                   .spec = Spec(),
-                   .max_running = max_running};
-    auto batch = Apply(open);
+    auto batch = Apply(Opening(request, max_running));
     EXPECT_OK(batch);
     AddTasks add{.request_id = request, .first_line = 0, .tasks = {}};
     for (int i = 0; i < n; ++i) add.tasks.push_back(Line(absl::StrCat("t", i)));

@@ -39,6 +39,9 @@ ONLY_IN = {
     r"\babsl::BitGen\b": set(),
     r"\bgetrandom\b": {"base/random.cc"},
     r"\bstd::thread\b": {"base/thread.h", "base/thread.cc"},
+    # Only tests take guards away, or end a process otherwise than by its end.
+    r"\bguard_internal\b": {"base/guard.h", "base/guard.cc"},
+    r"\bSetEndProcess\b": {"base/end_process.h", "base/end_process.cc"},
     r"\bsleep_for\b|\babsl::SleepFor\b|\busleep\(": set(),
 }
 
