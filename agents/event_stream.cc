@@ -1,6 +1,6 @@
 #include "agents/event_stream.h"
 
-#include <deque>
+#include <list>
 #include <optional>
 #include <string>
 #include <utility>
@@ -76,7 +76,7 @@ class SseEventStream final : public EventStream {
   Executor& executor_;
   absl::Duration idle_timeout_;
   SseParser parser_;
-  std::deque<SseFrame> frames_;
+  std::list<SseFrame> frames_;  // no deque: see Mailbox
   Executor::TimerId watchdog_ = 0;
   bool silent_ = false;
 };

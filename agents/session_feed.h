@@ -10,12 +10,13 @@
 
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_set>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "agents/agents_client.h"
@@ -85,14 +86,14 @@ class SessionFeed {
   const std::string session_id_;
   std::unique_ptr<AttachTurn> turn_;
   std::unique_ptr<EventStream> stream_;
-  std::deque<Event> backlog_;
+  std::list<Event> backlog_;  // no deque: see Mailbox
   // What was delivered, by (id, processed or not); `seen_order_` holds the
   // processed ones with their time. Those too old for any later history read
   // are forgotten, so a long session does not grow it. Hashes, since ids were
   // more than half of what a worker with thousands of streams holds: of the ten
   // thousand events that a session may show in that time two are taken for one
   // once in 10^11 such sessions.
-  std::unordered_set<uint64_t> seen_;
+  absl::flat_hash_set<uint64_t> seen_;
   std::deque<std::pair<absl::Time, uint64_t>> seen_order_;
   std::optional<absl::Time> last_processed_at_;
   absl::Status refusal_;

@@ -7,6 +7,7 @@ _LIBRARIES = {
     "cli11": {"//:cli11": "CLI11"},
     "com_github_grpc_grpc": {"//:grpc++": "grpc++"},
     "com_google_absl": {
+        "//absl/container:flat_hash_set": "absl_flat_hash_set",
         "//absl/functional:any_invocable": "absl_any_invocable",
         "//absl/functional:function_ref": "absl_function_ref",
         "//absl/status:status": "absl_status",
@@ -23,6 +24,7 @@ _LIBRARIES = {
     },
     "com_google_protobuf": {"//:protobuf": "protobuf"},
     "curl": {"//:curl": "libcurl"},
+    "jemalloc": {"//:jemalloc": "jemalloc"},
     "libseccomp": {"//:seccomp": "libseccomp"},
     "nlohmann_json": {"//:json": "nlohmann_json"},
     "openssl": {"//:crypto": "libcrypto", "//:ssl": "libssl"},

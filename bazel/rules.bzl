@@ -43,7 +43,7 @@ def midwatch_cc_binary(name, srcs, deps = [], **kwargs):
         name = name,
         srcs = srcs,
         copts = _COPTS,
-        deps = deps,
+        deps = ["@jemalloc"] + deps,
         **kwargs
     )
 

@@ -312,18 +312,20 @@ void EventLoad::Tick(uint64_t generation) {
 
 Async<void> EventLoad::Append(EventLoad& self, size_t index, int events) {
   v1::AppendEventsRequest request;
-  *request.mutable_token() = self.held_[index].token;
+  v1::AttemptEvents& chunk = *request.add_attempts();
+  *chunk.mutable_token() = self.held_[index].token;
   const int64_t first = self.held_[index].stored;
-  request.set_first_sequence(first);
+  chunk.set_first_sequence(first);
   for (int i = 0; i < events; ++i) {
-    request.add_events_json(
+    chunk.add_events_json(
         UsualEvent(static_cast<int64_t>(index) * 1000 + first + i));
   }
   absl::StatusOr<v1::AppendEventsResponse> response =
       co_await self.holder_->client().AppendEvents(std::move(request));
-  if (response.ok()) {
-    self.totals_.stored += response->stored_events() - first;
-    self.held_[index].stored = response->stored_events();
+  if (response.ok() && response->attempts(0).error_code() == 0) {
+    const int64_t stored = response->attempts(0).stored_events();
+    self.totals_.stored += stored - first;
+    self.held_[index].stored = stored;
   } else {
     ++self.totals_.failed_calls;
   }

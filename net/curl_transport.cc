@@ -85,7 +85,7 @@ class WholeTransfer final : public CurlTransfer {
 
 // A worker has thousands of streams, and events are small: libcurl's 16 KiB for
 // each would be a third of what a stream costs.
-constexpr long kStreamPieceBytes = 4096;
+constexpr long kStreamPieceBytes = 2048;
 
 // An answer whose body is read as it comes.
 class CurlStream final : public CurlTransfer, public HttpStream {

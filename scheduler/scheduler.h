@@ -142,6 +142,8 @@ class Scheduler {
   // A task and a batch as clients see them, with what is in memory only.
   v1::Task Describe(const TaskRecord& task) const;
   v1::Batch Describe(const BatchRecord& batch) const;
+  // Stores one attempt's events: how many there are now.
+  void Append(const v1::AttemptEvents& events, Reply<int64_t> reply);
   void NoteEstimate(int64_t task, int64_t batch, int64_t usd_micros);
   // Fires timers at `at` or before, where that is sooner than already planned.
   void PlanTimers(absl::Time at);

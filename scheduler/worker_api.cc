@@ -14,6 +14,7 @@
 namespace midwatch {
 namespace {
 
+constexpr int kAttemptsPerAppend = 1000;
 constexpr int kEventsPerAppend = 256;
 constexpr size_t kAppendBytesMax = 32 << 20;
 constexpr char kNudge[] =
@@ -81,38 +82,66 @@ void Scheduler::ClearSession(const v1::ClearSessionRequest& request,
 
 void Scheduler::AppendEvents(const v1::AppendEventsRequest& request,
                              Reply<v1::AppendEventsResponse> reply) {
+  const int attempts = request.attempts_size();
+  if (attempts < 1 || attempts > kAttemptsPerAppend) {
+    return reply(absl::InvalidArgumentError(absl::StrCat(
+        "attempts: expected 1 to ", kAttemptsPerAppend, ", not ", attempts)));
+  }
+  // What the last of them to be stored answers with.
+  struct Gathered {
+    v1::AppendEventsResponse response;
+    int left;
+    Reply<v1::AppendEventsResponse> reply;
+  };
+  auto gathered = std::make_shared<Gathered>();
+  gathered->left = attempts;
+  gathered->reply = std::move(reply);
+  for (int i = 0; i < attempts; ++i) gathered->response.add_attempts();
+  for (int i = 0; i < attempts; ++i) {
+    Append(request.attempts(i), [gathered, i](absl::StatusOr<int64_t> end) {
+      v1::AttemptStored& stored = *gathered->response.mutable_attempts(i);
+      if (end.ok()) {
+        stored.set_stored_events(*end);
+      } else {
+        stored.set_error_code(end.status().raw_code());
+        stored.set_error(std::string(end.status().message()));
+      }
+      if (--gathered->left == 0) {
+        gathered->reply(std::move(gathered->response));
+      }
+    });
+  }
+}
+
+void Scheduler::Append(const v1::AttemptEvents& events, Reply<int64_t> reply) {
   // Events are in a file of their own, without leases: the book, which knows
   // every live lease, stands guard.
-  absl::StatusOr<LeaseBook::LiveLease> live = leases_.Find(request.token());
+  absl::StatusOr<LeaseBook::LiveLease> live = leases_.Find(events.token());
   if (!live.ok()) return reply(live.status());
-  if (request.events_json_size() > kEventsPerAppend ||
-      request.ByteSizeLong() > kAppendBytesMax ||
-      request.first_sequence() < 0) {
+  if (events.events_json_size() > kEventsPerAppend ||
+      events.ByteSizeLong() > kAppendBytesMax || events.first_sequence() < 0) {
     return reply(absl::InvalidArgumentError(absl::StrCat(
         "events_json: expected at most ", kEventsPerAppend, " events and ",
         kAppendBytesMax, " bytes, from sequence 0 on")));
   }
-  EventChunk chunk{live->grant_seq, request.first_sequence(), {}};
-  chunk.events_json.assign(request.events_json().begin(),
-                           request.events_json().end());
+  EventChunk chunk{live->grant_seq, events.first_sequence(), {}};
+  chunk.events_json.assign(events.events_json().begin(),
+                           events.events_json().end());
   auto append = [this, task = live->key.task, chunk = std::move(chunk),
                  reply = std::move(reply)](absl::StatusOr<Done> done) mutable {
     if (!done.ok()) return reply(done.status());
     store_.AppendEvents(std::move(chunk),
                         [this, task, reply = std::move(reply)](
                             absl::StatusOr<int64_t> end) mutable {
-                          if (!end.ok()) return reply(end.status());
-                          feeds_.Notify(task);
-                          v1::AppendEventsResponse response;
-                          response.set_stored_events(*end);
-                          reply(std::move(response));
+                          if (end.ok()) feeds_.Notify(task);
+                          reply(end);
                         });
   };
-  if (request.has_estimated_cost_usd_micros()) {
+  if (events.has_estimated_cost_usd_micros()) {
     // Whoever tells it is trusted with more, but a sum shall not overflow.
     constexpr int64_t kEstimateMax = 1'000'000'000'000;
     NoteEstimate(live->key.task, live->batch,
-                 std::clamp<int64_t>(request.estimated_cost_usd_micros(), 0,
+                 std::clamp<int64_t>(events.estimated_cost_usd_micros(), 0,
                                      kEstimateMax));
   }
   // What it has to store, the service has answered.
@@ -121,7 +150,7 @@ void Scheduler::AppendEvents(const v1::AppendEventsRequest& request,
       if (passed.ok()) leases_.WantAdmission();
     });
   }
-  if (!request.first_message_seen()) return append(Done{});
+  if (!events.first_message_seen()) return append(Done{});
   store_.Apply(MarkStarted{live->key},
                [append = std::move(append)](absl::StatusOr<Done> done) mutable {
                  if (done.ok()) FaultPoint("scheduler.started.after");

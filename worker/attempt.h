@@ -39,6 +39,7 @@
 #include "worker/attach_line.h"
 #include "worker/backoff.h"
 #include "worker/event_pump.h"
+#include "worker/event_sender.h"
 #include "worker/judge.h"
 #include "worker/remote_ids.h"
 #include "worker/scheduler_client.h"
@@ -58,6 +59,7 @@ struct AttemptParts {
   const Clock& clock;
   Random& random;
   SchedulerClient& scheduler;
+  EventSender& event_sender;
   ArtifactStore& artifacts;
   AgentsClient& agents;  // of the lease's account
   RemoteIds& remote_ids;
@@ -137,6 +139,7 @@ class Attempt {
   // Stores a batch, or with `all` everything that waits. Nothing is stored
   // before it is known that the first message is in the session.
   Async<absl::Status> Store(bool all);
+  v1::AttemptEvents NextEvents() const;
   bool FirstMessageKnown() const {
     return message_proved_ || transcript_.state().messages_seen() > 0;
   }
@@ -152,6 +155,10 @@ class Attempt {
   void StopFeed();
   bool CaughtUp() const;
 
+  // Between two tries of a call that the scheduler did not answer.
+  Backoff CallBackoff() {
+    return {parts_.random, absl::Milliseconds(200), absl::Seconds(5)};
+  }
   // Calls the scheduler until it answers, for as long as the term lives.
   template <typename Request, typename Response>
   Async<absl::StatusOr<Response>> Ask(
@@ -290,7 +297,7 @@ template <typename Request, typename Response>
 Async<absl::StatusOr<Response>> Attempt::Ask(
     Async<absl::StatusOr<Response>> (SchedulerClient::*method)(Request),
     Request request) {
-  Backoff backoff(parts_.random, absl::Milliseconds(200), absl::Seconds(5));
+  Backoff backoff = CallBackoff();
   while (true) {
     Request copy = request;
     absl::StatusOr<Response> answer =

@@ -81,25 +81,22 @@ bool Attempt::CaughtUp() const {
 Async<absl::Status> Attempt::Store(bool all) {
   if (storing_ || !FirstMessageKnown()) co_return absl::OkStatus();
   storing_ = true;
+  Backoff backoff = CallBackoff();
   absl::Status status;
   while (status.ok() && transcript_.waiting() > 0) {
-    v1::AppendEventsRequest request;
-    *request.mutable_token() = token();
-    request.set_first_sequence(transcript_.stored());
-    request.set_first_message_seen(!phase_stored_);
-    if (std::optional<int64_t> cost = transcript_.cost().estimate()) {
-      request.set_estimated_cost_usd_micros(*cost);
+    absl::StatusOr<int64_t> stored =
+        co_await parts_.event_sender.Send(NextEvents());
+    if (IsTransient(stored.status())) {
+      status = co_await Wait(backoff.Next());
+      continue;
     }
-    for (std::string& json : transcript_.NextBatch()) {
-      request.add_events_json(std::move(json));
-    }
-    absl::StatusOr<v1::AppendEventsResponse> answer =
-        co_await Ask(&SchedulerClient::AppendEvents, std::move(request));
-    status = answer.status();
+    status = stored.status();
+    if (absl::IsAborted(status)) lost_ = true;
     if (!status.ok()) break;
     FaultPoint("worker.events.after");
+    backoff.Reset();
     phase_stored_ = true;
-    size_t taken = transcript_.MarkStored(answer->stored_events());
+    size_t taken = transcript_.MarkStored(*stored);
     if (taken == 0) {
       status = absl::InternalError(absl::StrCat(
           "AppendEvents stored nothing past ", transcript_.stored()));
@@ -109,6 +106,20 @@ Async<absl::Status> Attempt::Store(bool all) {
   }
   storing_ = false;
   co_return status;
+}
+
+v1::AttemptEvents Attempt::NextEvents() const {
+  v1::AttemptEvents events;
+  *events.mutable_token() = token();
+  events.set_first_sequence(transcript_.stored());
+  events.set_first_message_seen(!phase_stored_);
+  if (std::optional<int64_t> cost = transcript_.cost().estimate()) {
+    events.set_estimated_cost_usd_micros(*cost);
+  }
+  for (std::string& json : transcript_.NextBatch()) {
+    events.add_events_json(std::move(json));
+  }
+  return events;
 }
 
 Async<absl::Status> Attempt::AwaitPost() {

@@ -81,6 +81,14 @@ Async<absl::Status> Attempt::End(Verdict verdict) {
   CO_RETURN_IF_ERROR(co_await SetCost(ending));
   // Whatever the settle relies on is stored before it.
   CO_RETURN_IF_ERROR(co_await Store(/*all=*/true));
+  if (verdict.kind == v1::Ending::KIND_IDLE && !Judge(state)) {
+    // A message that was long on its way has begun another turn meanwhile.
+    CO_ASSIGN_OR_RETURN(Verdict later, co_await Drive());
+    co_return co_await End(std::move(later));
+  }
+  // What comes from here on is nobody's to store.
+  StopFeed();
+  ++pump_number_;
   FaultPoint("worker.settle.before");
 
   // Late, since cancel may come while outputs are collected.

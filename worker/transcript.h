@@ -4,7 +4,7 @@
 #define MIDWATCH_WORKER_TRANSCRIPT_H_
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <map>
 #include <optional>
 #include <set>
@@ -130,7 +130,7 @@ class Transcript {
     std::string json;
     absl::Duration since;  // steady
   };
-  std::deque<Waiting> waiting_;
+  std::list<Waiting> waiting_;  // no deque: see Mailbox
   size_t waiting_bytes_ = 0;
 };
 

@@ -49,7 +49,9 @@ struct Worker::Impl {
         options(std::move(o)),
         term(parts.clock),
         remote_ids(parts.executor, parts.scheduler),
-        archiver(parts.executor, parts.scheduler) {
+        archiver(parts.executor, parts.scheduler),
+        event_sender(
+            std::make_shared<EventSender>(parts.executor, parts.scheduler)) {
     for (const auto& [name, client] : parts.accounts) {
       auto slots = std::make_unique<SlotPool>(parts.executor, parts.clock,
                                               parts.scheduler, name);
@@ -92,6 +94,7 @@ struct Worker::Impl {
   WorkerTerm term;
   RemoteIds remote_ids;
   Archiver archiver;
+  std::shared_ptr<EventSender> event_sender;
   std::map<std::string, std::unique_ptr<SlotPool>> pools;  // by account
   std::map<std::string, std::unique_ptr<AttachLine>> attach_lines;
   std::string incarnation;
@@ -280,6 +283,7 @@ void Worker::Impl::Take(const v1::Lease& lease) {
                              parts.clock,
                              parts.random,
                              parts.scheduler,
+                             *event_sender,
                              parts.artifacts,
                              *account->second,
                              remote_ids,

@@ -160,14 +160,15 @@ TEST_F(SchedulerTest, LastEventsAreTheNewestFewOfTheNewestAttempt) {
   ASSERT_THAT(grants->leases, SizeIs(2));
   const v1::LeaseToken& token = grants->leases[0].token();
   const std::string silent = grants->leases[1].token().task_id();
-  v1::AppendEventsRequest append;
+  v1::AppendEventsRequest request;
+  v1::AttemptEvents& append = *request.add_attempts();
   *append.mutable_token() = token;
   for (int i = 0; i < 6; ++i) {
     append.add_events_json(absl::StrCat(R"({"type":"event )", i, R"("})"));
   }
   append.add_events_json(
       absl::StrCat(R"({"text":")", std::string(100'000, 'x'), R"("})"));
-  scheduler_->AppendEvents(append, [](auto answer) { EXPECT_OK(answer); });
+  scheduler_->AppendEvents(request, [](auto answer) { EXPECT_OK(answer); });
   time_.RunUntilIdle();
 
   auto last = ListLastEvents({silent, token.task_id()});
@@ -186,6 +187,43 @@ TEST_F(SchedulerTest, LastEventsAreTheNewestFewOfTheNewestAttempt) {
               StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(ListLastEvents({"nonsense"}),
               StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+// Of several attempts' events in one call, what befalls one is its own.
+TEST_F(SchedulerTest, EventsOfSeveralAttemptsAreStoredEachForItself) {
+  SubmitBatch(3);
+  auto grants = StartWorker("worker-incarnation-1");
+  ASSERT_THAT(grants->leases, SizeIs(3));
+  v1::AppendEventsRequest request;
+  for (const v1::Lease& lease : grants->leases) {
+    v1::AttemptEvents& events = *request.add_attempts();
+    *events.mutable_token() = lease.token();
+    events.add_events_json("{}");
+  }
+  request.mutable_attempts(0)->mutable_token()->set_epoch(99);
+  request.mutable_attempts(1)->set_first_sequence(5);
+  absl::StatusOr<v1::AppendEventsResponse> answer =
+      absl::InternalError("no answer");
+  auto append = [&] {
+    scheduler_->AppendEvents(request, [&](auto r) { answer = std::move(r); });
+    time_.RunUntilIdle();
+  };
+  append();
+  ASSERT_OK(answer);
+  ASSERT_THAT(answer->attempts(), SizeIs(3));
+  EXPECT_EQ(answer->attempts(0).error_code(),
+            static_cast<int>(absl::StatusCode::kAborted));
+  EXPECT_EQ(answer->attempts(1).error_code(),
+            static_cast<int>(absl::StatusCode::kOutOfRange));
+  EXPECT_EQ(answer->attempts(2).error_code(), 0);
+  EXPECT_EQ(answer->attempts(2).stored_events(), 1);
+
+  request.clear_attempts();
+  append();
+  EXPECT_THAT(answer, StatusIs(absl::StatusCode::kInvalidArgument));
+  for (int i = 0; i < 1001; ++i) request.add_attempts();
+  append();
+  EXPECT_THAT(answer, StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 struct Batches final : StreamSink<v1::WatchBatchResponse> {
@@ -208,12 +246,13 @@ TEST_F(SchedulerTest, WhatRunsShowsWhatItHasCostSoFar) {
   scheduler_->watches().Watch(request, watch);
   time_.RunUntilIdle();
   auto say = [&](int lease, int64_t sequence, int64_t cost) {
-    v1::AppendEventsRequest append;
+    v1::AppendEventsRequest call;
+    v1::AttemptEvents& append = *call.add_attempts();
     *append.mutable_token() = grants->leases[lease].token();
     append.set_first_sequence(sequence);
     append.add_events_json("{}");
     append.set_estimated_cost_usd_micros(cost);
-    scheduler_->AppendEvents(append, [](auto answer) { EXPECT_OK(answer); });
+    scheduler_->AppendEvents(call, [](auto answer) { EXPECT_OK(answer); });
     time_.RunUntilIdle();
   };
   auto of_task = [&](int lease) {

@@ -219,21 +219,34 @@ absl::StatusOr<v1::ClearSessionResponse> FakeScheduler::Do(
 
 absl::StatusOr<v1::AppendEventsResponse> FakeScheduler::Do(
     const v1::AppendEventsRequest& request) {
-  ASSIGN_OR_RETURN(FakeTask * task, Holder(request.token()));
+  v1::AppendEventsResponse response;
+  for (const v1::AttemptEvents& events : request.attempts()) {
+    v1::AttemptStored& stored = *response.add_attempts();
+    absl::StatusOr<int64_t> end = Append(events);
+    if (end.ok()) {
+      stored.set_stored_events(*end);
+    } else {
+      stored.set_error_code(end.status().raw_code());
+      stored.set_error(std::string(end.status().message()));
+    }
+  }
+  return response;
+}
+
+absl::StatusOr<int64_t> FakeScheduler::Append(const v1::AttemptEvents& events) {
+  ASSIGN_OR_RETURN(FakeTask * task, Holder(events.token()));
   int64_t end = static_cast<int64_t>(task->events.size());
-  if (request.first_sequence() > end) {
+  if (events.first_sequence() > end) {
     return absl::OutOfRangeError("a gap");
   }
-  for (int64_t i = end - request.first_sequence();
-       i < request.events_json_size(); ++i) {
-    task->events.push_back(request.events_json(static_cast<int>(i)));
+  for (int64_t i = end - events.first_sequence(); i < events.events_json_size();
+       ++i) {
+    task->events.push_back(events.events_json(static_cast<int>(i)));
   }
-  if (request.first_message_seen()) {
+  if (events.first_message_seen()) {
     task->lease.set_phase(v1::ATTEMPT_PHASE_RUNNING);
   }
-  v1::AppendEventsResponse response;
-  response.set_stored_events(task->events.size());
-  return response;
+  return static_cast<int64_t>(task->events.size());
 }
 
 absl::StatusOr<v1::ReadEventsResponse> FakeScheduler::Do(

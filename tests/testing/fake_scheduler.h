@@ -99,6 +99,7 @@ class FakeScheduler {
 
   absl::StatusOr<FakeTask*> Holder(const v1::LeaseToken& token);
   void Notify(const FakeTask& task, const v1::Say& say);
+  absl::StatusOr<int64_t> Append(const v1::AttemptEvents& events);
 
   absl::StatusOr<v1::RegisterWorkerResponse> Do(
       const v1::RegisterWorkerRequest& request);

@@ -6,6 +6,7 @@
 namespace midwatch::testing {
 namespace {
 
+using ::testing::HasSubstr;
 using Kind = FakeFault::Kind;
 
 TEST(OutputsStoryTest, LateFilesAreWaitedFor) {
@@ -68,6 +69,43 @@ TEST(OutputsStoryTest, AListThatIsLongOnItsWayIsNoMissingFile) {
   ASSERT_TRUE(world.RunUntilSettled(id));
   EXPECT_EQ(world.Task(id).ending.kind(), v1::Ending::KIND_IDLE);
   EXPECT_EQ(world.Task(id).ending.outputs_size(), 1);
+}
+
+Async<void> SayAgain(AgentsClient& client, std::string session_id) {
+  OutgoingMessage message;
+  message.text = "again";
+  std::vector<OutgoingEvent> events(1, OutgoingEvent(std::move(message)));
+  EXPECT_OK(co_await client.SendEvents(std::move(session_id), std::move(events),
+                                       absl::Minutes(1)));
+}
+
+// A message that had been on its way for minutes began a turn while outputs
+// were collected: the task was settled in its middle, for less than it cost.
+TEST(OutputsStoryTest, ATurnThatBeginsMeanwhileIsWaitedFor) {
+  World world;
+  world.service.hooks.script = [](const FakePrompt& prompt) {
+    FakeTurn turn;
+    turn.duration = absl::Minutes(1);
+    turn.files = {{"wanted.txt", prompt.text}};
+    return turn;
+  };
+  FakeFault slow;
+  slow.answer_delay = absl::Seconds(20);
+  world.OnCall("list_files", 1, slow);
+  Node& node = world.AddNode();
+  std::string id = world.scheduler.Add(World::Spec());
+  ASSERT_TRUE(
+      world.RunUntil([&] { return world.service.Calls("list_files") > 0; }));
+  Spawn(node.executor, SayAgain(node.client, world.OnlySession().id));
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  world.Linger();
+  const v1::Ending& ending = world.Task(id).ending;
+  EXPECT_EQ(ending.kind(), v1::Ending::KIND_IDLE);
+  EXPECT_EQ(ending.list_cost_usd_micros(),
+            world.OnlySession().cost_cents * 10'000);
+  ASSERT_EQ(ending.outputs_size(), 1);
+  EXPECT_EQ(world.Artifact(ending.outputs(0).sha256()), "again");
+  EXPECT_THAT(world.Task(id).events.back(), HasSubstr("session.status_idle"));
 }
 
 TEST(OutputsStoryTest, DownloadThatFailsIsTriedAgain) {
