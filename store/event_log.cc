@@ -2,6 +2,7 @@
 
 #include <zstd.h>
 
+#include <memory>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +15,20 @@ namespace {
 constexpr int kZstdLevel = 3;
 constexpr size_t kReadBytes = 4 << 20;
 
+// A context costs more to make than a small chunk to compress, and each thread
+// that writes or reads events goes on doing so.
+ZSTD_CCtx* Compressor() {
+  thread_local const std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)>
+      context(ZSTD_createCCtx(), &ZSTD_freeCCtx);
+  return context.get();
+}
+
+ZSTD_DCtx* Decompressor() {
+  thread_local const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)>
+      context(ZSTD_createDCtx(), &ZSTD_freeDCtx);
+  return context.get();
+}
+
 // Each event behind its length, since JSON text may hold any character.
 std::string Pack(const EventChunk& chunk, size_t skip) {
   std::string plain;
@@ -24,8 +39,8 @@ std::string Pack(const EventChunk& chunk, size_t skip) {
     plain.append(event);
   }
   std::string frame(ZSTD_compressBound(plain.size()), '\0');
-  size_t n = ZSTD_compress(frame.data(), frame.size(), plain.data(),
-                           plain.size(), kZstdLevel);
+  size_t n = ZSTD_compressCCtx(Compressor(), frame.data(), frame.size(),
+                               plain.data(), plain.size(), kZstdLevel);
   frame.resize(n);
   return frame;
 }
@@ -37,8 +52,8 @@ absl::StatusOr<std::vector<std::string>> Unpack(const std::string& frame) {
     return absl::DataLossError("a chunk of events is no zstd frame");
   }
   std::string plain(size, '\0');
-  size_t n =
-      ZSTD_decompress(plain.data(), plain.size(), frame.data(), frame.size());
+  size_t n = ZSTD_decompressDCtx(Decompressor(), plain.data(), plain.size(),
+                                 frame.data(), frame.size());
   if (ZSTD_isError(n) || n != size) {
     return absl::DataLossError("a chunk of events does not decompress");
   }

@@ -88,6 +88,13 @@ const char* NameOf(JournalKind kind) {
   }
 }
 
+testing::FakeShown Read(const std::string& text) {
+  const auto event = nlohmann::json::parse(text);
+  const nlohmann::json& at = event["processed_at"];
+  return {event["id"], event["type"], at.is_null() ? "" : at.get<std::string>(),
+          text};
+}
+
 }  // namespace
 
 Checks::Checks(const testing::VirtualTime& time,
@@ -364,38 +371,40 @@ void Checks::CheckEvents() {
     }
     std::map<std::string, size_t> history;
     std::map<std::string, std::string> missing;  // types by id
+    std::map<std::string_view, const testing::FakeShown*> by_text;
     size_t whole = 0;
-    for (const std::string& text : service_.History(row.Text(1))) {
-      const auto event = nlohmann::json::parse(text);
-      if (event["type"] == "session.status_terminated") break;
+    for (const testing::FakeShown& event : service_.Shown(row.Text(1))) {
+      by_text[event.json] = &event;
+      if (event.type == "session.status_terminated") break;
       // It was settled: who ends it may interrupt it first.
-      if (event["type"] == "user.interrupt") continue;
-      history[event["id"]] = ++whole;
-      missing[event["id"]] = event["type"];
+      if (event.type == "user.interrupt") continue;
+      history[event.id] = ++whole;
+      missing[event.id] = event.type;
     }
     std::set<std::pair<std::string, bool>> seen;
     size_t last = 0;
     bool rests = false;
     for (const std::string& text : *stored) {
-      const auto event = nlohmann::json::parse(text);
-      const bool done = !event["processed_at"].is_null();
-      const std::string id = event["id"];
-      const std::string what = absl::StrCat(
-          row.Text(1), ": ", event["type"].get<std::string>(), " ", id);
-      if (!seen.emplace(id, done).second) {
-        Report(kEvents, absl::StrCat(what, " is stored twice"));
-      }
-      if (!done || event["type"] == "session.status_terminated") continue;
-      if (event["type"] == "user.interrupt") continue;
-      if (!history.contains(id)) {
-        Report(kEvents, absl::StrCat(what, " never was"));
+      // What is not in the history word for word is read.
+      auto shown = by_text.find(text);
+      const testing::FakeShown event =
+          shown == by_text.end() ? Read(text) : *shown->second;
+      const bool done = !event.processed_at.empty();
+      auto report = [&](const char* what) {
+        Report(kEvents, absl::StrCat(row.Text(1), ": ", event.type, " ",
+                                     event.id, what));
+      };
+      if (!seen.emplace(event.id, done).second) report(" is stored twice");
+      if (!done || event.type == "session.status_terminated") continue;
+      if (event.type == "user.interrupt") continue;
+      auto place = history.find(event.id);
+      if (place == history.end()) {
+        report(" never was");
       } else {
-        if (history[id] < last) {
-          Report(kEvents, absl::StrCat(what, " is out of order"));
-        }
-        last = history[id];
-        rests = event["type"] == "session.status_idle";
-        missing.erase(id);
+        if (place->second < last) report(" is out of order");
+        last = place->second;
+        rests = event.type == "session.status_idle";
+        missing.erase(event.id);
       }
     }
     counts_.Add("events stored", static_cast<int64_t>(stored->size()));

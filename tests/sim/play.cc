@@ -43,6 +43,8 @@ class Night {
       v1::AccountLimits limits;
       limits.set_account("default");
       limits.mutable_create()->set_per_minute(story.told);
+      limits.mutable_read()->set_per_minute(Story::ReadsOf(story.told));
+      limits.mutable_files()->set_per_minute(Story::FilesOf(story.told));
       world_.limits = {limits};
     }
     worker_back_.resize(static_cast<size_t>(story.workers) + 1);

@@ -139,6 +139,7 @@ void World::KillScheduler(Death death) {
   }
   checks.Closed();
   reader_.reset();
+  batch_.reset();
   scheduler_.reset();
 }
 
@@ -358,6 +359,7 @@ void World::SetBudget(v1::BudgetScope scope, int64_t limit) {
 
 void World::AnswerSome(double likelihood) {
   if (scheduler_ == nullptr) return;
+  if (Batch().counts[v1::TASK_STATE_WAITING] == 0) return;
   TaskFilter waiting{.batch = 1, .states = {v1::TASK_STATE_WAITING}};
   auto tasks = reader_->ListTasks(waiting, 0, 1000);
   if (!tasks.ok()) return;
@@ -436,8 +438,12 @@ void World::MakeStrangers() {
 // ---- What is there ----
 
 BatchRecord World::Batch() {
-  auto page = reader_->ListBatches({.name = kBatch}, INT64_MAX, 1);
-  return page.ok() && !page->rows.empty() ? page->rows[0] : BatchRecord();
+  if (batch_ == std::nullopt || batch_syncs_ != disk.counts().syncs) {
+    batch_syncs_ = disk.counts().syncs;
+    auto page = reader_->ListBatches({.name = kBatch}, INT64_MAX, 1);
+    batch_ = page.ok() && !page->rows.empty() ? page->rows[0] : BatchRecord();
+  }
+  return *batch_;
 }
 
 bool World::Done() {
@@ -472,8 +478,8 @@ std::string World::TraceHash() {
     }
   }
   for (const testing::FakeSessionView& session : service->Sessions()) {
-    for (const std::string& event : service->History(session.id)) {
-      trace_.Update(event);
+    for (const testing::FakeShown& event : service->Shown(session.id)) {
+      trace_.Update(event.json);
     }
   }
   return trace_.FinishHex();

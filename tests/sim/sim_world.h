@@ -169,6 +169,9 @@ class World {
   std::optional<Doom> scheduler_doom_;
   std::map<std::string, int> worker_doom_;
   int64_t checked_syncs_ = 0;
+  // As it was read after so many syncs, which every commit makes.
+  std::optional<BatchRecord> batch_;
+  int64_t batch_syncs_ = 0;
   std::vector<v1::SubmitBatchRequest> steps_;
   size_t step_ = 0;
   int64_t acknowledged_lines_ = 0;

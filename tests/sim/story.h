@@ -62,9 +62,12 @@ struct Story {
   int lines_a_step = 10;  // of the submit
   bool budgets = false;
   bool one_call = false;
-  // Requests a minute that the service allows for creates and writes, and that
-  // workers are told; 0: no limit.
+  // Requests a minute that the service allows for creates and writes together,
+  // and that workers are told; 0: no limit. Reads and files are limited in the
+  // hosted service's proportions, 300 to 1,200 to 500.
   int allowed = 0, told = 0;
+  static int ReadsOf(int creates) { return 4 * creates; }
+  static int FilesOf(int creates) { return 5 * creates / 3; }
   // How many turns do what.
   double asks = 0, own_faults = 0, overshoots = 0, flushes = 0, hides_cost = 0;
   int cancels = 0;

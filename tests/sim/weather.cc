@@ -13,11 +13,16 @@ using testing::FakePrompt;
 using testing::FakeStreamFault;
 using testing::FakeTurn;
 
-constexpr int kBurst = 5;
+// Of any class, so that a class that is slow has a burst, too.
+constexpr double kBurstMin = 5;
 
 bool IsWrite(const std::string& operation) {
   return absl::StartsWith(operation, "create_") || operation == "send_events" ||
          operation == "archive_session" || operation == "update_session";
+}
+
+bool IsOfFiles(const std::string& operation) {
+  return absl::EndsWith(operation, "_file") || operation == "list_files";
 }
 
 void Refuse(FakeFault& fault, int status, const char* type) {
@@ -28,10 +33,18 @@ void Refuse(FakeFault& fault, int status, const char* type) {
 
 }  // namespace
 
+Weather::Limit::Limit(const char* of, int per_minute)
+    : name(of),
+      per_second(per_minute / 60.0),
+      burst(std::max(kBurstMin, per_second)),
+      tokens(burst) {}
+
 Weather::Weather(World& world, const Story& story)
-    : world_(world), story_(story) {
-  writes_.per_second = story.allowed / 60.0;
-  writes_.tokens = kBurst;
+    : world_(world),
+      story_(story),
+      writes_("429 by the limit of writes", story.allowed),
+      reads_("429 by the limit of reads", Story::ReadsOf(story.allowed)),
+      files_("429 by the limit of files", Story::FilesOf(story.allowed)) {
   auto& hooks = world.service->hooks;
   hooks.script = [this](const FakePrompt& prompt) { return Roll(prompt); };
   hooks.on_call = [this](const FakeCall& call) { return Befall(call); };
@@ -69,10 +82,15 @@ FakeTurn Weather::Roll(const FakePrompt& prompt) {
   return turn;
 }
 
+Weather::Limit& Weather::LimitOf(const std::string& operation) {
+  if (IsOfFiles(operation)) return files_;
+  return IsWrite(operation) ? writes_ : reads_;
+}
+
 bool Weather::Accepts(Limit& limit) {
   const absl::Duration now = world_.time.Elapsed();
-  limit.tokens = std::min<double>(
-      kBurst,
+  limit.tokens = std::min(
+      limit.burst,
       limit.tokens + limit.per_second * absl::ToDoubleSeconds(now - limit.at));
   limit.at = now;
   if (limit.tokens < 1) return false;
@@ -126,10 +144,11 @@ void Weather::Apply(const Fault& fault, const FakeCall& call, FakeFault& what) {
 FakeFault Weather::Befall(const FakeCall& call) {
   FakeFault what;
   what.request_delay = absl::Milliseconds(20) * world_.random.Fraction();
-  if (story_.allowed > 0 && IsWrite(call.operation) && !Accepts(writes_)) {
+  Limit& limit = LimitOf(call.operation);
+  if (story_.allowed > 0 && !Accepts(limit)) {
     Refuse(what, 429, "rate_limit_error");
     what.retry_after = absl::Seconds(5);
-    world_.counts.Add("429 by the limits");
+    world_.counts.Add(limit.name);
     return what;
   }
   for (const Fault* fault : on_) {

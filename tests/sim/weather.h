@@ -1,7 +1,7 @@
 #ifndef MIDWATCH_TESTS_SIM_WEATHER_H_
 #define MIDWATCH_TESTS_SIM_WEATHER_H_
 
-#include <set>
+#include <string>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -23,7 +23,9 @@ class Weather {
  private:
   // What the service accepts, as it counts: a token bucket.
   struct Limit {
-    double per_second = 0, tokens = 0;
+    Limit(const char* of, int per_minute);
+    const char* name;
+    double per_second, burst, tokens;
     absl::Duration at;
   };
 
@@ -32,12 +34,13 @@ class Weather {
   void Apply(const Fault& fault, const testing::FakeCall& call,
              testing::FakeFault& what);
   testing::FakeStreamFault BefallStream();
+  Limit& LimitOf(const std::string& operation);
   bool Accepts(Limit& limit);
 
   World& world_;
   const Story& story_;
   std::vector<const Fault*> on_;
-  Limit writes_;
+  Limit writes_, reads_, files_;
 };
 
 }  // namespace midwatch::sim

@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -90,11 +91,13 @@ std::string OperationOf(const Route& route) {
   return "unknown";
 }
 
-FakeReply Ok(const json& body) {
+FakeReply Ok(std::string body) {
   FakeReply reply;
-  reply.body = body.dump();
+  reply.body = std::move(body);
   return reply;
 }
+
+FakeReply Ok(const json& body) { return Ok(body.dump()); }
 
 FakeReply Refuse(int status, const std::string& type,
                  const std::string& message) {
@@ -123,6 +126,10 @@ json Money(int64_t cents) {
   return {{"amount", absl::StrCat(cents)}, {"currency", "USD"}};
 }
 
+std::string MoneyText(int64_t cents) {
+  return absl::StrCat(R"({"amount":")", cents, R"(","currency":"USD"})");
+}
+
 struct Queued {
   json event;
   std::string text;
@@ -138,7 +145,7 @@ struct StoredFile {
 
 struct Session {
   FakeSessionView view;
-  std::vector<json> history;
+  std::vector<FakeShown> history;
   std::deque<Queued> queue;
   int turns = 0;
   std::set<std::string> asked;  // tool uses without their answer
@@ -189,8 +196,12 @@ struct FakeAgentsService::Impl {
   // ---- Events ----
 
   void WriteToStreams(const std::string& session_id, const json& event) {
-    std::string frame =
-        FormatSseFrame(event["type"].get<std::string>(), event.dump());
+    WriteToStreams(session_id, event["type"].get<std::string>(), event.dump());
+  }
+
+  void WriteToStreams(const std::string& session_id, const std::string& type,
+                      const std::string& event) {
+    const std::string frame = FormatSseFrame(type, event);
     std::vector<int64_t> ids;
     for (auto& [id, stream] : streams) {
       if (stream.session_id == session_id) ids.push_back(id);
@@ -228,8 +239,11 @@ struct FakeAgentsService::Impl {
   json Emit(Session& session, json event) {
     if (!event.contains("id")) event["id"] = NewId("sevt");
     event["processed_at"] = Stamp();
-    session.history.push_back(event);
-    WriteToStreams(session.view.id, event);
+    session.history.push_back(
+        {event["id"], event["type"], event["processed_at"], event.dump()});
+    // A copy, since a cut stream's owner may speak at once.
+    const FakeShown shown = session.history.back();
+    WriteToStreams(session.view.id, shown.type, shown.json);
     return event;
   }
 
@@ -406,22 +420,20 @@ struct FakeAgentsService::Impl {
 
   // ---- Requests ----
 
-  json Object(const Session& session) const {
+  // Text, since lists of thousands of these are most of what a night of
+  // `start: one_call` answers.
+  std::string Object(const Session& session) const {
     const FakeSessionView& view = session.view;
-    json usage = json::object();
-    if (view.charged && (view.archived || !session.hides_cost)) {
-      usage["list_cost"] = Money(view.cost_cents);
-    }
-    return {{"id", view.id},
-            {"type", "session"},
-            {"status", ShownStatus(session)},
-            {"title", view.title},
-            {"metadata", view.metadata},
-            {"usage", usage},
-            {"budget",
-             {{"type", "limit"}, {"max_list_cost", Money(view.budget_cents)}}},
-            {"created_at", absl::FormatTime(view.created_at)},
-            {"archived_at", view.archived ? json(Stamp()) : json(nullptr)}};
+    const bool tells = view.charged && (view.archived || !session.hides_cost);
+    return absl::StrCat(
+        R"({"id":")", view.id, R"(","type":"session","status":")",
+        ShownStatus(session), R"(","title":)", json(view.title).dump(),
+        R"(,"metadata":)", json(view.metadata).dump(), R"(,"usage":{)",
+        tells ? R"("list_cost":)" : "", tells ? MoneyText(view.cost_cents) : "",
+        R"(},"budget":{"type":"limit","max_list_cost":)",
+        MoneyText(view.budget_cents), R"(},"created_at":")",
+        absl::FormatTime(view.created_at), R"(","archived_at":)",
+        view.archived ? absl::StrCat("\"", Stamp(), "\"") : "null", "}");
   }
 
   FakeReply CreateSession(const json& body) {
@@ -539,33 +551,44 @@ struct FakeAgentsService::Impl {
   FakeReply ListEvents(const Session& session, const Route& route) const {
     auto types = route.query.equal_range("types[]");
     std::string from = route.QueryValue("created_at[gte]");
-    json data = json::array();
-    auto take = [&](const json& event) {
-      bool wanted = types.first == types.second;
+    std::vector<std::string> data;
+    auto wanted = [&](const std::string& type) {
+      bool any = types.first == types.second;
       for (auto it = types.first; it != types.second; ++it) {
-        wanted |= event["type"] == it->second;
+        any |= type == it->second;
       }
-      // The stamps are of one form, so they compare as text.
-      bool late_enough = from.empty() || (event["processed_at"].is_string() &&
-                                          event["processed_at"] >= from);
-      if (wanted && late_enough) data.push_back(event);
+      return any;
     };
-    for (const json& event : session.history) take(event);
-    for (const Queued& queued : session.queue) take(queued.event);
-    return PageOf(data, route);
+    for (const FakeShown& event : session.history) {
+      // The stamps are of one form, so they compare as text.
+      if (wanted(event.type) && event.processed_at >= from) {
+        data.push_back(event.json);
+      }
+    }
+    for (const Queued& queued : session.queue) {
+      if (from.empty() && wanted(queued.event["type"].get<std::string>())) {
+        data.push_back(queued.event.dump());
+      }
+    }
+    return PageOf(data.size(), route, [&](size_t i) { return data[i]; });
   }
 
   // Pages, so that clients' paging is exercised: a cursor is an offset.
-  static FakeReply PageOf(const json& data, const Route& route) {
+  static FakeReply PageOf(size_t size, const Route& route,
+                          absl::FunctionRef<std::string(size_t)> item) {
     size_t offset = 0, limit = 1000;
     (void)absl::SimpleAtoi(route.QueryValue("page"), &offset);
     (void)absl::SimpleAtoi(route.QueryValue("limit"), &limit);
-    size_t end = std::min(data.size(), offset + limit);
-    json page = json::array();
-    for (size_t i = offset; i < end; ++i) page.push_back(data[i]);
-    return Ok({{"data", page},
-               {"next_page",
-                end < data.size() ? json(absl::StrCat(end)) : json(nullptr)}});
+    offset = std::min(offset, size);
+    const size_t end = offset + std::min(size - offset, limit);
+    FakeReply reply;
+    reply.body = "{\"data\":[";
+    for (size_t i = offset; i < end; ++i) {
+      absl::StrAppend(&reply.body, i == offset ? "" : ",", item(i));
+    }
+    absl::StrAppend(&reply.body, "],\"next_page\":",
+                    end < size ? absl::StrCat("\"", end, "\"") : "null", "}");
+    return reply;
   }
 
   FakeReply OpenStream(const Session& session, Sink sink) {
@@ -577,19 +600,20 @@ struct FakeAgentsService::Impl {
   }
 
   FakeReply ListSessions(const Route& route) const {
-    json data = json::array();
+    std::vector<const Session*> listed;
     bool archived = route.QueryValue("include_archived") == "true";
-    std::string from = route.QueryValue("created_at[gte]");
+    absl::Time from = absl::InfinitePast();
+    (void)absl::ParseTime(absl::RFC3339_full,
+                          route.QueryValue("created_at[gte]"), &from, nullptr);
     for (const auto& [id, session] : sessions) {
-      json object = Object(session);
-      // The stamps are of one form, so they compare as text.
-      if (!from.empty() && object["created_at"] < from) continue;
       if (session.view.created_at + session.listed_after > clock.Now()) {
         continue;
       }
-      if (archived || !session.view.archived) data.push_back(object);
+      if (!archived && session.view.archived) continue;
+      if (session.view.created_at >= from) listed.push_back(&session);
     }
-    return PageOf(data, route);
+    return PageOf(listed.size(), route,
+                  [&](size_t i) { return Object(*listed[i]); });
   }
 
   FakeReply ListFiles(const Route& route) const {
@@ -757,12 +781,17 @@ const FakeSessionView* FakeAgentsService::View(
   return it == impl_->sessions.end() ? nullptr : &it->second.view;
 }
 
+const std::vector<FakeShown>& FakeAgentsService::Shown(
+    const std::string& session_id) const {
+  static const std::vector<FakeShown>* none = new std::vector<FakeShown>();
+  auto it = impl_->sessions.find(session_id);
+  return it == impl_->sessions.end() ? *none : it->second.history;
+}
+
 std::vector<std::string> FakeAgentsService::History(
     const std::string& session_id) const {
   std::vector<std::string> out;
-  auto it = impl_->sessions.find(session_id);
-  if (it == impl_->sessions.end()) return out;
-  for (const json& event : it->second.history) out.push_back(event.dump());
+  for (const FakeShown& event : Shown(session_id)) out.push_back(event.json);
   return out;
 }
 

@@ -86,6 +86,14 @@ struct FakeSessionView {
   absl::Time created_at;
 };
 
+// An event of a session's history.
+struct FakeShown {
+  std::string id;
+  std::string type;
+  std::string processed_at;
+  std::string json;  // whole, as streams and lists show it
+};
+
 // A request, before it is executed.
 struct FakeCall {
   std::string node;
@@ -191,7 +199,9 @@ class FakeAgentsService {
   // The same without a copy, until the session is gone; null where there is
   // none.
   const FakeSessionView* View(const std::string& session_id) const;
-  // The session's history, one JSON object each.
+  // The session's history, in its order, until another event comes.
+  const std::vector<FakeShown>& Shown(const std::string& session_id) const;
+  // The same as JSON objects.
   std::vector<std::string> History(const std::string& session_id) const;
   // How often an operation was asked for.
   int Calls(const std::string& operation) const;
