@@ -90,13 +90,14 @@ absl::StatusOr<ArtifactRef> ReadWhole(int fd, const std::string& path,
                                       int copy) {
   ArtifactRef ref;
   Sha256 hash;
-  std::string buffer(128 << 10, '\0');
+  constexpr size_t kBufferBytes = 128 << 10;
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kBufferBytes);
   while (true) {
-    ssize_t n = read(fd, buffer.data(), buffer.size());
+    ssize_t n = read(fd, buffer.get(), kBufferBytes);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return ErrnoStatus("cannot read", path);
     if (n == 0) break;
-    absl::string_view bytes(buffer.data(), static_cast<size_t>(n));
+    absl::string_view bytes(buffer.get(), static_cast<size_t>(n));
     hash.Update(bytes);
     ref.size_bytes += n;
     if (copy >= 0)

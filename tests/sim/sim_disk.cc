@@ -45,12 +45,11 @@ struct File {
     for (int64_t block = from / kBlock; block * kBlock < to; ++block) {
       auto [it, added] = synced.try_emplace(block);
       if (!added) continue;
-      it->second.fill('\0');
-      int64_t begin = block * kBlock;
-      if (begin < size()) {
-        std::memcpy(it->second.data(), bytes.data() + begin,
-                    static_cast<size_t>(std::min(kBlock, size() - begin)));
-      }
+      const int64_t begin = block * kBlock;
+      const int64_t known = std::clamp<int64_t>(size() - begin, 0, kBlock);
+      std::copy_n(bytes.data() + std::min(begin, size()), known,
+                  it->second.data());
+      std::fill(it->second.begin() + known, it->second.end(), '\0');
     }
   }
 
