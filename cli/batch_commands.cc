@@ -70,7 +70,7 @@ int Submit(const GlobalOptions& global, const SubmitOptions& options) {
                         [] { return false; }));
         if (global.json) {
           std::puts(ToLine({{"batch_id", submitted.batch_id},
-                            {"tasks", file->lines.size()},
+                            {"tasks", file->tasks()},
                             {"continued", submitted.continued}})
                         .c_str());
         } else {

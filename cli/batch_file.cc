@@ -3,6 +3,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <utility>
 
@@ -12,6 +13,9 @@
 #include "base/sha256.h"
 #include "base/status_macros.h"
 #include "cli/config_file.h"
+#include "cli/json_line.h"
+#include "cli/jsonl_tasks.h"
+#include "cli/line_file.h"
 #include "cli/spec_reader.h"
 #include "cli/task_reader.h"
 #include "cli/template_text.h"
@@ -35,19 +39,20 @@ std::string DeterministicBytes(const google::protobuf::MessageLite& message) {
   return bytes;
 }
 
-std::string ContentHash(const v1::OpenBatch& open,
-                        const std::vector<v1::TaskLine>& lines) {
-  Sha256 hash;
-  auto add = [&](const google::protobuf::MessageLite& message) {
+// Over what is submitted: the batch, then its tasks.
+class ContentHash {
+ public:
+  void Add(const google::protobuf::MessageLite& message) {
     const std::string bytes = DeterministicBytes(message);
     // Lengths keep one message from running into the next.
-    hash.Update(absl::StrCat(bytes.size(), ":"));
-    hash.Update(bytes);
-  };
-  add(open);
-  for (const v1::TaskLine& line : lines) add(line);
-  return hash.FinishHex();
-}
+    hash_.Update(absl::StrCat(bytes.size(), ":"));
+    hash_.Update(bytes);
+  }
+  std::string FinishHex() { return hash_.FinishHex(); }
+
+ private:
+  Sha256 hash_;
+};
 
 class BatchFileReader {
  public:
@@ -59,9 +64,13 @@ class BatchFileReader {
                      spec_reader_, complaints_) {}
 
   absl::StatusOr<BatchFile> Read(const std::string& text, bool is_json);
+  absl::StatusOr<BatchFile> ReadJsonl(std::unique_ptr<LineFile> file);
 
  private:
-  void ReadTop(const YAML::Node& root);
+  // Of a JSONL file.
+  absl::Status ReadFirstLine(LineFile& file);
+  void ReadHead(const YAML::Node& root, bool tasks_follow);
+  void ReadTop(const YAML::Node& root, bool tasks_follow);
   void ReadParams(const YAML::Node& node);
   void TakeGivenParams(const YAML::Mark& mark);
   void CheckText(const TaskText& text);
@@ -149,7 +158,8 @@ void BatchFileReader::CheckSize(const TaskText& text) {
   }
 }
 
-void BatchFileReader::ReadTop(const YAML::Node& root) {
+// `tasks_follow`: the lines behind it are the tasks.
+void BatchFileReader::ReadTop(const YAML::Node& root, bool tasks_follow) {
   using Node = YAML::Node;
   auto name_into = [this](const char* key,
                           std::string* (v1::OpenBatch::*field)(),
@@ -168,35 +178,87 @@ void BatchFileReader::ReadTop(const YAML::Node& root) {
   auto budget = [this](const Node& n) {
     open_.set_budget_usd_micros(spec_reader_.Usd(n, "budget").value_or(0));
   };
-  ReadMap(root, "the batch",
-          {name_into("name", &v1::OpenBatch::mutable_name, true),
-           {"params", params_known},
-           name_into("queue", &v1::OpenBatch::mutable_queue),
-           name_into("tenant", &v1::OpenBatch::mutable_tenant),
-           name_into("account", &v1::OpenBatch::mutable_account),
-           {"max_running", max_running},
-           {"budget", budget},
-           {"defaults",
-            [this](const Node& n) { spec_ = spec_reader_.ReadSpec(n); }, true},
-           {"tasks", [this](const Node& n) { task_reader_.ReadTasks(n); }},
-           {"foreach", [this](const Node& n) { task_reader_.ReadForeach(n); }},
-           {"schedule", nullptr},
-           {"canary", nullptr},
-           {"stop_when", nullptr},
-           {"deadline", nullptr},
-           {"needs", nullptr}},
-          complaints_);
+  std::vector<YamlKey> keys = {
+      name_into("name", &v1::OpenBatch::mutable_name, true),
+      {"params", params_known},
+      name_into("queue", &v1::OpenBatch::mutable_queue),
+      name_into("tenant", &v1::OpenBatch::mutable_tenant),
+      name_into("account", &v1::OpenBatch::mutable_account),
+      {"max_running", max_running},
+      {"budget", budget},
+      {"defaults", [this](const Node& n) { spec_ = spec_reader_.ReadSpec(n); },
+       true},
+      {"tasks", [this](const Node& n) { task_reader_.ReadTasks(n); }},
+      {"foreach", [this](const Node& n) { task_reader_.ReadForeach(n); }},
+      {"schedule", nullptr},
+      {"canary", nullptr},
+      {"stop_when", nullptr},
+      {"deadline", nullptr},
+      {"needs", nullptr}};
+  if (tasks_follow) {
+    keys.erase(std::remove_if(keys.begin(), keys.end(),
+                              [](const YamlKey& key) {
+                                return key.name == "tasks" ||
+                                       key.name == "foreach";
+                              }),
+               keys.end());
+  }
+  ReadMap(root, "the batch", keys, complaints_);
+}
+
+void BatchFileReader::ReadHead(const YAML::Node& root, bool tasks_follow) {
+  if (root.IsMap() && root["params"]) ReadParams(root["params"]);
+  TakeGivenParams(root.Mark());
+  ReadTop(root, tasks_follow);
+}
+
+absl::Status BatchFileReader::ReadFirstLine(LineFile& file) {
+  constexpr char kExpected[] =
+      "the batch in the first line, such as {\"batch\": {\"name\": \"n\", "
+      "\"defaults\": {\"agent\": ..., \"prompt\": ...}}}, and a task in "
+      "each line behind it";
+  ASSIGN_OR_RETURN(std::optional<absl::string_view> line, file.Next());
+  // Stricter than YAML, which the places and the vocabulary are of.
+  if (!ReadJsonLine(file, line.value_or(""), kExpected, complaints_)) {
+    return complaints_.ToStatus();
+  }
+  const std::optional<YAML::Node> root =
+      ParseYaml(std::string(*line), /*is_json=*/true, complaints_);
+  if (!root) return complaints_.ToStatus();
+  const YAML::Node& top = *root;
+  if (!top.IsMap() || top.size() != 1 || !top["batch"]) {
+    complaints_.Add(top.Mark(), absl::StrCat("no batch; expected ", kExpected));
+  } else {
+    ReadHead(top["batch"], /*tasks_follow=*/true);
+  }
+  return complaints_.ToStatus();
+}
+
+absl::StatusOr<BatchFile> BatchFileReader::ReadJsonl(
+    std::unique_ptr<LineFile> file) {
+  RETURN_IF_ERROR(ReadFirstLine(*file));
+  BatchFile batch;
+  batch.open = std::move(open_);
+  *batch.open.mutable_spec() = spec_.spec;
+  auto tasks =
+      std::make_shared<JsonlTasks>(std::move(file), params_, std::move(spec_));
+  ContentHash hash;
+  hash.Add(batch.open);
+  RETURN_IF_ERROR(tasks->Check(
+      complaints_, [&](const v1::TaskLine& task) { hash.Add(task); }));
+  RETURN_IF_ERROR(complaints_.ToStatus());
+  batch.open.set_content_sha256(hash.FinishHex());
+  batch.input_paths = tasks->inputs().paths();
+  batch.input_bytes = tasks->inputs().bytes();
+  batch.stream = std::move(tasks);
+  return batch;
 }
 
 absl::StatusOr<BatchFile> BatchFileReader::Read(const std::string& text,
                                                 bool is_json) {
   const std::optional<YAML::Node> root = ParseYaml(text, is_json, complaints_);
   if (!root) return complaints_.ToStatus();
-  if (const YAML::Node& top = *root; top.IsMap() && top["params"]) {
-    ReadParams(top["params"]);
-  }
-  TakeGivenParams(root->Mark());
-  ReadTop(*root);
+  ReadHead(*root, /*tasks_follow=*/false);
   if (complaints_.count() == 0) {
     if (task_reader_.lines().empty()) {
       complaints_.Add(root->Mark(),
@@ -216,9 +278,13 @@ absl::StatusOr<BatchFile> BatchFileReader::Read(const std::string& text,
   file.open = std::move(open_);
   *file.open.mutable_spec() = std::move(spec_.spec);
   file.input_paths = task_reader_.input_paths();
+  file.input_bytes = task_reader_.input_bytes();
   file.notes = task_reader_.notes();
   file.lines = task_reader_.TakeLines();
-  file.open.set_content_sha256(ContentHash(file.open, file.lines));
+  ContentHash hash;
+  hash.Add(file.open);
+  for (const v1::TaskLine& line : file.lines) hash.Add(line);
+  file.open.set_content_sha256(hash.FinishHex());
   return file;
 }
 
@@ -226,14 +292,20 @@ absl::StatusOr<BatchFile> BatchFileReader::Read(const std::string& text,
 
 absl::StatusOr<BatchFile> LoadBatchFile(
     const std::string& path, const std::map<std::string, std::string>& params) {
-  if (absl::EndsWith(path, ".jsonl") || absl::EndsWith(path, ".csv")) {
+  BatchFileReader reader(path, params);
+  if (absl::EndsWith(path, ".jsonl")) {
+    ASSIGN_OR_RETURN(std::unique_ptr<LineFile> file,
+                     LineFile::Open(path, "a batch file (it is read twice)"));
+    return reader.ReadJsonl(std::move(file));
+  }
+  if (absl::EndsWith(path, ".csv")) {
     return absl::InvalidArgumentError(absl::StrCat(
         path,
-        ":1:1: a list of tasks without a batch; expected a batch file in "
-        "YAML or JSON (a file of tasks does not exist in this release)"));
+        ":1:1: rows without a batch; expected a batch file in YAML, JSON or "
+        "JSONL (one with `foreach: {csv: FILE, ...}` makes a task of each "
+        "row)"));
   }
   ASSIGN_OR_RETURN(std::string text, ReadConfigFile(path, "a batch file"));
-  BatchFileReader reader(path, params);
   return reader.Read(text, absl::EndsWith(path, ".json"));
 }
 

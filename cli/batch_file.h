@@ -1,5 +1,6 @@
-// Batch files: YAML or JSON, read whole and checked whole before anything is
-// submitted. docs: examples/license-audit/batch.yaml shows every part.
+// Batch files: YAML, JSON or JSONL, checked whole before anything is submitted:
+// nothing of a bad file is. docs: examples/license-audit/batch.yaml shows every
+// part.
 //
 //   name       the batch's name
 //   params     names with defaults; {{name}} in any text of the file stands for
@@ -13,27 +14,44 @@
 //   budget     what all its tasks may cost together
 //
 // A task's own parameters are filled into the prompt by the scheduler.
+//
+// In JSONL the first line is {"batch": {...}}, with all of these but tasks and
+// foreach; each line behind it is a task, and {{...}} in it is text. Its tasks
+// stay in the file: it is read once to be checked and once to be sent, and may
+// be of any size.
 #ifndef MIDWATCH_CLI_BATCH_FILE_H_
 #define MIDWATCH_CLI_BATCH_FILE_H_
 
+#include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "cli/task_stream.h"
 #include "midwatch/v1/batch_service.pb.h"
 
 namespace midwatch::cli {
 
 struct BatchFile {
-  // With content_sha256 over everything below it and the lines, so that equal
+  // With content_sha256 over everything below it and the tasks, so that equal
   // files with equal inputs and parameters have equal hashes.
   v1::OpenBatch open;
+  // The tasks; empty where they stream.
   std::vector<v1::TaskLine> lines;
+  // Set where the tasks stay in their file (JSONL). Copies share it.
+  std::shared_ptr<TaskStream> stream;
   // Where the bytes of each input are: by the SHA-256 that the lines name.
   std::map<std::string, std::string> input_paths;
+  int64_t input_bytes = 0;  // of these together
   // For people: what was left out, and why that is no error.
   std::vector<std::string> notes;
+
+  int64_t tasks() const {
+    return stream != nullptr ? stream->count()
+                             : static_cast<int64_t>(lines.size());
+  }
 };
 
 // Reads the file at `path`, and every input that it names. `params` come from

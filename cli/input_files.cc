@@ -44,7 +44,10 @@ absl::StatusOr<InputFile> InputFiles::Read(const std::string& path) {
   auto [entry, is_new] = read_.try_emplace(path, InputFile{});
   if (is_new) {
     entry->second = ReadInput(path);
-    if (entry->second.ok()) paths_.emplace(entry->second->sha256, path);
+    if (entry->second.ok() &&
+        paths_.emplace(entry->second->sha256, path).second) {
+      bytes_ += entry->second->size_bytes;
+    }
   }
   return entry->second;
 }

@@ -11,6 +11,9 @@
 
 namespace midwatch::cli {
 
+// Of one task: the service's own bound for a session.
+inline constexpr size_t kInputsMax = 500;
+
 struct InputFile {
   std::string sha256;
   int64_t size_bytes = 0;
@@ -26,10 +29,13 @@ class InputFiles {
 
   // A path for each content read so far.
   const std::map<std::string, std::string>& paths() const { return paths_; }
+  // Of all these contents together.
+  int64_t bytes() const { return bytes_; }
 
  private:
   std::map<std::string, absl::StatusOr<InputFile>> read_;
   std::map<std::string, std::string> paths_;
+  int64_t bytes_ = 0;
 };
 
 struct GlobMatches {

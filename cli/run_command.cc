@@ -170,7 +170,7 @@ class BatchRun {
     batch_id_ = submitted.batch_id;
     is_new_ = !submitted.continued;
     Say(absl::StrCat(terminal_.Styled(Style::kBold, file_.open.name()), ": ",
-                     file_.lines.size(), " tasks, ",
+                     file_.tasks(), " tasks, ",
                      submitted.continued ? "continuing batch " : "batch ",
                      batch_id_));
     return SayWhatElseRuns();

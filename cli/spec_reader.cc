@@ -23,7 +23,8 @@ constexpr absl::Duration kTimeoutMax = absl::Hours(29 * 24);
 constexpr size_t kPromptBytesMax = 12 << 20;
 constexpr size_t kPathBytesMax = 1000;
 constexpr size_t kExpectedFilesMax = 100;
-constexpr size_t kLabelsMax = 16;
+
+}  // namespace
 
 bool IsLabelKey(absl::string_view text) {
   for (char c : text) {
@@ -34,8 +35,6 @@ bool IsLabelKey(absl::string_view text) {
   }
   return !text.empty() && text.size() <= 63;
 }
-
-}  // namespace
 
 bool IsName(absl::string_view text) {
   return !text.empty() && text.size() <= kNameBytesMax &&

@@ -81,6 +81,12 @@ class SpecReader {
 // batches and tasks must be.
 bool IsName(absl::string_view text);
 
+// Of a task, its own and those of the spec.
+inline constexpr size_t kLabelsMax = 16;
+
+// Whether `text` is 1 to 63 letters, digits and - _ . /
+bool IsLabelKey(absl::string_view text);
+
 // Whether `path` is relative and stays below where it starts.
 bool IsPathBelow(absl::string_view path);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/fault_points.h"
@@ -54,13 +55,20 @@ class Submission {
 };
 
 // The lines from `first` on that go into one message.
-v1::SubmitBatchRequest MakeChunk(const std::vector<v1::TaskLine>& lines,
-                                 size_t first) {
+absl::StatusOr<v1::SubmitBatchRequest> MakeChunk(const BatchFile& file,
+                                                 int64_t first) {
   v1::SubmitBatchRequest request;
   v1::TaskChunk& chunk = *request.mutable_chunk();
-  chunk.set_first_line(static_cast<int64_t>(first));
+  chunk.set_first_line(first);
+  if (file.stream != nullptr) {
+    ASSIGN_OR_RETURN(std::vector<v1::TaskLine> tasks,
+                     file.stream->Read(first, kChunkLinesMax, kChunkBytesMax));
+    for (v1::TaskLine& task : tasks) *chunk.add_lines() = std::move(task);
+    return request;
+  }
+  const std::vector<v1::TaskLine>& lines = file.lines;
   size_t bytes = 0;
-  for (size_t i = first; i < lines.size(); ++i) {
+  for (size_t i = static_cast<size_t>(first); i < lines.size(); ++i) {
     bytes += lines[i].ByteSizeLong();
     const bool full = chunk.lines_size() == kChunkLinesMax ||
                       (bytes > kChunkBytesMax && chunk.lines_size() > 0);
@@ -78,17 +86,17 @@ absl::StatusOr<std::string> SubmitOnce(SchedulerConnection& scheduler,
   v1::SubmitBatchRequest open;
   *open.mutable_open() = file.open;
   ASSIGN_OR_RETURN(v1::SubmitBatchResponse answer, submission.Send(open));
-  while (answer.accepted_lines() < static_cast<int64_t>(file.lines.size())) {
+  while (answer.accepted_lines() < file.tasks()) {
     if (stop()) return absl::CancelledError("interrupted");
     const int64_t before = answer.accepted_lines();
-    ASSIGN_OR_RETURN(answer, submission.Send(MakeChunk(
-                                 file.lines, static_cast<size_t>(before))));
+    ASSIGN_OR_RETURN(v1::SubmitBatchRequest chunk, MakeChunk(file, before));
+    ASSIGN_OR_RETURN(answer, submission.Send(std::move(chunk)));
     if (answer.accepted_lines() <= before) {
       return absl::InternalError("the scheduler took no line of a chunk");
     }
   }
   v1::SubmitBatchRequest seal;
-  seal.mutable_seal()->set_lines(static_cast<int64_t>(file.lines.size()));
+  seal.mutable_seal()->set_lines(file.tasks());
   ASSIGN_OR_RETURN(answer, submission.Send(seal));
   return answer.batch_id();
 }

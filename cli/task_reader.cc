@@ -11,7 +11,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kTasksMax = 1'000'000;
-constexpr size_t kInputsMax = 500;  // the service's own bound for a session
 
 }  // namespace
 

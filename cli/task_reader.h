@@ -44,6 +44,7 @@ class TaskReader {
   const std::map<std::string, std::string>& input_paths() const {
     return inputs_.paths();
   }
+  int64_t input_bytes() const { return inputs_.bytes(); }
   const std::vector<std::string>& notes() const { return notes_; }
 
  private:

@@ -243,7 +243,11 @@ TEST_F(BatchFileTest, MissingFileIsNamed) {
       StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("is not a file")));
   EXPECT_THAT(LoadBatchFile("tasks.jsonl", {}),
               StatusIs(absl::StatusCode::kInvalidArgument,
-                       HasSubstr("does not exist in this release")));
+                       HasSubstr("tasks.jsonl: No such file")));
+  EXPECT_THAT(LoadBatchFile("rows.csv", {}),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("rows.csv:1:1: rows without a batch; expected "
+                                 "a batch file in YAML, JSON or JSONL")));
 }
 
 TEST_F(BatchFileTest, ManyMistakesAreShownTogetherUpToTwenty) {

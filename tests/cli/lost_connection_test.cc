@@ -6,11 +6,13 @@
 #include <grpcpp/server_builder.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/mutex.h"
 #include "base/real_clock.h"
+#include "cli/batch_file.h"
 #include "cli/batch_watch.h"
 #include "cli/scheduler_connection.h"
 #include "cli/submit.h"
@@ -18,6 +20,7 @@
 #include "midwatch/v1/batch_service.grpc.pb.h"
 #include "midwatch/v1/task_service.grpc.pb.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/testing/temp_dir.h"
 #include "worker/grpc_scheduler_client.h"
 
 namespace midwatch::cli {
@@ -40,6 +43,11 @@ class FakeBatchService final : public v1::BatchService::Service {
   std::vector<std::string> steps() {
     MutexLock lock(mutex_);
     return steps_;
+  }
+  // Of the lines that were new.
+  std::vector<std::string> names() {
+    MutexLock lock(mutex_);
+    return names_;
   }
   std::vector<std::string> request_ids() {
     MutexLock lock(mutex_);
@@ -106,6 +114,10 @@ class FakeBatchService final : public v1::BatchService::Service {
     } else if (request.has_chunk()) {
       steps_.push_back(absl::StrCat("lines ", request.chunk().first_line(), "+",
                                     request.chunk().lines_size()));
+      for (int64_t i = accepted_ - request.chunk().first_line();
+           i < request.chunk().lines_size(); ++i) {
+        names_.push_back(request.chunk().lines(static_cast<int>(i)).name());
+      }
       accepted_ =
           std::max<int64_t>(accepted_, request.chunk().first_line() +
                                            request.chunk().lines_size());
@@ -117,6 +129,7 @@ class FakeBatchService final : public v1::BatchService::Service {
   Mutex mutex_;
   int64_t accepted_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<std::string> steps_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> names_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> request_ids_ ABSL_GUARDED_BY(mutex_);
   std::vector<int64_t> watched_from_ ABSL_GUARDED_BY(mutex_);
 };
@@ -201,6 +214,26 @@ TEST_F(LostConnectionTest, SubmitGoesOnFromTheLastAcknowledgedLine) {
                           "lines 2000+500", "seal 2500"));
   EXPECT_THAT(service_.request_ids(),
               ::testing::Each(service_.request_ids()[0]));
+}
+
+TEST_F(LostConnectionTest, AFileOfTasksGoesOnFromTheLastAcknowledgedLine) {
+  testing::TempDir folder;
+  std::string text =
+      "{\"batch\":{\"name\":\"n\",\"defaults\":{\"agent\":\"a\","
+      "\"prompt\":\"p\"}}}\n";
+  for (int i = 0; i < 2500; ++i) absl::StrAppend(&text, "{\"name\":", i, "}\n");
+  std::ofstream(folder / "b.jsonl") << text;
+  absl::StatusOr<BatchFile> file = LoadBatchFile(folder / "b.jsonl", {});
+  ASSERT_OK(file);
+  file_ = *std::move(file);
+  service_.fail_at_message = 3;
+  ASSERT_OK(Submit());
+  EXPECT_THAT(service_.steps(),
+              ElementsAre("open", "lines 0+1000", "lines 1000+1000", "open",
+                          "lines 2000+500", "seal 2500"));
+  std::vector<std::string> names;
+  for (int i = 0; i < 2500; ++i) names.push_back(absl::StrCat(i));
+  EXPECT_EQ(service_.names(), names);
 }
 
 TEST_F(LostConnectionTest, RefusedSubmitIsNotRepeated) {
