@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "cli/row_file.h"
 #include "cli/utf8.h"
 
 namespace midwatch::cli {
@@ -38,11 +39,8 @@ std::optional<std::string> TaskReader::Fill(const YAML::Node& node,
   if (unknown.empty()) return filled;
   complaints_.Add(
       node.Mark(),
-      absl::StrCat("unknown parameter {{", unknown[0], "}} in ", what,
-                   "; expected one of params",
-                   values.count("path") > 0
-                       ? ", or of path, dirname, basename, stem, index"
-                       : ""));
+      absl::StrCat("unknown parameter {{", unknown[0], "}} in ", what, row_,
+                   "; expected one of params", beside_params_));
   return std::nullopt;
 }
 
@@ -98,7 +96,11 @@ std::optional<TaskReader::Form> TaskReader::ReadForm(
   Form form;
   std::vector<YamlKey> keys = {
       {"name", [&](const YAML::Node& n) { form.name.reset(n); }, true},
-      {"parameters", [&](const YAML::Node& n) { ReadParameters(n, form); }},
+      {"parameters",
+       [&](const YAML::Node& n) {
+         form.has_parameters = true;
+         ReadParameters(n, form);
+       }},
       {"inputs", [&](const YAML::Node& n) { ReadInputs(n, form); }},
       {"labels",
        [&](const YAML::Node& n) { form.labels = spec_reader_.LabelNodes(n); }}};
@@ -142,8 +144,8 @@ void TaskReader::AddInput(const Form::Input& form, const Values& values,
   absl::StatusOr<InputFile> file = inputs_.Read((folder_ / path).string());
   if (!file.ok()) {
     complaints_.Add(form.path.Mark(),
-                    absl::StrCat("input of task '", line.name(),
-                                 "': ", Printable(file.status().message()),
+                    absl::StrCat("input of task '", line.name(), "'", row_,
+                                 ": ", Printable(file.status().message()),
                                  "; expected a file that can be read"));
     return;
   }
@@ -154,25 +156,31 @@ void TaskReader::AddInput(const Form::Input& form, const Values& values,
 }
 
 // REQUIRES: CanFillIn(form, values).
-void TaskReader::AddTask(const Form& form, const Values& values) {
+void TaskReader::AddTask(const Form& form, const Values& values,
+                         const Values& columns) {
   v1::TaskLine line;
   line.set_name(*Fill(form.name, values, "a task's name"));
   if (!IsName(line.name())) {
-    complaints_.Add(form.name.Mark(),
-                    absl::StrCat("task name '", Printable(line.name()),
-                                 "'; expected 1 to 200 bytes without control "
-                                 "characters"));
+    complaints_.Add(
+        form.name.Mark(),
+        absl::StrCat("task name '", Printable(line.name()), "'", row_,
+                     "; expected 1 to 200 bytes without control "
+                     "characters"));
     return;
   }
-  const int at = form.name.Mark().line + 1;
+  const int at = row_line_ > 0 ? -row_line_ : form.name.Mark().line + 1;
   auto [known, is_new] = lines_of_names_.try_emplace(line.name(), at);
   if (!is_new) {
     complaints_.Add(
         form.name.Mark(),
-        absl::StrCat("task name '", line.name(), "' is taken already by line ",
-                     known->second, "; expected names to differ"));
+        absl::StrCat(
+            "task name '", line.name(), "'", row_, " is taken already by ",
+            known->second > 0 ? absl::StrCat("line ", known->second)
+                              : absl::StrCat(table_, ":", -known->second),
+            "; expected names to differ"));
     return;
   }
+  line.mutable_parameters()->insert(columns.begin(), columns.end());
   for (const auto& [name, value] : form.parameters) {
     (*line.mutable_parameters())[name] = *Fill(value, values, name);
   }
@@ -191,43 +199,62 @@ void TaskReader::ReadTasks(const YAML::Node& node) {
     std::optional<Form> form =
         ReadForm(item, "a task",
                  {{"needs", nullptr}, {"prompt", nullptr}, {"spec", nullptr}});
-    if (form && CanFillIn(*form, params_)) AddTask(*form, params_);
+    if (form && CanFillIn(*form, params_)) AddTask(*form, params_, {});
   }
 }
 
 void TaskReader::ReadForeach(const YAML::Node& node) {
-  std::string pattern;
-  YAML::Mark pattern_mark;
+  std::vector<Source> sources;
   int64_t limit = 0;
+  auto source = [&](const char* kind) {
+    auto read = [this, kind, &sources](const YAML::Node& n) {
+      std::optional<std::string> path = Fill(n, params_, kind);
+      sources.push_back({kind, path.value_or(""), n.Mark()});
+    };
+    return YamlKey{kind, read};
+  };
   std::optional<Form> form = ReadForm(
       node, "foreach",
-      {{"glob",
-        [&](const YAML::Node& n) {
-          pattern = Fill(n, params_, "glob").value_or("");
-          pattern_mark = n.Mark();
-        },
-        true},
-       {"limit",
-        [&](const YAML::Node& n) {
+      {source("glob"),
+       source("csv"),
+       source("jsonl"),
+       {"limit", [&](const YAML::Node& n) {
           limit = spec_reader_.Number(n, "limit", 0, kTasksMax).value_or(0);
-        }},
-       {"csv", nullptr},
-       {"jsonl", nullptr}});
+        }}});
+  if (!form) return;
+  if (sources.size() != 1) {
+    complaints_.Add(node.Mark(),
+                    absl::StrCat("foreach has ", sources.size(),
+                                 " of glob, csv and jsonl; expected one"));
+  } else if (sources[0].kind == "glob") {
+    AddMatches(*form, sources[0], limit);
+  } else {
+    AddRows(*form, sources[0], limit);
+  }
+}
+
+void TaskReader::AddMatches(const Form& form, const Source& source,
+                            int64_t limit) {
   auto with_params = [this](Values values) {
     values.insert(params_.begin(), params_.end());
     return values;
   };
-  if (!form || !CanFillIn(*form, with_params(DescribeMatch("", 0)))) return;
+  beside_params_ = ", or of path, dirname, basename, stem, index";
+  const bool can_fill_in = CanFillIn(form, with_params(DescribeMatch("", 0)));
+  beside_params_.clear();
+  if (!can_fill_in) return;
 
-  absl::StatusOr<GlobMatches> matches = FindFiles((folder_ / pattern).string());
+  absl::StatusOr<GlobMatches> matches =
+      FindFiles((folder_ / source.path).string());
   if (!matches.ok()) {
-    complaints_.Add(pattern_mark,
+    complaints_.Add(source.mark,
                     absl::StrCat(matches.status().message(),
                                  "; expected a pattern such as docs/*.txt"));
     return;
   }
   if (matches->left_out > 0) {
-    notes_.push_back(absl::StrCat(matches->left_out, " matches of ", pattern,
+    notes_.push_back(absl::StrCat(matches->left_out, " matches of ",
+                                  source.path,
                                   " are not files and were left out"));
   }
   std::vector<std::string>& files = matches->files;
@@ -237,13 +264,60 @@ void TaskReader::ReadForeach(const YAML::Node& node) {
   int64_t index = 0;
   for (const std::string& file : files) {
     if (FindInvalidUtf8(file) != absl::string_view::npos) {
-      complaints_.Add(pattern_mark,
+      complaints_.Add(source.mark,
                       absl::StrCat("the name of ", Printable(file),
                                    " is not UTF-8; expected UTF-8"));
       continue;
     }
-    AddTask(*form, with_params(DescribeMatch(file, index++)));
+    AddTask(form, with_params(DescribeMatch(file, index++)), {});
   }
+}
+
+void TaskReader::AddRows(const Form& form, const Source& source,
+                         int64_t limit) {
+  table_ = (folder_ / source.path).string();
+  Complaints of_table(table_);
+  absl::StatusOr<std::unique_ptr<RowFile>> rows =
+      source.kind == "csv" ? OpenCsvRows(table_, of_table)
+                           : OpenJsonlRows(table_, of_table);
+  if (!rows.ok()) {
+    complaints_.Add(source.mark,
+                    absl::StrCat(Printable(rows.status().message()),
+                                 "; expected a table of rows"));
+    return;
+  }
+  beside_params_ = ", or of the row's columns, or index";
+  for (int64_t index = 0; limit == 0 || index < limit; ++index) {
+    const std::optional<Values> row = (*rows)->Next();
+    if (!row) break;
+    row_line_ = static_cast<int>((*rows)->line());
+    row_ = absl::StrCat(" (", table_, ":", row_line_, ")");
+    bool fits = index < kTasksMax;
+    if (!fits) {
+      complaints_.Add(source.mark,
+                      absl::StrCat("more than ", kTasksMax, " rows", row_,
+                                   "; expected at most so many (a batch file "
+                                   "in JSONL may have more tasks)"));
+    }
+    for (const auto& param : params_) {
+      if (row->count(param.first) == 0) continue;
+      fits = false;
+      complaints_.Add(source.mark,
+                      absl::StrCat("column '", param.first, "'", row_,
+                                   " is one of params already; expected "
+                                   "another name"));
+    }
+    Values values = *row;
+    values.emplace("index", absl::StrCat(index));
+    values.insert(params_.begin(), params_.end());
+    if (!fits || !CanFillIn(form, values)) break;
+    AddTask(form, values, form.has_parameters ? Values() : *row);
+    if (complaints_.count() >= Complaints::kShownMax) break;
+  }
+  row_line_ = 0;
+  row_.clear();
+  beside_params_.clear();
+  complaints_.Take(of_table);
 }
 
 }  // namespace midwatch::cli

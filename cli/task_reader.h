@@ -1,5 +1,5 @@
 // The tasks of a batch file: one by one, or made from the files that a glob
-// matches.
+// matches or from the rows of a table.
 #ifndef MIDWATCH_CLI_TASK_READER_H_
 #define MIDWATCH_CLI_TASK_READER_H_
 
@@ -55,8 +55,16 @@ class TaskReader {
       YAML::Node mount;
     };
     YAML::Node name;
+    bool has_parameters = false;  // the key is there
     std::vector<std::pair<std::string, YAML::Node>> parameters, labels;
     std::vector<Input> inputs;
+  };
+
+  // What `foreach` goes over: the pattern of a glob, or the path of a table.
+  struct Source {
+    std::string kind;  // "glob", "csv", "jsonl"
+    std::string path;
+    YAML::Mark mark;
   };
 
   std::optional<Form> ReadForm(const YAML::Node& node, absl::string_view what,
@@ -67,7 +75,10 @@ class TaskReader {
   bool CanFillIn(const Form& form, const Values& values);
   std::optional<std::string> Fill(const YAML::Node& node, const Values& values,
                                   absl::string_view what);
-  void AddTask(const Form& form, const Values& values);
+  // `columns`: parameters beside the form's.
+  void AddTask(const Form& form, const Values& values, const Values& columns);
+  void AddMatches(const Form& form, const Source& source, int64_t limit);
+  void AddRows(const Form& form, const Source& source, int64_t limit);
   void AddInput(const Form::Input& form, const Values& values,
                 v1::TaskLine& line);
 
@@ -76,7 +87,13 @@ class TaskReader {
   SpecReader& spec_reader_;
   Complaints& complaints_;
   InputFiles inputs_;
+  // Of the batch file, or of the table with a minus before it.
   std::map<std::string, int> lines_of_names_;
+  // Where values come from, for complaints: the row under way (" (FILE:3)"),
+  // and what there is beside params.
+  std::string row_, beside_params_;
+  std::string table_;
+  int row_line_ = 0;
   std::vector<v1::TaskLine> lines_;
   std::vector<std::string> notes_;
 };

@@ -149,9 +149,17 @@ struct JsonConversion {
 }  // namespace
 
 void Complaints::Add(const YAML::Mark& mark, absl::string_view message) {
-  if (++count_ > kShownMax) return;
+  ++count_;
+  if (lines_.size() == kShownMax) return;
   lines_.push_back(absl::StrCat(file_, ":", mark.line + 1, ":", mark.column + 1,
                                 ": ", message));
+}
+
+void Complaints::Take(const Complaints& others) {
+  for (const std::string& line : others.lines_) {
+    if (lines_.size() < kShownMax) lines_.push_back(line);
+  }
+  count_ += others.count_;
 }
 
 absl::Status Complaints::ToStatus() const {

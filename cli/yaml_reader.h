@@ -28,6 +28,8 @@ class Complaints {
   // `message` says what is wrong and what was expected.
   void Add(const YAML::Mark& mark, absl::string_view message);
   size_t count() const { return count_; }
+  // Those of another file, behind these.
+  void Take(const Complaints& others);
 
   // kInvalidArgument with a line "FILE:LINE:COL: message" for each complaint;
   // OK where there is none.

@@ -1,5 +1,5 @@
-// A batch file is refused with places a person can find, or the scheduler takes
-// what it became; and it becomes the same each time.
+// A batch file, in YAML or in JSONL, is refused with places a person can find,
+// or the scheduler takes what it became; and it becomes the same each time.
 
 #include <stdlib.h>
 
@@ -18,14 +18,14 @@
 namespace midwatch {
 namespace {
 
-// A folder with an input to name; removed at exit.
+// A folder with an input to name, which is a table too; removed at exit.
 class Folder {
  public:
   Folder() {
     std::string name = std::filesystem::temp_directory_path() / "fuzz-XXXXXX";
     Require(mkdtemp(name.data()) != nullptr, "a folder for temporary files");
     path_ = name;
-    Write("input.txt", "an input\n");
+    Write("input.txt", "id,city\n1,Graz\n2,\"Wien, 1\"\n");
   }
   ~Folder() { std::filesystem::remove_all(path_); }
 
@@ -54,7 +54,9 @@ void RequireUsefulComplaints(const absl::Status& status) {
   const std::vector<std::string> lines = absl::StrSplit(text, '\n');
   Require(lines.size() <= 21, "at most 20 complaints, and the count of others");
   for (const std::string& line : lines) {
-    Require(absl::StrContains(line, "batch.yaml:"),
+    Require(absl::StrContains(line, "batch.yaml:") ||
+                absl::StrContains(line, "batch.jsonl:") ||
+                absl::StrContains(line, "input.txt:"),
             "each complaint says where");
     Require(cli::Printable(line) == line, "complaints can be printed");
   }
@@ -69,6 +71,12 @@ void RequireTaken(cli::BatchFile file) {
   if (!open.ok())
     std::fprintf(stderr, "%s\n", open.status().ToString().c_str());
   Require(open.ok(), "the scheduler takes the batch");
+  if (file.stream != nullptr) {
+    absl::StatusOr<std::vector<v1::TaskLine>> tasks =
+        file.stream->Read(0, kChunkLinesMax, SIZE_MAX);
+    Require(tasks.ok(), "what was checked can be read");
+    file.lines = *std::move(tasks);
+  }
   v1::TaskChunk chunk;
   for (v1::TaskLine& line : file.lines) {
     if (chunk.lines_size() == kChunkLinesMax) break;
@@ -81,12 +89,12 @@ void RequireTaken(cli::BatchFile file) {
   Require(tasks.ok(), "the scheduler takes the tasks");
 }
 
-void Check(absl::string_view text) {
+void Check(absl::string_view text, const char* name) {
   static Folder& folder = *new Folder;
   static const int at_exit = std::atexit([] { delete &folder; });
   (void)at_exit;
   if (MayLeadOutside(text)) return;
-  const std::string path = folder.Write("batch.yaml", text);
+  const std::string path = folder.Write(name, text);
   absl::StatusOr<cli::BatchFile> file = cli::LoadBatchFile(path, {});
   if (!file.ok()) return RequireUsefulComplaints(file.status());
   absl::StatusOr<cli::BatchFile> again = cli::LoadBatchFile(path, {});
@@ -106,6 +114,8 @@ void Check(absl::string_view text) {
 }  // namespace midwatch
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
-  midwatch::Check(midwatch::AsText(bytes, size));
+  for (const char* name : {"batch.yaml", "batch.jsonl"}) {
+    midwatch::Check(midwatch::AsText(bytes, size), name);
+  }
   return 0;
 }
