@@ -16,6 +16,7 @@
 #include "cli/follow.h"
 #include "cli/interrupts.h"
 #include "cli/progress.h"
+#include "cli/run_note.h"
 #include "cli/shell_words.h"
 #include "cli/submit.h"
 #include "cli/summary.h"
@@ -57,6 +58,37 @@ void PrintMessage(const v1::WatchBatchResponse& message) {
   std::fflush(stdout);
 }
 
+// None where there is no place to keep one: a client of a scheduler elsewhere
+// may be on a machine without a home, and loses no more than what the note is
+// for.
+std::optional<RunNote> NoteOf(const GlobalOptions& global, BatchFile& file) {
+  absl::StatusOr<std::string> state_dir = OpenStateDir(global.state_dir);
+  if (state_dir.ok()) {
+    return RunNote(*state_dir, "submit", file.open, global.server);
+  }
+  file.notes.push_back(absl::StrCat(
+      "no note of this submission is kept (", state_dir.status().message(),
+      "): if it is killed before it prints its id, and repeated once the batch "
+      "is done, there is another batch"));
+  return std::nullopt;
+}
+
+void PrintSubmitted(const GlobalOptions& global, const BatchFile& file,
+                    const Submitted& submitted) {
+  if (global.json) {
+    std::puts(ToLine({{"batch_id", submitted.batch_id},
+                      {"tasks", file.tasks()},
+                      {"continued", submitted.continued}})
+                  .c_str());
+  } else {
+    for (const std::string& note : file.notes) {
+      std::fprintf(stderr, "midwatch: %s\n", note.c_str());
+    }
+    std::puts(submitted.batch_id.c_str());
+  }
+  std::fflush(stdout);
+}
+
 }  // namespace
 
 int Submit(const GlobalOptions& global, const SubmitOptions& options) {
@@ -64,21 +96,21 @@ int Submit(const GlobalOptions& global, const SubmitOptions& options) {
   if (!file.ok()) return Report(file.status());
   return WithScheduler(
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        SubmitRules rules;
+        rules.always_new = options.always_new;
+        std::optional<RunNote> note = NoteOf(global, *file);
+        if (note) {
+          rules.begun = note->Read();
+          rules.on_request_id = [&](const std::string& id) {
+            return note->Write(id);
+          };
+        }
         ASSIGN_OR_RETURN(
             Submitted submitted,
-            SubmitBatch(scheduler, *file, {.always_new = options.always_new},
-                        [] { return false; }));
-        if (global.json) {
-          std::puts(ToLine({{"batch_id", submitted.batch_id},
-                            {"tasks", file->tasks()},
-                            {"continued", submitted.continued}})
-                        .c_str());
-        } else {
-          for (const std::string& note : file->notes) {
-            std::fprintf(stderr, "midwatch: %s\n", note.c_str());
-          }
-          std::puts(submitted.batch_id.c_str());
-        }
+            SubmitBatch(scheduler, *file, rules, [] { return false; }));
+        PrintSubmitted(global, *file, submitted);
+        // From here on another submit of the file is another batch.
+        if (note) note->Remove();
         return kExitSucceeded;
       });
 }

@@ -157,7 +157,7 @@ class BatchRun {
   }
 
   absl::Status SubmitFile() {
-    note_.emplace(state_dir_, file_.open);
+    note_.emplace(state_dir_, "run", file_.open, /*server=*/"");
     SubmitRules rules;
     rules.always_new = options_.always_new;
     rules.begun = note_->Read();

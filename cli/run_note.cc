@@ -10,11 +10,13 @@
 
 namespace midwatch::cli {
 
-RunNote::RunNote(const std::string& state_dir, const v1::OpenBatch& open)
+RunNote::RunNote(const std::string& state_dir, absl::string_view command,
+                 const v1::OpenBatch& open, absl::string_view server)
     : path_(absl::StrCat(
-          state_dir, "/run-",
+          state_dir, "/", command, "-",
           Sha256Hex(absl::StrCat(open.content_sha256(), " ", open.name(), " ",
-                                 open.account())))) {}
+                                 open.account(), server.empty() ? "" : " ",
+                                 server)))) {}
 
 std::string RunNote::Read() const {
   std::ifstream file(path_);

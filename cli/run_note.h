@@ -4,17 +4,22 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "midwatch/v1/batch_service.pb.h"
 
 namespace midwatch::cli {
 
-// Which batch a run of a file has begun and not written the results of, in the
-// state directory. With it the next run of the same file goes on with that
-// batch where it is done meanwhile, too, and pays for no other.
+// Which batch a command has begun and not told the end of, in the state
+// directory: `midwatch run` until its results are written, `midwatch submit`
+// until its id is printed. With it the next run (or submit) of the same file
+// goes on with that batch where it is done meanwhile, too, and pays for no
+// other.
 class RunNote {
  public:
-  // Of a batch with this content at this account.
-  RunNote(const std::string& state_dir, const v1::OpenBatch& open);
+  // Of `command` ("run"), on a batch with this content at this account, sent to
+  // the scheduler at `server` (empty: that of the state directory).
+  RunNote(const std::string& state_dir, absl::string_view command,
+          const v1::OpenBatch& open, absl::string_view server);
 
   // The batch's request id; "" where there is no note.
   std::string Read() const;

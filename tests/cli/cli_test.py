@@ -128,6 +128,69 @@ class CliTest(unittest.TestCase):
                                     "--output", "json")
         self.assertEqual(json.loads(out)["state"], "cancelled")
 
+    def test_each_line_of_a_file_is_submitted_once_though_it_is_killed(self):
+        _, line = self.start_node("scheduler", "--listen", "127.0.0.1:0",
+                                  "--state-dir", "s")
+        submit = ["submit", "b.jsonl", "--output", "json", "--server",
+                  line.split()[-1]]
+        head = {"batch": {"name": "n",
+                          "defaults": {"agent": "a", "prompt": "p"}}}
+        names = [str(number) for number in range(2500)]
+        with (self.path / "b.jsonl").open("w") as file:
+            for entry in (head, *({"name": name} for name in names)):
+                file.write(json.dumps(entry) + "\n")
+        # Of three chunks the second is acknowledged.
+        code, out, _ = self.run_cli(
+            *submit, env={"MIDWATCH_FAULT": "client.submit.after:3"})
+        self.assertNotEqual(code, 0)
+        self.assertEqual(out, "")
+        code, out, err = self.run_cli(*submit)
+        self.assertEqual(code, 0, err)
+        said = json.loads(out)
+        self.assertEqual((said["tasks"], said["continued"]), (2500, True))
+        code, out, _ = self.run_cli("task", "list", "--batch",
+                                    said["batch_id"], "--limit", "10000",
+                                    "--output", "json", "--state-dir", "s")
+        self.assertEqual([json.loads(line)["name"]
+                          for line in out.splitlines()], names)
+        # A file with a double is refused whole.
+        with (self.path / "b.jsonl").open("a") as file:
+            file.write('{"name": 7}\n')
+        code, _, err = self.run_cli(*submit)
+        self.assertEqual(code, 2)
+        self.assertIn("b.jsonl:2502:1: task name '7' is taken already by line "
+                      "9", err)
+
+    def test_submit_killed_after_its_seal_goes_on_with_its_batch(self):
+        _, line = self.start_node("scheduler", "--listen", "127.0.0.1:0",
+                                  "--state-dir", "s")
+        server = line.split()[-1]
+        _, line = self.start_node("harness", "--port", "0", "--data-dir", "h")
+        self.start_node(
+            "worker", "--server", server, "--base-url",
+            line.split("serving ")[1].split()[0], "--api-key-file", "h/api-key",
+            "--cache-dir", "c")
+        submit = ["submit", self.write(), "--server", server]
+        # Opened, one chunk, sealed.
+        code, out, _ = self.run_cli(
+            *submit, env={"MIDWATCH_FAULT": "client.submit.after:3"})
+        self.assertNotEqual(code, 0)
+        self.assertEqual(out, "")
+        code, out, err = self.run_cli("batch", "watch", "batch", "--server",
+                                      server)
+        self.assertEqual(code, 0, out + err)
+        code, out, err = self.run_cli(*submit, "--output", "json")
+        self.assertEqual(code, 0, err)
+        said = json.loads(out)
+        self.assertTrue(said["continued"])
+        # Its id was told: a submit from here on means another.
+        code, out, err = self.run_cli(*submit)
+        self.assertEqual(code, 0, err)
+        self.assertNotEqual(out.strip(), said["batch_id"])
+        _, out, _ = self.run_cli("batch", "list", "--server", server,
+                                 "--output", "json")
+        self.assertEqual(len(out.splitlines()), 2)
+
     def test_tasks_are_found_by_state_queue_and_label(self):
         (self.path / "labels.yaml").write_text(
             BATCH.format(model="runbook",
