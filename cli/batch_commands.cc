@@ -11,6 +11,7 @@
 #include "cli/batch_watch.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
+#include "cli/dry_run.h"
 #include "cli/exit_code.h"
 #include "cli/export.h"
 #include "cli/follow.h"
@@ -94,6 +95,7 @@ void PrintSubmitted(const GlobalOptions& global, const BatchFile& file,
 int Submit(const GlobalOptions& global, const SubmitOptions& options) {
   absl::StatusOr<BatchFile> file = LoadBatchFile(options.file, options.params);
   if (!file.ok()) return Report(file.status());
+  if (options.dry_run) return PrintDryRun(global, *file);
   return WithScheduler(
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
         SubmitRules rules;

@@ -1,6 +1,6 @@
 // Batch files: YAML, JSON or JSONL, checked whole before anything is submitted:
-// nothing of a bad file is. docs: examples/license-audit/batch.yaml shows every
-// part.
+// nothing of a bad file is. docs/batch.md describes them for people, and
+// docs/batch.schema.json for editors.
 //
 //   name       the batch's name
 //   params     names with defaults; {{name}} in any text of the file stands for
@@ -9,7 +9,8 @@
 //   tasks      the tasks one by one: name, parameters, inputs
 //   foreach    tasks made from the files that match a glob; {{path}},
 //              {{dirname}} (its last folder), {{basename}}, {{stem}} and
-//              {{index}} (from 0) describe the file
+//              {{index}} (from 0) describe the file; or from the rows of a
+//              table, CSV or JSONL, of which {{column}} is a value
 //   queue, tenant, account, max_running
 //   budget     what all its tasks may cost together
 //

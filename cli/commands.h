@@ -51,7 +51,8 @@ struct RunOptions {
   std::map<std::string, std::string> params;
   std::string results;  // empty: ./midwatch-results/<name>-<id>
   bool always_new = false;
-  int jobs = 0;  // 0: by what the machine and the service allow
+  bool dry_run = false;  // only read, check and tell
+  int jobs = 0;          // 0: by what the machine and the service allow
   ServiceOptions service;
   ModelOptions model;
   RehearsalOptions rehearsal;
@@ -66,8 +67,16 @@ struct SubmitOptions {
   std::string file;
   std::map<std::string, std::string> params;
   bool always_new = false;
+  bool dry_run = false;  // only read, check and tell
 };
 int Submit(const GlobalOptions& global, const SubmitOptions& options);
+
+struct InitOptions {
+  std::string file = "batch.yaml";  // "-": to standard output
+  bool force = false;               // a file that is there is replaced
+};
+// Writes a batch file to begin with, and its schema beside it.
+int Init(const GlobalOptions& global, const InitOptions& options);
 
 struct BatchListOptions {
   std::string name, queue;          // empty: any

@@ -17,6 +17,7 @@ namespace {
 // The chosen subcommand leaves here what it exits with.
 struct Invocation {
   GlobalOptions global;
+  InitOptions init;
   RunOptions run;
   SubmitOptions submit;
   SchedulerOptions scheduler;
@@ -63,8 +64,10 @@ void AddLimit(CLI::App& command, int& limit) {
 }
 
 void AddBatchFile(CLI::App& command, std::string& file, bool& always_new,
-                  Invocation& in) {
-  command.add_option("FILE", file, "The batch, in YAML or JSON")
+                  bool& dry_run, Invocation& in) {
+  command
+      .add_option("FILE", file,
+                  "The batch, in YAML, JSON or, a task a line, JSONL")
       ->required()
       ->type_name("");
   command
@@ -76,6 +79,9 @@ void AddBatchFile(CLI::App& command, std::string& file, bool& always_new,
   command.add_flag("--new", always_new,
                    "Start a new batch even where an unfinished one of the "
                    "same name and content could be continued");
+  command.add_flag("--dry-run", dry_run,
+                   "Read and check the file and its inputs, and tell what it "
+                   "is and may cost; do nothing");
 }
 
 void AddService(CLI::App& command, ServiceOptions& service) {
@@ -193,7 +199,7 @@ void AddMoved(CLI::App& command, bool& moved) {
 void AddRun(CLI::App& app, Invocation& in) {
   CLI::App* run = app.add_subcommand(
       "run", "Run a batch file to its end, all in this process");
-  AddBatchFile(*run, in.run.file, in.run.always_new, in);
+  AddBatchFile(*run, in.run.file, in.run.always_new, in.run.dry_run, in);
   run->add_option("--results", in.run.results,
                   "Folder for results.jsonl and outputs/")
       ->type_name("DIR");
@@ -218,11 +224,24 @@ void AddRun(CLI::App& app, Invocation& in) {
 void AddSubmit(CLI::App& app, Invocation& in) {
   CLI::App* submit = app.add_subcommand(
       "submit", "Give a batch file to the scheduler and print its id");
-  AddBatchFile(*submit, in.submit.file, in.submit.always_new, in);
+  AddBatchFile(*submit, in.submit.file, in.submit.always_new, in.submit.dry_run,
+               in);
   submit->callback([&in] {
     in.submit.params = ToMap(in.params);
     in.exit_code = Submit(in.global, in.submit);
   });
+}
+
+void AddInit(CLI::App& app, Invocation& in) {
+  CLI::App* init = app.add_subcommand(
+      "init", "Write a batch file to begin with, which runs as it is");
+  init->add_option("FILE", in.init.file,
+                   "Where; - for standard output. batch.schema.json, by which "
+                   "editors know its keys, goes beside it")
+      ->capture_default_str()
+      ->type_name("");
+  init->add_flag("--force", in.init.force, "Replace files that are there");
+  init->callback([&in] { in.exit_code = Init(in.global, in.init); });
 }
 
 void AddBatch(CLI::App& app, Invocation& in) {
@@ -628,6 +647,7 @@ int Main(int argc, char** argv) {
   app.add_option("--output", output, "text or json")
       ->check(CLI::IsMember({"text", "json"}));
   app.parse_complete_callback([&] { in.global.json = output == "json"; });
+  AddInit(app, in);
   AddRun(app, in);
   AddSubmit(app, in);
   AddBatch(app, in);

@@ -17,6 +17,7 @@
 #include "cli/batch_file.h"
 #include "cli/batch_watch.h"
 #include "cli/commands.h"
+#include "cli/dry_run.h"
 #include "cli/exit_code.h"
 #include "cli/export.h"
 #include "cli/follow.h"
@@ -366,6 +367,7 @@ class BatchRun {
 int RunBatch(const GlobalOptions& global, const RunOptions& options) {
   absl::StatusOr<BatchFile> file = LoadBatchFile(options.file, options.params);
   if (!file.ok()) return Report(file.status());
+  if (options.dry_run) return PrintDryRun(global, *file);
   BatchRun run(global, options, *std::move(file));
   absl::StatusOr<ExitCode> code = run.Run();
   return code.ok() ? *code : Report(code.status());

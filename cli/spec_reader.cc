@@ -16,7 +16,6 @@ namespace {
 
 constexpr size_t kNameBytesMax = 200;
 constexpr int64_t kMaxCostMicrosMin = 10'000;
-constexpr int64_t kMaxCostMicrosDefault = 1'000'000;
 constexpr int64_t kMaxCostMicrosMax = 1'000'000'000'000;
 // A sandbox lives 30 days.
 constexpr absl::Duration kTimeoutMax = absl::Hours(29 * 24);

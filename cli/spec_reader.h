@@ -81,6 +81,9 @@ class SpecReader {
 // batches and tasks must be.
 bool IsName(absl::string_view text);
 
+// Of a task whose max_cost is not given.
+inline constexpr int64_t kMaxCostMicrosDefault = 1'000'000;
+
 // Of a task, its own and those of the spec.
 inline constexpr size_t kLabelsMax = 16;
 

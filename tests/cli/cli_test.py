@@ -128,6 +128,71 @@ class CliTest(unittest.TestCase):
                                     "--output", "json")
         self.assertEqual(json.loads(out)["state"], "cancelled")
 
+    def test_dry_run_tells_and_touches_nothing(self):
+        file = self.write()
+        for command in ("run", "submit"):
+            code, out, err = self.run_cli(command, file, "--dry-run",
+                                          "--state-dir", "s")
+            self.assertEqual((code, err), (0, ""))
+            self.assertIn("batch: 2 tasks, nothing submitted\n", out)
+            self.assertRegex(out, r"\n  tasks +one, two\n")
+            self.assertRegex(out, r"\n  at most +\$0\.20 \(\$0\.10 a task\)\n")
+        (self.path / "in.txt").write_text("input")
+        head = {"batch": {"name": "n", "budget": 2, "defaults": {
+            "agent": "a", "prompt": "p", "max_cost": "$0.50",
+            "on_budget": "raise", "raise_to": "$1.50"}}}
+        tasks = [{"name": name, "inputs": [{"path": "in.txt", "mount": "m"}]}
+                 for name in "abcdef"]
+        (self.path / "b.jsonl").write_text(
+            "\n".join(map(json.dumps, [head, *tasks])))
+        # Nor is a server asked.
+        code, out, err = self.run_cli("submit", "b.jsonl", "--dry-run",
+                                      "--output", "json",
+                                      "--server", "127.0.0.1:1")
+        self.assertEqual(code, 0, err)
+        said = json.loads(out)
+        self.assertRegex(said.pop("content_sha256"), "^[0-9a-f]{64}$")
+        self.assertEqual(said, {
+            "dry_run": True, "name": "n", "queue": "default",
+            "tenant": "default", "account": "default", "tasks": 6,
+            "first_names": list("abcde"), "task_max_usd_micros": 1500000,
+            "batch_max_usd_micros": 2000000, "budget_usd_micros": 2000000,
+            "inputs": 1, "input_bytes": 5, "notes": []})
+        self.assertEqual(sorted(path.name for path in self.path.iterdir()),
+                         ["b.jsonl", "batch.yaml", "in.txt"])
+        (self.path / "b.jsonl").write_text("{}\n")
+        code, out, err = self.run_cli("submit", "b.jsonl", "--dry-run")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("midwatch: b.jsonl:1:1: no batch; expected", err)
+
+    def test_init_writes_a_batch_that_runs_as_it_is(self):
+        code, out, err = self.run_cli("init")
+        self.assertEqual(code, 0, err)
+        self.assertIn("run batch.yaml", out)
+        file = self.path / "batch.yaml"
+        text = file.read_text()
+        schema = self.path / "batch.schema.json"
+        self.assertEqual(text.splitlines()[0],
+                         f"# yaml-language-server: $schema={schema.name}")
+        self.assertIn("properties", json.loads(schema.read_text()))
+        code, out, err = self.run_cli("run", "batch.yaml", "--results", "r",
+                                      "--param", "greeting=Servus")
+        self.assertEqual(code, 0, out + err)
+        self.assertEqual(
+            (self.path / "r/outputs/moon/greeting.txt").read_text(),
+            "Servus, Moon!\n")
+        self.assertEqual(self.run_cli("init", "-"), (0, text, ""))
+        file.write_text("mine")
+        code, out, err = self.run_cli("init")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("batch.yaml is there; --force replaces it", err)
+        self.assertEqual(file.read_text(), "mine")
+        self.assertEqual(self.run_cli("init", "--force")[0], 0)
+        self.assertEqual(file.read_text(), text)
+        for name in ("b.json", "gone/b.yaml"):
+            code, _, err = self.run_cli("init", name)
+            self.assertEqual(code, 2, err)
+
     def test_each_line_of_a_file_is_submitted_once_though_it_is_killed(self):
         _, line = self.start_node("scheduler", "--listen", "127.0.0.1:0",
                                   "--state-dir", "s")
