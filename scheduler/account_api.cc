@@ -1,8 +1,8 @@
 // What clients ask about accounts.
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "base/fault_points.h"
+#include "scheduler/control_proto.h"
 #include "scheduler/from_proto.h"
 #include "scheduler/scheduler.h"
 
@@ -28,11 +28,6 @@ Store::Callback<AccountSet> AnswerWithAccount(const RateBook& rates,
     *response.mutable_account() = WithRates(rates, set->account);
     reply(std::move(response));
   };
-}
-
-absl::Time UntilOf(const v1::PauseAccountRequest& request) {
-  if (!request.has_until()) return absl::InfiniteFuture();
-  return FromTimestamp(request.until());
 }
 
 }  // namespace
@@ -72,17 +67,13 @@ void Scheduler::GetAccount(const v1::GetAccountRequest& request,
 
 void Scheduler::PauseAccount(const v1::PauseAccountRequest& request,
                              Reply<v1::PauseAccountResponse> reply) {
-  constexpr size_t kReasonBytesMax = 500;
-  if (request.reason().size() > kReasonBytesMax) {
-    return reply(absl::InvalidArgumentError(
-        absl::StrCat("reason: expected at most ", kReasonBytesMax, " bytes")));
-  }
-  absl::Time until = UntilOf(request);
-  if (until <= clock_.Now()) {
-    return reply(absl::InvalidArgumentError("until: expected a time to come"));
-  }
+  absl::Status reason = CheckPauseReason(request.reason());
+  if (!reason.ok()) return reply(reason);
+  absl::StatusOr<absl::Time> until =
+      PauseEnd(request.has_until(), request.until(), clock_.Now());
+  if (!until.ok()) return reply(until.status());
   auto answer = AnswerWithAccount(rates_, std::move(reply));
-  store_.Apply(midwatch::PauseAccount{request.name(), request.reason(), until},
+  store_.Apply(midwatch::PauseAccount{request.name(), request.reason(), *until},
                [this, answer = std::move(answer)](
                    absl::StatusOr<AccountSet> set) mutable {
                  // Its end may be the first thing that is due.

@@ -15,6 +15,7 @@ class AccountServiceImpl final : public v1::AccountService::CallbackService {
   MIDWATCH_SERVE_UNARY(GetAccount, scheduler_)
   MIDWATCH_SERVE_UNARY(PauseAccount, scheduler_)
   MIDWATCH_SERVE_UNARY(ResumeAccount, scheduler_)
+  MIDWATCH_SERVE_UNARY(UpdateAccount, scheduler_)
 
  private:
   Executor& executor_;

@@ -77,6 +77,9 @@ class Caps {
     for (const BatchCapView& cap : view.batch_caps) {
       batch_room_[cap.batch] = cap.cap - cap.running;
     }
+    for (const CapView& cap : view.caps) {
+      cap_room_[cap.cap] = cap.max - cap.running;
+    }
     for (const BudgetRoomView& budget : view.budgets) {
       money_room_[budget.budget] = budget.room;
     }
@@ -96,6 +99,9 @@ class Caps {
     if (room != batch_room_.end() && room->second <= 0) {
       return LaneBlock::kBatchCap;
     }
+    for (int64_t cap : lane.caps) {
+      if (cap_room_.at(cap) <= 0) return LaneBlock::kCap;
+    }
     // The first task waits for room rather than that a cheaper one behind it
     // takes what comes free, again and again.
     if (!Stands(Guard::kReservation)) return std::nullopt;
@@ -112,6 +118,7 @@ class Caps {
     if (!lane.concurrency_key.empty()) busy_keys_.insert(lane.concurrency_key);
     auto room = batch_room_.find(lane.batch);
     if (room != batch_room_.end()) --room->second;
+    for (int64_t cap : lane.caps) --cap_room_[cap];
     if (lane.budgets.empty()) return 0;
     int64_t overshoot = task.overshoot;
     if (!Stands(Guard::kReservation)) return overshoot;
@@ -126,6 +133,7 @@ class Caps {
 
  private:
   std::map<int64_t, int> batch_room_;
+  std::map<int64_t, int64_t> cap_room_;    // of queues, tenants and accounts
   std::map<int64_t, int64_t> money_room_;  // by budget, micro-dollars
   std::set<std::string> busy_keys_;
 };
@@ -171,7 +179,7 @@ AdmissionDecisions DecideAdmission(absl::Time /*now*/,
     }
   }
   // Among those whose turn is the same, rank decides.
-  FairShare shares(view.shares);
+  FairShare shares(view.shares, view.weights);
   auto next_flow = [&] {
     return absl::c_min_element(flows, [&](const auto& a, const auto& b) {
       auto order = [&](const auto& flow) {

@@ -54,6 +54,9 @@ class BatchServiceImpl final : public v1::BatchService::CallbackService {
   MIDWATCH_SERVE_UNARY(GetBatch, scheduler_)
   MIDWATCH_SERVE_UNARY(ListBatches, scheduler_)
   MIDWATCH_SERVE_UNARY(CancelBatch, scheduler_)
+  MIDWATCH_SERVE_UNARY(UpdateBatch, scheduler_)
+  MIDWATCH_SERVE_UNARY(PauseBatch, scheduler_)
+  MIDWATCH_SERVE_UNARY(ResumeBatch, scheduler_)
 
   grpc::ServerBidiReactor<v1::SubmitBatchRequest, v1::SubmitBatchResponse>*
   SubmitBatch(grpc::CallbackServerContext*) override {

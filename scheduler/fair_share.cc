@@ -9,7 +9,9 @@ constexpr std::pair<int64_t, int64_t> kAll = {0, 0};
 
 }  // namespace
 
-FairShare::FairShare(const std::vector<ShareView>& shares) {
+FairShare::FairShare(const std::vector<ShareView>& shares,
+                     const std::vector<WeightView>& weights) {
+  for (const WeightView& weight : weights) weights_[weight.of] = weight.weight;
   for (const ShareView& share : shares) {
     shares_[{share.tenant, share.queue}] = share;
   }
@@ -31,6 +33,13 @@ std::pair<int64_t, int64_t> FairShare::BeginOf(int64_t tenant,
           std::max(ClockOf({tenant, 0}), FinishOf({tenant, queue}))};
 }
 
+// Rounded up: every start gets somewhere.
+int64_t FairShare::SpanOf(int64_t flow, int64_t cost) const {
+  auto weight = weights_.find(flow);
+  if (weight == weights_.end()) return cost;
+  return (cost + weight->second - 1) / weight->second;
+}
+
 void FairShare::Start(int64_t tenant, int64_t queue, int64_t cost) {
   const auto [tenant_begin, queue_begin] = BeginOf(tenant, queue);
   auto at = [this](Key key) -> ShareView& {
@@ -41,9 +50,9 @@ void FairShare::Start(int64_t tenant, int64_t queue, int64_t cost) {
     return share;
   };
   at(kAll).clock = tenant_begin;
-  at({tenant, 0}).finish = tenant_begin + cost;
+  at({tenant, 0}).finish = tenant_begin + SpanOf(tenant, cost);
   at({tenant, 0}).clock = queue_begin;
-  at({tenant, queue}).finish = queue_begin + cost;
+  at({tenant, queue}).finish = queue_begin + SpanOf(queue, cost);
 }
 
 std::vector<ShareView> FairShare::Changes() const {

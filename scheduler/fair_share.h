@@ -1,12 +1,13 @@
-// Who is next among tenants, and among a tenant's queues, so that each gets an
-// equal share of what is spent while it has something to start: start-time fair
-// queueing (Goyal, Vin and Cheng, SIGCOMM 1996), in micro-dollars of predicted
-// cost instead of bytes.
+// Who is next among tenants, and among a tenant's queues, so that each gets a
+// share of what is spent by its weight while it has something to start:
+// start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), in
+// micro-dollars of predicted cost instead of bytes.
 //
 // A start takes the later of its level's clock and of where the flow's last
-// start ended, and ends its predicted cost further; the one that begins first
-// is next, and the clock goes to where it begins. So who was idle for a week
-// begins at the clock, with no claim to what it did not use.
+// start ended, and ends its predicted cost, divided by the flow's weight,
+// further; the one that begins first is next, and the clock goes to where it
+// begins. So who was idle for a week begins at the clock, with no claim to what
+// it did not use; and a weight that is changed counts from the next start on.
 //
 // Pure.
 #ifndef MIDWATCH_SCHEDULER_FAIR_SHARE_H_
@@ -24,7 +25,8 @@ namespace midwatch {
 
 class FairShare {
  public:
-  explicit FairShare(const std::vector<ShareView>& shares);
+  FairShare(const std::vector<ShareView>& shares,
+            const std::vector<WeightView>& weights);
 
   // Where the next start of this tenant's queue begins: lower goes first, by
   // the tenant, then by the queue.
@@ -39,8 +41,11 @@ class FairShare {
   // At its parent's clock where nothing was ever started.
   int64_t FinishOf(Key key) const;
   int64_t ClockOf(Key key) const;
+  // How far a start of that cost reaches.
+  int64_t SpanOf(int64_t flow, int64_t cost) const;
 
   std::map<Key, ShareView> shares_;
+  std::map<int64_t, int64_t> weights_;  // of tenants and queues, where not 1
   std::set<Key> changed_;
 };
 

@@ -14,6 +14,8 @@ std::vector<std::unique_ptr<grpc::Service>> MakeGrpcServices(
   services.push_back(MakeBatchService(executor, scheduler));
   services.push_back(MakeAccountService(executor, scheduler));
   services.push_back(MakeBudgetService(executor, scheduler));
+  services.push_back(MakeQueueService(executor, scheduler));
+  services.push_back(MakeTenantService(executor, scheduler));
   services.push_back(MakeWorkerService(executor, scheduler));
   services.push_back(MakeArtifactService(pool, artifacts));
   return services;

@@ -48,6 +48,9 @@ constexpr KindName kKindNames[] = {
     {JournalKind::kHeld, "held"},
     {JournalKind::kAdjusted, "adjusted"},
     {JournalKind::kSwept, "swept"},
+    {JournalKind::kPaused, "paused"},
+    {JournalKind::kResumed, "resumed"},
+    {JournalKind::kControlSet, "control_set"},
 };
 
 // The parts of a key, into a write that has them.

@@ -1,5 +1,5 @@
-// Starting, and timers. account_api.cc, client_api.cc, money_api.cc and
-// worker_api.cc hold the rest.
+// Starting, and timers. account_api.cc, client_api.cc, control_api.cc,
+// money_api.cc and worker_api.cc hold the rest.
 #include "scheduler/scheduler.h"
 
 #include <algorithm>

@@ -16,6 +16,7 @@
 #include "midwatch/v1/account_service.pb.h"
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/budget_service.pb.h"
+#include "midwatch/v1/queue_service.pb.h"
 #include "midwatch/v1/task_service.pb.h"
 #include "midwatch/v1/worker_service.pb.h"
 #include "scheduler/cost_estimates.h"
@@ -71,6 +72,29 @@ class Scheduler {
                    Reply<v1::ListBatchesResponse> reply);
   void CancelBatch(const v1::CancelBatchRequest& request,
                    Reply<v1::CancelBatchResponse> reply);
+  void UpdateBatch(const v1::UpdateBatchRequest& request,
+                   Reply<v1::UpdateBatchResponse> reply);
+  void PauseBatch(const v1::PauseBatchRequest& request,
+                  Reply<v1::PauseBatchResponse> reply);
+  void ResumeBatch(const v1::ResumeBatchRequest& request,
+                   Reply<v1::ResumeBatchResponse> reply);
+  // QueueService, TenantService.
+  void ListQueues(const v1::ListQueuesRequest& request,
+                  Reply<v1::ListQueuesResponse> reply);
+  void GetQueue(const v1::GetQueueRequest& request,
+                Reply<v1::GetQueueResponse> reply);
+  void UpdateQueue(const v1::UpdateQueueRequest& request,
+                   Reply<v1::UpdateQueueResponse> reply);
+  void PauseQueue(const v1::PauseQueueRequest& request,
+                  Reply<v1::PauseQueueResponse> reply);
+  void ResumeQueue(const v1::ResumeQueueRequest& request,
+                   Reply<v1::ResumeQueueResponse> reply);
+  void ListTenants(const v1::ListTenantsRequest& request,
+                   Reply<v1::ListTenantsResponse> reply);
+  void GetTenant(const v1::GetTenantRequest& request,
+                 Reply<v1::GetTenantResponse> reply);
+  void UpdateTenant(const v1::UpdateTenantRequest& request,
+                    Reply<v1::UpdateTenantResponse> reply);
   // BudgetService.
   void SetBudget(const v1::SetBudgetRequest& request,
                  Reply<v1::SetBudgetResponse> reply);
@@ -89,6 +113,8 @@ class Scheduler {
                     Reply<v1::PauseAccountResponse> reply);
   void ResumeAccount(const v1::ResumeAccountRequest& request,
                      Reply<v1::ResumeAccountResponse> reply);
+  void UpdateAccount(const v1::UpdateAccountRequest& request,
+                     Reply<v1::UpdateAccountResponse> reply);
   WatchHub& watches() { return watches_; }
   EventFeeds& feeds() { return feeds_; }
 
@@ -139,6 +165,18 @@ class Scheduler {
   // takes no pause with half of its tasks queued.
   void CancelSteps(RowKey batch, std::string reason, bool begun,
                    absl::AnyInvocable<void(absl::Status)> done);
+  // control_api.cc
+  template <typename W>
+  void ApplyControl(W write, absl::AnyInvocable<void(absl::Status)> look);
+  template <typename Response, typename W>
+  void ControlBatch(absl::StatusOr<W> write, const std::string& id,
+                    Reply<Response> reply);
+  template <typename Response>
+  void AnswerWithQueue(std::string name, Reply<Response> reply);
+  template <typename Response>
+  void AnswerWithTenant(std::string name, Reply<Response> reply);
+  template <typename Response>
+  void AnswerWithBatch(RowKey key, Reply<Response> reply);
   // A task and a batch as clients see them, with what is in memory only.
   v1::Task Describe(const TaskRecord& task) const;
   v1::Batch Describe(const BatchRecord& batch) const;

@@ -24,6 +24,10 @@ std::unique_ptr<grpc::Service> MakeAccountService(Executor& executor,
                                                   Scheduler& scheduler);
 std::unique_ptr<grpc::Service> MakeBudgetService(Executor& executor,
                                                  Scheduler& scheduler);
+std::unique_ptr<grpc::Service> MakeQueueService(Executor& executor,
+                                                Scheduler& scheduler);
+std::unique_ptr<grpc::Service> MakeTenantService(Executor& executor,
+                                                 Scheduler& scheduler);
 std::unique_ptr<grpc::Service> MakeWorkerService(Executor& executor,
                                                  Scheduler& scheduler);
 std::unique_ptr<grpc::Service> MakeArtifactService(

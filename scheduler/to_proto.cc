@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/external_id.h"
 #include "base/status_macros.h"
+#include "scheduler/control_proto.h"
 #include "scheduler/parameters.h"
 
 namespace midwatch {
@@ -64,6 +65,8 @@ v1::Account ToProto(const AccountRecord& account) {
   if (standing.next_probe < absl::InfiniteFuture()) {
     *out.mutable_next_probe() = ToTimestamp(standing.next_probe);
   }
+  out.set_max_running(account.max_running);
+  out.set_running(account.running);
   return out;
 }
 
@@ -120,6 +123,11 @@ v1::Batch ToProto(const BatchRecord& batch, const Ids& ids) {
     calibration.set_time_within_p90(held.time_in_p90);
   }
   out.set_max_running(batch.max_running);
+  if (batch.pause) *out.mutable_pause() = ToProto(*batch.pause);
+  if (batch.queue_pause) {
+    *out.mutable_queue_pause() = ToProto(*batch.queue_pause);
+  }
+  out.set_full_cap(batch.full_cap);
   out.set_content_sha256(batch.content_sha256);
   out.set_request_id(batch.request_id);
   return out;

@@ -58,12 +58,28 @@ struct LaneView {
   bool key_busy = false;         // one of the key's tasks is on
   std::vector<ReadyTask> ready;  // the first ones, by rank
   std::vector<int64_t> budgets;  // that bind it
+  std::vector<int64_t> caps;     // likewise: of its queue, tenant and account
 };
 
 struct BatchCapView {
   int64_t batch = 0;
   int running = 0;
   int cap = 0;
+};
+
+// How many may run at once in a queue, of a tenant or on an account. More may
+// run: nothing is stopped where a cap is lowered.
+struct CapView {
+  int64_t cap = 0;
+  int64_t running = 0;
+  int64_t max = 0;
+};
+
+// A tenant's part beside the other tenants, or a queue's beside its tenant's
+// other queues.
+struct WeightView {
+  int64_t of = 0;
+  int64_t weight = 1;
 };
 
 // What may still be reserved in the window of a budget that is on; negative
@@ -82,12 +98,14 @@ struct AdoptableView {
 struct AdmissionView {
   std::vector<LaneView> lanes;           // unblocked, with ready tasks
   std::vector<BatchCapView> batch_caps;  // of the lanes' batches that have one
+  std::vector<CapView> caps;             // of the lanes
   std::vector<BudgetRoomView> budgets;   // of the lanes
   std::vector<AdoptableView> adoptable;
   // More than one queue or tenant wants to start something: how far each has
   // come. Those that nothing was counted for are left out.
   bool shared = false;
   std::vector<ShareView> shares;
+  std::vector<WeightView> weights;  // of those that share, where it is not 1
 };
 
 // How much of the queue one view shows: enough to fill every slot that one pass
@@ -103,11 +121,16 @@ struct AdmissionBounds {
   static constexpr int kLanesPerShareMin = 4;
 };
 
-// Why a lane is left out of views until somebody makes room. Bits of a set.
+// Why a lane is left out of views until somebody makes room, or resumes what is
+// paused. Bits of a set.
 enum class LaneBlock : int {
   kKeyBusy = 1,
   kBatchCap = 2,
   kBudget = 4,  // one of its budgets has no room for its first task
+  kCap = 8,     // as many run as its queue, tenant or account may
+  // Not decided by admission: set and taken away by a person or a timer.
+  kQueuePaused = 16,
+  kBatchPaused = 32,
 };
 
 struct AdmissionDecisions {

@@ -167,6 +167,21 @@ absl::Status QueueWriter::KeepForAccount(const LiveRow& live,
   return Journal(entry).status();
 }
 
+absl::StatusOr<AccountSet> QueueWriter::DescribeAccount(const std::string& name,
+                                                        int64_t account) {
+  AccountSet set;
+  set.account.name = name;
+  ASSIGN_OR_RETURN(set.account.standing, LoadStanding(account));
+  ASSIGN_OR_RETURN(Control control, LoadControl(account));
+  set.account.max_running = static_cast<int32_t>(control.max_running);
+  SqliteStatement row = db_.Query(
+      "SELECT count(*) FROM live WHERE account = ? AND parked_at IS NULL",
+      account);
+  if (row.Step()) set.account.running = row.Int(0);
+  RETURN_IF_ERROR(row.status());
+  return set;
+}
+
 absl::StatusOr<AccountSet> QueueWriter::Do(const PauseAccount& write) {
   ASSIGN_OR_RETURN(int64_t account, FindAccount(write.account));
   AccountStanding standing;
@@ -175,7 +190,7 @@ absl::StatusOr<AccountSet> QueueWriter::Do(const PauseAccount& write) {
   standing.since = clock_.Now();
   standing.until = write.until;
   RETURN_IF_ERROR(PutStanding(account, standing));
-  return AccountSet{{write.account, std::move(standing)}};
+  return DescribeAccount(write.account, account);
 }
 
 absl::StatusOr<AccountSet> QueueWriter::Do(const ResumeAccount& write) {
@@ -186,8 +201,7 @@ absl::StatusOr<AccountSet> QueueWriter::Do(const ResumeAccount& write) {
   } else if (standing.state != v1::ACCOUNT_STATE_OPEN) {
     RETURN_IF_ERROR(ProbeNow(account));
   }
-  ASSIGN_OR_RETURN(standing, LoadStanding(account));
-  return AccountSet{{write.account, std::move(standing)}};
+  return DescribeAccount(write.account, account);
 }
 
 absl::StatusOr<Done> QueueWriter::Do(const PassProbe& write) {

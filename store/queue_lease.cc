@@ -157,6 +157,14 @@ absl::Status QueueWriter::ViewShares(const std::set<Flow>& flows,
     }
     RETURN_IF_ERROR(row.status());
   }
+  ASSIGN_OR_RETURN(bool controls, HasControls());
+  for (const Flow& flow : wanted) {
+    // A queue weighs the same beside whichever tenant's others.
+    const int64_t of = flow.queue != 0 ? flow.queue : flow.tenant;
+    if (!controls || of == 0) continue;
+    ASSIGN_OR_RETURN(Control control, LoadControl(of));
+    if (control.weight != 1) view.weights.push_back({of, control.weight});
+  }
   // What it will cost counts only where it is compared.
   for (LaneView& lane : view.lanes) {
     for (ReadyTask& ready : lane.ready) {
@@ -192,15 +200,25 @@ absl::Status QueueWriter::CorrectShare(int64_t lane, const LiveRow& live,
                                        int64_t charged) {
   if (live.counted == 0 || charged == live.counted) return absl::OkStatus();
   ASSIGN_OR_RETURN(Scopes scopes, ScopesOf(lane));
-  return db_.Run(
-      "UPDATE share SET finish = finish + ? "
-      "WHERE tenant = ? AND queue IN (0, ?)",
-      charged - live.counted, scopes.tenant, scopes.queue);
+  ASSIGN_OR_RETURN(bool controls, HasControls());
+  for (int64_t queue : {int64_t{0}, scopes.queue}) {
+    Control control;
+    if (controls) {
+      ASSIGN_OR_RETURN(control,
+                       LoadControl(queue != 0 ? queue : scopes.tenant));
+    }
+    RETURN_IF_ERROR(db_.Run(
+        "UPDATE share SET finish = finish + ? WHERE tenant = ? AND queue = ?",
+        (charged - live.counted) / control.weight, scopes.tenant, queue));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status QueueWriter::ViewLanes(int64_t account_id,
                                     const std::string& account, int lanes,
-                                    int tasks_per_lane, AdmissionView& view) {
+                                    int tasks_per_lane,
+                                    std::map<int64_t, bool>& is_capped,
+                                    AdmissionView& view) {
   struct Row {
     Scopes scopes;
     LaneView lane;
@@ -247,8 +265,12 @@ absl::Status QueueWriter::ViewLanes(int64_t account_id,
     rows.resize(static_cast<size_t>(lanes));
   }
   ASSIGN_OR_RETURN(bool budgets, HasBudgets());
+  ASSIGN_OR_RETURN(bool controls, HasControls());
   for (Row& each : rows) {
     LaneView& lane = each.lane;
+    if (controls) {
+      RETURN_IF_ERROR(ViewCaps(account_id, lane, is_capped, view));
+    }
     if (budgets) {
       RETURN_IF_ERROR(ViewBudgets(each.scopes, lane, view));
     }
@@ -287,6 +309,7 @@ absl::Status QueueWriter::ViewLanes(int64_t account_id,
 absl::StatusOr<AdmissionView> QueueWriter::View(
     const std::vector<WorkerOffer>& offers) {
   AdmissionView view;
+  std::map<int64_t, bool> is_capped;
   std::map<std::string, int> slots;  // by account
   for (const WorkerOffer& offer : offers) {
     for (const std::string& account : offer.accounts) {
@@ -303,7 +326,7 @@ absl::StatusOr<AdmissionView> QueueWriter::View(
       // One attempt is shown, and its grant puts the next probe off. A new one
       // goes first, since its create tells at once.
       size_t before = view.lanes.size();
-      RETURN_IF_ERROR(ViewLanes(account_id, account, 1, 1, view));
+      RETURN_IF_ERROR(ViewLanes(account_id, account, 1, 1, is_capped, view));
       if (view.lanes.size() > before) continue;
     }
     int adoptable = standing.state == v1::ACCOUNT_STATE_OPEN
@@ -319,9 +342,9 @@ absl::StatusOr<AdmissionView> QueueWriter::View(
       RETURN_IF_ERROR(row.status());
     }
     if (standing.state != v1::ACCOUNT_STATE_OPEN) continue;
-    RETURN_IF_ERROR(
-        ViewLanes(account_id, account, AdmissionBounds::kLanes,
-                  std::min(free_slots, AdmissionBounds::kTasksPerLane), view));
+    RETURN_IF_ERROR(ViewLanes(
+        account_id, account, AdmissionBounds::kLanes,
+        std::min(free_slots, AdmissionBounds::kTasksPerLane), is_capped, view));
   }
   std::set<Flow> flows;
   for (const LaneView& lane : view.lanes) {
@@ -407,6 +430,7 @@ absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker,
   RETURN_IF_ERROR(RemoveReady(task));
   RETURN_IF_ERROR(
       db_.Run("UPDATE lane SET running = running + 1 WHERE id = ?", task.lane));
+  RETURN_IF_ERROR(CountRunning(task.lane, 1));
   Scopes scopes{.tenant = 0, .queue = 0, .batch = task.batch};
   {
     SqliteStatement row = db_.Query(

@@ -115,6 +115,7 @@ absl::StatusOr<Parked> QueueWriter::Do(const Park& write) {
   RETURN_IF_ERROR(Journal(entry).status());
   RETURN_IF_ERROR(
       Count(live.batch, v1::TASK_STATE_RUNNING, v1::TASK_STATE_WAITING));
+  RETURN_IF_ERROR(CountRunning(task.lane, -1));
   RETURN_IF_ERROR(UnblockBatch(live.batch));
   result.parked = true;
   return result;
@@ -179,6 +180,8 @@ absl::Status QueueWriter::CheckAnswer(const v1::Question& question,
 
 absl::Status QueueWriter::Unpark(const LiveRow& live) {
   int64_t task = live.lease.task;
+  ASSIGN_OR_RETURN(TaskRow row, LoadTask(task));
+  RETURN_IF_ERROR(CountRunning(row.lane, 1));
   RETURN_IF_ERROR(db_.Run("DELETE FROM question WHERE task = ?", task));
   RETURN_IF_ERROR(
       db_.Run("DELETE FROM timer WHERE at = ? AND kind = ? AND ref = ?",

@@ -66,10 +66,16 @@ TaskRecord ReadTask(const SqliteStatement& row) {
   "AND l.blocked & 4 != 0 AND l.head IS NOT NULL), "                       \
   "s.state, s.why, s.since, s.until, s.next_probe, k.samples, "            \
   "k.cost_p50, k.cost_p90, k.time_p50, k.time_p90, b.foretold, "           \
-  "b.cost_in_p50, b.cost_in_p90, b.time_in_p50, b.time_in_p90 "            \
+  "b.cost_in_p50, b.cost_in_p90, b.time_in_p50, b.time_in_p90, "           \
+  "b.paused_at, b.pause_why, b.pause_until, cq.paused_at, cq.pause_why, "  \
+  "cq.pause_until, cq.max_running, cq.running, ct.max_running, "           \
+  "ct.running, ca.max_running, ca.running "                                \
   "FROM batch b LEFT JOIN template m ON m.id = b.template "                \
   "LEFT JOIN kind k ON k.id = m.kind "                                     \
   "LEFT JOIN account s ON s.label = b.account "                            \
+  "LEFT JOIN control cq ON cq.label = b.queue "                            \
+  "LEFT JOIN control ct ON ct.label = b.tenant "                           \
+  "LEFT JOIN control ca ON ca.label = b.account "                          \
   "JOIN label t ON t.id = b.tenant JOIN label q ON q.id = b.queue "        \
   "JOIN label a ON a.id = b.account "
 
@@ -86,7 +92,28 @@ AccountStanding ReadStanding(const SqliteStatement& row, int column) {
 }
 
 AccountRecord ReadAccount(const SqliteStatement& row) {
-  return {row.Text(0), ReadStanding(row, 1)};
+  return {row.Text(0), ReadStanding(row, 1), static_cast<int32_t>(row.Int(6)),
+          row.Int(7)};
+}
+
+// Six columns from `column` on: caps, each with what runs under it.
+v1::CapScope ReadFullCap(const SqliteStatement& row, int column,
+                         const BatchRecord& batch) {
+  if (batch.counts[v1::TASK_STATE_QUEUED] == 0)
+    return v1::CAP_SCOPE_UNSPECIFIED;
+  if (batch.max_running > 0 &&
+      batch.counts[v1::TASK_STATE_RUNNING] +
+              batch.counts[v1::TASK_STATE_CANCELLING] >=
+          batch.max_running) {
+    return v1::CAP_SCOPE_BATCH;
+  }
+  for (v1::CapScope scope :
+       {v1::CAP_SCOPE_QUEUE, v1::CAP_SCOPE_TENANT, v1::CAP_SCOPE_ACCOUNT}) {
+    const int64_t max = row.Int(column), running = row.Int(column + 1);
+    if (max > 0 && running >= max) return scope;
+    column += 2;
+  }
+  return v1::CAP_SCOPE_UNSPECIFIED;
 }
 
 BatchRecord ReadBatch(const SqliteStatement& row) {
@@ -121,6 +148,13 @@ BatchRecord ReadBatch(const SqliteStatement& row) {
   batch.forecast = ReadForecast(row, 31);
   batch.calibration = {row.Int(36), row.Int(37), row.Int(38), row.Int(39),
                        row.Int(40)};
+  // Nothing of it is to start any more, otherwise.
+  if (batch.state == v1::BATCH_STATE_OPEN ||
+      batch.state == v1::BATCH_STATE_SEALED) {
+    batch.pause = ReadPause(row, 41);
+    batch.queue_pause = ReadPause(row, 44);
+    batch.full_cap = ReadFullCap(row, 47, batch);
+  }
   return batch;
 }
 
@@ -138,8 +172,11 @@ absl::StatusOr<std::vector<T>> ReadAll(SqliteStatement row,
 absl::StatusOr<std::vector<AccountRecord>> SqliteReader::ListAccounts() {
   return ReadAll(
       queue_->Query(
-          "SELECT a.name, s.state, s.why, s.since, s.until, s.next_probe "
+          "SELECT a.name, s.state, s.why, s.since, s.until, s.next_probe, "
+          "c.max_running, (SELECT count(*) FROM live v WHERE v.account = a.id "
+          "AND v.parked_at IS NULL) "
           "FROM label a LEFT JOIN account s ON s.label = a.id "
+          "LEFT JOIN control c ON c.label = a.id "
           "WHERE a.kind = 3 ORDER BY a.name"),
       ReadAccount);
 }

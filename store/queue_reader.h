@@ -1,7 +1,9 @@
 #ifndef MIDWATCH_STORE_QUEUE_READER_H_
 #define MIDWATCH_STORE_QUEUE_READER_H_
 
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +16,9 @@ namespace midwatch {
 // The first columns of each statement that reads the journal: seq, at, kind,
 // the task's id, at and name, n, state, the three deltas, class, why, who.
 JournalRecord ReadJournalRow(const SqliteStatement& row);
+
+// Three columns from `column` on: when a pause began, why, until when.
+std::optional<PauseRecord> ReadPause(const SqliteStatement& row, int column);
 
 // StoreReader on a read-only connection to each of the two files. A read
 // transaction lives for one Store::Read, a page at most, so readers never hold
@@ -48,6 +53,12 @@ class SqliteReader final : public StoreReader {
                                                     int64_t after,
                                                     int limit) override;
   absl::StatusOr<std::vector<AccountRecord>> ListAccounts() override;
+  absl::StatusOr<std::vector<QueueRecord>> ListQueues(const std::string& after,
+                                                      int limit) override;
+  absl::StatusOr<std::vector<TenantRecord>> ListTenants(
+      const std::string& after, int limit) override;
+  absl::StatusOr<QueueRecord> GetQueue(const std::string& name) override;
+  absl::StatusOr<TenantRecord> GetTenant(const std::string& name) override;
   absl::StatusOr<std::vector<LiveRecord>> ListLive() override;
   absl::StatusOr<std::vector<RowKey>> ListCancellingBatches() override;
   absl::StatusOr<absl::Time> NextTimer() override;
@@ -59,6 +70,10 @@ class SqliteReader final : public StoreReader {
   absl::StatusOr<int64_t> CountEvents(int64_t grant_seq) override;
 
  private:
+  // control_reader.cc
+  absl::Status CountTasks(const std::vector<int64_t>& labels,
+                          std::vector<QueueRecord*> queues);
+  absl::StatusOr<std::map<int64_t, int64_t>> RunningByTenant();
   absl::StatusOr<std::vector<AttemptRecord>> ListAttempts(int64_t task);
   // The number of the last journal row before `at`.
   absl::StatusOr<int64_t> SeqBefore(absl::Time at);

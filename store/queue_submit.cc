@@ -293,10 +293,11 @@ absl::StatusOr<int64_t> QueueWriter::LaneFor(const Place& place,
     RETURN_IF_ERROR(row.status());
   }
   if (lane == 0) {
-    RETURN_IF_ERROR(
-        db_.Run("INSERT INTO lane(tenant, queue, batch, ckey, account) "
-                "VALUES (?,?,?,?,?)",
-                place.tenant, place.queue, place.batch, ckey, place.account));
+    ASSIGN_OR_RETURN(int paused, PausesOf(place.queue, place.batch));
+    RETURN_IF_ERROR(db_.Run(
+        "INSERT INTO lane(tenant, queue, batch, ckey, account, blocked) "
+        "VALUES (?,?,?,?,?,?)",
+        place.tenant, place.queue, place.batch, ckey, place.account, paused));
     lane = db_.last_insert_id();
   }
   known_.lane_place = place;

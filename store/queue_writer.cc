@@ -282,6 +282,7 @@ absl::Status QueueWriter::LeaveLane(int64_t lane, int64_t batch) {
                 "WHERE tenant = ? AND ckey = ? AND ckey != ''",
                 static_cast<int>(LaneBlock::kKeyBusy), tenant, key));
   }
+  RETURN_IF_ERROR(CountRunning(lane, -1));
   return UnblockBatch(batch);
 }
 
@@ -336,6 +337,14 @@ absl::StatusOr<TimersFired> QueueWriter::Do(const FireTimers&) {
     }
     if (timer.kind == kAccountTimer) {
       RETURN_IF_ERROR(FireAccountTimer(timer.ref));
+      continue;
+    }
+    if (timer.kind == kQueueTimer) {
+      RETURN_IF_ERROR(FireQueueTimer(timer.ref));
+      continue;
+    }
+    if (timer.kind == kBatchTimer) {
+      RETURN_IF_ERROR(FireBatchTimer(timer.ref));
       continue;
     }
     if (timer.kind == kAnswerTimer) {

@@ -133,6 +133,13 @@ class QueueWriter {
   absl::StatusOr<AccountSet> Do(const PauseAccount& write);
   absl::StatusOr<AccountSet> Do(const ResumeAccount& write);
   absl::StatusOr<Done> Do(const PassProbe& write);
+  // queue_control.cc
+  absl::StatusOr<Done> Do(const SetControl& write);
+  absl::StatusOr<Done> Do(const SetBatchCap& write);
+  absl::StatusOr<Done> Do(const PauseQueue& write);
+  absl::StatusOr<Done> Do(const ResumeQueue& write);
+  absl::StatusOr<Done> Do(const PauseBatch& write);
+  absl::StatusOr<Done> Do(const ResumeBatch& write);
   // queue_errand.cc
   absl::StatusOr<LeasedErrands> Do(const LeaseErrands& write);
   absl::StatusOr<Done> Do(const CompleteErrands& write);
@@ -220,7 +227,9 @@ class QueueWriter {
   absl::Status CorrectShare(int64_t lane, const LiveRow& live, int64_t charged);
   // At most `lanes` of the account, with their first tasks.
   absl::Status ViewLanes(int64_t account_id, const std::string& account,
-                         int lanes, int tasks_per_lane, AdmissionView& view);
+                         int lanes, int tasks_per_lane,
+                         std::map<int64_t, bool>& is_capped,
+                         AdmissionView& view);
   absl::StatusOr<GrantRecord> GrantNew(int64_t task, int64_t worker,
                                        int64_t overshoot, int64_t counted);
   absl::StatusOr<GrantRecord> Adopt(int64_t task, int64_t worker);
@@ -322,8 +331,41 @@ class QueueWriter {
   absl::StatusOr<bool> OpenIfProbe(int64_t account, int64_t task);
   absl::Status ProbeNow(int64_t account);
   absl::Status FireAccountTimer(int64_t account);
+  absl::StatusOr<AccountSet> DescribeAccount(const std::string& name,
+                                             int64_t account);
   absl::Status KeepForAccount(const LiveRow& live,
                               const Disposition& disposition);
+  // queue_control.cc
+  struct Control {
+    int64_t weight = 1, max_running = 0, running = 0;
+    std::optional<int64_t> paused_at, pause_until;
+  };
+  // Of a tenant, a queue or an account.
+  absl::StatusOr<Control> LoadControl(int64_t label);
+  // Somebody has set something of one of them.
+  absl::StatusOr<bool> HasControls();
+  // One more task of the lane runs, or one fewer, which makes room under caps.
+  absl::Status CountRunning(int64_t lane, int by);
+  // Looks again at lanes that the cap of this one held back.
+  absl::Status UnblockCap(int64_t label);
+  // The caps that bind the lane; is_capped remembers whose were looked up.
+  absl::Status ViewCaps(int64_t account, LaneView& lane,
+                        std::map<int64_t, bool>& is_capped,
+                        AdmissionView& view);
+  // The bits of a new lane.
+  absl::StatusOr<int> PausesOf(int64_t queue, int64_t batch);
+  // Tells who watches a batch of the tenant, queue or account.
+  absl::Status TouchBatchesOf(int64_t label);
+  absl::Status EndQueuePause(int64_t queue);
+  absl::Status EndBatchPause(int64_t batch);
+  // Their pauses are over, if they were not changed since.
+  absl::Status FireQueueTimer(int64_t queue);
+  absl::Status FireBatchTimer(int64_t batch);
+  absl::Status AddTimer(absl::Time at, int kind, int64_t ref);
+  absl::Status ForgetTimer(int64_t at, int kind, int64_t ref);
+  // Until when it is paused, if that is so and ends by itself.
+  //   kFailedPrecondition  it is done or being cancelled
+  absl::StatusOr<std::optional<int64_t>> FindPause(RowKey batch);
 
   Sqlite& db_;
   const Clock& clock_;
@@ -338,7 +380,7 @@ class QueueWriter {
     int64_t lane = 0;
     int64_t template_id = 0;
     v1::TaskSpec spec;
-    std::optional<bool> has_budgets;
+    std::optional<bool> has_budgets, has_controls;
   };
   static constexpr size_t kKnownLabelsMax = 1000;
   Known known_;
@@ -357,6 +399,8 @@ inline constexpr int kReadyTimer = 1;    // ref: a task whose delay is over
 inline constexpr int kWindowTimer = 2;   // ref: a budget whose window is over
 inline constexpr int kAnswerTimer = 3;   // ref: a task that waits for answers
 inline constexpr int kAccountTimer = 4;  // ref: an account that is not open
+inline constexpr int kQueueTimer = 5;    // ref: a queue whose pause is over
+inline constexpr int kBatchTimer = 6;    // ref: a batch likewise
 
 inline bool IsFinal(v1::TaskState state) {
   return state >= v1::TASK_STATE_SUCCEEDED;

@@ -15,6 +15,7 @@
 #include "midwatch/v1/account_service.pb.h"
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/budget_service.pb.h"
+#include "midwatch/v1/queue_service.pb.h"
 #include "midwatch/v1/task.pb.h"
 #include "midwatch/v1/worker_service.pb.h"
 
@@ -94,6 +95,36 @@ struct Calibration {
 struct AccountRecord {
   std::string name;
   AccountStanding standing;
+  int32_t max_running = 0;  // 0: no cap
+  int64_t running = 0;
+};
+
+// See v1::Pause.
+struct PauseRecord {
+  std::string why;
+  absl::Time since;
+  absl::Time until = absl::InfiniteFuture();
+
+  friend bool operator==(const PauseRecord&, const PauseRecord&) = default;
+};
+
+// See v1::Queue.
+struct QueueRecord {
+  std::string name;
+  int32_t weight = 1;
+  int32_t max_running = 0;
+  StateCounts counts{};
+  bool more_queued = false;
+  int64_t waiting_lanes = 0;
+  std::optional<PauseRecord> pause;
+};
+
+// See v1::Tenant.
+struct TenantRecord {
+  std::string name;
+  int32_t weight = 1;
+  int32_t max_running = 0;
+  int64_t running = 0;
 };
 
 struct BatchRecord {
@@ -110,6 +141,8 @@ struct BatchRecord {
   Calibration calibration;
   bool waits_for_budget = false;  // tasks of it are ready and find no room
   int32_t max_running = 0;
+  std::optional<PauseRecord> pause, queue_pause;
+  v1::CapScope full_cap = v1::CAP_SCOPE_UNSPECIFIED;
 };
 
 struct AttemptRecord {
@@ -177,6 +210,9 @@ enum class JournalKind {
   kHeld = 26,      // the attempt keeps its session until its account opens
   kAdjusted = 27,  // a settled attempt cost something else
   kSwept = 28,     // sessions that nobody remembered were found
+  kPaused = 29,    // a batch or a queue
+  kResumed = 30,
+  kControlSet = 31,  // a weight or a cap
 };
 
 // One state change, and the money it moved. `seq` rises by one with each.

@@ -222,6 +222,19 @@ CREATE INDEX lane_flow ON lane(account, tenant, queue, head)
   WHERE blocked = 0 AND head IS NOT NULL;
 )sql";
 
+// What a person has set of a tenant, a queue or an account. running is kept
+// where max_running is set: attempts that are on and not parked. It is paused
+// while paused_at is set, a batch likewise.
+constexpr char kQueue14[] = R"sql(
+CREATE TABLE control(
+  label INTEGER PRIMARY KEY, weight INT DEFAULT 1, max_running INT DEFAULT 0,
+  running INT DEFAULT 0, paused_at INT, pause_why TEXT, pause_until INT);
+ALTER TABLE batch ADD COLUMN paused_at INT;
+ALTER TABLE batch ADD COLUMN pause_why TEXT;
+ALTER TABLE batch ADD COLUMN pause_until INT;
+CREATE INDEX lane_cap ON lane(queue, tenant, account) WHERE blocked & 8 != 0;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -242,8 +255,8 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 
 const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps = new SchemaSteps{
-      kQueue1, kQueue2, kQueue3,  kQueue4,  kQueue5,  kQueue6, kQueue7,
-      kQueue8, kQueue9, kQueue10, kQueue11, kQueue12, kQueue13};
+      kQueue1, kQueue2, kQueue3,  kQueue4,  kQueue5,  kQueue6,  kQueue7,
+      kQueue8, kQueue9, kQueue10, kQueue11, kQueue12, kQueue13, kQueue14};
   return *steps;
 }
 

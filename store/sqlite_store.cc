@@ -213,6 +213,20 @@ class SqliteStore final : public Store {
     absl::StatusOr<std::vector<AccountRecord>> ListAccounts() override {
       return status_;
     }
+    absl::StatusOr<std::vector<QueueRecord>> ListQueues(const std::string&,
+                                                        int) override {
+      return status_;
+    }
+    absl::StatusOr<std::vector<TenantRecord>> ListTenants(const std::string&,
+                                                          int) override {
+      return status_;
+    }
+    absl::StatusOr<QueueRecord> GetQueue(const std::string&) override {
+      return status_;
+    }
+    absl::StatusOr<TenantRecord> GetTenant(const std::string&) override {
+      return status_;
+    }
     absl::StatusOr<std::vector<LiveRecord>> ListLive() override {
       return status_;
     }

@@ -105,6 +105,16 @@ class StoreReader {
   // Those that a task, a worker or a call has named, by name.
   virtual absl::StatusOr<std::vector<AccountRecord>> ListAccounts() = 0;
 
+  // Those that a task, a budget or a call has named, by name, after `after`
+  // ("": from the first on), `limit` at most.
+  virtual absl::StatusOr<std::vector<QueueRecord>> ListQueues(
+      const std::string& after, int limit) = 0;
+  virtual absl::StatusOr<std::vector<TenantRecord>> ListTenants(
+      const std::string& after, int limit) = 0;
+  // kNotFound: nothing has named it.
+  virtual absl::StatusOr<QueueRecord> GetQueue(const std::string& name) = 0;
+  virtual absl::StatusOr<TenantRecord> GetTenant(const std::string& name) = 0;
+
   // Everything that a scheduler which starts must know.
   virtual absl::StatusOr<std::vector<LiveRecord>> ListLive() = 0;
   virtual absl::StatusOr<std::vector<RowKey>> ListCancellingBatches() = 0;

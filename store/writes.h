@@ -406,6 +406,59 @@ struct PassProbe {
   LeaseKey lease;
 };
 
+// Control --------------------------------------------------------------------
+
+enum class Controlled { kTenant, kQueue, kAccount };
+
+// A weight or a cap, live: nothing that runs is stopped. Again: OK.
+//   kNotFound  nothing has named the account (tenants and queues are made)
+struct SetControl {
+  using Result = Done;
+  Controlled of{};
+  std::string name;
+  std::optional<int32_t> weight;       // not of an account
+  std::optional<int32_t> max_running;  // 0: no cap
+};
+
+// Another cap for a batch. Again: OK.
+//   kNotFound            no such batch
+//   kFailedPrecondition  it is done or being cancelled
+struct SetBatchCap {
+  using Result = Done;
+  RowKey batch;
+  int32_t max_running = 0;
+};
+
+// Nothing of it starts any more. Again: with the new reason and time.
+struct PauseQueue {
+  using Result = Done;
+  std::string queue, reason;
+  absl::Time until = absl::InfiniteFuture();
+};
+
+// Again, or where it is not paused: OK.
+//   kNotFound  nothing has named the queue
+struct ResumeQueue {
+  using Result = Done;
+  std::string queue;
+};
+
+// As PauseQueue.
+//   kNotFound            no such batch
+//   kFailedPrecondition  it is done or being cancelled
+struct PauseBatch {
+  using Result = Done;
+  RowKey batch;
+  std::string reason;
+  absl::Time until = absl::InfiniteFuture();
+};
+
+// As ResumeQueue, with the errors of PauseBatch.
+struct ResumeBatch {
+  using Result = Done;
+  RowKey batch;
+};
+
 // Others ---------------------------------------------------------------------
 
 struct RemoteId {
@@ -492,9 +545,9 @@ struct TimersFired {
   absl::Time next = absl::InfiniteFuture();
 };
 
-// Opens accounts whose pause is over; makes tasks ready whose delay is over,
-// and lanes whose budgets begin a new window; lets go of tasks that were not
-// answered in time: they are granted again to be settled.
+// Opens accounts whose pause is over, and queues and batches; makes tasks ready
+// whose delay is over, and lanes whose budgets begin a new window; lets go of
+// tasks that were not answered in time: they are granted again to be settled.
 struct FireTimers {
   using Result = TimersFired;
 };
@@ -505,8 +558,9 @@ using Write =
                  FreeLeases, Admit, Park, BeginCreate, RecordSession,
                  ClearSession, MarkStarted, AddSay, MarkSaid, HandBack, Settle,
                  SetBudget, DeleteBudget, PauseAccount, ResumeAccount,
-                 PassProbe, RecordRemoteId, LeaseErrands, CompleteErrands,
-                 ExplainSessions, CompleteSweep, FireTimers>;
+                 PassProbe, SetControl, SetBatchCap, PauseQueue, ResumeQueue,
+                 PauseBatch, ResumeBatch, RecordRemoteId, LeaseErrands,
+                 CompleteErrands, ExplainSessions, CompleteSweep, FireTimers>;
 
 using WriteResult =
     std::variant<BatchProgress, TaskKey, CancelResult, CancelBatchResult,

@@ -1,5 +1,5 @@
-// Who may start, as it follows from the models of queue and money: caps, keys
-// and accounts.
+// Who may start, as it follows from the models of queue and money: caps, keys,
+// pauses and accounts.
 //
 // Not in it: accounts that refuse, and whose turn it is among lanes.
 #ifndef MIDWATCH_TESTS_CONTRACT_ADMISSION_MODEL_H_
@@ -20,13 +20,26 @@ class AdmissionModel {
   AdmissionModel(QueueModel& queue, MoneyModel& money)
       : queue_(queue), money_(money) {}
 
-  std::map<std::string, absl::Time> paused;  // accounts, until when
+  using Pauses = std::map<std::string, absl::Time>;  // until when
+  Pauses paused;                                     // accounts
+  Pauses paused_queues, paused_batches;              // batches by request_id
+  std::map<std::pair<Controlled, std::string>, int> caps;
 
   void Do(const PauseAccount& w) { paused[w.account] = w.until; }
   void Do(const ResumeAccount& w) { paused.erase(w.account); }
+  void Do(const PauseQueue& w) { paused_queues[w.queue] = w.until; }
+  void Do(const ResumeQueue& w) { paused_queues.erase(w.queue); }
+  void Do(const PauseBatch& w) { paused_batches[GoingOn(w.batch)] = w.until; }
+  void Do(const ResumeBatch& w) { paused_batches.erase(GoingOn(w.batch)); }
+  void Do(const SetBatchCap& w) {
+    queue_.batches.at(GoingOn(w.batch)).opened.max_running = w.max_running;
+  }
+  void Do(const SetControl& w) { caps[{w.of, w.name}] = *w.max_running; }
   void Do(const FireTimers&) {
     const absl::Time now = queue_.clock.Now();
-    std::erase_if(paused, [&](auto& each) { return each.second <= now; });
+    for (Pauses* each : {&paused, &paused_queues, &paused_batches}) {
+      std::erase_if(*each, [&](auto& pause) { return pause.second <= now; });
+    }
   }
 
   // A batch is done once it is sealed or cancelled and all its tasks are over.
@@ -38,19 +51,59 @@ class AdmissionModel {
     return state == v1::BATCH_STATE_OPEN ? state : v1::BATCH_STATE_DONE;
   }
 
+  // It is neither done nor being cancelled.
+  bool GoesOn(const std::string& request) const {
+    const v1::BatchState state = StateOf(request);
+    return state == v1::BATCH_STATE_OPEN || state == v1::BATCH_STATE_SEALED;
+  }
+
   bool IsReady(const ModelTask& task) const {
     return task.state == v1::TASK_STATE_QUEUED && !task.delayed &&
-           !paused.contains(task.account);
+           !paused.contains(task.account) &&
+           !paused_queues.contains(task.queue) &&
+           !paused_batches.contains(task.batch);
   }
   // Live, and nobody's.
   bool IsAdoptable(const ModelTask& task) const {
     return task.on && task.on->lease.worker == 0 && task.on->open.empty() &&
            !paused.contains(task.account);
   }
+  // Whose cap is full, of those that bind a batch's tasks.
+  v1::CapScope FullCapOf(const OpenBatch& batch) const {
+    auto running = [&](auto is_of) {
+      return std::ranges::count_if(queue_.tasks, [&](const ModelTask& task) {
+        return task.on && !IsParked(task) && is_of(task);
+      });
+    };
+    auto full = [](int64_t on, int cap) { return cap > 0 && on >= cap; };
+    auto cap = [&](Controlled of, const std::string& name) {
+      auto found = caps.find({of, name});
+      return found == caps.end() ? 0 : found->second;
+    };
+    if (full(running([&](const ModelTask& task) {
+               return task.batch == batch.request_id;
+             }),
+             batch.max_running)) {
+      return v1::CAP_SCOPE_BATCH;
+    }
+    if (full(running([&](auto& task) { return task.queue == batch.queue; }),
+             cap(Controlled::kQueue, batch.queue))) {
+      return v1::CAP_SCOPE_QUEUE;
+    }
+    if (full(running([&](auto& task) { return task.tenant == batch.tenant; }),
+             cap(Controlled::kTenant, batch.tenant))) {
+      return v1::CAP_SCOPE_TENANT;
+    }
+    if (full(running([&](auto& task) { return task.account == batch.account; }),
+             cap(Controlled::kAccount, batch.account))) {
+      return v1::CAP_SCOPE_ACCOUNT;
+    }
+    return v1::CAP_SCOPE_UNSPECIFIED;
+  }
+
   // Why the task may not start now; "" where it may.
   std::string WhyNot(const ModelTask& task) const {
     if (!IsReady(task)) return "is not ready";
-    int running = 0;
     for (const ModelTask& other : queue_.tasks) {
       if (IsReady(other) && SameLane(other, task) &&
           TurnOf(other) < TurnOf(task)) {
@@ -61,12 +114,15 @@ class AdmissionModel {
           other.is.concurrency_key == task.is.concurrency_key) {
         return "is not the only one on of its key";
       }
-      running += other.batch == task.batch && !IsParked(other) ? 1 : 0;
     }
+    OpenBatch of{
+        .tenant = task.tenant, .queue = task.queue, .account = task.account};
     if (auto batch = queue_.batches.find(task.batch);
         batch != queue_.batches.end()) {
-      const int cap = batch->second.opened.max_running;
-      if (cap > 0 && running >= cap) return "is one too many of its batch";
+      of = batch->second.opened;
+    }
+    if (v1::CapScope full = FullCapOf(of); full != v1::CAP_SCOPE_UNSPECIFIED) {
+      return "is one too many by " + v1::CapScope_Name(full);
     }
     return money_.HasRoomFor(task) ? "" : "does not fit a budget";
   }
@@ -95,6 +151,15 @@ class AdmissionModel {
   }
 
  private:
+  // The batch's request_id; refuses one that is over.
+  std::string GoingOn(RowKey key) const {
+    for (const auto& [request, batch] : queue_.batches) {
+      if (batch.key != key) continue;
+      if (!GoesOn(request)) throw kFailedPrecondition;
+      return request;
+    }
+    throw kNotFound;
+  }
   static bool IsFinal(const ModelTask& task) {
     return task.state > v1::TASK_STATE_CANCELLING;
   }

@@ -36,6 +36,12 @@ enum class Act {
   kSetMaxCost,
   kPause,
   kResume,
+  kPauseQueue,
+  kResumeQueue,
+  kPauseBatch,
+  kResumeBatch,
+  kSetCap,  // of a queue, a tenant or an account
+  kSetBatchCap,
   kAdvance,  // and what is due by then
   kSleep,    // nobody sees what is due
   kCrash,
@@ -59,15 +65,17 @@ inline Story DrawStory(uint64_t seed, int steps) {
     int weight;
   };
   static constexpr Weight kWeights[] = {
-      {Act::kOpen, 4},      {Act::kAddLines, 8},   {Act::kSeal, 3},
-      {Act::kSubmit, 4},    {Act::kRegister, 1},   {Act::kLapse, 3},
-      {Act::kAdmit, 16},    {Act::kBegin, 9},      {Act::kRecord, 12},
-      {Act::kClear, 3},     {Act::kStart, 4},      {Act::kSettle, 14},
-      {Act::kPark, 7},      {Act::kAnswer, 7},     {Act::kHandBack, 3},
-      {Act::kCostLate, 3},  {Act::kCancelTask, 3}, {Act::kCancelBatch, 1},
-      {Act::kSetBudget, 4}, {Act::kSetMaxCost, 2}, {Act::kDeleteBudget, 1},
-      {Act::kPause, 2},     {Act::kResume, 2},     {Act::kAdvance, 6},
-      {Act::kSleep, 1},     {Act::kCrash, 2},
+      {Act::kOpen, 4},        {Act::kAddLines, 8},    {Act::kSeal, 3},
+      {Act::kSubmit, 4},      {Act::kRegister, 1},    {Act::kLapse, 3},
+      {Act::kAdmit, 16},      {Act::kBegin, 9},       {Act::kRecord, 12},
+      {Act::kClear, 3},       {Act::kStart, 4},       {Act::kSettle, 14},
+      {Act::kPark, 7},        {Act::kAnswer, 7},      {Act::kHandBack, 3},
+      {Act::kCostLate, 3},    {Act::kCancelTask, 3},  {Act::kCancelBatch, 1},
+      {Act::kSetBudget, 4},   {Act::kSetMaxCost, 2},  {Act::kDeleteBudget, 1},
+      {Act::kPause, 2},       {Act::kResume, 2},      {Act::kAdvance, 6},
+      {Act::kSleep, 1},       {Act::kCrash, 2},       {Act::kPauseQueue, 2},
+      {Act::kResumeQueue, 2}, {Act::kPauseBatch, 2},  {Act::kResumeBatch, 2},
+      {Act::kSetCap, 3},      {Act::kSetBatchCap, 2},
   };
   int total = 0;
   for (const Weight& each : kWeights) total += each.weight;

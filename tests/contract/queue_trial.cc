@@ -14,6 +14,17 @@
 
 namespace midwatch::testing {
 
+namespace {
+
+// How long a pause lasts.
+absl::Duration SpanOf(const Step& step) {
+  const absl::Duration spans[] = {absl::Minutes(5), absl::Hours(1),
+                                  absl::InfiniteDuration()};
+  return spans[step.how % std::size(spans)];
+}
+
+}  // namespace
+
 QueueTrial::QueueTrial(std::unique_ptr<StoreFactory> factory)
     : StoreHost(std::move(factory)) {
   for (int i = 0; i < 2; ++i) {
@@ -78,6 +89,9 @@ void QueueTrial::Take(const Step& step) {
     case Act::kAddLines:
     case Act::kSeal:
     case Act::kCancelBatch:
+    case Act::kPauseBatch:
+    case Act::kResumeBatch:
+    case Act::kSetBatchCap:
       return OfBatch(step);
     case Act::kSubmit:
       return Submit(step);
@@ -107,6 +121,11 @@ void QueueTrial::Take(const Step& step) {
     case Act::kPause:
     case Act::kResume:
       return OfAccount(step);
+    case Act::kPauseQueue:
+    case Act::kResumeQueue:
+      return OfQueue(step);
+    case Act::kSetCap:
+      return SetCap(step);
     case Act::kAdvance:
     case Act::kSleep:
     case Act::kCrash:
@@ -138,6 +157,17 @@ void QueueTrial::OfBatch(const Step& step) {
   if (step.act == Act::kCancelBatch) {
     (void)Both(step, "CancelBatch", CancelBatch{batch->second.key, ""},
                request);
+  } else if (step.act == Act::kPauseBatch) {
+    const absl::Duration span = SpanOf(step);
+    (void)Both(step, "PauseBatch",
+               PauseBatch{batch->second.key, "", clock_.Now() + span},
+               absl::StrCat(request, " for ", absl::FormatDuration(span)));
+  } else if (step.act == Act::kResumeBatch) {
+    (void)Both(step, "ResumeBatch", ResumeBatch{batch->second.key}, request);
+  } else if (step.act == Act::kSetBatchCap) {
+    const int cap = static_cast<int>(step.much % 4);
+    (void)Both(step, "SetBatchCap", SetBatchCap{batch->second.key, cap},
+               absl::StrCat(request, " ", cap));
   } else if (step.act == Act::kSeal) {
     const SealBatch seal{request, lines + (step.how == kRare ? 1 : 0)};
     (void)Both(step, "SealBatch", seal,
@@ -392,12 +422,41 @@ void QueueTrial::OfAccount(const Step& step) {
     (void)Both(step, "ResumeAccount", ResumeAccount{account}, account);
     return;
   }
-  const absl::Duration spans[] = {absl::Minutes(5), absl::Hours(1),
-                                  absl::InfiniteDuration()};
-  const absl::Duration span = spans[step.how % std::size(spans)];
+  const absl::Duration span = SpanOf(step);
   (void)Both(step, "PauseAccount",
              PauseAccount{account, "enough", clock_.Now() + span},
              absl::StrCat(account, " for ", absl::FormatDuration(span)));
+}
+
+void QueueTrial::OfQueue(const Step& step) {
+  // One that a batch has named.
+  if (queue_.batches.empty()) return;
+  const auto batch =
+      std::next(queue_.batches.begin(),
+                static_cast<int64_t>(step.which % queue_.batches.size()));
+  const std::string& queue = batch->second.opened.queue;
+  if (step.act == Act::kResumeQueue) {
+    (void)Both(step, "ResumeQueue", ResumeQueue{queue}, queue);
+    return;
+  }
+  const absl::Duration span = SpanOf(step);
+  (void)Both(step, "PauseQueue",
+             PauseQueue{queue, "enough", clock_.Now() + span},
+             absl::StrCat(queue, " for ", absl::FormatDuration(span)));
+}
+
+void QueueTrial::SetCap(const Step& step) {
+  static const std::pair<Controlled, const char*> kOf[] = {
+      {Controlled::kQueue, "slow"},
+      {Controlled::kQueue, "fast"},
+      {Controlled::kTenant, "ann"},
+      {Controlled::kTenant, "bob"},
+      {Controlled::kAccount, kAccounts[0]}};
+  const auto& [of, name] = kOf[step.which % std::size(kOf)];
+  const int cap = static_cast<int>(step.much % 4);
+  (void)Both(step, "SetControl",
+             SetControl{.of = of, .name = name, .max_running = cap},
+             absl::StrCat(name, " ", cap));
 }
 
 void QueueTrial::Pass(const Step& step) {

@@ -55,6 +55,8 @@ class QueueTrial : private StoreHost {
   void CostLate(const Step& step);
   void OfBudget(const Step& step);
   void OfAccount(const Step& step);
+  void OfQueue(const Step& step);
+  void SetCap(const Step& step);
   void Pass(const Step& step);
 
   // Writes to both, twice where `step` says so, and compares the answers.

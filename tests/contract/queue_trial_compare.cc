@@ -22,6 +22,7 @@ absl::StatusOr<std::vector<T>> RowsOf(absl::StatusOr<RowPage<T>> page) {
 
 std::string Name(v1::TaskState state) { return v1::TaskState_Name(state); }
 std::string Name(v1::BatchState state) { return v1::BatchState_Name(state); }
+std::string Name(v1::CapScope scope) { return v1::CapScope_Name(scope); }
 
 }  // namespace
 
@@ -113,6 +114,17 @@ void QueueTrial::CompareBatches(const Shown& shown) {
       Same(name, absl::StrCat("count in state ", state), batch.counts[state],
            counts[state]);
     }
+    const bool goes_on = admission_.GoesOn(name);
+    const OpenBatch& opened = model->second.opened;
+    Same(name, "max_running", batch.max_running, opened.max_running);
+    Same(name, "pause", batch.pause.has_value(),
+         goes_on && admission_.paused_batches.contains(name));
+    Same(name, "pause of its queue", batch.queue_pause.has_value(),
+         goes_on && admission_.paused_queues.contains(opened.queue));
+    const bool queued = goes_on && counts[v1::TASK_STATE_QUEUED] > 0;
+    Same(name, "full cap", Name(batch.full_cap),
+         Name(queued ? admission_.FullCapOf(opened)
+                     : v1::CAP_SCOPE_UNSPECIFIED));
     const ModelSums sums = money_.SumOf(
         v1::BUDGET_SCOPE_BATCH, name, [](const ModelAttempt&) { return true; });
     Same(name, "charge", batch.charged, sums.charged);

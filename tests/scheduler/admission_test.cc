@@ -135,6 +135,33 @@ TEST(AdmissionTest, ABatchCapIsSharedByItsLanes) {
               ElementsAre(FieldsAre(1, LaneBlock::kBatchCap)));
 }
 
+TEST(AdmissionTest, EveryCapOfALaneHasRoomForWhatStarts) {
+  AdmissionView view;
+  view.lanes = {Lane(1, {{11, 1}, {12, 3}, {13, 5}}),
+                Lane(2, {{21, 2}, {22, 4}}), Lane(3, {{31, 6}})};
+  view.lanes[0].caps = {7, 8};
+  view.lanes[1].caps = {7};
+  view.caps = {{7, /*running=*/2, /*max=*/6}, {8, 0, 2}};
+  AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
+  EXPECT_THAT(decisions.grants,
+              ElementsAre(FieldsAre(11, 1, 0, 0), FieldsAre(21, 1, 0, 0),
+                          FieldsAre(12, 1, 0, 0), FieldsAre(22, 1, 0, 0),
+                          FieldsAre(31, 1, 0, 0)));
+  EXPECT_THAT(decisions.blocks, ElementsAre(FieldsAre(1, LaneBlock::kCap)));
+}
+
+TEST(AdmissionTest, ACapBelowWhatRunsLetsNothingStartAndAdoptsAllTheSame) {
+  AdmissionView view;
+  view.adoptable = {{99, "a"}};
+  view.lanes = {Lane(1, {{11, 1}})};
+  view.lanes[0].caps = {7};
+  view.caps = {{7, /*running=*/5, /*max=*/2}};
+  AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);
+  EXPECT_THAT(decisions.adoptions, ElementsAre(FieldsAre(99, 1, 0, 0)));
+  EXPECT_THAT(decisions.grants, IsEmpty());
+  EXPECT_THAT(decisions.blocks, ElementsAre(FieldsAre(1, LaneBlock::kCap)));
+}
+
 TEST(AdmissionTest, EveryBudgetOfALaneHasRoomForWhatStarts) {
   AdmissionView view;
   view.lanes = {Lane(1, {{11, 1, 40}, {12, 4, 40}}),
@@ -210,13 +237,15 @@ LaneView LaneOf(int64_t tenant, int64_t queue, int64_t id, int64_t cost,
 }
 
 // How many of the first `starts` each lane got, pass by pass, one at a time.
-std::map<int64_t, int> Share(std::vector<LaneView> lanes, int starts) {
+std::map<int64_t, int> Share(std::vector<LaneView> lanes, int starts,
+                             std::vector<WeightView> weights = {}) {
   std::map<int64_t, int> got;
   std::map<std::pair<int64_t, int64_t>, ShareView> shares;
   for (int i = 0; i < starts; ++i) {
     AdmissionView view;
     view.lanes = lanes;
     view.shared = true;
+    view.weights = weights;
     for (const auto& [key, share] : shares) view.shares.push_back(share);
     AdmissionDecisions decisions = Decide({{1, 1, {"a"}}}, view);
     for (const ShareView& share : decisions.shares) {
@@ -241,8 +270,25 @@ TEST(FairShareTest, ATenantIsNotGivenMoreForHavingMoreQueues) {
       ElementsAre(std::pair(1, 20), std::pair(2, 10), std::pair(3, 10)));
 }
 
+TEST(FairShareTest, TenantsAndQueuesGetMoneyByTheirWeights) {
+  const std::vector<LaneView> lanes = {
+      LaneOf(1, 7, 1, 10, 1), LaneOf(2, 7, 2, 10, 1), LaneOf(2, 8, 3, 10, 1)};
+  EXPECT_THAT(
+      Share(lanes, 40, {{.of = 2, .weight = 3}}),
+      ElementsAre(std::pair(1, 10), std::pair(2, 15), std::pair(3, 15)));
+  // A queue's counts beside its tenant's others alone.
+  EXPECT_THAT(Share(lanes, 40, {{.of = 7, .weight = 4}}),
+              ElementsAre(std::pair(1, 20), std::pair(2, 16), std::pair(3, 4)));
+}
+
+TEST(FairShareTest, AStartGetsSomewhereHoweverGreatItsWeight) {
+  FairShare shares({}, {{.of = 1, .weight = 1000}});
+  shares.Start(1, 7, 1);
+  EXPECT_EQ(shares.BeginOf(1, 7), std::pair(int64_t{1}, int64_t{1}));
+}
+
 TEST(FairShareTest, WhoWasIdleHasNoClaimToWhatItDidNotUse) {
-  FairShare shares({});
+  FairShare shares({}, {});
   for (int i = 0; i < 100; ++i) shares.Start(1, 7, 10);
   // Both begin about where the other stands, not a thousand behind.
   EXPECT_GE(shares.BeginOf(2, 7).first, 990);
