@@ -15,6 +15,10 @@ namespace {
 constexpr int64_t kPageBytes = 4096;
 constexpr int64_t kPassivePages = (16 << 20) / kPageBytes;
 constexpr int64_t kRestartPages = (64 << 20) / kPageBytes;
+// Of what was written while a folder was at work: some milliseconds' work.
+constexpr int64_t kFoldHerePages = (1 << 20) / kPageBytes;
+// Each pass folds what was written during the one before, hot pages again.
+constexpr int kPassesMax = 2;
 
 // How a group's operations went.
 enum class Ran {
@@ -114,8 +118,88 @@ void CommitGroup(Sqlite& db, const CommitPoints& points,
   }
 }
 
-WalKeeper::WalKeeper(Sqlite& db)
+namespace {
+
+// Returns how many of the log's pages are folded.
+int64_t Fold(Sqlite& db, int mode) {
+  int in_log = 0, folded = 0;
+  FaultPoint("store.checkpoint.before");
+  // One that fails has lost nothing: the log is still there.
+  (void)sqlite3_wal_checkpoint_v2(db.raw(), nullptr, mode, &in_log, &folded);
+  FaultPoint("store.checkpoint.after");
+  return folded;
+}
+
+}  // namespace
+
+namespace {
+
+// SQLite syncs the database only where the whole log is folded, which beside a
+// busy writer it never is: the writer would wait for all that was written here.
+void SyncDatabase(Sqlite& db) {
+  sqlite3_file* file = nullptr;
+  if (sqlite3_file_control(db.raw(), "main", SQLITE_FCNTL_FILE_POINTER,
+                           &file) == SQLITE_OK &&
+      file != nullptr && file->pMethods != nullptr) {
+    (void)file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+  }
+}
+
+}  // namespace
+
+WalFolder::WalFolder(const std::string& name, std::unique_ptr<Sqlite> db)
+    : db_(std::move(db)), thread_(name, [this] { Serve(); }) {}
+
+WalFolder::~WalFolder() {
+  {
+    MutexLock lock(mutex_);
+    step_ = Step::kStopping;
+  }
+  wake_.Signal();
+  thread_.Join();
+}
+
+void WalFolder::Start() {
+  {
+    MutexLock lock(mutex_);
+    step_ = Step::kAsked;
+  }
+  wake_.Signal();
+}
+
+std::optional<int64_t> WalFolder::TakeFolded() {
+  MutexLock lock(mutex_);
+  if (step_ != Step::kDone) return std::nullopt;
+  step_ = Step::kIdle;
+  return folded_;
+}
+
+bool WalFolder::busy() {
+  MutexLock lock(mutex_);
+  return step_ != Step::kIdle;
+}
+
+void WalFolder::Serve() {
+  while (true) {
+    {
+      MutexLock lock(mutex_);
+      while (step_ != Step::kAsked && step_ != Step::kStopping) {
+        wake_.Wait(mutex_);
+      }
+      if (step_ == Step::kStopping) return;
+    }
+    const int64_t folded = Fold(*db_, SQLITE_CHECKPOINT_PASSIVE);
+    SyncDatabase(*db_);
+    MutexLock lock(mutex_);
+    if (step_ == Step::kStopping) return;
+    folded_ = folded;
+    step_ = Step::kDone;
+  }
+}
+
+WalKeeper::WalKeeper(Sqlite& db, std::unique_ptr<WalFolder> folder)
     : db_(db),
+      folder_(std::move(folder)),
       wal_pages_(std::make_unique<int64_t>(0)),
       next_try_pages_(kPassivePages) {
   sqlite3_wal_hook(
@@ -128,30 +212,47 @@ WalKeeper::WalKeeper(Sqlite& db)
 }
 
 void WalKeeper::Keep() {
-  int64_t pages = *wal_pages_;
+  const int64_t pages = *wal_pages_;
+  if (folder_ != nullptr) {
+    if (std::optional<int64_t> folded = folder_->TakeFolded()) {
+      const bool little = pages - *folded <= kFoldHerePages;
+      if (!little && ++passes_ < kPassesMax) {
+        folder_->Start();
+      } else {
+        // With all of it folded, the next commit begins the log anew.
+        Fold(db_, pages >= kRestartPages ? SQLITE_CHECKPOINT_RESTART
+                                         : SQLITE_CHECKPOINT_PASSIVE);
+      }
+      return;
+    }
+    if (folder_->busy()) return;
+  }
   if (pages < next_try_pages_) {
     // The log was begun anew, so the next try is due at 16 MB again.
     if (pages < kPassivePages) next_try_pages_ = kPassivePages;
     return;
   }
   next_try_pages_ = pages + kPassivePages;
-  FaultPoint("store.checkpoint.before");
-  sqlite3_wal_checkpoint_v2(db_.raw(), nullptr,
-                            pages >= kRestartPages ? SQLITE_CHECKPOINT_RESTART
-                                                   : SQLITE_CHECKPOINT_PASSIVE,
-                            nullptr, nullptr);
-  FaultPoint("store.checkpoint.after");
+  if (pages >= kRestartPages) {
+    Fold(db_, SQLITE_CHECKPOINT_RESTART);
+  } else if (folder_ != nullptr) {
+    passes_ = 0;
+    folder_->Start();
+  } else {
+    Fold(db_, SQLITE_CHECKPOINT_PASSIVE);
+  }
 }
 
 namespace {
 
 class ThreadWriter final : public Writer {
  public:
-  ThreadWriter(const std::string& name, Sqlite& db, const CommitPoints& points,
+  ThreadWriter(const std::string& name, Sqlite& db,
+               std::unique_ptr<Sqlite> beside, const CommitPoints& points,
                std::function<void()> after_commit)
       : db_(db),
         points_(points),
-        wal_(db),
+        wal_(db, std::make_unique<WalFolder>(name + "-wal", std::move(beside))),
         after_commit_(std::move(after_commit)),
         thread_(name, [this] { Serve(); }) {}
 
@@ -233,9 +334,10 @@ class ExecutorWriter final : public Writer {
 }  // namespace
 
 std::unique_ptr<Writer> MakeThreadWriter(const std::string& name, Sqlite& db,
+                                         std::unique_ptr<Sqlite> beside,
                                          const CommitPoints& points,
                                          std::function<void()> after_commit) {
-  return std::make_unique<ThreadWriter>(name, db, points,
+  return std::make_unique<ThreadWriter>(name, db, std::move(beside), points,
                                         std::move(after_commit));
 }
 

@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,20 +52,52 @@ void CommitGroup(Sqlite& db, const CommitPoints& points,
                  std::vector<WriteOp>& ops,
                  const std::function<void()>& after_commit);
 
-// Folds the write-ahead log back into the database, between groups: tried
-// every 16 MB without waiting for readers, and past 64 MB with waiting, so that
-// it stays bounded beside readers that never pause.
+// Folds a write-ahead log back into its database beside the writer: on a
+// connection and a thread of its own.
+class WalFolder {
+ public:
+  WalFolder(const std::string& name, std::unique_ptr<Sqlite> db);
+  ~WalFolder();
+
+  // Folds what is in the log now and no reader still needs. REQUIRES: no
+  // folding is under way.
+  void Start();
+  // Since the last Start: nothing while that is under way, then, once, how many
+  // of the log's pages are folded.
+  std::optional<int64_t> TakeFolded();
+  bool busy();
+
+ private:
+  enum class Step { kIdle, kAsked, kDone, kStopping };
+  void Serve();
+
+  const std::unique_ptr<Sqlite> db_;
+  Mutex mutex_;
+  CondVar wake_;
+  Step step_ ABSL_GUARDED_BY(mutex_) = Step::kIdle;
+  int64_t folded_ ABSL_GUARDED_BY(mutex_) = 0;
+  Thread thread_;
+};
+
+// Keeps the log short, between groups. Every 16 MB it is folded back without
+// waiting for readers: by `folder` but for the little that is written
+// meanwhile, since a writer that folds all of it stands still for 40 ms. Past
+// 64 MB the writer folds and waits, so that the log stays bounded beside
+// readers that never pause.
 class WalKeeper {
  public:
-  explicit WalKeeper(Sqlite& db);
+  // Without a `folder`, the writer folds all of it.
+  explicit WalKeeper(Sqlite& db, std::unique_ptr<WalFolder> folder = nullptr);
   void Keep();
 
  private:
   Sqlite& db_;
+  const std::unique_ptr<WalFolder> folder_;
   // Written by SQLite's hook within commits; on the heap, since the hook keeps
   // its address.
   std::unique_ptr<int64_t> wal_pages_;
   int64_t next_try_pages_;
+  int passes_ = 0;  // of `folder_`, since a try was due
 };
 
 // Feeds CommitGroup. Thread-safe, in the order of the calls.
@@ -74,8 +107,10 @@ class Writer {
   virtual void Submit(WriteOp op) = 0;
 };
 
-// On a thread of its own. The destructor commits what waits.
+// On a thread of its own. The destructor commits what waits. `beside` is
+// another connection to the same database.
 std::unique_ptr<Writer> MakeThreadWriter(const std::string& name, Sqlite& db,
+                                         std::unique_ptr<Sqlite> beside,
                                          const CommitPoints& points,
                                          std::function<void()> after_commit);
 

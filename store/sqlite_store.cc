@@ -87,10 +87,18 @@ class SqliteStore final : public Store {
     queue_.emplace(*queue_db_, clock, [this] { return disk_.NearlyFull(); });
     auto after_commit = [this] { NotifyCommit(); };
     if (options_.threads) {
-      queue_ops_ = MakeThreadWriter("queue-writer", *queue_db_, kQueueCommit,
-                                    after_commit);
-      events_ops_ = MakeThreadWriter("events-writer", *events_db_,
-                                     kEventsCommit, nullptr);
+      // They read the log and write pages, so they need no cache.
+      const SqliteOptions folding{.cache_kib = 256, .vfs = options_.vfs};
+      ASSIGN_OR_RETURN(std::unique_ptr<Sqlite> queue_wal,
+                       Sqlite::Open(QueuePath(), folding));
+      ASSIGN_OR_RETURN(std::unique_ptr<Sqlite> events_wal,
+                       Sqlite::Open(EventsPath(), folding));
+      queue_ops_ =
+          MakeThreadWriter("queue-writer", *queue_db_, std::move(queue_wal),
+                           kQueueCommit, after_commit);
+      events_ops_ =
+          MakeThreadWriter("events-writer", *events_db_, std::move(events_wal),
+                           kEventsCommit, nullptr);
     } else {
       queue_ops_ =
           MakeExecutorWriter(executor_, *queue_db_, kQueueCommit, after_commit);

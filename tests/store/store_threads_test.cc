@@ -4,8 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <future>
 #include <memory>
+#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -117,6 +119,37 @@ TEST(StoreThreadsTest, WhatWaitsIsCommittedWhenItGoes) {
     }
   }
   EXPECT_THAT(*ThreadedStore(dir.path()).ListTasks(), SizeIs(kTasksEach));
+}
+
+// 200 MB of events, while readers come and go.
+TEST(StoreThreadsTest, TheLogStaysShort) {
+  testing::TempDir dir(testing::TempDir::InMemory());
+  {
+    ThreadedStore store(dir.path());
+    std::mt19937_64 noise(1);  // so that it does not compress
+    std::string event(256 << 10, ' ');
+    for (int i = 0; i < 800; ++i) {
+      for (char& c : event) c = static_cast<char>('A' + noise() % 58);
+      std::promise<absl::Status> stored;
+      store->AppendEvents({1, i, {event}}, [&](absl::StatusOr<int64_t> end) {
+        stored.set_value(end.status());
+      });
+      ASSERT_OK(stored.get_future().get());
+      if (i % 50 == 0) {
+        EXPECT_OK(store.ListTasks());
+      }
+      ASSERT_LT(std::filesystem::file_size(dir.path() + "/events.db-wal"),
+                100 << 20);
+    }
+  }
+  ThreadedStore store(dir.path());
+  std::promise<absl::StatusOr<int64_t>> count;
+  store->Read<int64_t>(
+      [](StoreReader& reader) { return reader.CountEvents(1); },
+      [&](absl::StatusOr<int64_t> events) {
+        count.set_value(std::move(events));
+      });
+  EXPECT_EQ(count.get_future().get().value_or(0), 800);
 }
 
 }  // namespace
