@@ -11,6 +11,7 @@
 #include "cli/batch_watch.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
+#include "cli/control_views.h"
 #include "cli/dry_run.h"
 #include "cli/exit_code.h"
 #include "cli/export.h"
@@ -48,6 +49,12 @@ Json ChangeToJson(const v1::TaskChange& change) {
           {"attempt", change.attempt()},
           {"charged_usd_micros", change.charged_usd_micros()},
           {"reason", change.reason()}};
+}
+
+void PrintBatch(const GlobalOptions& global, const v1::Batch& batch) {
+  std::fputs(global.json ? (ToLine(ToJson(batch)) + "\n").c_str()
+                         : BatchDetails(batch).c_str(),
+             stdout);
 }
 
 // Each message as it came: changes, and now and then the batch.
@@ -147,9 +154,7 @@ int BatchGet(const GlobalOptions& global, const std::string& batch) {
   return WithScheduler(
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
         ASSIGN_OR_RETURN(v1::Batch found, scheduler.FindBatch(batch));
-        std::fputs(global.json ? (ToLine(ToJson(found)) + "\n").c_str()
-                               : BatchDetails(found).c_str(),
-                   stdout);
+        PrintBatch(global, found);
         return kExitSucceeded;
       });
 }
@@ -172,9 +177,9 @@ int BatchWatchCommand(const GlobalOptions& global, const std::string& batch) {
                                     progress,
                                     [&](const v1::WatchBatchResponse& message) {
                                       if (global.json) PrintMessage(message);
-                                      return true;
+                                      return !StandsPaused(message.batch());
                                     }));
-        if (!watch.ended()) {
+        if (!watch.ended() && !StandsPaused(progress.batch())) {
           progress.Keep();
           return kExitInterrupted;
         }
@@ -183,6 +188,10 @@ int BatchWatchCommand(const GlobalOptions& global, const std::string& batch) {
           ASSIGN_OR_RETURN(Outcome failures,
                            FindFailures(scheduler, found.batch_id()));
           if (progress.is_live()) terminal.Print("");
+          for (const std::string& held : {BatchPauseLine(progress.batch()),
+                                          QueuePauseLine(progress.batch())}) {
+            if (!held.empty()) terminal.Print(held);
+          }
           terminal.Print(Summary(
               global, progress.batch(), failures, TimeOf(progress.batch()),
               absl::StrCat(
@@ -191,6 +200,48 @@ int BatchWatchCommand(const GlobalOptions& global, const std::string& batch) {
                               absl::StrCat("export ", found.batch_id())))));
         }
         return CodeOf(progress.batch());
+      });
+}
+
+int BatchSet(const GlobalOptions& global, const std::string& batch,
+             int max_running) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(v1::Batch found, scheduler.FindBatch(batch));
+        v1::UpdateBatchRequest request;
+        request.set_batch_id(found.batch_id());
+        request.set_max_running(max_running);
+        ASSIGN_OR_RETURN(found, scheduler.UpdateBatch(request));
+        PrintBatch(global, found);
+        return kExitSucceeded;
+      });
+}
+
+int BatchPause(const GlobalOptions& global, const PauseOptions& options) {
+  v1::PauseBatchRequest request;
+  request.set_reason(options.reason);
+  if (!options.until.empty()) {
+    absl::Status status =
+        ReadUntil(options.until, RealClock().Now(), *request.mutable_until());
+    if (!status.ok()) return Report(status);
+  }
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(v1::Batch found, scheduler.FindBatch(options.what));
+        request.set_batch_id(found.batch_id());
+        ASSIGN_OR_RETURN(found, scheduler.PauseBatch(request));
+        PrintBatch(global, found);
+        return kExitSucceeded;
+      });
+}
+
+int BatchResume(const GlobalOptions& global, const std::string& batch) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(v1::Batch found, scheduler.FindBatch(batch));
+        ASSIGN_OR_RETURN(found, scheduler.ResumeBatch(found.batch_id()));
+        PrintBatch(global, found);
+        return kExitSucceeded;
       });
 }
 

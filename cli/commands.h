@@ -88,6 +88,29 @@ int BatchGet(const GlobalOptions& global, const std::string& batch);
 int BatchWatchCommand(const GlobalOptions& global, const std::string& batch);
 int BatchCancel(const GlobalOptions& global, const std::string& batch,
                 const std::string& reason);
+int BatchSet(const GlobalOptions& global, const std::string& batch,
+             int max_running);
+// Of a batch (id or name), a queue or an account.
+struct PauseOptions {
+  std::string what, reason;
+  std::string until;  // empty: until it is resumed
+};
+int BatchPause(const GlobalOptions& global, const PauseOptions& options);
+int BatchResume(const GlobalOptions& global, const std::string& batch);
+
+// Of a queue, a tenant or an account (which has no weight).
+struct ControlOptions {
+  std::string name;
+  std::optional<int> weight, max_running;  // unset: stays as it is
+};
+int QueueList(const GlobalOptions& global);
+int QueueGet(const GlobalOptions& global, const std::string& queue);
+int QueueSet(const GlobalOptions& global, const ControlOptions& options);
+int QueuePause(const GlobalOptions& global, const PauseOptions& options);
+int QueueResume(const GlobalOptions& global, const std::string& queue);
+int TenantList(const GlobalOptions& global);
+int TenantGet(const GlobalOptions& global, const std::string& tenant);
+int TenantSet(const GlobalOptions& global, const ControlOptions& options);
 
 struct TaskListOptions {
   std::string batch, queue;                   // empty: any
@@ -136,12 +159,8 @@ int BudgetDelete(const GlobalOptions& global, const BudgetOptions& options);
 
 int AccountList(const GlobalOptions& global);
 int AccountShow(const GlobalOptions& global, const std::string& account);
-struct AccountPauseOptions {
-  std::string account, reason;
-  std::string until;  // empty: until it is resumed
-};
-int AccountPause(const GlobalOptions& global,
-                 const AccountPauseOptions& options);
+int AccountSet(const GlobalOptions& global, const ControlOptions& options);
+int AccountPause(const GlobalOptions& global, const PauseOptions& options);
 int AccountResume(const GlobalOptions& global, const std::string& account);
 struct AccountSweepOptions {
   std::string account;

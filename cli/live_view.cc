@@ -52,6 +52,7 @@ class View {
     AddBar();
     AddWrapped(Counts());
     AddWrapped(Figures());
+    for (const std::string& hold : moment_.holds) AddLine(Style::kBusy, hold);
     if (height_ >= kRatesHeightMin) AddWrapped(Rates());
     if (moment_.lost_for) {
       AddLine(Style::kBad,

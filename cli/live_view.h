@@ -28,6 +28,9 @@ struct LiveMoment {
   // Set while the scheduler is out of reach.
   std::optional<absl::Duration> lost_for;
 
+  // Why what is queued does not start. Printable, on one line each.
+  std::vector<std::string> holds;
+
   // Requests of a class that is limited.
   struct Rate {
     std::string what;  // "creates"

@@ -31,7 +31,8 @@ struct Invocation {
   TaskLogsOptions task_logs;
   BudgetOptions budget;
   JournalOptions journal;
-  AccountPauseOptions account_pause;
+  PauseOptions pause;
+  ControlOptions control;
   AccountSweepOptions account_sweep;
   TaskAnswerOptions answer;
   std::vector<std::string> labels;  // "key=value"
@@ -244,8 +245,29 @@ void AddInit(CLI::App& app, Invocation& in) {
   init->callback([&in] { in.exit_code = Init(in.global, in.init); });
 }
 
+CLI::Option* AddMaxRunning(CLI::App& command, ControlOptions& control) {
+  return command
+      .add_option("--max-running", control.max_running,
+                  "At most so many tasks at once; 0: as many as there are")
+      ->type_name("N");
+}
+
+// `what` is of the kind that `kind` names: "QUEUE".
+void AddPause(CLI::App& command, const char* kind, const char* says,
+              PauseOptions& pause) {
+  command.add_option(kind, pause.what, says)->required()->type_name("");
+  command.add_option("--reason", pause.reason, "For who asks")
+      ->type_name("TEXT");
+  command
+      .add_option("--until", pause.until,
+                  "Resumes by itself at this time, or after so long (12h); "
+                  "else when it is resumed")
+      ->type_name("TIME");
+}
+
 void AddBatch(CLI::App& app, Invocation& in) {
-  CLI::App* batch = app.add_subcommand("batch", "Look at batches, or end one");
+  CLI::App* batch = app.add_subcommand(
+      "batch", "Look at batches, or pause, change or end one");
   batch->require_subcommand(1);
   constexpr char kId[] = "Id, or name (the newest)";
 
@@ -265,10 +287,27 @@ void AddBatch(CLI::App& app, Invocation& in) {
   get->add_option("BATCH", in.id, kId)->required()->type_name("");
   get->callback([&in] { in.exit_code = BatchGet(in.global, in.id); });
 
-  CLI::App* watch = batch->add_subcommand("watch", "Follow it to its end");
+  CLI::App* watch = batch->add_subcommand(
+      "watch",
+      "Follow it to its end, or until it is paused and nothing of it runs");
   watch->add_option("BATCH", in.id, kId)->required()->type_name("");
   watch->callback(
       [&in] { in.exit_code = BatchWatchCommand(in.global, in.id); });
+
+  CLI::App* set = batch->add_subcommand("set", "Change it while its tasks run");
+  set->add_option("BATCH", in.id, kId)->required()->type_name("");
+  AddMaxRunning(*set, in.control)->required();
+  set->callback([&in] {
+    in.exit_code = BatchSet(in.global, in.id, *in.control.max_running);
+  });
+  CLI::App* pause = batch->add_subcommand(
+      "pause", "Start nothing more of it; what runs goes on");
+  AddPause(*pause, "BATCH", kId, in.pause);
+  pause->callback([&in] { in.exit_code = BatchPause(in.global, in.pause); });
+  CLI::App* resume =
+      batch->add_subcommand("resume", "Let its tasks start again");
+  resume->add_option("BATCH", in.id, kId)->required()->type_name("");
+  resume->callback([&in] { in.exit_code = BatchResume(in.global, in.id); });
 
   CLI::App* cancel =
       batch->add_subcommand("cancel", "Cancel all its unfinished tasks");
@@ -452,6 +491,55 @@ void AddPricesCommand(CLI::App& app, Invocation& in) {
   prices->callback([&in] { in.exit_code = Prices(in.global, in.prices); });
 }
 
+void AddControls(CLI::App& command, ControlOptions& control) {
+  AddMaxRunning(command, control);
+  command
+      .add_option("--weight", control.weight,
+                  "Its part beside others that have something to start: one "
+                  "of weight 2 spends twice as much as one of 1")
+      ->type_name("N");
+}
+
+void AddQueues(CLI::App& app, Invocation& in) {
+  CLI::App* queue = app.add_subcommand(
+      "queue", "Weights, caps and pauses of queues, while their tasks run");
+  queue->require_subcommand(1);
+  CLI::App* list = queue->add_subcommand("list", "All, by name");
+  list->callback([&in] { in.exit_code = QueueList(in.global); });
+  CLI::App* get = queue->add_subcommand("get", "One queue");
+  get->add_option("QUEUE", in.id, "Name")->required()->type_name("");
+  get->callback([&in] { in.exit_code = QueueGet(in.global, in.id); });
+  CLI::App* set = queue->add_subcommand(
+      "set", "Change its weight or its cap; nothing that runs is stopped");
+  set->add_option("QUEUE", in.control.name, "Name")->required()->type_name("");
+  AddControls(*set, in.control);
+  set->callback([&in] { in.exit_code = QueueSet(in.global, in.control); });
+  CLI::App* pause = queue->add_subcommand(
+      "pause", "Start nothing more of it; what runs goes on");
+  AddPause(*pause, "QUEUE", "Name", in.pause);
+  pause->callback([&in] { in.exit_code = QueuePause(in.global, in.pause); });
+  CLI::App* resume =
+      queue->add_subcommand("resume", "Let its tasks start again");
+  resume->add_option("QUEUE", in.id, "Name")->required()->type_name("");
+  resume->callback([&in] { in.exit_code = QueueResume(in.global, in.id); });
+
+  CLI::App* tenant = app.add_subcommand(
+      "tenant", "Weights and caps of tenants, while their tasks run");
+  tenant->require_subcommand(1);
+  CLI::App* tenants = tenant->add_subcommand("list", "All, by name");
+  tenants->callback([&in] { in.exit_code = TenantList(in.global); });
+  CLI::App* one = tenant->add_subcommand("get", "One tenant");
+  one->add_option("TENANT", in.id, "Name")->required()->type_name("");
+  one->callback([&in] { in.exit_code = TenantGet(in.global, in.id); });
+  CLI::App* change = tenant->add_subcommand(
+      "set", "Change its weight or its cap; nothing that runs is stopped");
+  change->add_option("TENANT", in.control.name, "Name")
+      ->required()
+      ->type_name("");
+  AddControls(*change, in.control);
+  change->callback([&in] { in.exit_code = TenantSet(in.global, in.control); });
+}
+
 void AddSweep(CLI::App& command, AccountSweepOptions& options) {
   command.add_option("ACCOUNT", options.account, "Name")
       ->required()
@@ -475,21 +563,19 @@ void AddAccounts(CLI::App& app, Invocation& in) {
   show->callback([&in] { in.exit_code = AccountShow(in.global, in.id); });
   CLI::App* pause = account->add_subcommand(
       "pause", "Start nothing more on it; what runs goes on");
-  pause->add_option("ACCOUNT", in.account_pause.account, "Name")
-      ->required()
-      ->type_name("");
-  pause->add_option("--reason", in.account_pause.reason, "For who asks")
-      ->type_name("TEXT");
-  pause
-      ->add_option("--until", in.account_pause.until,
-                   "Opens by itself then; else when it is resumed")
-      ->type_name("TIME");
-  pause->callback(
-      [&in] { in.exit_code = AccountPause(in.global, in.account_pause); });
+  AddPause(*pause, "ACCOUNT", "Name", in.pause);
+  pause->callback([&in] { in.exit_code = AccountPause(in.global, in.pause); });
   CLI::App* resume = account->add_subcommand(
       "resume", "Open it, or try at once one that refuses");
   resume->add_option("ACCOUNT", in.id, "Name")->required()->type_name("");
   resume->callback([&in] { in.exit_code = AccountResume(in.global, in.id); });
+  CLI::App* set =
+      account->add_subcommand("set", "Change its cap while tasks run");
+  set->add_option("ACCOUNT", in.control.name, "Name")
+      ->required()
+      ->type_name("");
+  AddMaxRunning(*set, in.control)->required();
+  set->callback([&in] { in.exit_code = AccountSet(in.global, in.control); });
 
   CLI::App* sweep = account->add_subcommand(
       "sweep",
@@ -654,6 +740,7 @@ int Main(int argc, char** argv) {
   AddTask(app, in);
   AddMoney(app, in);
   AddPricesCommand(app, in);
+  AddQueues(app, in);
   AddAccounts(app, in);
   AddExport(app, in);
   AddNodes(app, in);

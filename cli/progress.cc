@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cli/control_views.h"
 #include "cli/money.h"
 #include "cli/utf8.h"
 #include "cli/views.h"
@@ -63,6 +64,7 @@ Progress::Progress(Terminal& terminal, const Clock& clock, bool silent)
 void Progress::Add(const v1::WatchBatchResponse& message) {
   if (message.has_batch()) {
     PrintAccount(message.batch());
+    PrintPauses(message.batch());
     batch_ = message.batch();
   }
   if (message.has_change()) AddChange(message.change());
@@ -156,6 +158,22 @@ void Progress::PrintAccount(const v1::Batch& batch) {
                                      " is open again"));
 }
 
+void Progress::PrintPauses(const v1::Batch& batch) {
+  // A view that is drawn anew says so all along.
+  if (silent_ || terminal_.is_live()) return;
+  auto print = [&](bool was, bool is, const std::string& line,
+                   const std::string& what) {
+    if (was == is) return;
+    terminal_.Print(is ? line : absl::StrCat(what, " is not paused any more"));
+  };
+  // Its end comes in another way.
+  if (FinalOf(batch.counts()) == TotalOf(batch.counts())) return;
+  print(batch_.has_pause(), batch.has_pause(), BatchPauseLine(batch),
+        "the batch");
+  print(batch_.has_queue_pause(), batch.has_queue_pause(),
+        QueuePauseLine(batch), absl::StrCat("queue ", OneLine(batch.queue())));
+}
+
 void Progress::PrintState(const v1::TaskChange& change, const Open& task) {
   if (silent_ || terminal_.is_live()) return;
   const bool succeeded = change.state() == v1::TASK_STATE_SUCCEEDED;
@@ -237,6 +255,15 @@ LiveMoment Progress::Moment(size_t running_max) const {
   moment.ends_per_minute = pace_.EndsPerMinute(now);
   moment.median_usd_micros = pace_.MedianUsdMicros();
   moment.lost_for = lost_for_;
+  if (counts.queued() > 0) {
+    // That its own cap is reached is how such a batch runs.
+    const bool own = batch_.full_cap() == v1::CAP_SCOPE_BATCH;
+    for (const std::string& hold :
+         {BatchPauseLine(batch_), QueuePauseLine(batch_),
+          own ? std::string() : FullCapLine(batch_)}) {
+      if (!hold.empty()) moment.holds.push_back(hold);
+    }
+  }
   moment.rates = Rates();
   for (const auto& [since, id] : running_) {
     if (moment.running.size() == running_max) break;

@@ -78,6 +78,8 @@ class Progress {
   void AddTrouble(const v1::TaskChange& change);
   // One line whenever the account is shut, or open again.
   void PrintAccount(const v1::Batch& batch);
+  // One line whenever the batch or its queue is paused, or not any more.
+  void PrintPauses(const v1::Batch& batch);
   void PrintState(const v1::TaskChange& change, const Open& task);
   std::vector<LiveMoment::Rate> Rates() const;
   std::string StatusLine() const;

@@ -17,6 +17,7 @@
 #include "cli/batch_file.h"
 #include "cli/batch_watch.h"
 #include "cli/commands.h"
+#include "cli/control_views.h"
 #include "cli/dry_run.h"
 #include "cli/exit_code.h"
 #include "cli/export.h"
@@ -216,6 +217,7 @@ class BatchRun {
     const v1::Account& account = batch.account_trouble();
     const bool paused =
         account.state() == v1::ACCOUNT_STATE_PAUSED && !account.has_until();
+    if (StandsPaused(batch)) return true;
     return (batch.waits_for_budget() || paused) &&
            batch.state() == v1::BATCH_STATE_SEALED &&
            counts.running() + counts.cancelling() == 0;
@@ -321,6 +323,15 @@ class BatchRun {
     }
     if (OnlyWaits(batch)) {
       Say(absl::StrCat("to go on:   ", CommandToGoOn(),
+                       Flag("--state-dir", global_.state_dir)));
+      return kExitWaiting;
+    }
+    if (StandsPaused(batch)) {
+      for (const std::string& line :
+           {BatchPauseLine(batch), QueuePauseLine(batch)}) {
+        if (!line.empty()) Say(line);
+      }
+      Say(absl::StrCat("to go on then: ", CommandToGoOn(),
                        Flag("--state-dir", global_.state_dir)));
       return kExitWaiting;
     }

@@ -93,6 +93,8 @@ SchedulerConnection::SchedulerConnection(std::shared_ptr<grpc::Channel> channel)
       tasks_(v1::TaskService::NewStub(channel_)),
       budgets_(v1::BudgetService::NewStub(channel_)),
       accounts_(v1::AccountService::NewStub(channel_)),
+      queues_(v1::QueueService::NewStub(channel_)),
+      tenants_(v1::TenantService::NewStub(channel_)),
       artifacts_(v1::ArtifactService::NewStub(channel_)) {}
 
 absl::StatusOr<std::unique_ptr<SchedulerConnection>> SchedulerConnection::Open(
@@ -301,6 +303,112 @@ absl::StatusOr<v1::Account> SchedulerConnection::ResumeAccount(
   v1::ResumeAccountResponse response;
   MIDWATCH_CALL(accounts_, ResumeAccount, request, response);
   return response.account();
+}
+
+absl::StatusOr<v1::Account> SchedulerConnection::UpdateAccount(
+    const v1::UpdateAccountRequest& request) {
+  v1::UpdateAccountResponse response;
+  MIDWATCH_CALL(accounts_, UpdateAccount, request, response);
+  return response.account();
+}
+
+absl::StatusOr<std::vector<v1::Queue>> SchedulerConnection::ListQueues() {
+  std::vector<v1::Queue> queues;
+  v1::ListQueuesRequest request;
+  request.set_page_size(kPageSize);
+  while (true) {
+    v1::ListQueuesResponse response;
+    MIDWATCH_CALL(queues_, ListQueues, request, response);
+    queues.insert(queues.end(), response.queues().begin(),
+                  response.queues().end());
+    if (response.next_page_token().empty()) return queues;
+    request.set_page_token(response.next_page_token());
+  }
+}
+
+absl::StatusOr<v1::Queue> SchedulerConnection::GetQueue(
+    const std::string& name) {
+  v1::GetQueueRequest request;
+  request.set_name(name);
+  v1::GetQueueResponse response;
+  MIDWATCH_CALL(queues_, GetQueue, request, response);
+  return response.queue();
+}
+
+absl::StatusOr<v1::Queue> SchedulerConnection::UpdateQueue(
+    const v1::UpdateQueueRequest& request) {
+  v1::UpdateQueueResponse response;
+  MIDWATCH_CALL(queues_, UpdateQueue, request, response);
+  return response.queue();
+}
+
+absl::StatusOr<v1::Queue> SchedulerConnection::PauseQueue(
+    const v1::PauseQueueRequest& request) {
+  v1::PauseQueueResponse response;
+  MIDWATCH_CALL(queues_, PauseQueue, request, response);
+  return response.queue();
+}
+
+absl::StatusOr<v1::Queue> SchedulerConnection::ResumeQueue(
+    const std::string& name) {
+  v1::ResumeQueueRequest request;
+  request.set_name(name);
+  v1::ResumeQueueResponse response;
+  MIDWATCH_CALL(queues_, ResumeQueue, request, response);
+  return response.queue();
+}
+
+absl::StatusOr<std::vector<v1::Tenant>> SchedulerConnection::ListTenants() {
+  std::vector<v1::Tenant> tenants;
+  v1::ListTenantsRequest request;
+  request.set_page_size(kPageSize);
+  while (true) {
+    v1::ListTenantsResponse response;
+    MIDWATCH_CALL(tenants_, ListTenants, request, response);
+    tenants.insert(tenants.end(), response.tenants().begin(),
+                   response.tenants().end());
+    if (response.next_page_token().empty()) return tenants;
+    request.set_page_token(response.next_page_token());
+  }
+}
+
+absl::StatusOr<v1::Tenant> SchedulerConnection::GetTenant(
+    const std::string& name) {
+  v1::GetTenantRequest request;
+  request.set_name(name);
+  v1::GetTenantResponse response;
+  MIDWATCH_CALL(tenants_, GetTenant, request, response);
+  return response.tenant();
+}
+
+absl::StatusOr<v1::Tenant> SchedulerConnection::UpdateTenant(
+    const v1::UpdateTenantRequest& request) {
+  v1::UpdateTenantResponse response;
+  MIDWATCH_CALL(tenants_, UpdateTenant, request, response);
+  return response.tenant();
+}
+
+absl::StatusOr<v1::Batch> SchedulerConnection::UpdateBatch(
+    const v1::UpdateBatchRequest& request) {
+  v1::UpdateBatchResponse response;
+  MIDWATCH_CALL(batches_, UpdateBatch, request, response);
+  return response.batch();
+}
+
+absl::StatusOr<v1::Batch> SchedulerConnection::PauseBatch(
+    const v1::PauseBatchRequest& request) {
+  v1::PauseBatchResponse response;
+  MIDWATCH_CALL(batches_, PauseBatch, request, response);
+  return response.batch();
+}
+
+absl::StatusOr<v1::Batch> SchedulerConnection::ResumeBatch(
+    const std::string& batch_id) {
+  v1::ResumeBatchRequest request;
+  request.set_batch_id(batch_id);
+  v1::ResumeBatchResponse response;
+  MIDWATCH_CALL(batches_, ResumeBatch, request, response);
+  return response.batch();
 }
 
 absl::StatusOr<v1::SetBudgetResponse> SchedulerConnection::SetBudget(

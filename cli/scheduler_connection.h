@@ -16,6 +16,7 @@
 #include "midwatch/v1/artifact_service.grpc.pb.h"
 #include "midwatch/v1/batch_service.grpc.pb.h"
 #include "midwatch/v1/budget_service.grpc.pb.h"
+#include "midwatch/v1/queue_service.grpc.pb.h"
 #include "midwatch/v1/task_service.grpc.pb.h"
 #include "node/scheduler_node.h"
 #include "worker/grpc_calls.h"
@@ -55,6 +56,9 @@ class SchedulerConnection {
   absl::StatusOr<v1::Batch> FindBatch(const std::string& id_or_name);
   absl::StatusOr<v1::Batch> CancelBatch(const std::string& batch_id,
                                         const std::string& reason);
+  absl::StatusOr<v1::Batch> UpdateBatch(const v1::UpdateBatchRequest& request);
+  absl::StatusOr<v1::Batch> PauseBatch(const v1::PauseBatchRequest& request);
+  absl::StatusOr<v1::Batch> ResumeBatch(const std::string& batch_id);
   // Newest first, `limit` at most, of those that `filter` names.
   absl::StatusOr<std::vector<v1::Batch>> ListBatches(
       v1::ListBatchesRequest filter, int limit);
@@ -94,6 +98,18 @@ class SchedulerConnection {
   absl::StatusOr<v1::Account> PauseAccount(
       const v1::PauseAccountRequest& request);
   absl::StatusOr<v1::Account> ResumeAccount(const std::string& name);
+  absl::StatusOr<v1::Account> UpdateAccount(
+      const v1::UpdateAccountRequest& request);
+
+  absl::StatusOr<std::vector<v1::Queue>> ListQueues();
+  absl::StatusOr<v1::Queue> GetQueue(const std::string& name);
+  absl::StatusOr<v1::Queue> UpdateQueue(const v1::UpdateQueueRequest& request);
+  absl::StatusOr<v1::Queue> PauseQueue(const v1::PauseQueueRequest& request);
+  absl::StatusOr<v1::Queue> ResumeQueue(const std::string& name);
+  absl::StatusOr<std::vector<v1::Tenant>> ListTenants();
+  absl::StatusOr<v1::Tenant> GetTenant(const std::string& name);
+  absl::StatusOr<v1::Tenant> UpdateTenant(
+      const v1::UpdateTenantRequest& request);
 
   absl::StatusOr<v1::SetBudgetResponse> SetBudget(
       const v1::SetBudgetRequest& request);
@@ -133,6 +149,8 @@ class SchedulerConnection {
   std::unique_ptr<v1::TaskService::Stub> tasks_;
   std::unique_ptr<v1::BudgetService::Stub> budgets_;
   std::unique_ptr<v1::AccountService::Stub> accounts_;
+  std::unique_ptr<v1::QueueService::Stub> queues_;
+  std::unique_ptr<v1::TenantService::Stub> tenants_;
   std::unique_ptr<v1::ArtifactService::Stub> artifacts_;
   GrpcCalls calls_;
 };

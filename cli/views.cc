@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/civil_time.h"
+#include "cli/control_views.h"
 #include "cli/money.h"
 #include "cli/table.h"
 #include "cli/utf8.h"
@@ -291,6 +292,8 @@ Json ToJson(const v1::Account& account) {
           {"since", InstantToJson(account.since())},
           {"until", InstantToJson(account.until())},
           {"next_probe", InstantToJson(account.next_probe())},
+          {"max_running", account.max_running()},
+          {"running", account.running()},
           {"limit_group", account.limit_group()},
           {"rates", RatesToJson(account)}};
 }
@@ -335,6 +338,12 @@ Json ToJson(const v1::Batch& batch) {
           {"account_trouble", batch.has_account_trouble()
                                   ? ToJson(batch.account_trouble())
                                   : Json(nullptr)},
+          {"pause", batch.has_pause() ? ToJson(batch.pause()) : Json(nullptr)},
+          {"queue_pause", batch.has_queue_pause() ? ToJson(batch.queue_pause())
+                                                  : Json(nullptr)},
+          {"full_cap", batch.full_cap() != v1::CAP_SCOPE_UNSPECIFIED
+                           ? Json(NameOf(batch.full_cap()))
+                           : Json(nullptr)},
           {"max_running", batch.max_running()},
           {"content_sha256", batch.content_sha256()}};
 }
@@ -425,7 +434,7 @@ std::string BatchTable(const std::vector<v1::Batch>& batches, int width) {
   for (const v1::Batch& batch : batches) {
     const v1::TaskCounts& counts = batch.counts();
     rows.push_back(
-        {batch.batch_id(), NameOf(batch.state()),
+        {batch.batch_id(), batch.has_pause() ? "paused" : NameOf(batch.state()),
          absl::StrCat(FinalOf(counts), "/", TotalOf(counts)),
          absl::StrCat(counts.failed()), FormatUsd(batch.charged_usd_micros()),
          FormatInstant(batch.submitted_at()), Printable(batch.name())});
@@ -498,6 +507,13 @@ std::string BatchDetails(const v1::Batch& batch) {
   }
   if (batch.has_budget_usd_micros()) {
     line("budget", FormatUsd(batch.budget_usd_micros()));
+  }
+  if (batch.max_running() > 0) {
+    line("cap", absl::StrCat(batch.max_running(), " at once"));
+  }
+  for (const std::string& held :
+       {BatchPauseLine(batch), QueuePauseLine(batch), FullCapLine(batch)}) {
+    if (!held.empty()) line("waits", held);
   }
   if (batch.has_account_trouble()) {
     line("waits", AccountLine(batch.account_trouble()));

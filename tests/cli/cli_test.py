@@ -318,6 +318,77 @@ class CliTest(unittest.TestCase):
         self.assertEqual(code, 2, err)
         self.assertIn("no attempt 2", err)
 
+    def test_queues_and_tenants_are_set_while_things_wait(self):
+        def shown(*arguments):
+            code, out, err = self.run_cli("--output", "json", *arguments)
+            self.assertEqual(code, 0, err)
+            return json.loads(out)
+
+        # Before anything has named it.
+        queue = shown("queue", "pause", "default", "--reason", "moving",
+                      "--until", "2h")
+        self.assertEqual(queue["pause"]["reason"], "moving")
+        self.assertIsNotNone(queue["pause"]["until"])
+        code, batch, _ = self.run_cli("submit", self.write())
+        self.assertEqual(code, 0)
+        batch = batch.strip()
+        queue = shown("queue", "set", "default", "--weight", "3",
+                      "--max-running", "5")
+        self.assertEqual((queue["weight"], queue["max_running"],
+                          queue["counts"]["queued"], queue["waiting_lanes"]),
+                         (3, 5, 2, 1))
+        code, out, _ = self.run_cli("batch", "get", batch)
+        self.assertRegex(out, r"waits +queue default is paused: moving; since "
+                              r".*, until .*`midwatch queue resume default`")
+        code, out, _ = self.run_cli("queue", "list")
+        self.assertRegex(out, r"default +paused +3 +5 +0 +2 ")
+        self.assertIsNone(shown("queue", "resume", "default")["pause"])
+        tenant = shown("tenant", "set", "default", "--weight", "2")
+        self.assertEqual((tenant["weight"], tenant["max_running"]), (2, 0))
+        self.assertEqual(shown("tenant", "list"), tenant)
+        self.assertEqual(shown("tenant", "get", "default"), tenant)
+        account = shown("account", "set", "default", "--max-running", "7")
+        self.assertEqual(account["max_running"], 7)
+        changed = shown("batch", "set", batch, "--max-running", "9")
+        self.assertEqual(changed["max_running"], 9)
+        # What is wrong is said, with what to do.
+        for arguments, says in [
+                (("queue", "get", "none"), "no such queue"),
+                (("queue", "resume", "none"), "no such queue"),
+                (("tenant", "get", "none"), "no such tenant"),
+                (("queue", "set", "default"), "nothing to set; expected"),
+                (("queue", "set", "default", "--weight", "0"),
+                 "weight: 0; expected 1 to 1000"),
+                (("batch", "pause", batch, "--until", "soon"),
+                 "--until is 'soon'; expected"),
+                (("account", "set", "none", "--max-running", "1"),
+                 "no such account")]:
+            code, _, err = self.run_cli(*arguments)
+            self.assertEqual(code, 2, err)
+            self.assertIn(says, err)
+
+    def test_a_paused_batch_waits_until_it_is_resumed(self):
+        code, batch, _ = self.run_cli("submit", self.write())
+        batch = batch.strip()
+        code, out, _ = self.run_cli("batch", "pause", batch, "--reason",
+                                    "look first")
+        self.assertEqual(code, 0)
+        self.assertIn("the batch is paused: look first", out)
+        # Whoever watches or runs it is told, and does not wait for a person.
+        code, out, _ = self.run_cli("batch", "watch", batch)
+        self.assertEqual(code, 3)
+        self.assertIn("the batch is paused: look first", out)
+        code, out, err = self.run_cli("run", "batch.yaml", "--results", "r")
+        self.assertEqual(code, 3, out + err)
+        self.assertIn(f"`midwatch batch resume {batch}` resumes it", out)
+        self.assertEqual(self.run_cli("batch", "resume", batch)[0], 0)
+        code, out, err = self.run_cli("run", "batch.yaml", "--results", "r")
+        self.assertEqual(code, 0, out + err)
+        self.assertIn(f"continuing batch {batch}", out)
+        code, _, err = self.run_cli("batch", "pause", batch)
+        self.assertEqual(code, 2)
+        self.assertIn("the batch is done", err)
+
     def test_failed_tasks_are_told_by_cause(self):
         file = self.write(model="no-such-model")
         code, out, _ = self.run_cli("run", file, "--results", "r")

@@ -56,6 +56,15 @@ TEST(LiveViewTest, ShowsAllOfItWhereThereIsRoom) {
             "  7 tried again  service: 529\n");
 }
 
+TEST(LiveViewTest, SaysWhatHoldsTheRestUp) {
+  LiveMoment moment = Halfway();
+  moment.holds = {"queue nightly is paused: moving"};
+  EXPECT_THAT(Text(RenderLive(moment, 80, 23, false)),
+              HasSubstr("8.7 ended/min\n"
+                        "queue nightly is paused: moving\n"
+                        "running\n"));
+}
+
 TEST(LiveViewTest, FitsFortyColumnsAndTenRows) {
   EXPECT_EQ(Text(RenderLive(Halfway(), 40, 9, false)),
             "━━━━━━━━━━━━━━━━╌╌╌╌────────  12/20  60%\n"

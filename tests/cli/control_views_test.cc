@@ -1,0 +1,124 @@
+#include "cli/control_views.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "cli/views.h"
+
+namespace midwatch::cli {
+namespace {
+
+using ::testing::HasSubstr;
+
+v1::Batch PausedBatch() {
+  v1::Batch batch;
+  batch.set_batch_id("B");
+  batch.set_queue("nightly");
+  batch.set_state(v1::BATCH_STATE_SEALED);
+  batch.mutable_counts()->set_queued(3);
+  batch.mutable_pause()->set_reason("look\nfirst");
+  batch.mutable_pause()->mutable_since()->set_seconds(1'000'000);
+  return batch;
+}
+
+TEST(ControlViewsTest, APauseSaysWhyAndWhatToDo) {
+  v1::Batch batch = PausedBatch();
+  const std::string since = FormatInstant(batch.pause().since());
+  EXPECT_EQ(BatchPauseLine(batch),
+            "the batch is paused: look first; since " + since +
+                "; `midwatch batch resume B` resumes it");
+  EXPECT_EQ(QueuePauseLine(batch), "");
+  *batch.mutable_queue_pause() = batch.pause();
+  batch.mutable_queue_pause()->clear_reason();
+  batch.mutable_queue_pause()->mutable_until()->set_seconds(1'000'060);
+  EXPECT_EQ(QueuePauseLine(batch),
+            "queue nightly is paused; since " + since + ", until " +
+                FormatInstant(batch.queue_pause().until()) +
+                "; `midwatch queue resume nightly` resumes it now");
+  EXPECT_THAT(BatchDetails(batch),
+              HasSubstr("waits       the batch is paused"));
+  EXPECT_THAT(BatchDetails(batch),
+              HasSubstr("waits       queue nightly is paused"));
+  EXPECT_THAT(BatchTable({batch}, 200), HasSubstr("paused"));
+}
+
+TEST(ControlViewsTest, AFullCapSaysWhoseItIs) {
+  v1::Batch batch = PausedBatch();
+  batch.clear_pause();
+  EXPECT_EQ(FullCapLine(batch), "");
+  batch.set_max_running(4);
+  batch.set_full_cap(v1::CAP_SCOPE_BATCH);
+  EXPECT_EQ(FullCapLine(batch), "as many run as its max_running allows (4)");
+  batch.set_full_cap(v1::CAP_SCOPE_QUEUE);
+  EXPECT_EQ(FullCapLine(batch),
+            "as many run as max_running of queue nightly allows");
+  EXPECT_EQ(ToJson(batch)["full_cap"], "queue");
+  EXPECT_THAT(BatchDetails(batch), HasSubstr("queue nightly allows"));
+}
+
+// What follows by itself is waited for.
+TEST(ControlViewsTest, ABatchStandsPausedOnceNothingOfItRuns) {
+  v1::Batch batch = PausedBatch();
+  EXPECT_TRUE(StandsPaused(batch));
+  batch.mutable_counts()->set_running(1);
+  EXPECT_FALSE(StandsPaused(batch));
+  batch.mutable_counts()->set_running(0);
+  batch.set_state(v1::BATCH_STATE_OPEN);
+  EXPECT_FALSE(StandsPaused(batch));
+  batch.set_state(v1::BATCH_STATE_SEALED);
+  batch.mutable_pause()->mutable_until()->set_seconds(1);
+  EXPECT_FALSE(StandsPaused(batch));
+  batch.mutable_queue_pause();
+  EXPECT_TRUE(StandsPaused(batch));
+}
+
+TEST(ControlViewsTest, AQueueIsShownWithAllThatIsSetOfIt) {
+  v1::Queue queue;
+  queue.set_name("nightly");
+  queue.set_weight(3);
+  queue.set_max_running(20);
+  queue.mutable_counts()->set_running(4);
+  queue.mutable_counts()->set_cancelling(1);
+  queue.mutable_counts()->set_queued(10'000);
+  queue.set_more_queued(true);
+  queue.set_waiting_lanes(2);
+  EXPECT_EQ(QueueDetails(queue),
+            "queue       nightly\n"
+            "state       open\n"
+            "weight      3\n"
+            "cap         20\n"
+            "running     5\n"
+            "queued      over 10000 in 2 lanes\n"
+            "waiting     0\n");
+  EXPECT_EQ(QueueTable({queue}, 200),
+            "QUEUE    STATE  WEIGHT  CAP  RUNNING      QUEUED  WAITING  UNTIL  "
+            "WHY\n"
+            "nightly  open        3   20        5  over 10000        0  -\n");
+  queue.mutable_pause()->set_reason("moving");
+  EXPECT_THAT(QueueDetails(queue), HasSubstr("state       paused: moving; "));
+  EXPECT_THAT(QueueDetails(queue),
+              HasSubstr("`midwatch queue resume nightly` resumes it"));
+  EXPECT_EQ(ToJson(queue)["pause"]["reason"], "moving");
+}
+
+TEST(ControlViewsTest, UntilIsATimeOrASpan) {
+  const absl::Time now = absl::FromUnixSeconds(1'000'000);
+  google::protobuf::Timestamp until;
+  ASSERT_TRUE(ReadUntil("90m", now, until).ok());
+  EXPECT_EQ(until.seconds(), 1'000'000 + 90 * 60);
+  ASSERT_TRUE(ReadUntil("2026-11-23T22:00:00Z", now, until).ok());
+  EXPECT_EQ(until.seconds(), 1'795'471'200);
+  for (const char* bad : {"tomorrow", "0s", "-1h", "0", "1969-11-23", "inf"}) {
+    const absl::Status status = ReadUntil(bad, now, until);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << bad;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("--until is")) << bad;
+  }
+  EXPECT_THAT(std::string(ReadUntil("tomorrow", now, until).message()),
+              HasSubstr("or how long, such as 90m or 12h"));
+}
+
+}  // namespace
+}  // namespace midwatch::cli
