@@ -132,9 +132,14 @@ int TaskLogs(const GlobalOptions& global, const TaskLogsOptions& options);
 // What the agent said last; with `folder` its output files go there instead.
 int TaskOutput(const GlobalOptions& global, const std::string& task,
                const std::string& folder);
-int TaskCancel(const GlobalOptions& global,
-               const std::vector<std::string>& tasks,
-               const std::string& reason);
+// Either tasks are named, or labels.
+struct TaskCancelOptions {
+  std::vector<std::string> tasks;
+  std::map<std::string, std::string> labels;  // all of these
+  std::string batch;                          // only of this one; empty: any
+  std::string reason;
+};
+int TaskCancel(const GlobalOptions& global, const TaskCancelOptions& options);
 struct TaskAnswerOptions {
   std::string task;
   std::string question;  // "": the only one

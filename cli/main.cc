@@ -29,6 +29,7 @@ struct Invocation {
   BatchListOptions batch_list;
   TaskListOptions task_list;
   TaskLogsOptions task_logs;
+  TaskCancelOptions task_cancel;
   BudgetOptions budget;
   JournalOptions journal;
   PauseOptions pause;
@@ -372,12 +373,25 @@ void AddTask(CLI::App& app, Invocation& in) {
   output->callback(
       [&in] { in.exit_code = TaskOutput(in.global, in.id, in.out); });
 
-  CLI::App* cancel = task->add_subcommand("cancel", "Cancel tasks");
-  cancel->add_option("TASK", in.ids, "Ids")->required()->type_name("");
-  cancel->add_option("--reason", in.reason, "For the record")
+  CLI::App* cancel = task->add_subcommand(
+      "cancel", "Cancel tasks, or all unfinished ones with a label");
+  cancel->add_option("TASK", in.task_cancel.tasks, "Ids")->type_name("");
+  cancel
+      ->add_option("--label", in.labels,
+                   "Those with this label (repeated: with all of them)")
+      ->type_name("KEY=VALUE")
+      ->check(IsPair)
+      ->allow_extra_args(false);
+  cancel
+      ->add_option("--batch", in.task_cancel.batch,
+                   "With --label: only of this batch (id or name)")
+      ->type_name("BATCH");
+  cancel->add_option("--reason", in.task_cancel.reason, "For the record")
       ->type_name("TEXT");
-  cancel->callback(
-      [&in] { in.exit_code = TaskCancel(in.global, in.ids, in.reason); });
+  cancel->callback([&in] {
+    in.task_cancel.labels = ToMap(in.labels);
+    in.exit_code = TaskCancel(in.global, in.task_cancel);
+  });
 
   CLI::App* answer = task->add_subcommand(
       "answer", "Answer what a waiting task asks (see `task get`)");

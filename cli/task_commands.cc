@@ -4,10 +4,12 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "base/random.h"
 #include "base/status_macros.h"
 #include "cli/client_command.h"
@@ -194,23 +196,56 @@ int TaskOutput(const GlobalOptions& global, const std::string& task,
       });
 }
 
-int TaskCancel(const GlobalOptions& global,
-               const std::vector<std::string>& tasks,
-               const std::string& reason) {
+int TaskCancel(const GlobalOptions& global, const TaskCancelOptions& options) {
+  if (options.tasks.empty() == options.labels.empty()) {
+    return Report(
+        absl::InvalidArgumentError("expected ids of tasks, or else --label"));
+  }
+  if (!options.batch.empty() && options.labels.empty()) {
+    return Report(absl::InvalidArgumentError(
+        "--batch goes with --label; `batch cancel` ends all of a batch"));
+  }
   return WithScheduler(
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
-        for (const std::string& task : tasks) {
+        std::map<v1::TaskState, int> ended;
+        auto cancel = [&](const std::string& task) -> absl::Status {
           ASSIGN_OR_RETURN(v1::CancelTaskResponse response,
-                           scheduler.CancelTask(task, reason));
-          if (global.json) {
-            std::puts(
-                ToLine({{"task_id", task}, {"state", NameOf(response.state())}})
-                    .c_str());
-          } else {
-            std::puts(
-                absl::StrCat(task, "  ", NameOf(response.state())).c_str());
-          }
+                           scheduler.CancelTask(task, options.reason));
+          ++ended[response.state()];
+          const std::string state = NameOf(response.state());
+          std::puts(global.json
+                        ? ToLine({{"task_id", task}, {"state", state}}).c_str()
+                        : absl::StrCat(task, "  ", state).c_str());
+          return absl::OkStatus();
+        };
+        for (const std::string& task : options.tasks) {
+          RETURN_IF_ERROR(cancel(task));
         }
+        if (options.labels.empty()) return kExitSucceeded;
+        v1::ListTasksRequest filter;
+        filter.mutable_labels()->insert(options.labels.begin(),
+                                        options.labels.end());
+        for (v1::TaskState state :
+             {v1::TASK_STATE_BLOCKED, v1::TASK_STATE_QUEUED,
+              v1::TASK_STATE_RUNNING, v1::TASK_STATE_WAITING}) {
+          filter.add_states(state);
+        }
+        if (!options.batch.empty()) {
+          ASSIGN_OR_RETURN(v1::Batch batch, scheduler.FindBatch(options.batch));
+          filter.set_batch_id(batch.batch_id());
+        }
+        // In the order of submission: what is cancelled on the way moves no
+        // page.
+        RETURN_IF_ERROR(scheduler.ForEachTask(
+            filter,
+            [&](const v1::Task& task) { return cancel(task.task_id()); }));
+        if (global.json) return kExitSucceeded;
+        std::vector<std::string> counts;
+        for (const auto& [state, count] : ended) {
+          counts.push_back(absl::StrCat(count, " ", NameOf(state)));
+        }
+        std::puts(counts.empty() ? "no unfinished task has these labels"
+                                 : absl::StrJoin(counts, ", ").c_str());
         return kExitSucceeded;
       });
 }

@@ -389,6 +389,31 @@ class CliTest(unittest.TestCase):
         self.assertEqual(code, 2)
         self.assertIn("the batch is done", err)
 
+    def test_tasks_are_cancelled_by_label(self):
+        file = self.path / "labels.yaml"
+        tasks = ", ".join(
+            f"{{name: t{n}, labels: {{kind: {'odd' if n % 2 else 'even'}}}}}"
+            for n in range(7))
+        file.write_text(BATCH.format(model="runbook", command="true").replace(
+            "tasks: [{name: one}, {name: two}]", f"tasks: [{tasks}]"))
+        code, batch, err = self.run_cli("submit", "labels.yaml")
+        self.assertEqual(code, 0, err)
+        code, out, _ = self.run_cli("task", "cancel", "--label", "kind=odd",
+                                    "--batch", batch.strip(), "--reason", "x")
+        self.assertEqual((code, out.splitlines()[-1]), (0, "3 cancelled"))
+        code, out, _ = self.run_cli("task", "list", "--state", "cancelled",
+                                    "--output", "json")
+        self.assertEqual([json.loads(line)["name"]
+                          for line in out.splitlines()], ["t1", "t3", "t5"])
+        # Again there are none.
+        code, out, _ = self.run_cli("task", "cancel", "--label", "kind=odd")
+        self.assertEqual((code, out),
+                         (0, "no unfinished task has these labels\n"))
+        for arguments in ([], ["--batch", "batch"],
+                          ["X", "--label", "kind=odd"]):
+            code, _, err = self.run_cli("task", "cancel", *arguments)
+            self.assertEqual(code, 2, err)
+
     def test_failed_tasks_are_told_by_cause(self):
         file = self.write(model="no-such-model")
         code, out, _ = self.run_cli("run", file, "--results", "r")
