@@ -51,6 +51,10 @@ constexpr KindName kKindNames[] = {
     {JournalKind::kPaused, "paused"},
     {JournalKind::kResumed, "resumed"},
     {JournalKind::kControlSet, "control_set"},
+    {JournalKind::kScheduleSet, "schedule_set"},
+    {JournalKind::kScheduleDeleted, "schedule_deleted"},
+    {JournalKind::kFired, "fired"},
+    {JournalKind::kNotFired, "not_fired"},
 };
 
 // The parts of a key, into a write that has them.

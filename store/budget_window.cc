@@ -3,6 +3,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/civil_time.h"
+#include "base/status_macros.h"
 
 namespace midwatch {
 namespace {
@@ -19,18 +20,24 @@ bool IsZoneName(const std::string& zone) {
 
 }  // namespace
 
+absl::StatusOr<absl::TimeZone> FindZone(absl::string_view field,
+                                        const std::string& zone) {
+  absl::TimeZone time_zone;
+  if (IsZoneName(zone) && absl::LoadTimeZone(zone, &time_zone)) {
+    return time_zone;
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      field, ": '", zone,
+      "' is no IANA time zone that this machine knows; expected one such as "
+      "Europe/Vienna (its zones are in Debian's package tzdata)"));
+}
+
 absl::StatusOr<TimeWindow> WindowAt(v1::BudgetWindow window,
                                     const std::string& zone, absl::Time at) {
   if (window == v1::BUDGET_WINDOW_TOTAL) {
     return TimeWindow{absl::InfinitePast(), absl::InfiniteFuture()};
   }
-  absl::TimeZone time_zone;
-  if (!IsZoneName(zone) || !absl::LoadTimeZone(zone, &time_zone)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "time_zone: '", zone,
-        "' is no IANA time zone that this machine knows; expected one such as "
-        "Europe/Vienna (its zones are in Debian's package tzdata)"));
-  }
+  ASSIGN_OR_RETURN(absl::TimeZone time_zone, FindZone("time_zone", zone));
   if (window == v1::BUDGET_WINDOW_DAY) {
     absl::CivilDay day = absl::ToCivilDay(at, time_zone);
     return TimeWindow{absl::FromCivil(day, time_zone),

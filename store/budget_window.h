@@ -5,10 +5,15 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "midwatch/v1/budget_service.pb.h"
 
 namespace midwatch {
+
+//   kInvalidArgument  no such zone on this machine; `field` begins the message
+absl::StatusOr<absl::TimeZone> FindZone(absl::string_view field,
+                                        const std::string& zone);
 
 // [start, end).
 struct TimeWindow {

@@ -20,6 +20,12 @@ JournalRecord ReadJournalRow(const SqliteStatement& row);
 // Three columns from `column` on: when a pause began, why, until when.
 std::optional<PauseRecord> ReadPause(const SqliteStatement& row, int column);
 
+// Of `firing f LEFT JOIN batch b ON b.id = f.batch`: what ReadFiringRow reads.
+#define MIDWATCH_FIRING_COLUMNS                                   \
+  "f.id, f.key, f.due, f.state, f.at, f.by_hand, f.batch, b.at, " \
+  "f.batch_name, f.why, f.revision"
+FiringRecord ReadFiringRow(const SqliteStatement& row);
+
 // StoreReader on a read-only connection to each of the two files. A read
 // transaction lives for one Store::Read, a page at most, so readers never hold
 // back the write-ahead log for long.
@@ -52,6 +58,13 @@ class SqliteReader final : public StoreReader {
   absl::StatusOr<RowPage<BudgetRecord>> ListBudgets(absl::Time at,
                                                     int64_t after,
                                                     int limit) override;
+  absl::StatusOr<ScheduleRecord> FindSchedule(const std::string& name,
+                                              int firings) override;
+  absl::StatusOr<RowPage<ScheduleRecord>> ListSchedules(int64_t after,
+                                                        int limit) override;
+  absl::StatusOr<v1::SubmitBatchRequest> ReadScheduleStep(int64_t schedule,
+                                                          int64_t revision,
+                                                          int64_t k) override;
   absl::StatusOr<std::vector<AccountRecord>> ListAccounts() override;
   absl::StatusOr<std::vector<QueueRecord>> ListQueues(const std::string& after,
                                                       int limit) override;
@@ -62,6 +75,7 @@ class SqliteReader final : public StoreReader {
   absl::StatusOr<std::vector<LiveRecord>> ListLive() override;
   absl::StatusOr<std::vector<RowKey>> ListCancellingBatches() override;
   absl::StatusOr<absl::Time> NextTimer() override;
+  absl::StatusOr<std::vector<int64_t>> ListAwakeSchedules() override;
   absl::StatusOr<std::vector<std::pair<std::string, std::string>>>
   FindRemoteIds(const std::string& account,
                 const std::vector<std::string>& keys) override;
@@ -80,6 +94,7 @@ class SqliteReader final : public StoreReader {
   absl::Status ReadBalance(BudgetRecord& budget, int64_t ref, absl::Time at);
   // What it waits for.
   absl::Status AddQuestions(TaskRecord& task);
+  absl::Status AddFirings(ScheduleRecord& schedule, int limit);
 
   std::unique_ptr<Sqlite> queue_;
   std::unique_ptr<Sqlite> events_;

@@ -347,6 +347,12 @@ absl::StatusOr<TimersFired> QueueWriter::Do(const FireTimers&) {
       RETURN_IF_ERROR(FireBatchTimer(timer.ref));
       continue;
     }
+    if (timer.kind == kScheduleTimer) {
+      RETURN_IF_ERROR(
+          db_.Run("UPDATE schedule SET awake = 1 WHERE id = ?", timer.ref));
+      result.schedules.push_back(timer.ref);
+      continue;
+    }
     if (timer.kind == kAnswerTimer) {
       RETURN_IF_ERROR(GiveUpWaiting(timer.ref, timer.at));
       continue;

@@ -146,6 +146,13 @@ class QueueWriter {
   // queue_sweep.cc
   absl::StatusOr<ExplainedSessions> Do(const ExplainSessions& write);
   absl::StatusOr<Done> Do(const CompleteSweep& write);
+  // queue_schedule.cc
+  absl::StatusOr<ScheduleSet> Do(const PutSchedule& write);
+  absl::StatusOr<ScheduleSet> Do(const DeleteSchedule& write);
+  absl::StatusOr<ScheduleSet> Do(const PauseSchedule& write);
+  absl::StatusOr<RunBegun> Do(const BeginRun& write);
+  absl::StatusOr<FiringPlan> Do(const PlanFirings& write);
+  absl::StatusOr<FiringEnded> Do(const EndFiring& write);
   // queue_writer.cc
   absl::StatusOr<RemoteId> Do(const RecordRemoteId& write);
   absl::StatusOr<TimersFired> Do(const FireTimers& write);
@@ -367,6 +374,33 @@ class QueueWriter {
   //   kFailedPrecondition  it is done or being cancelled
   absl::StatusOr<std::optional<int64_t>> FindPause(RowKey batch);
 
+  // queue_schedule.cc
+  struct ScheduleRow {
+    RowKey key;
+    std::string name, hash;
+    v1::Timing timing;
+    int64_t revision = 0, since = 0;
+    bool paused = false;
+    std::optional<int64_t> wake;
+  };
+  absl::StatusOr<ScheduleRow> LoadSchedule(const std::string& name);
+  absl::StatusOr<ScheduleRow> LoadSchedule(int64_t id);
+  // Where it stands, with the firings that are open and the batches that are
+  // not done.
+  absl::StatusOr<FiringView> ViewFirings(const ScheduleRow& schedule,
+                                         FiringPlan& plan,
+                                         std::vector<int64_t>& queued);
+  absl::Status PutSteps(int64_t schedule, int64_t revision,
+                        const PutSchedule& write);
+  absl::StatusOr<int64_t> InsertFiring(const ScheduleRow& schedule,
+                                       const std::string& key,
+                                       const NewFiring& firing, bool by_hand);
+  // Drops old firings, and revisions that nothing needs any more.
+  absl::Status ForgetFirings(int64_t schedule);
+  absl::Status SetWake(const ScheduleRow& schedule, absl::Time wake);
+  absl::Status NoteSchedule(JournalKind kind, const std::string& why,
+                            int64_t batch = 0);
+
   Sqlite& db_;
   const Clock& clock_;
   std::function<bool()> disk_nearly_full_;
@@ -401,6 +435,7 @@ inline constexpr int kAnswerTimer = 3;   // ref: a task that waits for answers
 inline constexpr int kAccountTimer = 4;  // ref: an account that is not open
 inline constexpr int kQueueTimer = 5;    // ref: a queue whose pause is over
 inline constexpr int kBatchTimer = 6;    // ref: a batch likewise
+inline constexpr int kScheduleTimer = 7;  // ref: a schedule
 
 inline bool IsFinal(v1::TaskState state) {
   return state >= v1::TASK_STATE_SUCCEEDED;

@@ -16,6 +16,7 @@
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/budget_service.pb.h"
 #include "midwatch/v1/queue_service.pb.h"
+#include "midwatch/v1/schedule_service.pb.h"
 #include "midwatch/v1/task.pb.h"
 #include "midwatch/v1/worker_service.pb.h"
 
@@ -212,7 +213,11 @@ enum class JournalKind {
   kSwept = 28,     // sessions that nobody remembered were found
   kPaused = 29,    // a batch or a queue
   kResumed = 30,
-  kControlSet = 31,  // a weight or a cap
+  kControlSet = 31,   // a weight or a cap
+  kScheduleSet = 32,  // made, changed, paused or resumed
+  kScheduleDeleted = 33,
+  kFired = 34,     // a schedule's batch is submitted
+  kNotFired = 35,  // a time of a schedule passed without one
 };
 
 // One state change, and the money it moved. `seq` rises by one with each.
@@ -268,6 +273,31 @@ struct GrantRecord {
   absl::Duration parked;
   bool unanswered = false;
   bool probe = false;  // of an account that is not open
+};
+
+// What became of one time of a schedule; see v1::Firing.
+struct FiringRecord {
+  int64_t id = 0;
+  std::string key;  // unique in its schedule
+  absl::Time due, at;
+  v1::FiringState state = v1::FIRING_STATE_UNSPECIFIED;
+  bool by_hand = false;
+  std::optional<RowKey> batch;
+  std::string batch_name, why;
+  int64_t revision = 0;  // of the content that it submits
+};
+
+struct ScheduleRecord {
+  RowKey key;
+  std::string name;
+  v1::Timing timing;
+  std::string tenant, queue, account, content_sha256;
+  int64_t lines = 0;
+  bool paused = false;
+  std::string pause_reason;
+  absl::Time at, changed_at;
+  absl::Time since;                   // see FiringView
+  std::vector<FiringRecord> firings;  // newest first
 };
 
 // What a session's metadata says of it; nothing of it is believed.

@@ -235,6 +235,26 @@ ALTER TABLE batch ADD COLUMN pause_until INT;
 CREATE INDEX lane_cap ON lane(queue, tenant, account) WHERE blocked & 8 != 0;
 )sql";
 
+// A schedule is awake while it is to be planned, or a firing of it is not yet
+// submitted. Its times up to `since` are dealt with; the next one's timer is at
+// `wake`. schedule_step holds what each of its batches is submitted with, by
+// revision: that of the schedule, and those of firings that are under way.
+constexpr char kQueue15[] = R"sql(
+CREATE TABLE schedule(
+  id INTEGER PRIMARY KEY, at INT, name TEXT UNIQUE, timing BLOB, hash TEXT,
+  revision INT, changed_at INT, paused INT DEFAULT 0, pause_why TEXT,
+  since INT, wake INT, awake INT DEFAULT 1, tenant TEXT, queue TEXT,
+  account TEXT, content_hash TEXT, lines INT);
+CREATE INDEX schedule_awake ON schedule(id) WHERE awake != 0;
+CREATE TABLE schedule_step(schedule INT, revision INT, k INT, step BLOB,
+  PRIMARY KEY(schedule, revision, k)) WITHOUT ROWID;
+CREATE TABLE firing(
+  id INTEGER PRIMARY KEY, schedule INT, key TEXT, due INT, state INT, at INT,
+  by_hand INT, batch INT, batch_name TEXT, why TEXT, revision INT,
+  UNIQUE(schedule, key));
+CREATE INDEX firing_last ON firing(schedule, id);
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -256,7 +276,8 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps = new SchemaSteps{
       kQueue1, kQueue2, kQueue3,  kQueue4,  kQueue5,  kQueue6,  kQueue7,
-      kQueue8, kQueue9, kQueue10, kQueue11, kQueue12, kQueue13, kQueue14};
+      kQueue8, kQueue9, kQueue10, kQueue11, kQueue12, kQueue13, kQueue14,
+      kQueue15};
   return *steps;
 }
 

@@ -218,6 +218,18 @@ class SqliteStore final : public Store {
                                                       int) override {
       return status_;
     }
+    absl::StatusOr<ScheduleRecord> FindSchedule(const std::string&,
+                                                int) override {
+      return status_;
+    }
+    absl::StatusOr<RowPage<ScheduleRecord>> ListSchedules(int64_t,
+                                                          int) override {
+      return status_;
+    }
+    absl::StatusOr<v1::SubmitBatchRequest> ReadScheduleStep(int64_t, int64_t,
+                                                            int64_t) override {
+      return status_;
+    }
     absl::StatusOr<std::vector<AccountRecord>> ListAccounts() override {
       return status_;
     }
@@ -242,6 +254,9 @@ class SqliteStore final : public Store {
       return status_;
     }
     absl::StatusOr<absl::Time> NextTimer() override { return status_; }
+    absl::StatusOr<std::vector<int64_t>> ListAwakeSchedules() override {
+      return status_;
+    }
     absl::StatusOr<std::vector<std::pair<std::string, std::string>>>
     FindRemoteIds(const std::string&,
                   const std::vector<std::string>&) override {

@@ -102,6 +102,18 @@ class StoreReader {
                                                             int64_t after,
                                                             int limit) = 0;
 
+  // With its last `firings`, newest first.
+  //   kNotFound  no such schedule
+  virtual absl::StatusOr<ScheduleRecord> FindSchedule(const std::string& name,
+                                                      int firings) = 0;
+  // By number, rising, after `after` (0 at first), each with its last firing.
+  virtual absl::StatusOr<RowPage<ScheduleRecord>> ListSchedules(int64_t after,
+                                                                int limit) = 0;
+  // Step `k`, from 0, of what a revision of a schedule submits. kNotFound:
+  // there is none, as after a newer revision once that one is not needed.
+  virtual absl::StatusOr<v1::SubmitBatchRequest> ReadScheduleStep(
+      int64_t schedule, int64_t revision, int64_t k) = 0;
+
   // Those that a task, a worker or a call has named, by name.
   virtual absl::StatusOr<std::vector<AccountRecord>> ListAccounts() = 0;
 
@@ -119,6 +131,8 @@ class StoreReader {
   virtual absl::StatusOr<std::vector<LiveRecord>> ListLive() = 0;
   virtual absl::StatusOr<std::vector<RowKey>> ListCancellingBatches() = 0;
   virtual absl::StatusOr<absl::Time> NextTimer() = 0;
+  // Schedules with something to plan or to submit.
+  virtual absl::StatusOr<std::vector<int64_t>> ListAwakeSchedules() = 0;
 
   // Pairs of key and id, for those keys that have one.
   virtual absl::StatusOr<std::vector<std::pair<std::string, std::string>>>

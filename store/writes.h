@@ -16,6 +16,7 @@
 
 #include "absl/time/time.h"
 #include "store/admission_view.h"
+#include "store/firing_view.h"
 #include "store/records.h"
 
 namespace midwatch {
@@ -538,16 +539,103 @@ struct CompleteSweep {
   std::string summary;  // for the journal; "" where nothing was found
 };
 
+// Schedules ------------------------------------------------------------------
+
+struct ScheduleSet {
+  RowKey schedule;
+};
+
+// Makes a schedule, or changes the one of that name; a change of its cron text,
+// zone or jitter counts from now on. Again with equal content: nothing changes.
+//   kAlreadyExists      another one has the name, and `replace` is not set
+//   kResourceExhausted  there are kSchedulesMax
+struct PutSchedule {
+  using Result = ScheduleSet;
+  std::string name;
+  v1::Timing timing;
+  // A submission as it is sent: open, chunks, seal. Without request_id and
+  // the batch's name.
+  std::vector<v1::SubmitBatchRequest> steps;
+  int64_t lines = 0;
+  bool replace = false;
+};
+inline constexpr int64_t kSchedulesMax = 1000;
+
+// Its batches stay. Again: kNotFound.
+//   kNotFound            no such schedule
+//   kFailedPrecondition  a batch of it is being submitted
+struct DeleteSchedule {
+  using Result = ScheduleSet;
+  std::string name;
+};
+
+// A schedule that goes on counts from now. Again: OK.
+//   kNotFound  no such schedule
+struct PauseSchedule {
+  using Result = ScheduleSet;
+  std::string name;
+  bool paused = false;
+  std::string reason;
+};
+
+struct RunBegun {
+  int64_t schedule = 0;
+  FiringRecord firing;
+};
+
+// A firing by hand. Again with the same request_id: the firing there is.
+//   kNotFound  no such schedule
+struct BeginRun {
+  using Result = RunBegun;
+  std::string schedule, request_id;
+  std::function<std::string(const FiringView& view, absl::Time now)> batch_name;
+};
+
+struct FiringPlan {
+  RowKey schedule;
+  std::string name;
+  bool cancel_old = false;                   // its policy
+  std::vector<FiringRecord> opening;         // to be submitted, oldest first
+  std::vector<RowKey> unfinished;            // batches of it that are not done
+  bool queued = false;                       // firings wait for those
+  absl::Time wake = absl::InfiniteFuture();  // a timer is set for then
+};
+
+// Shows `decide` where the schedule stands and carries out what it decides.
+// Again: what was not submitted yet is planned still.
+//   kNotFound  no such schedule
+struct PlanFirings {
+  using Result = FiringPlan;
+  int64_t schedule = 0;
+  FiringFunction decide;
+};
+
+struct FiringEnded {
+  FiringRecord firing;
+};
+
+// A firing that was planned is FIRED, with its batch, or FAILED. Again: the
+// firing as it ended.
+//   kNotFound  no such firing
+struct EndFiring {
+  using Result = FiringEnded;
+  int64_t firing = 0;
+  std::optional<RowKey> batch;  // unset: FAILED
+  std::string why;
+};
+
 // Timers ---------------------------------------------------------------------
 
 struct TimersFired {
   int fired = 0;
   absl::Time next = absl::InfiniteFuture();
+  std::vector<int64_t> schedules;  // to be planned
 };
 
 // Opens accounts whose pause is over, and queues and batches; makes tasks ready
 // whose delay is over, and lanes whose budgets begin a new window; lets go of
 // tasks that were not answered in time: they are granted again to be settled.
+// Schedules that are due stay awake until they are planned.
 struct FireTimers {
   using Result = TimersFired;
 };
@@ -560,13 +648,16 @@ using Write =
                  SetBudget, DeleteBudget, PauseAccount, ResumeAccount,
                  PassProbe, SetControl, SetBatchCap, PauseQueue, ResumeQueue,
                  PauseBatch, ResumeBatch, RecordRemoteId, LeaseErrands,
-                 CompleteErrands, ExplainSessions, CompleteSweep, FireTimers>;
+                 CompleteErrands, ExplainSessions, CompleteSweep, PutSchedule,
+                 DeleteSchedule, PauseSchedule, BeginRun, PlanFirings, EndFiring,
+                 FireTimers>;
 
 using WriteResult =
     std::variant<BatchProgress, TaskKey, CancelResult, CancelBatchResult,
                  Answered, Registered, Freed, Grants, Done, RecordedSession,
                  SayAdded, Parked, Settled, BudgetSet, AccountSet, RemoteId,
-                 LeasedErrands, ExplainedSessions, TimersFired>;
+                 LeasedErrands, ExplainedSessions, ScheduleSet, RunBegun,
+                 FiringPlan, FiringEnded, TimersFired>;
 
 }  // namespace midwatch
 

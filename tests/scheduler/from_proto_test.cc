@@ -315,8 +315,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& test) { return std::string(test.param.name); });
 
 TEST(JournalKindTest, EachHasAName) {
-  for (int kind = 1; kind <= static_cast<int>(JournalKind::kControlSet);
-       ++kind) {
+  for (int kind = 1; kind <= static_cast<int>(JournalKind::kNotFired); ++kind) {
     EXPECT_THAT(NameOf(static_cast<JournalKind>(kind)),
                 Not(HasSubstr("kind_")));
   }
