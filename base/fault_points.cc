@@ -39,6 +39,7 @@ const char* const kFaultPoints[] = {
     "scheduler.budget.after",    // a budget is set
     "scheduler.account.after",   // an account is paused, or open again
     "scheduler.submit.after",    // a step of a batch
+    "scheduler.firing.after",    // a schedule's firing; no batch is open
     "scheduler.retry.after",     // a task like a finished one
     "scheduler.register.after",  // a worker
     "scheduler.grant.after",     // grants and adoptions

@@ -47,6 +47,7 @@ absl::Status RunScheduler(const GlobalOptions& global,
   ASSIGN_OR_RETURN(node.data_dir, OpenStateDir(global.state_dir));
   node.artifacts_dir = options.artifacts_dir;
   node.listen = options.listen;
+  node.fires_schedules = true;
   node.moved = options.moved;
   if (node.listen.empty()) node.listen.push_back(kDefaultAddress);
   // For the commands beside it.

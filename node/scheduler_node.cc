@@ -104,6 +104,7 @@ class SchedulerNodeImpl final : public SchedulerNode {
   absl::Status StartScheduler(const SchedulerNodeOptions& node) {
     SchedulerOptions options;
     options.leases.workers_died_too = node.embeds_workers;
+    options.fires_schedules = node.fires_schedules;
     std::promise<absl::Status> started;
     executor_.Post([&] {
       scheduler_.emplace(executor_, RealClock(), random_, *store_, options);

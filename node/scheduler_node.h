@@ -31,6 +31,9 @@ struct SchedulerNodeOptions {
   // Workers are part of this process, and of those before it: none has outlived
   // the last one, so its attempts are taken up at once.
   bool embeds_workers = false;
+  // See SchedulerOptions. A command that is there for a moment, or for a batch
+  // of its own, submits nothing that nobody asked it for.
+  bool fires_schedules = false;
   // See SqliteStoreOptions.
   bool moved = false;
 };

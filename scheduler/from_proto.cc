@@ -121,8 +121,15 @@ absl::StatusOr<OpenBatch> FromProto(const std::string& request_id,
                                     const v1::OpenBatch& open) {
   FieldViolations wrong, in_open;
   wrong.Add(CheckRequestId(request_id));
-  OpenBatch write;
+  OpenBatch write = ToOpenBatch(open, in_open);
   write.request_id = request_id;
+  wrong.AddAll("open.", in_open);
+  RETURN_IF_ERROR(wrong.ToStatus());
+  return write;
+}
+
+OpenBatch ToOpenBatch(const v1::OpenBatch& open, FieldViolations& in_open) {
+  OpenBatch write;
   write.name = open.name();
   write.tenant = OrDefault(open.tenant());
   write.queue = OrDefault(open.queue());
@@ -148,8 +155,6 @@ absl::StatusOr<OpenBatch> FromProto(const std::string& request_id,
   }
   write.spec = open.spec();
   CheckSpec(write.spec, in_open);
-  wrong.AddAll("open.", in_open);
-  RETURN_IF_ERROR(wrong.ToStatus());
   return write;
 }
 
@@ -171,14 +176,23 @@ absl::StatusOr<AddTasks> FromProto(const std::string& request_id,
   AddTasks write;
   write.request_id = request_id;
   write.first_line = chunk.first_line();
-  for (int i = 0; i < chunk.lines_size(); ++i) {
-    FieldViolations in_line;
-    write.tasks.push_back(ToNewTask(spec, chunk.lines(i), in_line));
-    if (in_line.empty()) continue;
-    wrong.AddAll(absl::StrCat("chunk.lines[", i, "]."), in_line);
-  }
+  write.tasks = ToNewTasks(spec, chunk.lines(), "chunk.lines", wrong);
   RETURN_IF_ERROR(wrong.ToStatus());
   return write;
+}
+
+std::vector<NewTask> ToNewTasks(
+    const v1::TaskSpec& spec,
+    const google::protobuf::RepeatedPtrField<v1::TaskLine>& lines,
+    absl::string_view field, FieldViolations& wrong) {
+  std::vector<NewTask> tasks;
+  for (int i = 0; i < lines.size(); ++i) {
+    FieldViolations in_line;
+    tasks.push_back(ToNewTask(spec, lines.Get(i), in_line));
+    if (in_line.empty()) continue;
+    wrong.AddAll(absl::StrCat(field, "[", i, "]."), in_line);
+  }
+  return tasks;
 }
 
 absl::StatusOr<TaskFilter> FromProto(const v1::ListTasksRequest& request) {

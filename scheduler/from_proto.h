@@ -5,11 +5,15 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "google/protobuf/repeated_field.h"
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/task_service.pb.h"
 #include "midwatch/v1/worker_service.pb.h"
+#include "scheduler/rich_error.h"
 #include "store/store.h"
 #include "store/writes.h"
 
@@ -26,6 +30,13 @@ absl::StatusOr<OpenBatch> FromProto(const std::string& request_id,
 absl::StatusOr<AddTasks> FromProto(const std::string& request_id,
                                    const v1::TaskChunk& chunk,
                                    const v1::TaskSpec& spec);
+// Parts of these, for a message that holds them: their fields are added to
+// `wrong`, those of lines under `field`. The request_id is not set.
+OpenBatch ToOpenBatch(const v1::OpenBatch& open, FieldViolations& wrong);
+std::vector<NewTask> ToNewTasks(
+    const v1::TaskSpec& spec,
+    const google::protobuf::RepeatedPtrField<v1::TaskLine>& lines,
+    absl::string_view field, FieldViolations& wrong);
 absl::StatusOr<RegisterWorker> FromProto(
     const v1::RegisterWorkerRequest& request);
 

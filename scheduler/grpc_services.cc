@@ -16,6 +16,7 @@ std::vector<std::unique_ptr<grpc::Service>> MakeGrpcServices(
   services.push_back(MakeBudgetService(executor, scheduler));
   services.push_back(MakeQueueService(executor, scheduler));
   services.push_back(MakeTenantService(executor, scheduler));
+  services.push_back(MakeScheduleService(executor, scheduler));
   services.push_back(MakeWorkerService(executor, scheduler));
   services.push_back(MakeArtifactService(pool, artifacts));
   return services;

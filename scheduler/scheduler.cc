@@ -1,5 +1,5 @@
 // Starting, and timers. account_api.cc, client_api.cc, control_api.cc,
-// money_api.cc and worker_api.cc hold the rest.
+// money_api.cc, schedule_api.cc and worker_api.cc hold the rest.
 #include "scheduler/scheduler.h"
 
 #include <algorithm>
@@ -22,15 +22,30 @@ Scheduler::Scheduler(Executor& executor, const Clock& clock, Random& random,
       rates_(clock),
       leases_(executor, store, rates_, options.leases),
       watches_(store, estimates_),
-      feeds_(executor, store) {}
+      feeds_(executor, store),
+      schedules_(executor, store, ids_, options.fires_schedules,
+                 {.submit =
+                      [this](const v1::SubmitBatchRequest& step,
+                             Reply<v1::SubmitBatchResponse> reply) {
+                        SubmitBatchStep(step, std::move(reply));
+                      },
+                  .cancel =
+                      [this](RowKey batch, std::string reason,
+                             absl::AnyInvocable<void(absl::Status)> done) {
+                        CancelSteps(batch, std::move(reason), /*begun=*/false,
+                                    std::move(done));
+                      },
+                  .plan_timers = [this](absl::Time at) { PlanTimers(at); }}) {}
 
 void Scheduler::Start(absl::AnyInvocable<void(absl::Status)> ready) {
   store_.SetCommitListener([this](const std::vector<int64_t>& batches) {
     watches_.Notify(batches);
+    schedules_.Notify(batches);
   });
   struct Found {
     std::vector<LiveRecord> live;
     std::vector<RowKey> cancelling;
+    std::vector<int64_t> awake_schedules;
     absl::Time next_timer;
   };
   store_.Read<Found>(
@@ -38,6 +53,7 @@ void Scheduler::Start(absl::AnyInvocable<void(absl::Status)> ready) {
         Found found;
         ASSIGN_OR_RETURN(found.live, reader.ListLive());
         ASSIGN_OR_RETURN(found.cancelling, reader.ListCancellingBatches());
+        ASSIGN_OR_RETURN(found.awake_schedules, reader.ListAwakeSchedules());
         ASSIGN_OR_RETURN(found.next_timer, reader.NextTimer());
         return found;
       },
@@ -46,6 +62,9 @@ void Scheduler::Start(absl::AnyInvocable<void(absl::Status)> ready) {
         leases_.Load(found->live);
         for (RowKey batch : found->cancelling) {
           CancelSteps(batch, "", /*begun=*/true, [](absl::Status) {});
+        }
+        for (int64_t schedule : found->awake_schedules) {
+          schedules_.Wake(schedule);
         }
         PlanTimers(found->next_timer);
         FaultPoint("scheduler.start.after");
@@ -98,6 +117,7 @@ void Scheduler::FireTimers() {
           FaultPoint("scheduler.timer.after");
           leases_.WantAdmission();
         }
+        for (int64_t schedule : fired->schedules) schedules_.Wake(schedule);
         PlanTimers(fired->next);
       });
 }

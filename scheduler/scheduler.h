@@ -17,6 +17,7 @@
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/budget_service.pb.h"
 #include "midwatch/v1/queue_service.pb.h"
+#include "midwatch/v1/schedule_service.pb.h"
 #include "midwatch/v1/task_service.pb.h"
 #include "midwatch/v1/worker_service.pb.h"
 #include "scheduler/cost_estimates.h"
@@ -24,6 +25,7 @@
 #include "scheduler/lease_book.h"
 #include "scheduler/rate_book.h"
 #include "scheduler/reply.h"
+#include "scheduler/schedule_book.h"
 #include "scheduler/to_proto.h"
 #include "scheduler/watch_hub.h"
 #include "store/store.h"
@@ -32,6 +34,9 @@ namespace midwatch {
 
 struct SchedulerOptions {
   LeaseBookOptions leases;
+  // Otherwise schedules rest until a scheduler that does starts; what was
+  // planned already, and what is fired by hand, is submitted all the same.
+  bool fires_schedules = true;
 };
 
 // Lives on one executor; all calls on its thread, and all answers come on it.
@@ -104,6 +109,21 @@ class Scheduler {
                     Reply<v1::DeleteBudgetResponse> reply);
   void ListJournal(const v1::ListJournalRequest& request,
                    Reply<v1::ListJournalResponse> reply);
+  // ScheduleService.
+  void PutSchedule(const v1::PutScheduleRequest& request,
+                   Reply<v1::PutScheduleResponse> reply);
+  void GetSchedule(const v1::GetScheduleRequest& request,
+                   Reply<v1::GetScheduleResponse> reply);
+  void ListSchedules(const v1::ListSchedulesRequest& request,
+                     Reply<v1::ListSchedulesResponse> reply);
+  void DeleteSchedule(const v1::DeleteScheduleRequest& request,
+                      Reply<v1::DeleteScheduleResponse> reply);
+  void PauseSchedule(const v1::PauseScheduleRequest& request,
+                     Reply<v1::PauseScheduleResponse> reply);
+  void ResumeSchedule(const v1::ResumeScheduleRequest& request,
+                      Reply<v1::ResumeScheduleResponse> reply);
+  void RunSchedule(const v1::RunScheduleRequest& request,
+                   Reply<v1::RunScheduleResponse> reply);
   // AccountService.
   void ListAccounts(const v1::ListAccountsRequest& request,
                     Reply<v1::ListAccountsResponse> reply);
@@ -177,6 +197,11 @@ class Scheduler {
   void AnswerWithTenant(std::string name, Reply<Response> reply);
   template <typename Response>
   void AnswerWithBatch(RowKey key, Reply<Response> reply);
+  // Answers with the schedule as it stands, or why `set` failed.
+  template <typename Response>
+  void ReplyWithSchedule(const std::string& name,
+                         absl::StatusOr<ScheduleSet> set,
+                         Reply<Response> reply);
   // A task and a batch as clients see them, with what is in memory only.
   v1::Task Describe(const TaskRecord& task) const;
   v1::Batch Describe(const BatchRecord& batch) const;
@@ -197,6 +222,7 @@ class Scheduler {
   CostEstimates estimates_;
   WatchHub watches_;
   EventFeeds feeds_;
+  ScheduleBook schedules_;
   absl::Time timers_at_ = absl::InfiniteFuture();
   Executor::TimerId timer_ = 0;
   bool telling_estimates_ = false;

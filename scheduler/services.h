@@ -28,6 +28,8 @@ std::unique_ptr<grpc::Service> MakeQueueService(Executor& executor,
                                                 Scheduler& scheduler);
 std::unique_ptr<grpc::Service> MakeTenantService(Executor& executor,
                                                  Scheduler& scheduler);
+std::unique_ptr<grpc::Service> MakeScheduleService(Executor& executor,
+                                                   Scheduler& scheduler);
 std::unique_ptr<grpc::Service> MakeWorkerService(Executor& executor,
                                                  Scheduler& scheduler);
 std::unique_ptr<grpc::Service> MakeArtifactService(

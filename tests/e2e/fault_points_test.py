@@ -49,7 +49,8 @@ class Case:
     after: tuple = ()
     restarted: bool = False  # at the process's second start
     drain: bool = False  # worker-1, with sessions under way
-    client: str = ""  # what else a person does: "pause", "retry" or "sweep"
+    # What else a person does: "pause", "retry", "schedule" or "sweep".
+    client: str = ""
     new_key: bool = False  # the harness makes its own
 
 
@@ -95,6 +96,10 @@ CASES = {
     "scheduler.budget.after": scheduler(count=1),
     "scheduler.account.after": scheduler(client="pause"),
     "scheduler.submit.after": scheduler(late=8),
+    # The plan after its making has nothing to fire, the one after the firing
+    # neither.
+    "scheduler.firing.after": scheduler(count=2, late=3, client="schedule",
+                                        kinds=("plain",)),
     "scheduler.retry.after": scheduler(count=1, client="retry",
                                        kinds=("plain",)),
     "scheduler.register.after": scheduler(count=1),
@@ -338,12 +343,20 @@ class Run:
             self.say("account", "pause", "default")
         batches = []
         for kind, path in self.files.items():
-            batches.append(self.say("submit", path).strip())
+            batches.append(self.fire(kind, path)
+                           if self.case.client == "schedule"
+                           else self.say("submit", path).strip())
             if work.KINDS[kind].cancel == "batch":
                 self.say("batch", "cancel", batches[-1])
         if self.case.client == "pause":
             self.say("account", "resume", "default")
         return batches
+
+    def fire(self, kind, path):
+        """Submits it by a schedule, which is due at no time of this test."""
+        self.say("schedule", "create", path, "--name", kind, "--cron",
+                 "0 0 29 2 *")
+        return self.say("schedule", "run", kind).strip()
 
     def list_batches(self):
         return mw.json_lines(self.cluster.midwatch("--output", "json", "batch",

@@ -18,6 +18,9 @@ class PlansTest : public testing::StoreFixture {};
 
 TEST_F(PlansTest, EveryStatementIsASearch) {
   const RowKey batch = SubmitBatch(1);
+  PutSchedule schedule{.name = "nightly", .timing = {}, .steps = {}};
+  schedule.steps.emplace_back().mutable_open();
+  ASSERT_OK(Apply(schedule));
   auto queue = Sqlite::Open(dir_ / "queue.db", {.read_only = true});
   auto events = Sqlite::Open(dir_ / "events.db", {.read_only = true});
   ASSERT_OK(queue);
@@ -39,6 +42,9 @@ TEST_F(PlansTest, EveryStatementIsASearch) {
   }
   ASSERT_OK(reader.ListBatches({}, INT64_MAX, 10));
   ASSERT_OK(reader.ListBatches({.name = "b"}, INT64_MAX, 10));
+  ASSERT_OK(reader.FindSchedule("nightly", 10));
+  ASSERT_OK(reader.ListSchedules(0, 10));
+  ASSERT_OK(reader.ReadScheduleStep(1, 1, 0));
 
   int statements = 0;
   std::vector<std::string> all;
@@ -62,7 +68,7 @@ TEST_F(PlansTest, EveryStatementIsASearch) {
     }
     sqlite3_finalize(plan);
   }
-  EXPECT_GE(statements, 12);
+  EXPECT_GE(statements, 16);
 }
 
 }  // namespace
