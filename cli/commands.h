@@ -179,6 +179,27 @@ int AccountSweep(const GlobalOptions& global,
 int AccountReconcile(const GlobalOptions& global,
                      const AccountSweepOptions& options);
 
+struct ScheduleOptions {
+  std::string file;
+  std::map<std::string, std::string> params;
+  std::string name;  // empty: the batch's
+  std::string cron;
+  std::string time_zone;         // empty: UTC
+  std::string missed = "once";   // or "skip", "all"
+  std::string overlap = "skip";  // or "queue", "cancel-old"
+  std::string jitter;            // a duration; empty: none
+  bool replace = false;          // one of that name may be there
+};
+int ScheduleCreate(const GlobalOptions& global, const ScheduleOptions& options);
+int ScheduleList(const GlobalOptions& global);
+int ScheduleGet(const GlobalOptions& global, const std::string& name);
+int SchedulePause(const GlobalOptions& global, const std::string& name,
+                  const std::string& reason);
+int ScheduleResume(const GlobalOptions& global, const std::string& name);
+// Fires once, now, and prints the batch's id.
+int ScheduleRun(const GlobalOptions& global, const std::string& name);
+int ScheduleDelete(const GlobalOptions& global, const std::string& name);
+
 struct JournalOptions {
   std::string batch, task, tenant, queue;  // empty: any
   std::string from, until;                 // empty: from the beginning, to now

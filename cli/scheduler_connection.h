@@ -17,6 +17,7 @@
 #include "midwatch/v1/batch_service.grpc.pb.h"
 #include "midwatch/v1/budget_service.grpc.pb.h"
 #include "midwatch/v1/queue_service.grpc.pb.h"
+#include "midwatch/v1/schedule_service.grpc.pb.h"
 #include "midwatch/v1/task_service.grpc.pb.h"
 #include "node/scheduler_node.h"
 #include "worker/grpc_calls.h"
@@ -121,6 +122,18 @@ class SchedulerConnection {
       v1::ListJournalRequest filter,
       absl::FunctionRef<absl::Status(const v1::JournalEntry&)> visit);
 
+  absl::StatusOr<v1::Schedule> PutSchedule(
+      const v1::PutScheduleRequest& request);
+  absl::StatusOr<v1::Schedule> GetSchedule(const std::string& name);
+  absl::StatusOr<std::vector<v1::Schedule>> ListSchedules();
+  absl::Status DeleteSchedule(const std::string& name);
+  absl::StatusOr<v1::Schedule> PauseSchedule(const std::string& name,
+                                             const std::string& reason);
+  absl::StatusOr<v1::Schedule> ResumeSchedule(const std::string& name);
+  // Repeated under its request_id where the answer is lost.
+  absl::StatusOr<v1::Firing> RunSchedule(const std::string& name,
+                                         const std::string& request_id);
+
   // The scheduler is this process's own, and ends with it.
   bool is_embedded() const { return embedded_ != nullptr; }
 
@@ -151,6 +164,7 @@ class SchedulerConnection {
   std::unique_ptr<v1::AccountService::Stub> accounts_;
   std::unique_ptr<v1::QueueService::Stub> queues_;
   std::unique_ptr<v1::TenantService::Stub> tenants_;
+  std::unique_ptr<v1::ScheduleService::Stub> schedules_;
   std::unique_ptr<v1::ArtifactService::Stub> artifacts_;
   GrpcCalls calls_;
 };

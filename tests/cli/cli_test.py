@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -626,11 +627,100 @@ class CliTest(unittest.TestCase):
                               r"open after \d\.\d s")
         self.assertRegex(out, r"cost +the probe cost")
 
+    def create_schedule(self, *more):
+        return self.run_cli("schedule", "create", self.write(), "--name",
+                            "nightly", "--cron", "0 2 * * *", "--zone",
+                            "Europe/Berlin", *more)
+
+    def test_a_schedule_from_its_making_to_its_end(self):
+        code, out, err = self.create_schedule("--jitter", "5m")
+        self.assertEqual(code, 0, err)
+        self.assertRegex(out, r"schedule +nightly\ncron +0 2 \* \* \*\n"
+                              r"zone +Europe/Berlin\nmissed +once\n"
+                              r"overlap +skip\njitter +up to 5 m 00 s\n")
+        self.assertEqual(len(re.findall(r"T0[23]:00:00\+0[12]:00", out)), 5)
+        # Nobody is there to fire it.
+        self.assertIn("fire while one does: `midwatch scheduler`", err)
+
+        # Again it is the same; another one is not taken for it.
+        again = self.create_schedule("--jitter", "5m")
+        self.assertEqual(again[:2], (0, out))
+        code, _, err = self.create_schedule("--missed", "all")
+        self.assertEqual(code, 2)
+        self.assertIn("there is a schedule named 'nightly' with other content",
+                      err)
+        code, out, _ = self.create_schedule(
+            "--missed", "all", "--overlap", "cancel-old", "--replace",
+            "--output", "json")
+        schedule = json.loads(out)
+        self.assertEqual(
+            (code, schedule["missed"], schedule["overlap"], schedule["tasks"],
+             len(schedule["next_due_at"]), schedule["firings"]),
+            (0, "all", "cancel-old", 2, 5, []))
+
+        code, run, _ = self.run_cli("schedule", "run", "nightly")
+        self.assertEqual(code, 0)
+        batch = json.loads(self.run_cli("batch", "get", run.strip(),
+                                        "--output", "json")[1])
+        self.assertRegex(batch["name"],
+                         r"^nightly-run-20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d$")
+        self.assertEqual((batch["state"], batch["counts"]["queued"]),
+                         ("sealed", 2))
+        fired = json.loads(self.run_cli("--output", "json", "schedule", "get",
+                                        "nightly")[1])["firings"]
+        self.assertEqual([(firing["state"], firing["by_hand"],
+                           firing["batch_id"]) for firing in fired],
+                         [("fired", True, batch["batch_id"])])
+
+        code, out, _ = self.run_cli("schedule", "pause", "nightly", "--reason",
+                                    "holidays")
+        self.assertEqual(code, 0)
+        self.assertRegex(out, r"paused +holidays")
+        self.assertNotIn("next", out)
+        out = self.run_cli("schedule", "list")[1]
+        self.assertRegex(out, r"SCHEDULE +CRON +ZONE +TASKS +NEXT +LAST\n"
+                              r"nightly +0 2 \* \* \* +Europe/Berlin +2 +"
+                              r"paused +fired nightly-run-")
+        self.assertRegex(self.run_cli("schedule", "resume", "nightly")[1],
+                         r"next +20\d\d-")
+        listed = self.run_cli("schedule", "list", "--output", "json")[1]
+        self.assertEqual([json.loads(line)["name"]
+                          for line in listed.splitlines()], ["nightly"])
+        self.assertEqual(self.run_cli("schedule", "delete", "nightly")[:2],
+                         (0, ""))
+        code, out, err = self.run_cli("schedule", "get", "nightly")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("there is no schedule named 'nightly'", err)
+        # What it fired stays.
+        self.assertEqual(self.run_cli("batch", "get", run.strip())[0], 0)
+
+    def test_schedules_that_cannot_be_are_refused(self):
+        for cron, zone, said in (
+                ("0 25 * * *", "UTC", "the hour at column 3 is '25'; expected "
+                                      "0 to 23"),
+                ("0 2 30 2 *", "UTC", "which never comes in the months '2'"),
+                ("0 2 * *", "UTC", "has 4 fields; expected five"),
+                ("0 2 * * *", "Europe/Atlantis", "is no IANA time zone")):
+            code, out, err = self.run_cli(
+                "schedule", "create", self.write(), "--cron", cron, "--zone",
+                zone)
+            self.assertEqual((code, out), (2, ""))
+            self.assertIn(said, err)
+        for more in (["--jitter", "2h"], ["--jitter", "soon"],
+                     ["--missed", "never"], ["--overlap", "both"]):
+            self.assertEqual(self.create_schedule(*more)[0], 2, more)
+        self.assertEqual(self.run_cli("schedule", "list")[1].splitlines()[1:],
+                         [])
+        help_text = self.run_cli("schedule", "create", "--help")[1]
+        self.assertIn("one that comes twice fires the first time", help_text)
+
     def test_unknown_ids_are_bad_input(self):
         for arguments in (["batch", "get", "nonsense"],
                           ["task", "get", "nonsense"],
                           ["task", "get", "01ARZ3NDEKTSV4RRFFQ69G5FAV"],
                           ["task", "list", "--state", "lost"],
+                          ["schedule", "run", "nonsense"],
+                          ["schedule", "delete", "nonsense"],
                           ["export", "nonsense"]):
             code, out, err = self.run_cli(*arguments)
             self.assertEqual((code, out), (2, ""), (arguments, err))
