@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kLimitMax = 1'000'000'000'000'000;
 constexpr int64_t kMaxCostMin = 10'000;
-constexpr int64_t kMaxCostMax = 1'000'000'000'000;
+constexpr int64_t kTaskLimitMax = 1'000'000'000'000;
 
 struct KindName {
   JournalKind kind;
@@ -152,7 +152,7 @@ absl::StatusOr<SetBudget> FromProto(const v1::SetBudgetRequest& request,
   write.limit = request.limit_usd_micros();
   bool of_task = write.scope == v1::BUDGET_SCOPE_TASK;
   int64_t least = of_task ? kMaxCostMin : 0;
-  int64_t most = of_task ? kMaxCostMax : kLimitMax;
+  int64_t most = of_task ? kTaskLimitMax : kLimitMax;
   if (write.limit < least || write.limit > most) {
     wrong.Add("limit_usd_micros", write.limit, "; expected ", least, " to ",
               most);

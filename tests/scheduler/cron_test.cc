@@ -165,12 +165,12 @@ INSTANTIATE_TEST_SUITE_P(
     }),
     [](const auto& test) { return std::string(test.param.name); });
 
-struct RefusedCase {
+struct RefusedCronCase {
   const char* name;
   const char* cron;
   const char* why;
 };
-class CronRefusedTest : public ::testing::TestWithParam<RefusedCase> {};
+class CronRefusedTest : public ::testing::TestWithParam<RefusedCronCase> {};
 
 TEST_P(CronRefusedTest, SaysWhere) {
   EXPECT_THAT(
@@ -180,7 +180,7 @@ TEST_P(CronRefusedTest, SaysWhere) {
 
 INSTANTIATE_TEST_SUITE_P(
     Table, CronRefusedTest,
-    ::testing::ValuesIn<RefusedCase>({
+    ::testing::ValuesIn<RefusedCronCase>({
         {"Nothing", "", "cron: '' has 0 fields; expected five: minute"},
         {"Four", "0 2 * *", "has 4 fields; expected five"},
         {"Seconds", "0 0 2 * * *",

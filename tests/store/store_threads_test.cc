@@ -128,8 +128,8 @@ TEST(StoreThreadsTest, TheLogStaysShort) {
     ThreadedStore store(dir.path());
     std::mt19937_64 noise(1);  // so that it does not compress
     std::string event(256 << 10, ' ');
+    for (char& c : event) c = static_cast<char>('A' + noise() % 58);
     for (int i = 0; i < 800; ++i) {
-      for (char& c : event) c = static_cast<char>('A' + noise() % 58);
       std::promise<absl::Status> stored;
       store->AppendEvents({1, i, {event}}, [&](absl::StatusOr<int64_t> end) {
         stored.set_value(end.status());
