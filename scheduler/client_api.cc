@@ -36,6 +36,7 @@ void Scheduler::SubmitTask(const v1::SubmitTaskRequest& request,
                                       absl::StatusOr<TaskKey> task) mutable {
     if (!task.ok()) return reply(task.status());
     leases_.WantAdmission();
+    if (task->needs_met) PlanTimers(clock_.Now());
     v1::SubmitTaskResponse response;
     response.set_task_id(ids_.Format(task->task));
     reply(std::move(response));
@@ -110,6 +111,7 @@ void Scheduler::CancelTask(const v1::CancelTaskRequest& request,
                  if (!result.ok()) return reply(result.status());
                  FaultPoint("scheduler.cancel.after");
                  leases_.Deliver(result->notices);
+                 if (result->needs_met) PlanTimers(clock_.Now());
                  feeds_.Notify(task);
                  v1::CancelTaskResponse response;
                  response.set_state(result->state);
@@ -212,6 +214,7 @@ void Scheduler::ApplyBatchStep(W write, Reply<v1::SubmitBatchResponse> reply) {
                  if (!batch.ok()) return reply(batch.status());
                  FaultPoint("scheduler.submit.after");
                  leases_.WantAdmission();
+                 if (batch->needs_met) PlanTimers(clock_.Now());
                  v1::SubmitBatchResponse response;
                  response.set_batch_id(ids_.Format(batch->batch));
                  response.set_accepted_lines(batch->lines);
@@ -319,6 +322,7 @@ void Scheduler::CancelSteps(RowKey batch, std::string reason, bool begun,
         }
         FaultPoint("scheduler.batchcancel.after");
         leases_.Deliver(result->notices);
+        if (result->needs_met) PlanTimers(clock_.Now());
         if (!result->more) return done(absl::OkStatus());
         CancelSteps(batch, reason, /*begun=*/true, std::move(done));
       });

@@ -1,13 +1,16 @@
 #include "scheduler/from_proto.h"
 
+#include <optional>
 #include <set>
 
 #include "absl/algorithm/container.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "base/utf8.h"
 #include "scheduler/field_checks.h"
+#include "scheduler/need_check.h"
 #include "scheduler/parameters.h"
 #include "scheduler/rate_book.h"
 #include "scheduler/rich_error.h"
@@ -33,7 +36,9 @@ void CheckInputs(const v1::TaskLine& line, FieldViolations& wrong) {
     const v1::Input& input = line.inputs(i);
     std::string field = absl::StrCat("inputs[", i, "]");
     wrong.Add(CheckRelativePath(field + ".mount", input.mount()));
-    wrong.Add(CheckSha256(field + ".sha256", input.sha256()));
+    if (input.from().empty()) {
+      wrong.Add(CheckSha256(field + ".sha256", input.sha256()));
+    }
     if (input.size_bytes() < 0) wrong.Add(field + ".size_bytes", "negative");
     if (!mounts.insert(input.mount()).second) {
       wrong.Add(field + ".mount", "'", input.mount(), "' is used twice");
@@ -41,16 +46,51 @@ void CheckInputs(const v1::TaskLine& line, FieldViolations& wrong) {
   }
 }
 
+// The spec of a line that has things of its own.
+std::optional<v1::TaskSpec> OwnSpec(const v1::TaskSpec& spec,
+                                    const v1::TaskLine& line) {
+  if (line.prompt().empty() && !line.has_expect()) return std::nullopt;
+  v1::TaskSpec own = spec;
+  if (!line.prompt().empty()) own.set_prompt(line.prompt());
+  if (line.has_expect()) *own.mutable_expect() = line.expect();
+  return own;
+}
+
+// Messages are filled in when the task is ready: too late for these.
+void CheckHoldsNoMessage(const v1::TaskSpec& spec, FieldViolations& wrong) {
+  auto check = [&](const char* what, const std::string& text) {
+    for (const std::string& name : ParameterNames(text)) {
+      if (!absl::StartsWith(name, "tasks.")) continue;
+      wrong.Add(what, "{{", name, "}} may stand in the prompt only");
+    }
+  };
+  check("concurrency_key", spec.concurrency_key());
+  for (const std::string& file : spec.expect().files()) {
+    check("expect.files", file);
+  }
+}
+
 // One task of a spec: fills its parameters in to see that they are all there.
 // Fields are the line's.
-NewTask ToNewTask(const v1::TaskSpec& spec, const v1::TaskLine& line,
-                  FieldViolations& wrong) {
+NewTask ToNewTask(const v1::TaskSpec& shared, const v1::TaskLine& line,
+                  LineOf of, FieldViolations& wrong) {
   NewTask task;
   wrong.Add(CheckName("name", line.name()));
   CheckInputs(line, wrong);
-  absl::StatusOr<v1::TaskSpec> filled = FillIn(spec, line.parameters());
+  CheckNeeds(line, of, wrong);
+  CheckOwnSpec(line, wrong);
+  for (const auto& [name, value] : line.parameters()) {
+    if (!absl::StartsWith(name, "tasks.")) continue;
+    wrong.Add("parameters", name, ": names of this kind are for messages");
+  }
+  task.own_spec = OwnSpec(shared, line);
+  const v1::TaskSpec& spec = task.own_spec ? *task.own_spec : shared;
+  Parameters values = line.parameters();
+  task.needs = ReadNeeds(spec, line, values, wrong);
+  absl::StatusOr<v1::TaskSpec> filled = FillIn(spec, values);
   if (filled.ok()) {
     CheckFilledIn(spec, *filled, wrong);
+    CheckHoldsNoMessage(spec, wrong);
     task.concurrency_key = filled->concurrency_key();
   } else {
     wrong.Add("parameters", filled.status().message());
@@ -111,7 +151,8 @@ absl::StatusOr<SubmitTask> FromProto(const v1::SubmitTaskRequest& request) {
   wrong.Add(CheckName("account", submit.account));
   submit.spec = request.spec();
   CheckSpec(submit.spec, wrong);
-  submit.task = ToNewTask(submit.spec, request.line(), in_line);
+  submit.task =
+      ToNewTask(submit.spec, request.line(), LineOf::kTaskAlone, in_line);
   wrong.AddAll("line.", in_line);
   RETURN_IF_ERROR(wrong.ToStatus());
   return submit;
@@ -172,6 +213,12 @@ absl::StatusOr<AddTasks> FromProto(const std::string& request_id,
     wrong.Add("chunk.lines", chunk.lines_size(), "; expected 1 to ",
               kChunkLinesMax);
   }
+  int needs = 0;
+  for (const v1::TaskLine& line : chunk.lines()) needs += line.needs_size();
+  if (needs > kChunkNeedsMax) {
+    wrong.Add("chunk.lines", needs, " needs together; at most ",
+              kChunkNeedsMax);
+  }
   RETURN_IF_ERROR(wrong.ToStatus());
   AddTasks write;
   write.request_id = request_id;
@@ -188,7 +235,8 @@ std::vector<NewTask> ToNewTasks(
   std::vector<NewTask> tasks;
   for (int i = 0; i < lines.size(); ++i) {
     FieldViolations in_line;
-    tasks.push_back(ToNewTask(spec, lines.Get(i), in_line));
+    tasks.push_back(
+        ToNewTask(spec, lines.Get(i), LineOf::kBatch, in_line));
     if (in_line.empty()) continue;
     wrong.AddAll(absl::StrCat(field, "[", i, "]."), in_line);
   }

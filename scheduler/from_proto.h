@@ -20,6 +20,7 @@
 namespace midwatch {
 
 inline constexpr int kChunkLinesMax = 10000;
+inline constexpr int kChunkNeedsMax = 20'000;
 
 // All: kInvalidArgument, with every field that is wrong (rich_error.h).
 absl::StatusOr<SubmitTask> FromProto(const v1::SubmitTaskRequest& request);

@@ -55,6 +55,8 @@ constexpr KindName kKindNames[] = {
     {JournalKind::kScheduleDeleted, "schedule_deleted"},
     {JournalKind::kFired, "fired"},
     {JournalKind::kNotFired, "not_fired"},
+    {JournalKind::kUnblocked, "unblocked"},
+    {JournalKind::kSkipped, "skipped"},
 };
 
 // The parts of a key, into a write that has them.

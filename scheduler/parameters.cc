@@ -58,6 +58,17 @@ absl::StatusOr<std::string> FillIn(absl::string_view text,
   return out;
 }
 
+std::vector<std::string> ParameterNames(absl::string_view text) {
+  std::vector<std::string> names;
+  for (size_t open = text.find("{{"); open != text.npos;
+       open = text.find("{{")) {
+    text.remove_prefix(open + 2);
+    const absl::string_view name = TakeName(text);
+    if (!name.empty()) names.emplace_back(name);
+  }
+  return names;
+}
+
 absl::StatusOr<v1::TaskSpec> FillIn(v1::TaskSpec spec,
                                     const Parameters& parameters) {
   ASSIGN_OR_RETURN(*spec.mutable_prompt(), FillIn(spec.prompt(), parameters));

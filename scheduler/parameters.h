@@ -3,6 +3,7 @@
 #define MIDWATCH_SCHEDULER_PARAMETERS_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -18,6 +19,10 @@ using Parameters = google::protobuf::Map<std::string, std::string>;
 //   kInvalidArgument  no such parameter; the message names it
 absl::StatusOr<std::string> FillIn(absl::string_view text,
                                    const Parameters& parameters);
+
+// The names of the parameters that `text` holds, each as often as it stands
+// there.
+std::vector<std::string> ParameterNames(absl::string_view text);
 
 // `spec` with the parameters of one task filled in everywhere.
 absl::StatusOr<v1::TaskSpec> FillIn(v1::TaskSpec spec,

@@ -107,19 +107,24 @@ void Scheduler::PlanTimers(absl::Time at) {
 
 void Scheduler::FireTimers() {
   timers_at_ = absl::InfiniteFuture();
-  store_.Apply(
-      midwatch::FireTimers{}, [this](absl::StatusOr<TimersFired> fired) {
-        if (!fired.ok()) {
-          LogWarning("timers failed", {{"why", fired.status().message()}});
-          return PlanTimers(clock_.Now() + absl::Seconds(1));
-        }
-        if (fired->fired > 0) {
-          FaultPoint("scheduler.timer.after");
-          leases_.WantAdmission();
-        }
-        for (int64_t schedule : fired->schedules) schedules_.Wake(schedule);
-        PlanTimers(fired->next);
-      });
+  store_.Apply(midwatch::FireTimers{}, [this](
+                                           absl::StatusOr<TimersFired> fired) {
+    if (!fired.ok()) {
+      LogWarning("timers failed", {{"why", fired.status().message()}});
+      return PlanTimers(clock_.Now() + absl::Seconds(1));
+    }
+    if (fired->fired > 0) {
+      FaultPoint("scheduler.timer.after");
+      leases_.WantAdmission();
+    }
+    for (int64_t schedule : fired->schedules) schedules_.Wake(schedule);
+    for (int64_t task : fired->ended) feeds_.Notify(task);
+    for (RowKey batch : fired->cancelling) {
+      LogInfo("batch cancelled for a need", {{"batch", ids_.Format(batch)}});
+      CancelSteps(batch, "", /*begun=*/true, [](absl::Status) {});
+    }
+    PlanTimers(fired->next);
+  });
 }
 
 }  // namespace midwatch

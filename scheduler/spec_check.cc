@@ -74,6 +74,26 @@ std::string FileField(int i) {
   return absl::StrCat("spec.expect.files[", i, "]");
 }
 
+// `where` is "spec." or "".
+void CheckPromptSize(const std::string& where, const std::string& prompt,
+                     FieldViolations& wrong) {
+  if (prompt.size() <= kPromptBytesMax) return;
+  wrong.Add(where + "prompt", prompt.size(), " bytes; at most ",
+            kPromptBytesMax, " (12 MiB)");
+}
+
+void CheckExpectation(const std::string& where, const v1::Expectation& expect,
+                      FieldViolations& wrong) {
+  if (expect.files_size() > 100) {
+    wrong.Add(where + "expect.files", expect.files_size(), "; at most 100");
+  }
+  for (int i = 0; i < expect.files_size(); ++i) {
+    if (HasParameters(expect.files(i))) continue;
+    wrong.Add(CheckRelativePath(absl::StrCat(where, "expect.files[", i, "]"),
+                                expect.files(i)));
+  }
+}
+
 void CheckLimits(const v1::TaskSpec& spec, FieldViolations& wrong) {
   if (spec.max_cost_usd_micros() < kCentUsdMicros ||
       spec.max_cost_usd_micros() > kMaxCostMax) {
@@ -133,25 +153,21 @@ void CheckSpec(v1::TaskSpec& spec, FieldViolations& wrong) {
   CheckAgent(spec, wrong);
   CheckEnvironment(spec, wrong);
   if (spec.prompt().empty()) wrong.Add("spec.prompt", "required");
-  if (spec.prompt().size() > kPromptBytesMax) {
-    wrong.Add("spec.prompt", spec.prompt().size(), " bytes; at most ",
-              kPromptBytesMax, " (12 MiB)");
-  }
+  CheckPromptSize("spec.", spec.prompt(), wrong);
   if (spec.max_cost_usd_micros() == 0) {
     spec.set_max_cost_usd_micros(kMaxCostDefault);
   }
   CheckLimits(spec, wrong);
-  if (spec.expect().files_size() > 100) {
-    wrong.Add("spec.expect.files", spec.expect().files_size(), "; at most 100");
-  }
-  for (int i = 0; i < spec.expect().files_size(); ++i) {
-    const std::string& file = spec.expect().files(i);
-    if (!HasParameters(file)) wrong.Add(CheckRelativePath(FileField(i), file));
-  }
+  CheckExpectation("spec.", spec.expect(), wrong);
   if (!HasParameters(spec.concurrency_key())) {
     wrong.Add(CheckConcurrencyKey(spec.concurrency_key()));
   }
   CheckLabels("spec.labels", spec.labels(), wrong);
+}
+
+void CheckOwnSpec(const v1::TaskLine& line, FieldViolations& wrong) {
+  CheckPromptSize("", line.prompt(), wrong);
+  CheckExpectation("", line.expect(), wrong);
 }
 
 void CheckFilledIn(const v1::TaskSpec& spec, const v1::TaskSpec& filled,

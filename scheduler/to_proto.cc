@@ -175,6 +175,8 @@ v1::Task ToProto(const TaskRecord& task, const Ids& ids, absl::Time now) {
   if (task.answer_by != absl::InfiniteFuture()) {
     *out.mutable_answer_by() = ToTimestamp(task.answer_by);
   }
+  for (const std::string& name : task.waits_for) out.add_waits_for(name);
+  out.set_waits_for_others(task.waits_for_others);
   out.set_finished_anyway(task.state == v1::TASK_STATE_CANCELLED &&
                           task.ending.finished_before_interrupt());
   for (const AttemptRecord& attempt : task.attempt_list) {

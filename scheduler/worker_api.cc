@@ -301,7 +301,9 @@ void Scheduler::Settle(const v1::SettleRequest& request,
           leases_.Forget(lease);
           estimates_.Forget(lease.task);
         }
-        if (settled->account_changed) PlanTimers(clock_.Now());
+        if (settled->account_changed || settled->needs_met) {
+          PlanTimers(clock_.Now());
+        }
         feeds_.Notify(lease.task);
         // The delay was drawn inside; looking is cheaper than carrying it out.
         if (settled->state == v1::TASK_STATE_QUEUED) PlanTimers(clock_.Now());

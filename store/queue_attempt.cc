@@ -283,6 +283,8 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
   RETURN_IF_ERROR(Journal(entry).status());
   RETURN_IF_ERROR(Count(task.batch, StateOf(live), next.state, next.charged,
                         -live.reserved, entry.over_delta));
+  if (!again) RETURN_IF_ERROR(WakeNeedy(task.id, task.batch, next.state));
+  settled.needs_met = std::exchange(needs_met_, false);
   return settled;
 }
 

@@ -1,4 +1,6 @@
 // Cancelling: of a task, and of a batch step by step.
+#include <utility>
+
 #include "base/status_macros.h"
 #include "store/queue_writer.h"
 
@@ -52,6 +54,9 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
     RETURN_IF_ERROR(CorrectShare(task.lane, *live, 0));
     result.notices.push_back({live->lease, std::nullopt});
   } else {
+    if (task.state == v1::TASK_STATE_BLOCKED) {
+      RETURN_IF_ERROR(CloseNeeds(task.id));
+    }
     RETURN_IF_ERROR(RemoveReady(task));
     if (task.not_before.has_value()) {
       RETURN_IF_ERROR(
@@ -74,7 +79,9 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
                      .why = reason};
   RETURN_IF_ERROR(Journal(entry).status());
   result.state = v1::TASK_STATE_CANCELLED;
-  return Count(task.batch, task.state, v1::TASK_STATE_CANCELLED, 0, -released);
+  RETURN_IF_ERROR(
+      Count(task.batch, task.state, v1::TASK_STATE_CANCELLED, 0, -released));
+  return WakeNeedy(task.id, task.batch, v1::TASK_STATE_CANCELLED);
 }
 
 absl::StatusOr<bool> QueueWriter::MayHaveBegun(const TaskRow& task,
@@ -100,6 +107,7 @@ absl::StatusOr<CancelResult> QueueWriter::Do(const CancelTask& write) {
   ASSIGN_OR_RETURN(TaskRow task, LoadTask(write.task));
   CancelResult result;
   RETURN_IF_ERROR(CancelOne(task, write.reason, result));
+  result.needs_met = std::exchange(needs_met_, false);
   return result;
 }
 
@@ -152,6 +160,7 @@ absl::StatusOr<CancelBatchResult> QueueWriter::Do(const CancelBatch& write) {
   }
   result.more = tasks.size() == static_cast<size_t>(kTasksPerWrite);
   if (!result.more) RETURN_IF_ERROR(EndBatchIfDone(write.batch.row));
+  result.needs_met = std::exchange(needs_met_, false);
   return result;
 }
 

@@ -241,7 +241,8 @@ absl::Status QueueWriter::BeginAnother(const TaskRow& task, int64_t due) {
                      .state = v1::TASK_STATE_FAILED,
                      .why = kCostExhausted};
   RETURN_IF_ERROR(Journal(entry).status());
-  return Count(task.batch, task.state, v1::TASK_STATE_FAILED);
+  RETURN_IF_ERROR(Count(task.batch, task.state, v1::TASK_STATE_FAILED));
+  return WakeNeedy(task.id, task.batch, v1::TASK_STATE_FAILED);
 }
 
 }  // namespace midwatch

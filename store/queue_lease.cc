@@ -168,7 +168,8 @@ absl::Status QueueWriter::ViewShares(const std::set<Flow>& flows,
   // What it will cost counts only where it is compared.
   for (LaneView& lane : view.lanes) {
     for (ReadyTask& ready : lane.ready) {
-      // Tasks of a batch are of one template.
+      // Tasks of a batch are of one template, but for those with a prompt of
+      // their own, whose settle corrects what was counted for them.
       if (lane.batch != 0 && &ready != &lane.ready.front()) {
         ready.predicted = lane.ready.front().predicted;
         continue;
@@ -512,12 +513,26 @@ absl::StatusOr<GrantRecord> QueueWriter::DescribeGrant(const TaskRow& task,
   ASSIGN_OR_RETURN(grant.account, LabelName(live.account));
   ASSIGN_OR_RETURN(grant.spec, LoadSpec(task.template_id));
   {
-    SqliteStatement row =
-        db_.Query("SELECT name, line_blob FROM task WHERE id = ?", task.id);
+    SqliteStatement row = db_.Query(
+        "SELECT name, line_blob, given FROM task WHERE id = ?", task.id);
     if (!row.Step() || !grant.line.ParseFromString(row.Text(1))) {
       return absl::DataLossError(absl::StrCat("task row ", task.id));
     }
     grant.name = row.Text(0);
+    if (!row.IsNull(2)) {
+      v1::TaskLine given;
+      if (!given.ParseFromString(row.Text(2))) {
+        return absl::DataLossError(absl::StrCat("task row ", task.id));
+      }
+      // In place of those that name a task.
+      auto& inputs = *grant.line.mutable_inputs();
+      inputs.erase(std::remove_if(inputs.begin(), inputs.end(),
+                                  [](const v1::Input& each) {
+                                    return !each.from().empty();
+                                  }),
+                   inputs.end());
+      grant.line.MergeFrom(given);
+    }
   }
   return grant;
 }

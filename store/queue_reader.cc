@@ -190,6 +190,7 @@ absl::StatusOr<TaskRecord> SqliteReader::GetTask(RowKey key) {
     return absl::NotFoundError("no such task");
   }
   RETURN_IF_ERROR(AddQuestions(found[0]));
+  RETURN_IF_ERROR(AddWaits(found[0]));
   ASSIGN_OR_RETURN(found[0].attempt_list, ListAttempts(key.row));
   return std::move(found[0]);
 }
@@ -210,6 +211,44 @@ absl::Status SqliteReader::AddQuestions(TaskRecord& task) {
     if (!row.IsNull(5)) question.set_spent_usd_micros(row.Int(5));
   }
   return row.status();
+}
+
+absl::Status SqliteReader::AddWaits(TaskRecord& task) {
+  constexpr size_t kNamesMax = 10;
+  if (task.state != v1::TASK_STATE_BLOCKED) return absl::OkStatus();
+  auto add = [&](SqliteStatement row) {
+    while (row.Step()) task.waits_for.push_back(row.Text(0));
+    return row.status();
+  };
+  constexpr int kOneMore = kNamesMax + 1;
+  RETURN_IF_ERROR(add(
+      queue_->Query("SELECT t.name FROM need n JOIN task t ON t.id = n.need "
+                    "WHERE n.task = ? AND n.open = 1 ORDER BY n.k LIMIT ?",
+                    task.key.row, kOneMore)));
+  int64_t batch = 0, until = 0;
+  {
+    SqliteStatement row = queue_->Query(
+        "SELECT batch, until FROM need WHERE task = ? AND open = 1 "
+        "AND batch IS NOT NULL",
+        task.key.row);
+    if (row.Step()) {
+      batch = row.Int(0);
+      until = row.Int(1);
+    }
+    RETURN_IF_ERROR(row.status());
+  }
+  for (v1::TaskState state : {v1::TASK_STATE_RUNNING, v1::TASK_STATE_WAITING,
+                              v1::TASK_STATE_CANCELLING, v1::TASK_STATE_QUEUED,
+                              v1::TASK_STATE_BLOCKED}) {
+    if (batch == 0 || task.waits_for.size() > kNamesMax) break;
+    RETURN_IF_ERROR(add(queue_->Query(
+        "SELECT name FROM task WHERE batch = ? AND state = ? AND id < ? "
+        "ORDER BY id LIMIT ?",
+        batch, static_cast<int>(state), until, kOneMore)));
+  }
+  task.waits_for_others = task.waits_for.size() > kNamesMax;
+  if (task.waits_for_others) task.waits_for.resize(kNamesMax);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<AttemptRecord>> SqliteReader::ListAttempts(
@@ -264,6 +303,7 @@ absl::StatusOr<RowPage<TaskRecord>> SqliteReader::ListTasks(
     }
     page.rows.push_back(ReadTask(row));
     RETURN_IF_ERROR(AddQuestions(page.rows.back()));
+    RETURN_IF_ERROR(AddWaits(page.rows.back()));
   }
   return page;
 }

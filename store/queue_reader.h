@@ -92,9 +92,10 @@ class SqliteReader final : public StoreReader {
   // The number of the last journal row before `at`.
   absl::StatusOr<int64_t> SeqBefore(absl::Time at);
   absl::Status ReadBalance(BudgetRecord& budget, int64_t ref, absl::Time at);
-  // What it waits for.
+  // What it waits for: a person, or other tasks.
   absl::Status AddQuestions(TaskRecord& task);
   absl::Status AddFirings(ScheduleRecord& schedule, int limit);
+  absl::Status AddWaits(TaskRecord& task);
 
   std::unique_ptr<Sqlite> queue_;
   std::unique_ptr<Sqlite> events_;

@@ -35,6 +35,15 @@ std::string HashOf(const SubmitTask& submit) {
       DeterministicBytes(submit.task.line), DeterministicBytes(submit.spec)));
 }
 
+// Without what its template has.
+std::string LineAsKept(const NewTask& task) {
+  if (!task.own_spec) return task.line.SerializeAsString();
+  v1::TaskLine line = task.line;
+  line.clear_prompt();
+  line.clear_expect();
+  return line.SerializeAsString();
+}
+
 }  // namespace
 
 absl::Status QueueWriter::RefuseWhenFull() const {
@@ -127,7 +136,7 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const AddTasks& write) {
   }
   ASSIGN_OR_RETURN(place.start_within, StartWithin(place.template_id));
   int64_t now = NowMicros();
-  int64_t added = end - batch.lines;
+  int64_t added = end - batch.lines, blocked = 0;
   for (int64_t line = batch.lines; line < end; ++line) {
     const NewTask& task =
         write.tasks[static_cast<size_t>(line - write.first_line)];
@@ -137,11 +146,18 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const AddTasks& write) {
           absl::StrCat("line ", line, ": the batch has a task named '",
                        task.line.name(), "' already"));
     }
+    if (absl::IsInvalidArgument(id.status())) {
+      return absl::InvalidArgumentError(absl::StrCat("line ", line, ": task '",
+                                                     task.line.name(), "' ",
+                                                     id.status().message()));
+    }
     RETURN_IF_ERROR(id.status());
+    if (task.line.needs_size() > 0) ++blocked;
   }
   RETURN_IF_ERROR(
-      db_.Run("UPDATE batch SET lines = ?, queued = queued + ? WHERE id = ?",
-              end, added, place.batch));
+      db_.Run("UPDATE batch SET lines = ?, queued = queued + ?, "
+              "blocked = blocked + ? WHERE id = ?",
+              end, added - blocked, blocked, place.batch));
   JournalEntry entry{
       .kind = JournalKind::kTasksAdded,
       .batch = place.batch,
@@ -149,6 +165,7 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const AddTasks& write) {
       .why = absl::StrCat("lines ", batch.lines, " to ", end - 1)};
   RETURN_IF_ERROR(Journal(entry).status());
   batch.lines = end;
+  batch.needs_met = std::exchange(needs_met_, false);
   return batch;
 }
 
@@ -219,7 +236,12 @@ absl::StatusOr<TaskKey> QueueWriter::Do(const SubmitTask& write) {
     ASSIGN_OR_RETURN(place.start_within, StartWithin(place.template_id));
   }
   int64_t now = NowMicros();
-  ASSIGN_OR_RETURN(int64_t id, InsertTask(place, write.task, -1, now, 0));
+  absl::StatusOr<int64_t> inserted = InsertTask(place, write.task, -1, now, 0);
+  if (absl::IsInvalidArgument(inserted.status())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("line.needs: the task ", inserted.status().message()));
+  }
+  ASSIGN_OR_RETURN(int64_t id, std::move(inserted));
   RETURN_IF_ERROR(
       db_.Run("INSERT INTO request(key, hash, task, day) VALUES (?,?,?,?)",
               write.request_id, hash, id, DayOf(now)));
@@ -229,9 +251,11 @@ absl::StatusOr<TaskKey> QueueWriter::Do(const SubmitTask& write) {
   }
   JournalEntry entry{.kind = JournalKind::kSubmitted,
                      .task = id,
-                     .state = v1::TASK_STATE_QUEUED};
+                     .state = write.task.line.needs().empty()
+                                  ? v1::TASK_STATE_QUEUED
+                                  : v1::TASK_STATE_BLOCKED};
   RETURN_IF_ERROR(Journal(entry).status());
-  return TaskKey{{id, now / 1000}};
+  return TaskKey{{id, now / 1000}, std::exchange(needs_met_, false)};
 }
 
 absl::StatusOr<TaskKey> QueueWriter::Do(const RetryTask& write) {
@@ -266,6 +290,7 @@ absl::StatusOr<TaskKey> QueueWriter::Do(const RetryTask& write) {
   ASSIGN_OR_RETURN(place.start_within, StartWithin(place.template_id));
   int64_t now = NowMicros();
   ASSIGN_OR_RETURN(int64_t id, InsertTask(place, task, -1, now, old.id));
+  if (!task.line.needs().empty()) RETURN_IF_ERROR(RetryNeeds(old, id));
   RETURN_IF_ERROR(
       db_.Run("INSERT INTO request(key, hash, task, day) VALUES (?,?,?,?)",
               write.request_id, hash, id, DayOf(now)));
@@ -311,16 +336,25 @@ absl::StatusOr<int64_t> QueueWriter::InsertTask(const Place& place,
                                                 int64_t line, int64_t now,
                                                 int64_t retry_of) {
   ASSIGN_OR_RETURN(int64_t lane, LaneFor(place, task.concurrency_key));
+  int64_t template_id = place.template_id;
+  absl::Duration start_within = place.start_within;
+  if (task.own_spec) {
+    ASSIGN_OR_RETURN(template_id, InsertTemplate(*task.own_spec));
+    ASSIGN_OR_RETURN(start_within, StartWithin(template_id));
+  }
+  const bool blocked = !task.line.needs().empty() && retry_of == 0;
   const absl::Time at = absl::FromUnixMicros(now);
-  int64_t rank = RankOf(at, task.priority, at + place.start_within);
+  int64_t rank = RankOf(at, task.priority, at + start_within);
   RETURN_IF_ERROR(
       db_.Run("INSERT INTO task(at, lane, batch, line, name, state, template, "
               "line_blob, prio, max_cost, rank, retry_of, queue, labels) "
               "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
               now, lane, place.batch, SqliteNullable<int64_t>{line >= 0, line},
-              task.line.name(), static_cast<int>(v1::TASK_STATE_QUEUED),
-              place.template_id, SqliteBlob{task.line.SerializeAsString()},
-              task.priority, task.max_cost, rank,
+              task.line.name(),
+              static_cast<int>(blocked ? v1::TASK_STATE_BLOCKED
+                                       : v1::TASK_STATE_QUEUED),
+              template_id, SqliteBlob{LineAsKept(task)}, task.priority,
+              task.max_cost, SqliteNullable<int64_t>{!blocked, rank},
               SqliteNullable<int64_t>{retry_of != 0, retry_of}, place.queue,
               SqliteNullable<std::string>{!task.labels.empty(),
                                           LabelLines(task.labels)}));
@@ -330,7 +364,11 @@ absl::StatusOr<int64_t> QueueWriter::InsertTask(const Place& place,
     RETURN_IF_ERROR(
         db_.Run("INSERT INTO task_label(label, task) VALUES (?,?)", label, id));
   }
-  RETURN_IF_ERROR(PutReady(lane, rank, id));
+  if (blocked) {
+    RETURN_IF_ERROR(InsertNeeds(place, id, task));
+  } else {
+    RETURN_IF_ERROR(PutReady(lane, rank, id));
+  }
   return id;
 }
 

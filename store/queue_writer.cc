@@ -312,6 +312,7 @@ absl::StatusOr<RemoteId> QueueWriter::Do(const RecordRemoteId& write) {
 absl::StatusOr<TimersFired> QueueWriter::Do(const FireTimers&) {
   // Bounds the time of one write; the rest is due at once.
   constexpr int kTimersPerWrite = 500;
+  constexpr int kNeedsPerWrite = 200;
   int64_t now = NowMicros();
   struct Timer {
     int64_t at, kind, ref;
@@ -327,7 +328,14 @@ absl::StatusOr<TimersFired> QueueWriter::Do(const FireTimers&) {
     }
     RETURN_IF_ERROR(row.status());
   }
+  int room = kNeedsPerWrite;
   for (const Timer& timer : due) {
+    if (timer.kind == kNeedTimer) {
+      // What there is no room for stays due.
+      if (room == 0) continue;
+      ASSIGN_OR_RETURN(bool all, MeetNeeds(timer.ref, room, result));
+      if (!all) continue;
+    }
     RETURN_IF_ERROR(
         db_.Run("DELETE FROM timer WHERE at = ? AND kind = ? AND ref = ?",
                 timer.at, timer.kind, timer.ref));
@@ -357,12 +365,18 @@ absl::StatusOr<TimersFired> QueueWriter::Do(const FireTimers&) {
       RETURN_IF_ERROR(GiveUpWaiting(timer.ref, timer.at));
       continue;
     }
+    if (timer.kind == kNeedTimer) continue;
+    if (timer.kind == kBlockedTimer) {
+      RETURN_IF_ERROR(LookAtBlocked(timer.ref, result));
+      continue;
+    }
     ASSIGN_OR_RETURN(TaskRow task, LoadTask(timer.ref));
     if (task.state == v1::TASK_STATE_QUEUED && !task.rank.has_value()) {
       RETURN_IF_ERROR(BeginAnother(task, timer.at));
     }
   }
   result.fired = static_cast<int>(due.size());
+  needs_met_ = false;  // `next` says it
   SqliteStatement row = db_.Query("SELECT at FROM timer ORDER BY at LIMIT 1");
   if (row.Step()) result.next = absl::FromUnixMicros(row.Int(0));
   RETURN_IF_ERROR(row.status());

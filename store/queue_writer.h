@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <set>
@@ -34,7 +35,10 @@ class QueueWriter {
 
   // What was written since the last commit was rolled back: forgets what is
   // remembered of it. A failed Apply does so by itself.
-  void Forget() { known_ = {}; }
+  void Forget() {
+    known_ = {};
+    needs_met_ = false;
+  }
 
   // Batches whose journal grew since the last call, rising. May name one whose
   // write was rolled back.
@@ -188,6 +192,7 @@ class QueueWriter {
   // queue_submit.cc
   absl::Status RefuseWhenFull() const;
   absl::StatusOr<BatchProgress> FindBatch(const std::string& request_id);
+  // BLOCKED where it has needs, else ready.
   absl::StatusOr<int64_t> InsertTask(const Place& place, const NewTask& task,
                                      int64_t line, int64_t now,
                                      int64_t retry_of);
@@ -203,6 +208,65 @@ class QueueWriter {
   absl::StatusOr<v1::Say> PutInterrupt(const LeaseKey& lease);
   // The attempt has a session, or may have one that is not recorded and runs.
   absl::StatusOr<bool> MayHaveBegun(const TaskRow& task, const LiveRow& live);
+  // queue_need.cc
+  // What a blocked task waits for, and what it will be given.
+  absl::Status InsertNeeds(const Place& place, int64_t task, const NewTask& is);
+  // The task that the need names: a task's row, or kInvalidArgument.
+  absl::StatusOr<int64_t> FindNeeded(const Place& place, const v1::Need& need,
+                                     const NewNeed& is);
+  // The task is final: plans to go on with those that need it. To be called
+  // with every end of a task.
+  absl::Status WakeNeedy(int64_t task, int64_t batch, v1::TaskState state);
+  absl::Status PlanNeed(int kind, int64_t ref);
+  // The timers of the two kinds. The first goes on with `room` tasks at most,
+  // which it counts down, and says whether that was all.
+  absl::StatusOr<bool> MeetNeeds(int64_t needed, int& room,
+                                 TimersFired& result);
+  absl::Status LookAtBlocked(int64_t task, TimersFired& result);
+  // The first task of the batch before `until` that is not final, or final
+  // without success; 0: none.
+  absl::StatusOr<int64_t> FirstUnfinished(int64_t batch, int64_t until);
+  absl::StatusOr<int64_t> FirstUnsuccessful(int64_t batch, int64_t until);
+  absl::StatusOr<int64_t> FirstInState(
+      int64_t batch, int64_t until,
+      std::initializer_list<v1::TaskState> states);
+  // One need of a blocked task, which names all before it: whether it is met.
+  // Ends the task where it cannot be.
+  absl::StatusOr<bool> IsAllMet(const TaskRow& task, int64_t batch,
+                                int64_t until, v1::NeedPolicy policy,
+                                TimersFired& result);
+  absl::Status Unblock(const TaskRow& task, TimersFired& result);
+  absl::Status FailNeed(const TaskRow& task, v1::NeedPolicy policy,
+                        int64_t needed, TimersFired& result);
+  absl::Status CancelForNeed(const TaskRow& task, const std::string& why,
+                             TimersFired& result);
+  // A blocked task ends without an attempt.
+  absl::Status EndBlocked(const TaskRow& task, v1::TaskState state,
+                          const std::string& why, TimersFired& result);
+  // It waits for nothing any more.
+  absl::Status CloseNeeds(int64_t task);
+  // Whether a retry may have what that task left.
+  //   kFailedPrecondition  no
+  absl::Status CheckDone(int64_t task, bool anyway);
+  absl::Status CheckAllDone(int64_t batch, int64_t until, bool anyway);
+  // queue_given.cc
+  struct Given {
+    v1::TaskLine line;    // messages as parameters, outputs as inputs
+    size_t bytes = 0;     // of the messages, in the prompt
+    std::string trouble;  // why it cannot be given: one line
+  };
+  // Of a task whose needs are done.
+  absl::StatusOr<Given> GiveNeeds(int64_t task);
+  absl::StatusOr<v1::Ending> LoadEnding(int64_t task);
+  absl::Status GiveOne(int64_t needed, const v1::TaskLine& line,
+                       const std::string& label, size_t mentions, Given& given);
+  absl::Status GiveAll(int64_t batch, int64_t until, const v1::TaskLine& line,
+                       size_t mentions, Given& given);
+  // The task, or where it did not succeed its newest retry that did; else the
+  // task.
+  absl::StatusOr<int64_t> StandIn(int64_t task);
+  // The needs of `old` for its retry `task`, which is given what they left.
+  absl::Status RetryNeeds(const TaskRow& old, int64_t task);
   // queue_park.cc
   // The attempt may be granted again; its questions are gone.
   absl::Status Unpark(const LiveRow& live);
@@ -418,6 +482,8 @@ class QueueWriter {
   };
   static constexpr size_t kKnownLabelsMax = 1000;
   Known known_;
+  // Since the last result that said so: timers of needs are due.
+  bool needs_met_ = false;
   // By account: where the next view of its flows goes on.
   std::map<int64_t, Flow> flow_cursors_;
 };
@@ -436,6 +502,8 @@ inline constexpr int kAccountTimer = 4;  // ref: an account that is not open
 inline constexpr int kQueueTimer = 5;    // ref: a queue whose pause is over
 inline constexpr int kBatchTimer = 6;    // ref: a batch likewise
 inline constexpr int kScheduleTimer = 7;  // ref: a schedule
+inline constexpr int kNeedTimer = 8;      // ref: a final task that others need
+inline constexpr int kBlockedTimer = 9;   // ref: a task to be looked at
 
 inline bool IsFinal(v1::TaskState state) {
   return state >= v1::TASK_STATE_SUCCEEDED;

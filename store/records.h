@@ -179,6 +179,10 @@ struct TaskRecord {
   Forecast forecast;
   std::vector<v1::Question> questions;  // while it waits
   absl::Time answer_by = absl::InfiniteFuture();
+  // While it is blocked: names of tasks, ten at most, and whether there are
+  // others.
+  std::vector<std::string> waits_for;
+  bool waits_for_others = false;
   std::vector<AttemptRecord> attempt_list;  // only from GetTask
 };
 
@@ -218,6 +222,8 @@ enum class JournalKind {
   kScheduleDeleted = 33,
   kFired = 34,     // a schedule's batch is submitted
   kNotFired = 35,  // a time of a schedule passed without one
+  kUnblocked = 36,  // all that the task needs is done
+  kSkipped = 37,    // what it needs did not succeed
 };
 
 // One state change, and the money it moved. `seq` rises by one with each.

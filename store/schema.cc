@@ -255,6 +255,22 @@ CREATE TABLE firing(
 CREATE INDEX firing_last ON firing(schedule, id);
 )sql";
 
+// What tasks need: a row for each need of their lines, by its place there.
+// `need` is a task; where it is NULL, every task of `batch` before `until` is
+// meant. open: it is waited for. mentions: how often the prompt holds its
+// task's message.
+// task.given is a TaskLine with what a task that waited was given: messages and
+// inputs.
+constexpr char kQueue16[] = R"sql(
+CREATE TABLE need(
+  task INT, k INT, need INT, batch INT, until INT, policy INT, mentions INT,
+  open INT, PRIMARY KEY(task, k)) WITHOUT ROWID;
+CREATE INDEX need_one ON need(need, task) WHERE open = 1 AND need IS NOT NULL;
+CREATE INDEX need_all ON need(batch, task) WHERE open = 1 AND batch IS NOT NULL;
+ALTER TABLE task ADD COLUMN given BLOB;
+CREATE INDEX task_retry ON task(retry_of) WHERE retry_of IS NOT NULL;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -277,7 +293,7 @@ const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps = new SchemaSteps{
       kQueue1, kQueue2, kQueue3,  kQueue4,  kQueue5,  kQueue6,  kQueue7,
       kQueue8, kQueue9, kQueue10, kQueue11, kQueue12, kQueue13, kQueue14,
-      kQueue15};
+      kQueue15, kQueue16};
   return *steps;
 }
 

@@ -23,6 +23,12 @@ namespace midwatch {
 
 // Submission -----------------------------------------------------------------
 
+// What of a need its line does not say.
+struct NewNeed {
+  std::optional<RowKey> task;  // of one by its task_id
+  int mentions = 0;            // how often the prompt holds its task's message
+};
+
 // What a task has of its own.
 struct NewTask {
   v1::TaskLine line;
@@ -30,12 +36,19 @@ struct NewTask {
   int priority = 5;
   int64_t max_cost = 0;
   Labels labels;  // the spec's and its own
+  // In place of the spec of its batch or its submit, where the line changes it.
+  std::optional<v1::TaskSpec> own_spec;
+  std::vector<NewNeed> needs;  // one for each of the line's
 };
+
+// Where a result has needs_met, tasks that need others may be ready or are to
+// end: FireTimers is to be applied now.
 
 struct BatchProgress {
   RowKey batch;
   v1::BatchState state = v1::BATCH_STATE_UNSPECIFIED;
   int64_t lines = 0;
+  bool needs_met = false;
 };
 
 // Again with equal content: the batch there is.
@@ -52,6 +65,7 @@ struct OpenBatch {
 //   kNotFound            no batch with this request_id
 //   kOutOfRange          a gap before first_line
 //   kAlreadyExists       a name that the batch has
+//   kInvalidArgument     a need that is no earlier line, or no task there is
 //   kFailedPrecondition  new lines for a batch that is sealed or cancelled
 struct AddTasks {
   using Result = BatchProgress;
@@ -71,10 +85,12 @@ struct SealBatch {
 
 struct TaskKey {
   RowKey task;
+  bool needs_met = false;
 };
 
 // A task alone. Again with equal content: the task there is.
-//   kAlreadyExists  the request_id came before with other content
+//   kAlreadyExists    the request_id came before with other content
+//   kInvalidArgument  a need that is no task there is
 struct SubmitTask {
   using Result = TaskKey;
   std::string request_id, tenant, queue, account;
@@ -82,9 +98,10 @@ struct SubmitTask {
   NewTask task;
 };
 
-// A new task like a final one, alone. Again: the same new task.
+// A new task like a final one, alone, with what that one needs as it stands
+// now. Again: the same new task.
 //   kNotFound            no such task
-//   kFailedPrecondition  it is not final
+//   kFailedPrecondition  it is not final, or what it needs is not done
 struct RetryTask {
   using Result = TaskKey;
   RowKey task;
@@ -104,6 +121,7 @@ struct CancelNotice {
 struct CancelResult {
   v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
   std::vector<CancelNotice> notices;
+  bool needs_met = false;
 };
 
 // Again, or for a final task: OK, nothing changes.
@@ -118,6 +136,7 @@ struct CancelBatchResult {
   std::vector<CancelNotice> notices;
   // Not all is done yet: write the same again.
   bool more = false;
+  bool needs_met = false;
 };
 
 // Refuses more lines and cancels tasks, a bounded number with each write.
@@ -337,6 +356,7 @@ struct Disposition {
 struct Settled {
   v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
   bool account_changed = false;
+  bool needs_met = false;
 };
 
 // Ends the attempt, moves its money and releases the lease. Again with an equal
@@ -630,12 +650,18 @@ struct TimersFired {
   int fired = 0;
   absl::Time next = absl::InfiniteFuture();
   std::vector<int64_t> schedules;  // to be planned
+  std::vector<int64_t> ended;      // tasks that are final now
+  // Batches to be cancelled, as the policies of tasks of theirs say: write
+  // CancelBatch. (A scheduler that starts finds them among those that are.)
+  std::vector<RowKey> cancelling;
 };
 
 // Opens accounts whose pause is over, and queues and batches; makes tasks ready
 // whose delay is over, and lanes whose budgets begin a new window; lets go of
 // tasks that were not answered in time: they are granted again to be settled.
-// Schedules that are due stay awake until they are planned.
+// Schedules that are due stay awake until they are planned. Goes on with tasks
+// that needed what is final now: makes them ready, or ends them, a bounded
+// number with each write; `next` is in the past where others are left.
 struct FireTimers {
   using Result = TimersFired;
 };

@@ -180,6 +180,7 @@ void QueueTrial::OfBatch(const Step& step) {
         add.first_line + 1 + static_cast<int64_t>(step.much % 3);
     for (int64_t line = add.first_line; line < end; ++line) {
       add.tasks.push_back(TaskNamed(absl::StrCat(request, ".", line), line));
+      AddNeeds(request, line, add.tasks.back());
     }
     // A name that is there.
     if (step.much == kRare && lines > 0)
@@ -472,7 +473,11 @@ void QueueTrial::Pass(const Step& step) {
   timers_are_due_ = step.act == Act::kSleep;
   const std::string after = absl::StrCat("after ", absl::FormatDuration(span));
   if (step.act == Act::kSleep) return told_.push_back(after);
-  (void)Both(step, "FireTimers", FireTimers{}, after);
+  // Again while something is due, as the scheduler does.
+  auto fired = Both(step, "FireTimers", FireTimers{}, after);
+  while (fired.ok() && fired->next <= clock_.Now() && difference_.empty()) {
+    fired = Both(step, "FireTimers", FireTimers{}, "again");
+  }
 }
 
 Story ShrinkStory(const Story& story, const MakeFactory& make) {

@@ -44,6 +44,23 @@ inline NewTask TaskNamed(std::string name, int64_t number) {
   return task;
 }
 
+// From the fifth on every third line needs the one before it and one further
+// back, and every seventh all, of which it minds no failure.
+inline void AddNeeds(const std::string& batch, int64_t line, NewTask& task) {
+  auto add = [&](int64_t other) {
+    task.line.add_needs()->set_name(absl::StrCat(batch, ".", other));
+    task.needs.emplace_back();
+  };
+  if (line % 7 == 6) {
+    task.line.add_needs()->set_all_earlier(true);
+    task.line.set_on_need_failure(v1::NEED_POLICY_RUN_ANYWAY);
+    task.needs.emplace_back();
+  } else if (line >= 4 && line % 3 == 1) {
+    add(line - 1);
+    add(line - 4);
+  }
+}
+
 struct NamedEnding {
   const char* name;
   v1::Ending::Kind kind;

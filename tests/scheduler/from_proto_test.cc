@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "absl/strings/str_cat.h"
+#include "base/external_id.h"
 #include "google/rpc/error_details.pb.h"
 #include "scheduler/money_proto.h"
 #include "scheduler/parameters.h"
@@ -272,6 +273,53 @@ INSTANTIATE_TEST_SUITE_P(
         {"RaiseToNothing",
          [](R& r) { r.mutable_spec()->set_on_budget(v1::BUDGET_POLICY_RAISE); },
          "spec.raise_to_usd_micros: 0; expected more than max_cost"},
+        {"NeedOfNothing", [](R& r) { r.mutable_line()->add_needs(); },
+         "line.needs[0]: expected one of name, task_id, all_earlier"},
+        {"NeedByName",
+         [](R& r) { r.mutable_line()->add_needs()->set_name("a"); },
+         "line.needs[0]: only tasks of a batch have others beside them"},
+        {"NeedOfAll",
+         [](R& r) { r.mutable_line()->add_needs()->set_all_earlier(true); },
+         "line.needs[0]: only tasks of a batch"},
+        {"NeedByABadId",
+         [](R& r) { r.mutable_line()->add_needs()->set_task_id("x"); },
+         "line.needs[0].task_id: "},
+        {"NeedPolicyAlone",
+         [](R& r) {
+           r.mutable_line()->set_on_need_failure(v1::NEED_POLICY_SKIP);
+         },
+         "line.on_need_failure: the task needs none"},
+        {"FromWithoutNeed",
+         [](R& r) {
+           v1::Input& input = *r.mutable_line()->add_inputs();
+           input.set_mount("m");
+           input.set_from("a");
+         },
+         "line.inputs[0].from: 'a' is not among needs"},
+        {"PathWithoutFrom",
+         [](R& r) {
+           v1::Input& input = *r.mutable_line()->add_inputs();
+           input.set_mount("m");
+           input.set_sha256(std::string(64, 'a'));
+           input.set_path("p");
+         },
+         "line.inputs[0].path: only an input with from has one"},
+        {"MessageWithoutNeed",
+         [](R& r) { r.mutable_line()->set_prompt("{{tasks.a.message}}"); },
+         "line.needs: the prompt holds {{tasks.a.message}}; expected"},
+        {"ParameterLikeAMessage",
+         [](R& r) {
+           (*r.mutable_line()->mutable_parameters())["tasks.a.message"] = "x";
+         },
+         "line.parameters: tasks.a.message: names of this kind"},
+        {"HugeOwnPrompt",
+         [](R& r) {
+           r.mutable_line()->set_prompt(std::string(kPromptBytesMax + 1, 'x'));
+         },
+         "line.prompt: 12582913 bytes"},
+        {"OwnExpectOutside",
+         [](R& r) { r.mutable_line()->mutable_expect()->add_files("/x"); },
+         "line.expect.files[0]: '/x' must be relative"},
         {"AnswerWithinAMonth",
          [](R& r) {
            r.mutable_spec()->mutable_answer_within()->set_seconds(30 * 86400);
@@ -279,6 +327,127 @@ INSTANTIATE_TEST_SUITE_P(
          "spec.answer_within"},
     }),
     [](const auto& test) { return std::string(test.param.name); });
+
+v1::TaskLine Needing(const std::string& name) {
+  v1::TaskLine line;
+  line.set_name("n");
+  (*line.mutable_parameters())["what"] = "it";
+  line.add_needs()->set_name(name);
+  return line;
+}
+
+TEST(NeedsFromProtoTest, APromptSaysWhichMessagesItWants) {
+  v1::TaskChunk chunk;
+  v1::TaskLine& line = *chunk.add_lines() = Needing("a");
+  line.add_needs()->set_name("b c");
+  line.add_needs()->set_all_earlier(true);
+  line.set_prompt(
+      "{{what}} {{ tasks.a.message }} {{tasks.a.message}} "
+      "{{tasks.all.messages}}");
+  auto write = FromProto("r", chunk, Valid().spec());
+  ASSERT_OK(write);
+  const NewTask& task = write->tasks.at(0);
+  ASSERT_EQ(task.needs.size(), 3u);
+  EXPECT_EQ(task.needs[0].mentions, 2);
+  EXPECT_EQ(task.needs[1].mentions, 0);
+  EXPECT_EQ(task.needs[2].mentions, 1);
+  ASSERT_TRUE(task.own_spec.has_value());
+  EXPECT_EQ(task.own_spec->prompt(), line.prompt());
+  EXPECT_EQ(task.own_spec->agent().agent_id(), "agent_1");
+}
+
+TEST(NeedsFromProtoTest, ATaskAloneNamesAnyTask) {
+  v1::SubmitTaskRequest request = Valid();
+  const std::string id = FormatExternalId({1'700'000'000'000, 7, 42});
+  request.mutable_line()->add_needs()->set_task_id(id);
+  request.mutable_line()->set_prompt(
+      absl::StrCat("{{tasks.", id, ".message}}"));
+  auto submit = FromProto(request);
+  ASSERT_OK(submit);
+  const NewNeed& need = submit->task.needs.at(0);
+  EXPECT_EQ(need.task, (RowKey{42, 1'700'000'000'000}));
+  EXPECT_EQ(need.mentions, 1);
+}
+
+struct BadNeedCase {
+  const char* name;
+  std::function<void(v1::TaskLine&)> spoil;
+  const char* message;
+};
+
+class BadNeedTest : public ::testing::TestWithParam<BadNeedCase> {};
+
+TEST_P(BadNeedTest, IsRefusedWithItsField) {
+  v1::TaskChunk chunk;
+  *chunk.add_lines() = Needing("a");
+  GetParam().spoil(*chunk.mutable_lines(0));
+  EXPECT_THAT(FromProto("r", chunk, Valid().spec()),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr(GetParam().message)));
+}
+
+using L = v1::TaskLine;
+
+INSTANTIATE_TEST_SUITE_P(
+    Table, BadNeedTest,
+    ::testing::ValuesIn<BadNeedCase>({
+        {"Twice", [](L& l) { l.add_needs()->set_name("a"); },
+         "chunk.lines[0].needs[1]: 'a' is there twice"},
+        {"TooMany",
+         [](L& l) {
+           for (int i = 0; i < 100; ++i) {
+             l.add_needs()->set_name(absl::StrCat(i));
+           }
+         },
+         "chunk.lines[0].needs: 101; at most 100"},
+        {"NotAll", [](L& l) { l.add_needs()->set_all_earlier(false); },
+         "chunk.lines[0].needs[1].all_earlier: expected true"},
+        {"NoName", [](L& l) { l.mutable_needs(0)->set_name(""); },
+         "chunk.lines[0].needs[0].name: required"},
+        {"NoPolicy",
+         [](L& l) { l.set_on_need_failure(static_cast<v1::NeedPolicy>(9)); },
+         "chunk.lines[0].on_need_failure: 9 is no policy"},
+        {"ContentAndFrom",
+         [](L& l) {
+           v1::Input& input = *l.add_inputs();
+           input.set_mount("m");
+           input.set_from("a");
+           input.set_sha256(std::string(64, 'a'));
+         },
+         "chunk.lines[0].inputs[0].sha256: comes with the task"},
+        {"OutputOutside",
+         [](L& l) {
+           v1::Input& input = *l.add_inputs();
+           input.set_mount("m");
+           input.set_from("a");
+           input.set_path("../x");
+         },
+         "chunk.lines[0].inputs[0].path: '../x' has"},
+        {"MessageOfAnother", [](L& l) { l.set_prompt("{{tasks.b.message}}"); },
+         "chunk.lines[0].needs: the prompt holds {{tasks.b.message}}"},
+        {"MessageOutsideOfThePrompt",
+         [](L& l) {
+           l.set_prompt("{{tasks.a.message}}");
+           l.mutable_expect()->add_files("{{tasks.a.message}}");
+         },
+         "chunk.lines[0].expect.files: {{tasks.a.message}} may stand in the "
+         "prompt only"},
+    }),
+    [](const auto& test) { return std::string(test.param.name); });
+
+TEST(NeedsFromProtoTest, NeedsOfAChunkAreBounded) {
+  v1::TaskChunk chunk;
+  for (int i = 0; i < 201; ++i) {
+    v1::TaskLine& line = *chunk.add_lines();
+    line.set_name(absl::StrCat("n", i));
+    for (int k = 0; k < 100; ++k) {
+      line.add_needs()->set_name(absl::StrCat(k));
+    }
+  }
+  EXPECT_THAT(FromProto("r", chunk, Valid().spec()),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("20100 needs together; at most 20000")));
+}
 
 struct FillCase {
   const char* name;
@@ -315,7 +484,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& test) { return std::string(test.param.name); });
 
 TEST(JournalKindTest, EachHasAName) {
-  for (int kind = 1; kind <= static_cast<int>(JournalKind::kNotFired); ++kind) {
+  for (int kind = 1; kind <= static_cast<int>(JournalKind::kSkipped); ++kind) {
     EXPECT_THAT(NameOf(static_cast<JournalKind>(kind)),
                 Not(HasSubstr("kind_")));
   }

@@ -21,6 +21,14 @@ TEST_F(PlansTest, EveryStatementIsASearch) {
   PutSchedule schedule{.name = "nightly", .timing = {}, .steps = {}};
   schedule.steps.emplace_back().mutable_open();
   ASSERT_OK(Apply(schedule));
+  // One that waits for another, and one that waits for both.
+  NewTask one = Line("u"), all = Line("v");
+  one.line.add_needs()->set_name("t");
+  all.line.add_needs()->set_all_earlier(true);
+  one.needs.emplace_back();
+  all.needs.emplace_back();
+  ASSERT_OK(Apply(Opening("batch-2")));
+  ASSERT_OK(Apply(AddTasks{"batch-2", 0, {Line("t"), one, all}}));
   auto queue = Sqlite::Open(dir_ / "queue.db", {.read_only = true});
   auto events = Sqlite::Open(dir_ / "events.db", {.read_only = true});
   ASSERT_OK(queue);
@@ -68,7 +76,7 @@ TEST_F(PlansTest, EveryStatementIsASearch) {
     }
     sqlite3_finalize(plan);
   }
-  EXPECT_GE(statements, 16);
+  EXPECT_GE(statements, 17);
 }
 
 }  // namespace
