@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <set>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -26,6 +27,7 @@ namespace midwatch::cli {
 namespace {
 
 constexpr int64_t kMaxRunningMax = 100'000;
+constexpr char kOfTasks[] = "tasks.";
 
 // Maps are written in the order of their keys, so equal messages have equal
 // bytes.
@@ -73,8 +75,12 @@ class BatchFileReader {
   void ReadTop(const YAML::Node& root, bool tasks_follow);
   void ReadParams(const YAML::Node& node);
   void TakeGivenParams(const YAML::Mark& mark);
-  void CheckText(const TaskText& text);
-  void CheckSize(const TaskText& text);
+  using Look = void (BatchFileReader::*)(const TaskText&, const PlannedTask&);
+  void ForEachText(Look look);
+  void CheckText(const TaskText& text, const PlannedTask& task);
+  void CheckMessage(const std::string& name, const TaskText& text,
+                    const PlannedTask& task);
+  void CheckSize(const TaskText& text, const PlannedTask& task);
 
   const Values& given_params_;
   Values params_;
@@ -94,7 +100,7 @@ void BatchFileReader::ReadParams(const YAML::Node& node) {
     const YAML::Node& key = entry.first;
     const std::string name = key.IsScalar() ? key.Scalar() : "";
     if (!IsParameterName(name) || IsMatchName(name) ||
-        params_.count(name) > 0) {
+        absl::StartsWith(name, kOfTasks) || params_.count(name) > 0) {
       complaints_.Add(
           key.Mark(),
           absl::StrCat("'", Printable(name), "' cannot be one of params",
@@ -126,36 +132,81 @@ void BatchFileReader::TakeGivenParams(const YAML::Mark& mark) {
   }
 }
 
-// What a text of the spec asks of a task, each task must have.
-void BatchFileReader::CheckText(const TaskText& text) {
+// The texts of a task: its own, or those that all share.
+void BatchFileReader::ForEachText(Look look) {
+  // Each once: what is wrong with a text of thousands of tasks is one thing.
+  std::set<const TaskText*> wrong;
+  auto each = [&](const TaskText& text, const PlannedTask& task) {
+    if (wrong.contains(&text)) return;
+    const size_t before = complaints_.count();
+    (this->*look)(text, task);
+    if (complaints_.count() > before) wrong.insert(&text);
+  };
+  for (const PlannedTask& task : task_reader_.tasks()) {
+    const OwnSpec& own = *task.own;
+    each(own.prompt ? *own.prompt : spec_.prompt, task);
+    for (const TaskText& file : own.expect ? own.files : spec_.files) {
+      each(file, task);
+    }
+    for (const TaskText& other : spec_.others) each(other, task);
+  }
+}
+
+// What a text asks of a task, the task must have.
+void BatchFileReader::CheckText(const TaskText& text, const PlannedTask& task) {
   for (const std::string& name : text.parameters) {
-    for (const v1::TaskLine& line : task_reader_.lines()) {
-      if (line.parameters().contains(name)) continue;
+    if (absl::StartsWith(name, kOfTasks)) {
+      CheckMessage(name, text, task);
+    } else if (!task.line.parameters().contains(name)) {
       complaints_.Add(
           text.mark,
           absl::StrCat("unknown parameter {{", name, "}} in ", text.what,
                        "; expected one of params, or a "
                        "parameter of every task (task '",
-                       line.name(), "' has none of that name)"));
+                       task.line.name(), "' has none of that name)"));
       return;
     }
   }
 }
 
-// REQUIRES: CheckText(text) had nothing to complain of.
-void BatchFileReader::CheckSize(const TaskText& text) {
-  for (const v1::TaskLine& line : task_reader_.lines()) {
-    const Values values(line.parameters().begin(), line.parameters().end());
-    const size_t bytes = text.parameters.empty()
-                             ? text.text.size()
-                             : FillIn(text.text, values, nullptr).size();
-    if (bytes <= text.bytes_max) continue;
-    complaints_.Add(
-        text.mark,
-        absl::StrCat(text.what, " of task '", line.name(), "' has ", bytes,
-                     " bytes; expected at most ", text.bytes_max));
-    return;
+// {{tasks.NAME.message}}: only a prompt is filled in when tasks are done.
+void BatchFileReader::CheckMessage(const std::string& name,
+                                   const TaskText& text,
+                                   const PlannedTask& task) {
+  const bool is_prompt = &text == &spec_.prompt ||
+                         (task.own->prompt && &text == &*task.own->prompt);
+  bool needed = false;
+  for (const v1::Need& need : task.line.needs()) {
+    const std::string& label =
+        need.task_id().empty() ? need.name() : need.task_id();
+    needed |= name == (need.all_earlier()
+                           ? absl::StrCat(kOfTasks, "all.messages")
+                           : absl::StrCat(kOfTasks, label, ".message"));
   }
+  if (is_prompt && needed) return;
+  complaints_.Add(
+      text.mark,
+      is_prompt
+          ? absl::StrCat("{{", name, "}} in ", text.what,
+                         "; expected {{tasks.NAME.message}} of what task '",
+                         task.line.name(),
+                         "' needs, or {{tasks.all.messages}} with needs: all")
+          : absl::StrCat("{{", name, "}} in ", text.what,
+                         "; expected messages in a prompt only"));
+}
+
+// REQUIRES: CheckText had nothing to complain of.
+void BatchFileReader::CheckSize(const TaskText& text, const PlannedTask& task) {
+  const auto& parameters = task.line.parameters();
+  const Values values(parameters.begin(), parameters.end());
+  const size_t bytes = text.parameters.empty()
+                           ? text.text.size()
+                           : FillIn(text.text, values, nullptr).size();
+  if (bytes <= text.bytes_max) return;
+  complaints_.Add(
+      text.mark,
+      absl::StrCat(text.what, " of task '", task.line.name(), "' has ", bytes,
+                   " bytes; expected at most ", text.bytes_max));
 }
 
 // `tasks_follow`: the lines behind it are the tasks.
@@ -260,17 +311,16 @@ absl::StatusOr<BatchFile> BatchFileReader::Read(const std::string& text,
   if (!root) return complaints_.ToStatus();
   ReadHead(*root, /*tasks_follow=*/false);
   if (complaints_.count() == 0) {
-    if (task_reader_.lines().empty()) {
+    if (task_reader_.tasks().empty()) {
       complaints_.Add(root->Mark(),
                       "the batch has 0 tasks; expected tasks, or a foreach "
                       "whose glob matches files");
     }
-    CheckText(spec_.prompt);
-    for (const TaskText& other : spec_.others) CheckText(other);
+    task_reader_.OrderTasks();
+    ForEachText(&BatchFileReader::CheckText);
   }
   if (complaints_.count() == 0) {
-    CheckSize(spec_.prompt);
-    for (const TaskText& other : spec_.others) CheckSize(other);
+    ForEachText(&BatchFileReader::CheckSize);
   }
   RETURN_IF_ERROR(complaints_.ToStatus());
 

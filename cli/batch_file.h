@@ -6,7 +6,9 @@
 //   params     names with defaults; {{name}} in any text of the file stands for
 //              the value, which --param replaces
 //   defaults   the task spec that all tasks share
-//   tasks      the tasks one by one: name, parameters, inputs
+//   tasks      the tasks one by one: name, parameters, inputs, labels; prompt
+//              and expect in place of those of defaults; needs and
+//              on_need_failure
 //   foreach    tasks made from the files that match a glob; {{path}},
 //              {{dirname}} (its last folder), {{basename}}, {{stem}} and
 //              {{index}} (from 0) describe the file; or from the rows of a
@@ -15,6 +17,17 @@
 //   budget     what all its tasks may cost together
 //
 // A task's own parameters are filled into the prompt by the scheduler.
+//
+// needs: what has to succeed before the task starts: the name of a task, a list
+// of names and of {task: ID} for tasks that were submitted before, or `all` for
+// every task that does not need this one. on_need_failure says what becomes of
+// it otherwise: skip (if unset), run_anyway, or fail_batch. What they leave
+// comes as inputs, {from: NAME, path: report.md, mount: in/report.md} (without
+// a path all outputs, below mount; from all those of each task below
+// mount/NAME), and in the prompt: {{tasks.NAME.message}} is a task's last
+// message,
+// {{tasks.all.messages}} has a line for each. The lines are submitted in an
+// order in which each task is behind those that it needs.
 //
 // In JSONL the first line is {"batch": {...}}, with all of these but tasks and
 // foreach; each line behind it is a task, and {{...}} in it is text. Its tasks

@@ -291,7 +291,8 @@ std::string Progress::StatusLine() const {
   add(counts.waiting(), "waiting");
   add(counts.cancelling(), "cancelling");
   add(counts.failed(), "failed");
-  add(counts.cancelled() + counts.skipped(), "cancelled");
+  add(counts.cancelled(), "cancelled");
+  add(counts.skipped(), "skipped");
   return absl::StrCat(line, "  ", FormatUsd(batch_.charged_usd_micros()), "  ",
                       FormatSpan(elapsed()));
 }

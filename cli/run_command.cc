@@ -61,11 +61,13 @@ std::string HostOf(absl::string_view url) {
   return std::string(url.substr(0, url.find_first_of("/?#")));
 }
 
-// Nothing goes on before somebody answers.
+// Nothing goes on before somebody answers: what is blocked, waits for one of
+// those that wait.
 bool OnlyWaits(const v1::Batch& batch) {
   const v1::TaskCounts& counts = batch.counts();
   return batch.state() == v1::BATCH_STATE_SEALED && counts.waiting() > 0 &&
-         FinalOf(counts) + counts.waiting() == TotalOf(counts);
+         FinalOf(counts) + counts.waiting() + counts.blocked() ==
+             TotalOf(counts);
 }
 
 class BatchRun {
@@ -228,11 +230,22 @@ class BatchRun {
     BatchWatch watch(
         *connection_, RealClock(), batch_id_,
         is_new_ ? BatchWatch::kFromBeginning : BatchWatch::kFromNow);
-    RETURN_IF_ERROR(FollowBatch(
-        *connection_, RealClock(), watch, interrupts_, progress_,
-        [](const v1::WatchBatchResponse& message) {
-          return !StandsStill(message.batch()) && !OnlyWaits(message.batch());
-        }));
+    while (!watch.ended() && !interrupts_.requested()) {
+      v1::Batch batch;
+      RETURN_IF_ERROR(
+          FollowBatch(*connection_, RealClock(), watch, interrupts_, progress_,
+                      [&](const v1::WatchBatchResponse& message) {
+                        batch = message.batch();
+                        return !StandsStill(batch) && !OnlyWaits(batch);
+                      }));
+      if (batch.counts().blocked() == 0) break;
+      // What a task needs may have ended this moment: it is ready with one of
+      // the scheduler's next writes.
+      constexpr absl::Duration kUntilReady = absl::Seconds(1);
+      if (watch.ended() || interrupts_.Wait(kUntilReady)) break;
+      ASSIGN_OR_RETURN(batch, connection_->GetBatch(batch_id_));
+      if (StandsStill(batch) || OnlyWaits(batch)) break;
+    }
     // Interrupted, it is of use how far things were.
     if (interrupts_.requested()) {
       progress_.Keep();

@@ -259,7 +259,8 @@ void SpecReader::ReadTimeouts(const YAML::Node& node, v1::Timeouts& timeouts) {
           complaints_);
 }
 
-void SpecReader::ReadExpect(const YAML::Node& node, SpecWithTexts& spec) {
+void SpecReader::ReadExpect(const YAML::Node& node, v1::Expectation& expect,
+                            std::vector<TaskText>& texts) {
   auto files = [&](const YAML::Node& list) {
     if (!IsList(list, "files", complaints_)) return;
     if (list.size() > kExpectedFilesMax) {
@@ -271,17 +272,34 @@ void SpecReader::ReadExpect(const YAML::Node& node, SpecWithTexts& spec) {
     for (const YAML::Node& item : list) {
       TaskText text = ReadTaskText(item, "an expected file", kPathBytesMax);
       const std::string path = text.text;
-      spec.others.push_back(std::move(text));
+      texts.push_back(std::move(text));
       if (item.IsScalar() && !IsPathBelow(path)) {
         complaints_.Add(item.Mark(),
                         absl::StrCat("expected file '", Printable(path),
                                      "'; expected a relative path under "
                                      "/mnt/session/outputs/"));
       }
-      spec.spec.mutable_expect()->add_files(path);
+      expect.add_files(path);
     }
   };
   ReadMap(node, "expect", {{"files", files}, {"schema", nullptr}}, complaints_);
+}
+
+TaskText SpecReader::ReadPrompt(const YAML::Node& node) {
+  TaskText prompt = ReadTaskText(node, "the prompt", kPromptBytesMax);
+  if (node.IsScalar() && prompt.text.empty()) {
+    complaints_.Add(node.Mark(), "the prompt is empty; expected text");
+  }
+  return prompt;
+}
+
+std::vector<YamlKey> SpecReader::OwnKeys(OwnSpec& own) {
+  return {{"prompt", [&](const YAML::Node& n) { own.prompt = ReadPrompt(n); }},
+          {"expect",
+           [&](const YAML::Node& n) {
+             ReadExpect(n, own.expect.emplace(), own.files);
+           }},
+          {"spec", nullptr}};
 }
 
 SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
@@ -297,11 +315,8 @@ SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
             }},
            {"prompt",
             [&](const YAML::Node& n) {
-              out.prompt = ReadTaskText(n, "the prompt", kPromptBytesMax);
+              out.prompt = ReadPrompt(n);
               spec.set_prompt(out.prompt.text);
-              if (n.IsScalar() && spec.prompt().empty()) {
-                complaints_.Add(n.Mark(), "the prompt is empty; expected text");
-              }
             },
             true},
            {"max_cost",
@@ -314,7 +329,10 @@ SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
             [&](const YAML::Node& n) {
               ReadTimeouts(n, *spec.mutable_timeouts());
             }},
-           {"expect", [&](const YAML::Node& n) { ReadExpect(n, out); }},
+           {"expect",
+            [&](const YAML::Node& n) {
+              ReadExpect(n, *spec.mutable_expect(), out.files);
+            }},
            {"priority",
             [&](const YAML::Node& n) {
               if (auto v = Number(n, "priority", 0, 9)) {

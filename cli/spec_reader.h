@@ -28,7 +28,14 @@ struct TaskText {
 struct SpecWithTexts {
   v1::TaskSpec spec;
   TaskText prompt;
-  std::vector<TaskText> others;
+  std::vector<TaskText> files, others;  // files: expected ones
+};
+
+// What tasks have in place of the defaults.
+struct OwnSpec {
+  std::optional<TaskText> prompt;
+  std::optional<v1::Expectation> expect;
+  std::vector<TaskText> files;
 };
 
 // Reads values in which {{name}} stands for one of `params`, which outlive the
@@ -40,6 +47,10 @@ class SpecReader {
 
   // `defaults` of a batch file. Complains of all that is wrong with it.
   SpecWithTexts ReadSpec(const YAML::Node& node);
+
+  // The keys by which tasks have things of their own, read into `own`, which
+  // outlives them.
+  std::vector<YamlKey> OwnKeys(OwnSpec& own);
 
   // One value with its params filled in; complains of unknown ones.
   std::optional<std::string> Text(const YAML::Node& node,
@@ -63,7 +74,9 @@ class SpecReader {
   void ReadEnvironment(const YAML::Node& node, v1::EnvironmentRef& environment);
   void ReadRetry(const YAML::Node& node, v1::RetryPolicy& retry);
   void ReadTimeouts(const YAML::Node& node, v1::Timeouts& timeouts);
-  void ReadExpect(const YAML::Node& node, SpecWithTexts& spec);
+  void ReadExpect(const YAML::Node& node, v1::Expectation& expect,
+                  std::vector<TaskText>& texts);
+  TaskText ReadPrompt(const YAML::Node& node);
   // Complains where on_budget, raise_to and max_cost do not go together.
   void CheckRaise(const YAML::Node& node, const v1::TaskSpec& spec);
   void ReadTimeout(const YAML::Node& node, absl::string_view what,

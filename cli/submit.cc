@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kChunkLinesMax = 1000;
 constexpr size_t kChunkBytesMax = 4 << 20;
+constexpr int kChunkNeedsMax = 20'000;
 constexpr int kConnectionsMax = 10;
 constexpr absl::Duration kResubmitTimeout = absl::Seconds(30);
 // Old unfinished batches of one name beyond these are not looked at.
@@ -68,10 +69,13 @@ absl::StatusOr<v1::SubmitBatchRequest> MakeChunk(const BatchFile& file,
   }
   const std::vector<v1::TaskLine>& lines = file.lines;
   size_t bytes = 0;
+  int needs = 0;
   for (size_t i = static_cast<size_t>(first); i < lines.size(); ++i) {
     bytes += lines[i].ByteSizeLong();
+    needs += lines[i].needs_size();
     const bool full = chunk.lines_size() == kChunkLinesMax ||
-                      (bytes > kChunkBytesMax && chunk.lines_size() > 0);
+                      (chunk.lines_size() > 0 &&
+                       (bytes > kChunkBytesMax || needs > kChunkNeedsMax));
     if (full) break;
     *chunk.add_lines() = lines[i];
   }

@@ -103,8 +103,9 @@ std::string Summary(const GlobalOptions& global, const v1::Batch& batch,
     line("overshoot", FormatUsd(batch.overshoot_usd_micros()));
   }
   line("time", FormatSpan(elapsed));
-  // Zero attempts: not counted.
-  count("retries", std::max<int64_t>(0, outcome.attempts - TotalOf(counts)));
+  // Zero attempts: not counted. Skipped tasks had none.
+  count("retries", std::max<int64_t>(0, outcome.attempts - (TotalOf(counts) -
+                                                            counts.skipped())));
   // Fewer say nothing.
   constexpr int64_t kForetoldMin = 10;
   if (batch.calibration().foretold() >= kForetoldMin) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "cli/row_file.h"
 #include "cli/utf8.h"
@@ -55,11 +56,12 @@ void TaskReader::ReadParameters(const YAML::Node& node, Form& form) {
     const bool doubled =
         std::any_of(form.parameters.begin(), form.parameters.end(),
                     [&](const auto& known) { return known.first == name; });
-    if (!IsParameterName(name) || doubled) {
+    if (!IsParameterName(name) || doubled || absl::StartsWith(name, "tasks.")) {
       complaints_.Add(key.Mark(),
                       absl::StrCat("'", Printable(name),
                                    "' cannot be a parameter's name; expected "
-                                   "letters, digits, _ - and ., once"));
+                                   "letters, digits, _ - and ., once, without "
+                                   "tasks. in front"));
     } else if (params_.count(name) > 0) {
       // It would be unclear which of the two a prompt means.
       complaints_.Add(key.Mark(),
@@ -81,9 +83,14 @@ void TaskReader::ReadInputs(const YAML::Node& node, Form& form) {
   }
   for (const YAML::Node& item : node) {
     Form::Input input;
+    auto into = [](std::optional<YAML::Node>& place) {
+      return [&place](const YAML::Node& n) { place.emplace(n); };
+    };
+    const bool is_left = item.IsMap() && item["from"];
     ReadMap(
         item, "an input",
-        {{"path", [&](const YAML::Node& n) { input.path.reset(n); }, true},
+        {{"path", into(input.path), !is_left},
+         {"from", into(input.from)},
          {"mount", [&](const YAML::Node& n) { input.mount.reset(n); }, true}},
         complaints_);
     form.inputs.push_back(input);
@@ -103,7 +110,13 @@ std::optional<TaskReader::Form> TaskReader::ReadForm(
        }},
       {"inputs", [&](const YAML::Node& n) { ReadInputs(n, form); }},
       {"labels",
-       [&](const YAML::Node& n) { form.labels = spec_reader_.LabelNodes(n); }}};
+       [&](const YAML::Node& n) { form.labels = spec_reader_.LabelNodes(n); }},
+      {"needs", [&](const YAML::Node& n) { ReadNeeds(n, form); }},
+      {"on_need_failure",
+       [&](const YAML::Node& n) { ReadNeedPolicy(n, form); }}};
+  for (YamlKey& key : spec_reader_.OwnKeys(*form.own)) {
+    keys.push_back(std::move(key));
+  }
   keys.insert(keys.end(), more_keys.begin(), more_keys.end());
   const size_t complaints_before = complaints_.count();
   ReadMap(node, what, keys, complaints_);
@@ -117,15 +130,16 @@ bool TaskReader::CanFillIn(const Form& form, const Values& values) {
   for (const auto& [name, value] : form.parameters) Fill(value, values, name);
   for (const auto& [key, value] : form.labels) Fill(value, values, "a label");
   for (const Form::Input& input : form.inputs) {
-    Fill(input.path, values, "an input's path");
+    if (input.path) Fill(*input.path, values, "an input's path");
+    if (input.from) Fill(*input.from, values, "an input's from");
     Fill(input.mount, values, "an input's mount");
   }
+  for (const Form::Need& need : form.needs) Fill(need.name, values, "a need");
   return complaints_.count() == complaints_before;
 }
 
 void TaskReader::AddInput(const Form::Input& form, const Values& values,
                           v1::TaskLine& line) {
-  const std::string path = *Fill(form.path, values, "an input's path");
   const std::string mount = *Fill(form.mount, values, "an input's mount");
   if (!IsPathBelow(mount)) {
     complaints_.Add(form.mount.Mark(),
@@ -141,9 +155,11 @@ void TaskReader::AddInput(const Form::Input& form, const Values& values,
                                  line.name(), "'; expected once"));
     return;
   }
+  if (form.from) return AddInputFrom(form, values, mount, line);
+  const std::string path = *Fill(*form.path, values, "an input's path");
   absl::StatusOr<InputFile> file = inputs_.Read((folder_ / path).string());
   if (!file.ok()) {
-    complaints_.Add(form.path.Mark(),
+    complaints_.Add(form.path->Mark(),
                     absl::StrCat("input of task '", line.name(), "'", row_,
                                  ": ", Printable(file.status().message()),
                                  "; expected a file that can be read"));
@@ -189,16 +205,26 @@ void TaskReader::AddTask(const Form& form, const Values& values,
     text = *Fill(value, values, "a label");
     spec_reader_.CheckLabelValue(value.Mark(), key, text);
   }
+  AddNeeds(form, values, line);
   for (const Form::Input& input : form.inputs) AddInput(input, values, line);
-  lines_.push_back(std::move(line));
+  if (form.own->prompt) line.set_prompt(form.own->prompt->text);
+  if (form.own->expect) *line.mutable_expect() = *form.own->expect;
+  tasks_.push_back(
+      {std::move(line), form.name.Mark(), form.needs_mark, form.own});
+}
+
+std::vector<v1::TaskLine> TaskReader::TakeLines() {
+  std::vector<v1::TaskLine> lines;
+  lines.reserve(tasks_.size());
+  for (PlannedTask& task : tasks_) lines.push_back(std::move(task.line));
+  tasks_.clear();
+  return lines;
 }
 
 void TaskReader::ReadTasks(const YAML::Node& node) {
   if (!IsList(node, "tasks", complaints_)) return;
   for (const YAML::Node& item : node) {
-    std::optional<Form> form =
-        ReadForm(item, "a task",
-                 {{"needs", nullptr}, {"prompt", nullptr}, {"spec", nullptr}});
+    std::optional<Form> form = ReadForm(item, "a task", {});
     if (form && CanFillIn(*form, params_)) AddTask(*form, params_, {});
   }
 }

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -24,6 +25,15 @@ Values DescribeMatch(const std::string& path, int64_t index);
 // A name that DescribeMatch gives a value.
 bool IsMatchName(absl::string_view name);
 
+// One task of the file.
+struct PlannedTask {
+  v1::TaskLine line;
+  YAML::Mark mark;        // of its name
+  YAML::Mark needs_mark;  // of its needs, where it has any
+  // What it has of its own; of those of one foreach the same. Unset: nothing.
+  std::shared_ptr<const OwnSpec> own;
+};
+
 // Everything named at construction outlives the reader.
 class TaskReader {
  public:
@@ -37,10 +47,14 @@ class TaskReader {
 
   void ReadTasks(const YAML::Node& node);
   void ReadForeach(const YAML::Node& node);
+  // To be called when all is read: puts each task behind those that it needs.
+  // Complains of needs that are no tasks of the file, and of circles.
+  void OrderTasks();
 
-  // What was read. Names are unique; the content of every input is known.
-  const std::vector<v1::TaskLine>& lines() const { return lines_; }
-  std::vector<v1::TaskLine> TakeLines() { return std::move(lines_); }
+  // What was read. Names are unique; the content of every input is known, but
+  // of those that other tasks leave.
+  const std::vector<PlannedTask>& tasks() const { return tasks_; }
+  std::vector<v1::TaskLine> TakeLines();
   const std::map<std::string, std::string>& input_paths() const {
     return inputs_.paths();
   }
@@ -51,13 +65,22 @@ class TaskReader {
   // A task as the file describes it, before anything is filled in.
   struct Form {
     struct Input {
-      YAML::Node path;
+      std::optional<YAML::Node> path, from;
       YAML::Node mount;
+    };
+    struct Need {
+      YAML::Node name;
+      bool is_id = false;
     };
     YAML::Node name;
     bool has_parameters = false;  // the key is there
     std::vector<std::pair<std::string, YAML::Node>> parameters, labels;
     std::vector<Input> inputs;
+    std::vector<Need> needs;
+    bool needs_all = false;
+    YAML::Mark needs_mark;
+    v1::NeedPolicy on_need_failure = v1::NEED_POLICY_UNSPECIFIED;
+    std::shared_ptr<OwnSpec> own = std::make_shared<OwnSpec>();
   };
 
   // What `foreach` goes over: the pattern of a glob, or the path of a table.
@@ -71,6 +94,13 @@ class TaskReader {
                                const std::vector<YamlKey>& more_keys);
   void ReadParameters(const YAML::Node& node, Form& form);
   void ReadInputs(const YAML::Node& node, Form& form);
+  // task_needs.cc
+  void ReadNeeds(const YAML::Node& node, Form& form);
+  void ReadNeedPolicy(const YAML::Node& node, Form& form);
+  void AddNeeds(const Form& form, const Values& values, v1::TaskLine& line);
+  void AddInputFrom(const Form::Input& form, const Values& values,
+                    const std::string& mount, v1::TaskLine& line);
+  void ComplainOfCircle(const std::vector<size_t>& circle);
   // Complains once of {{...}} without a value, rather than for each match.
   bool CanFillIn(const Form& form, const Values& values);
   std::optional<std::string> Fill(const YAML::Node& node, const Values& values,
@@ -94,7 +124,7 @@ class TaskReader {
   std::string row_, beside_params_;
   std::string table_;
   int row_line_ = 0;
-  std::vector<v1::TaskLine> lines_;
+  std::vector<PlannedTask> tasks_;
   std::vector<std::string> notes_;
 };
 

@@ -6,6 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
@@ -26,6 +27,16 @@ std::string EnumName(absl::string_view name, absl::string_view prefix) {
 
 double ToUsd(int64_t usd_micros) {
   return static_cast<double>(usd_micros) / 1e6;
+}
+
+// The tasks that it needs and that are not done.
+std::string WaitsFor(const v1::Task& task) {
+  std::vector<std::string> names;
+  for (const std::string& name : task.waits_for()) {
+    names.push_back(OneLine(name));
+  }
+  return absl::StrCat(absl::StrJoin(names, ", "),
+                      task.waits_for_others() ? " and others" : "");
 }
 
 Json FailureClassToJson(v1::FailureClass failure_class) {
@@ -210,6 +221,9 @@ std::string ResultLine(const v1::Task& task) {
     const int more = task.questions_size() - 1;
     return more == 0 ? line : absl::StrCat("(and ", more, " more) ", line);
   }
+  if (task.waits_for_size() > 0) {
+    return absl::StrCat("waits for ", WaitsFor(task));
+  }
   const bool succeeded = task.state() == v1::TASK_STATE_SUCCEEDED;
   if (!succeeded && !task.reason().empty()) return FirstLine(task.reason());
   return FirstLine(task.final_message());
@@ -261,6 +275,9 @@ Json ToJson(const v1::Task& task) {
       {"duration_seconds", absl::ToDoubleSeconds(ToDuration(task.run_time()))},
       {"submitted_at", InstantToJson(task.submitted_at())},
       {"ended_at", InstantToJson(task.ended_at())},
+      {"waits_for", std::vector<std::string>(task.waits_for().begin(),
+                                             task.waits_for().end())},
+      {"waits_for_others", task.waits_for_others()},
       {"questions", QuestionsToJson(task)},
       {"answer_by", InstantToJson(task.answer_by())},
       {"session_id", task.session_id()},
@@ -558,6 +575,7 @@ std::string TaskDetails(const v1::Task& task, int width) {
     line("failure", NameOf(task.failure_class()));
   }
   if (!task.reason().empty()) line("reason", Printable(task.reason()));
+  if (task.waits_for_size() > 0) line("waits for", WaitsFor(task));
   line("cost", absl::StrCat(FormatUsd(task.charged_usd_micros()), " of ",
                             FormatUsd(task.max_cost_usd_micros())));
   if (task.has_estimated_cost_usd_micros()) {

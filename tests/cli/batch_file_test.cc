@@ -174,6 +174,77 @@ foreach:
               ElementsAre(Pair("letter", "b")));
 }
 
+TEST_F(BatchFileTest, TasksAreBehindWhatTheyNeed) {
+  absl::StatusOr<BatchFile> batch = Load(R"(
+name: n
+params: {last: report}
+defaults: {agent: agent_1, prompt: "do {{what}}", expect: {files: ["{{what}}"]}}
+tasks:
+  - name: "{{last}}"
+    needs: all
+    on_need_failure: run_anyway
+    prompt: "merge {{tasks.all.messages}}"
+    expect: {files: [report.md]}
+    inputs:
+      - {from: all, path: out.txt, mount: in}
+  - name: check
+    needs: [a, {task: 01HZZZZZZZZZZZZZZZZZZZZZZZ}]
+    on_need_failure: fail_batch
+    parameters: {what: x}
+    prompt: "check {{tasks.a.message}} of {{what}}"
+    inputs: [{from: a, mount: a}, {path: in.txt, mount: b}]
+foreach:
+  glob: docs/*/copyright
+  limit: 2
+  name: "{{dirname}}"
+  parameters: {what: "{{dirname}}"}
+)");
+  ASSERT_OK(batch);
+  ASSERT_EQ(batch->lines.size(), 4u);
+  EXPECT_EQ(batch->lines[0].name(), "a");
+  EXPECT_EQ(batch->lines[0].needs_size(), 0);
+  EXPECT_EQ(batch->lines[0].prompt(), "");
+  const v1::TaskLine& check = batch->lines[1];
+  EXPECT_EQ(check.name(), "check");
+  ASSERT_EQ(check.needs_size(), 2);
+  EXPECT_EQ(check.needs(0).name(), "a");
+  EXPECT_EQ(check.needs(1).task_id(), "01HZZZZZZZZZZZZZZZZZZZZZZZ");
+  EXPECT_EQ(check.on_need_failure(), v1::NEED_POLICY_FAIL_BATCH);
+  EXPECT_EQ(check.prompt(), "check {{tasks.a.message}} of {{what}}");
+  EXPECT_FALSE(check.has_expect());
+  EXPECT_EQ(check.inputs(0).from(), "a");
+  EXPECT_EQ(check.inputs(0).path(), "");
+  EXPECT_EQ(check.inputs(0).sha256(), "");
+  EXPECT_EQ(check.inputs(1).sha256(), Sha256Hex("input"));
+  EXPECT_EQ(batch->lines[2].name(), "b");
+  const v1::TaskLine& report = batch->lines[3];
+  EXPECT_EQ(report.name(), "report");
+  EXPECT_TRUE(report.needs(0).all_earlier());
+  EXPECT_EQ(report.on_need_failure(), v1::NEED_POLICY_RUN_ANYWAY);
+  EXPECT_THAT(report.expect().files(), ElementsAre("report.md"));
+  EXPECT_EQ(report.inputs(0).from(), "all");
+  EXPECT_EQ(report.inputs(0).path(), "out.txt");
+}
+
+TEST_F(BatchFileTest, TasksOfAForeachNeedOthersToo) {
+  absl::StatusOr<BatchFile> batch = Load(R"(
+name: n
+defaults: {agent: agent_1, prompt: "hello"}
+foreach:
+  glob: docs/*/copyright
+  name: "{{dirname}}"
+  needs: ["before-{{dirname}}"]
+  prompt: "after {{letter}}"
+  parameters: {letter: "{{dirname}}"}
+tasks: [{name: before-a}, {name: before-b}, {name: before-c}]
+)");
+  ASSERT_OK(batch);
+  ASSERT_EQ(batch->lines.size(), 6u);
+  EXPECT_EQ(batch->lines[3].name(), "a");
+  EXPECT_EQ(batch->lines[3].needs(0).name(), "before-a");
+  EXPECT_EQ(batch->lines[5].prompt(), "after {{letter}}");
+}
+
 TEST_F(BatchFileTest, ParamReplacesTheDefault) {
   absl::StatusOr<BatchFile> all = Load(kForeach, {{"limit", "0"}});
   ASSERT_OK(all);
@@ -301,8 +372,66 @@ constexpr MistakeCase kMistakes[] = {
      "5:1: 'canary' in the batch does not exist in this release"},
     {"LaterInSpec", "name: n\n%D  outcome: 1h\ntasks: [{name: x}]\n",
      "5:3: 'outcome' in defaults does not exist in this release"},
-    {"LaterInTask", "name: n\n%Dtasks: [{name: x, needs: [y]}]\n",
-     "5:19: 'needs' in a task does not exist in this release"},
+    {"LaterInTask", "name: n\n%Dtasks: [{name: x, spec: {}}]\n",
+     "5:19: 'spec' in a task does not exist in this release"},
+    {"NeedOfNoTask", "name: n\n%Dtasks:\n- name: x\n  needs: [y]\n",
+     "7:10: task 'x' needs 'y', which is no task of this batch; expected one "
+     "of its tasks, or {task: ID}"},
+    {"NeedOfItself", "name: n\n%Dtasks: [{name: x, needs: x}]\n",
+     "5:26: task 'x' needs 'x': a circle; expected needs that end"},
+    {"NeedsInACircle",
+     "name: n\n%Dtasks:\n- {name: z, needs: a}\n- {name: a, needs: [b]}\n"
+     "- {name: b, needs: [c]}\n- {name: c, needs: [a]}\n",
+     "7:20: task 'a' needs 'b' needs 'c' needs 'a': a circle"},
+    {"NeedTwice", "name: n\n%Dtasks: [{name: x}, {name: y, needs: [x, x]}]\n",
+     "5:41: task 'y' needs 'x' twice; expected once"},
+    {"NeedsIsAMap", "name: n\n%Dtasks: [{name: x, needs: {a: b}}]\n",
+     "5:26: needs is a map; expected a list"},
+    {"NeedIsAList", "name: n\n%Dtasks: [{name: x, needs: [[a]]}]\n",
+     "5:27: a need is a list; expected a single value"},
+    {"NeedWithoutId", "name: n\n%Dtasks: [{name: x, needs: [{id: a}]}]\n",
+     "5:28: unknown key 'id' in a need; expected one of task"},
+    {"NeedPolicy",
+     "name: n\n%Dtasks: [{name: y}, {name: x, needs: y, on_need_failure: "
+     "no}]\n",
+     "5:57: on_need_failure is 'no'; expected skip, run_anyway or fail_batch"},
+    {"NeedPolicyWithoutNeeds",
+     "name: n\n%Dtasks: [{name: x, on_need_failure: skip}]\n",
+     "5:36: on_need_failure without needs; expected needs"},
+    {"FromWithoutNeed",
+     "name: n\n%Dtasks:\n- name: y\n- name: x\n"
+     "  inputs: [{from: y, mount: m}]\n",
+     "8:19: input from 'y' of task 'x', which does not need it"},
+    {"FromAllWithoutAll",
+     "name: n\n%Dtasks:\n- name: y\n- name: x\n  needs: y\n"
+     "  inputs: [{from: all, mount: m}]\n",
+     "9:19: input from 'all' of task 'x', which does not need it"},
+    {"PathOfAnOutputOutside",
+     "name: n\n%Dtasks:\n- name: y\n- name: x\n  needs: y\n"
+     "  inputs: [{from: y, path: ../z, mount: m}]\n",
+     "9:28: path '../z'; expected a relative path under"},
+    {"MessageOfNoNeed",
+     "name: n\n%Dtasks:\n- name: y\n- name: x\n  needs: [y]\n"
+     "  prompt: 'of {{tasks.z.message}}'\n",
+     "9:11: {{tasks.z.message}} in the prompt; expected "
+     "{{tasks.NAME.message}} of what task 'x' needs"},
+    {"MessagesWithoutAll",
+     "name: n\ndefaults:\n  agent: a\n  prompt: '{{tasks.all.messages}}'\n"
+     "tasks: [{name: x}]\n",
+     "4:11: {{tasks.all.messages}} in the prompt; expected"},
+    {"MessageInAnExpectedFile",
+     "name: n\n%Dtasks:\n- name: y\n- name: x\n  needs: [y]\n"
+     "  expect: {files: ['{{tasks.y.message}}']}\n",
+     "9:20: {{tasks.y.message}} in an expected file; expected messages in a "
+     "prompt only"},
+    {"ParameterOfOwnPrompt",
+     "name: n\n%Dtasks:\n- name: x\n  prompt: '{{y}}'\n",
+     "7:11: unknown parameter {{y}} in the prompt"},
+    {"OwnEmptyPrompt", "name: n\n%Dtasks: [{name: x, prompt: ''}]\n",
+     "5:27: the prompt is empty; expected text"},
+    {"ParameterLikeAMessage",
+     "name: n\n%Dtasks: [{name: x, parameters: {tasks.y.message: z}}]\n",
+     "5:32: 'tasks.y.message' cannot be a parameter's name"},
     {"NoName", "%Dtasks: [{name: x}]\n", "1:1: 'name' is missing in the batch"},
     {"EmptyName", "name: ''\n%Dtasks: [{name: x}]\n",
      "1:7: name has 0 bytes; expected 1 to 200"},
@@ -493,7 +622,8 @@ TEST_F(BatchFileTest, ExampleIsWellFormed) {
       LoadBatchFile("examples/license-audit/batch.yaml", {{"limit", "3"}});
   ASSERT_OK(batch);
   EXPECT_EQ(batch->open.name(), "license-audit");
-  EXPECT_EQ(batch->lines.size(), 3u);
+  ASSERT_EQ(batch->lines.size(), 4u);
+  EXPECT_EQ(batch->lines[3].name(), "report");
 }
 
 }  // namespace

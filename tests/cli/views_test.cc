@@ -91,6 +91,25 @@ TEST(ResultLineTest, FailedTaskSaysWhy) {
   EXPECT_EQ(ResultLine(task), "MIT");
 }
 
+TEST(ResultLineTest, BlockedTaskSaysWhatItWaitsFor) {
+  v1::Task task;
+  task.set_state(v1::TASK_STATE_BLOCKED);
+  task.add_waits_for("fetch");
+  EXPECT_EQ(ResultLine(task), "waits for fetch");
+  task.add_waits_for("build\x1b");
+  task.set_waits_for_others(true);
+  EXPECT_EQ(ResultLine(task), "waits for fetch, build? and others");
+  EXPECT_THAT(TaskDetails(task, 80),
+              ::testing::HasSubstr("waits for   fetch, build? and others\n"));
+}
+
+TEST(ResultLineTest, SkippedTaskSaysWhy) {
+  v1::Task task;
+  task.set_state(v1::TASK_STATE_SKIPPED);
+  task.set_reason("needs 'fetch', which failed");
+  EXPECT_EQ(ResultLine(task), "needs 'fetch', which failed");
+}
+
 TEST(FileNameOfTest, StaysInItsFolder) {
   EXPECT_EQ(FileNameOf("g++-12"), "g++-12");
   EXPECT_EQ(FileNameOf("a/b%c"), "a%2Fb%25c");
