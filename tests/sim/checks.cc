@@ -83,6 +83,10 @@ const char* NameOf(JournalKind kind) {
       return "costs corrected";
     case JournalKind::kSwept:
       return "sweeps that found something";
+    case JournalKind::kUnblocked:
+      return "tasks unblocked";
+    case JournalKind::kSkipped:
+      return "tasks skipped";
     default:
       return nullptr;
   }
@@ -173,6 +177,49 @@ void Checks::ReadJournal() {
     journal_.Fold(entry);
     Count(entry);
     CheckBlame(entry, session);
+    CheckNeeds(entry);
+  }
+}
+
+// The tasks of the one batch are numbered from 1, in the order of its lines.
+std::vector<int64_t> Checks::NeededBy(int64_t task) const {
+  std::vector<int64_t> needed;
+  if (needs_.empty()) return needed;
+  const TaskNeeds& needs = needs_[static_cast<size_t>(task - 1)];
+  for (int line : needs.lines) needed.push_back(line + 1);
+  for (int64_t each = 1; needs.all && each < task; ++each) {
+    needed.push_back(each);
+  }
+  return needed;
+}
+
+bool Checks::Succeeded(int64_t task) const {
+  auto story = journal_.tasks().find(task);
+  return story != journal_.tasks().end() && story->second.succeeded;
+}
+
+bool Checks::IsOver(int64_t task) const {
+  auto story = journal_.tasks().find(task);
+  return story != journal_.tasks().end() && story->second.over;
+}
+
+void Checks::CheckNeeds(const JournalRow& row) {
+  const bool starts = row.kind == JournalKind::kGranted;
+  if (needs_.empty() || (!starts && row.kind != JournalKind::kSkipped)) return;
+  const bool anyway = needs_[static_cast<size_t>(row.task - 1)].policy ==
+                      v1::NEED_POLICY_RUN_ANYWAY;
+  bool lost = false;
+  for (int64_t needed : NeededBy(row.task)) {
+    lost |= IsOver(needed) && !Succeeded(needed);
+    if (!starts || Succeeded(needed) || (anyway && IsOver(needed))) continue;
+    Report(kNeeds,
+           absl::StrCat("task ", row.task, " starts without task ", needed));
+  }
+  if (starts)
+    return counts_.Add("starts of tasks that need others",
+                       NeededBy(row.task).empty() ? 0 : 1);
+  if (!lost || anyway) {
+    Report(kNeeds, absl::StrCat("task ", row.task, " is skipped for nothing"));
   }
 }
 
@@ -327,7 +374,8 @@ void Checks::CheckTaskRows(int64_t tasks) {
     const bool justified =
         state == v1::TASK_STATE_SUCCEEDED ||
         (state == v1::TASK_STATE_FAILED && story.failures > 0) ||
-        (state == v1::TASK_STATE_CANCELLED && story.cancel_asked);
+        (state == v1::TASK_STATE_CANCELLED && story.cancel_asked) ||
+        state == v1::TASK_STATE_SKIPPED;  // see CheckNeeds
     if (!justified) Report(kProgress, task);
     if (row.Int(2) != story.failures || row.Int(4) != 0 || !story.over) {
       Report(kBalances, absl::StrCat(task, ", which the journal denies"));

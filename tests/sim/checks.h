@@ -10,11 +10,13 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/sqlite.h"
 #include "tests/sim/counts.h"
 #include "tests/sim/journal_model.h"
+#include "tests/sim/story.h"
 #include "tests/sim/violation.h"
 #include "tests/testing/fake_agents_service.h"
 #include "tests/testing/fake_executor.h"
@@ -37,6 +39,8 @@ class Checks {
   void Acknowledged(int64_t lines);
   // A session of somebody else's, which nothing may touch.
   void AddStranger(const std::string& session);
+  // What the batch's tasks need, by their lines; empty: nothing.
+  void SetNeeds(std::vector<TaskNeeds> needs) { needs_ = std::move(needs); }
   // The script made this session end by its task's own fault.
   void OwnFault(const std::string& session);
 
@@ -56,6 +60,11 @@ class Checks {
   void ReadJournal();
   void Count(const JournalRow& row);
   void CheckBlame(const JournalRow& row, const std::string& session);
+  // A task's first start, or its skip, against what it needs.
+  void CheckNeeds(const JournalRow& row);
+  bool Succeeded(int64_t task) const;
+  bool IsOver(int64_t task) const;
+  std::vector<int64_t> NeededBy(int64_t task) const;
   void CheckMoney();
   void CheckTaskRows(int64_t tasks);
   void CheckSessions();
@@ -70,6 +79,7 @@ class Checks {
   JournalModel journal_;
   std::vector<Violation> violations_;
   Counts counts_;
+  std::vector<TaskNeeds> needs_;
   int64_t acknowledged_ = 0;
   int64_t came_late_ = 0;  // costs beyond what was charged at a settle
   std::map<std::string, std::string> charged_;  // sessions by attempt

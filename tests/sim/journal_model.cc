@@ -39,7 +39,9 @@ const char* KindName(JournalKind kind) {
                                     "account opened",
                                     "held",
                                     "adjusted",
-                                    "swept"};
+                                    "swept",
+                                    "unblocked",
+                                    "skipped"};
   const auto number = static_cast<size_t>(kind);
   return number < std::size(kNames) ? kNames[number] : "?";
 }
@@ -95,6 +97,12 @@ void JournalModel::CheckWriter(const JournalRow& row, const TaskStory& task) {
       // Of an attempt that is over; another may be on.
       if (row.who != 0 || row.attempt > task.attempt) {
         report_(kLeases, absl::StrCat(where, ": adjusted by a worker"));
+      }
+      return;
+    case JournalKind::kUnblocked:
+    case JournalKind::kSkipped:
+      if (row.who != 0 || task.attempt != 0 || task.over) {
+        report_(kLeases, absl::StrCat(where, ": after it began"));
       }
       return;
     case JournalKind::kGranted:
@@ -180,6 +188,10 @@ void JournalModel::FoldTask(const JournalRow& row) {
         report_(kLeases, absl::StrCat("task ", row.task, " settled twice"));
       }
       task.over = row.kind == JournalKind::kSettled;
+      task.succeeded = row.state == v1::TASK_STATE_SUCCEEDED;
+      break;
+    case JournalKind::kSkipped:
+      task.over = true;
       break;
     case JournalKind::kCancelled:
       task.cancel_asked = true;

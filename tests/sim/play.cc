@@ -205,6 +205,7 @@ Outcome Night::Run() {
   if (story_.budgets) batch.budget = limit - 500'000;
   batch.start =
       story_.one_call ? v1::START_MODE_ONE_CALL : v1::START_MODE_TWO_CALLS;
+  batch.needs = DrawNeeds(story_);
   world_.BeginSubmit(batch, story_.lines_a_step);
   Plan();
   const absl::Duration calm = story_.Calm();

@@ -41,10 +41,10 @@ std::vector<Story> Smaller(const Story& story) {
     });
   }
   for (auto rate : {&Story::asks, &Story::own_faults, &Story::overshoots,
-                    &Story::flushes, &Story::hides_cost}) {
+                    &Story::flushes, &Story::hides_cost, &Story::needs}) {
     if (story.*rate != 0) with([&](Story& s) { s.*rate = 0; });
   }
-  for (auto flag : {&Story::budgets, &Story::one_call}) {
+  for (auto flag : {&Story::budgets, &Story::one_call, &Story::merges}) {
     if (story.*flag) with([&](Story& s) { s.*flag = false; });
   }
   if (story.cancels > 0) with([](Story& s) { s.cancels = 0; });

@@ -108,6 +108,8 @@ void ExpectWork(const Counts& counts, int nights) {
       {"answers late", 0.3},
       {"streams cut", 0.5},
       {"events doubled", 1},
+      {"starts of tasks that need others", 0.5},
+      {"tasks skipped", 0.1},
       {"turns that failed by themselves", 0.3},
       {"turns that overshot", 0.1},
       {"turns that flushed their queue", 1}};
@@ -144,6 +146,24 @@ TEST(SimTest, NightsWithBudgetsOnThreeScopesEndWell) {
     story.capacity = 25;
     EXPECT_GT(PlayWell(story).counts.Of("commits while a budget bound"), 10);
   }
+}
+
+// Chains and a merge, under a scheduler that is killed again and again.
+TEST(SimTest, NightsOfTasksThatNeedOthersEndWell) {
+  Counts counts;
+  for (uint64_t seed = 320; seed < 330; ++seed) {
+    Story story = Plain(seed);
+    story.needs = 0.8;
+    story.merges = true;
+    story.cancels = 8;
+    for (int i = 0; i < 8; ++i) {
+      story.faults.push_back(At(FaultKind::kSchedulerKill, 15 * i, 3));
+      story.faults.back().tasks = 7 * i + 1;
+    }
+    counts.Add(PlayWell(story).counts);
+  }
+  EXPECT_GT(counts.Of("starts of tasks that need others"), 50);
+  EXPECT_GT(counts.Of("tasks skipped"), 10);
 }
 
 // Sessions that are created with their message, some of them unheard.

@@ -271,7 +271,32 @@ void World::DrainWorker(const std::string& name) {
 
 // ---- Users ----
 
+namespace {
+
+// With what its tasks left, where they succeeded for sure.
+void AddNeeds(const TaskNeeds& needs, v1::TaskLine& line) {
+  for (int needed : needs.lines) {
+    const std::string name = absl::StrCat("task-", needed);
+    line.add_needs()->set_name(name);
+    if (needs.policy != v1::NEED_POLICY_SKIP) continue;
+    v1::Input& input = *line.add_inputs();
+    input.set_from(name);
+    input.set_path("result.json");
+    input.set_mount(name);
+    line.set_prompt(
+        absl::StrCat("Do {{what}} with {{tasks.", name, ".message}}."));
+  }
+  if (needs.all) {
+    line.add_needs()->set_all_earlier(true);
+    line.set_prompt("Do {{what}} with {{tasks.all.messages}}.");
+  }
+  if (line.needs_size() > 0) line.set_on_need_failure(needs.policy);
+}
+
+}  // namespace
+
 void World::BeginSubmit(const BatchPlan& plan, int lines_a_step) {
+  checks.SetNeeds(plan.needs);
   v1::SubmitBatchRequest open;
   open.mutable_open()->set_name(kBatch);
   open.mutable_open()->set_budget_usd_micros(plan.budget);
@@ -293,6 +318,9 @@ void World::BeginSubmit(const BatchPlan& plan, int lines_a_step) {
     v1::TaskLine& added = *steps_.back().mutable_chunk()->add_lines();
     added.set_name(absl::StrCat("task-", line));
     (*added.mutable_parameters())["what"] = absl::StrCat("number ", line);
+    if (!plan.needs.empty()) {
+      AddNeeds(plan.needs[static_cast<size_t>(line)], added);
+    }
   }
   steps_.emplace_back().mutable_seal()->set_lines(plan.tasks);
   for (v1::SubmitBatchRequest& step : steps_) step.set_request_id("sim-batch");
@@ -397,8 +425,8 @@ bool World::OpenAccount() {
 void World::CancelOne() {
   if (scheduler_ == nullptr) return;
   TaskFilter filter{.batch = 1,
-                    .states = {v1::TASK_STATE_QUEUED, v1::TASK_STATE_RUNNING,
-                               v1::TASK_STATE_WAITING}};
+                    .states = {v1::TASK_STATE_BLOCKED, v1::TASK_STATE_QUEUED,
+                               v1::TASK_STATE_RUNNING, v1::TASK_STATE_WAITING}};
   auto tasks = reader_->ListTasks(filter, 0, 1000);
   if (!tasks.ok() || tasks->rows.empty()) return;
   const TaskRecord& task = tasks->rows[random.Next() % tasks->rows.size()];

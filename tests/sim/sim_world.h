@@ -25,6 +25,7 @@
 #include "tests/sim/counts.h"
 #include "tests/sim/flaky_client.h"
 #include "tests/sim/sim_disk.h"
+#include "tests/sim/story.h"
 #include "tests/testing/fake_agents_service.h"
 #include "tests/testing/fake_agents_transport.h"
 #include "tests/testing/fake_executor.h"
@@ -58,6 +59,7 @@ struct BatchPlan {
   int64_t budget = 0;  // micro-dollars; 0: none
   v1::StartMode start = v1::START_MODE_UNSPECIFIED;
   absl::Duration answer_within;  // zero: as the spec's default
+  std::vector<TaskNeeds> needs;  // by line, or empty: none
 };
 
 class World {

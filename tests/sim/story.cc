@@ -49,6 +49,8 @@ constexpr FaultKind kDrawn[] = {
     FaultKind::kLateRequests,  FaultKind::kLateAnswers,
     FaultKind::kCutStreams,    FaultKind::kDoubledEvents};
 
+constexpr uint64_t kNeedsSeed = 0x6e65656473;  // "needs"
+
 // Longer than a request is waited for, and than a term: 30 s both.
 constexpr int kBeyond = 31;
 
@@ -210,7 +212,40 @@ Story MakeStory(uint64_t seed, int tasks) {
   }
   std::sort(story.faults.begin(), story.faults.end(),
             [](const Fault& a, const Fault& b) { return a.at < b.at; });
+  // Drawn last: what was drawn before there were any stays as it was.
+  if (dice.OneIn(3)) story.needs = dice.Up(0.7);
+  story.merges = dice.OneIn(4);
   return story;
+}
+
+std::vector<TaskNeeds> DrawNeeds(const Story& story) {
+  if (story.needs == 0 && !story.merges) return {};
+  // Of its own: a story with fewer tasks has the same needs.
+  Dice dice(SeededRandom(story.seed ^ kNeedsSeed).Next());
+  std::vector<TaskNeeds> needs(static_cast<size_t>(story.tasks));
+  for (int line = 1; line < story.tasks; ++line) {
+    TaskNeeds& task = needs[static_cast<size_t>(line)];
+    const bool needy = dice.Up(1) < story.needs;
+    const int how_many = dice.Pick(1, 3);
+    for (int i = 0; i < how_many; ++i) {
+      // Mostly of what is near: chains grow.
+      const int back = dice.OneIn(3) ? dice.Pick(1, line) : dice.Pick(1, 5);
+      const int needed = std::max(0, line - back);
+      const bool there = std::find(task.lines.begin(), task.lines.end(),
+                                   needed) != task.lines.end();
+      if (needy && !there) task.lines.push_back(needed);
+    }
+    if (dice.OneIn(4)) task.policy = v1::NEED_POLICY_RUN_ANYWAY;
+  }
+  if (story.merges) {
+    TaskNeeds& last = needs.back();
+    last.lines.clear();
+    last.all = true;
+    last.policy = dice.OneIn(3)   ? v1::NEED_POLICY_FAIL_BATCH
+                  : dice.OneIn(2) ? v1::NEED_POLICY_RUN_ANYWAY
+                                  : v1::NEED_POLICY_SKIP;
+  }
+  return needs;
 }
 
 std::string Describe(const Story& story) {
@@ -218,6 +253,10 @@ std::string Describe(const Story& story) {
       "seed %d: %d tasks in steps of %d, %d workers of %d%s%s", story.seed,
       story.tasks, story.lines_a_step, story.workers, story.capacity,
       story.budgets ? ", budgets" : "", story.one_call ? ", one call" : "");
+  if (story.needs > 0) {
+    absl::StrAppendFormat(&text, ", %.0f %% need others", 100 * story.needs);
+  }
+  if (story.merges) absl::StrAppend(&text, ", the last one all");
   if (story.told > 0) {
     absl::StrAppend(&text, ", ", story.allowed, " requests a minute, told ",
                     story.told);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "midwatch/v1/task.pb.h"
 
 namespace midwatch::sim {
 
@@ -56,6 +57,13 @@ struct Fault {
   absl::Duration by;  // of a clock
 };
 
+// What a task needs: others on earlier lines.
+struct TaskNeeds {
+  std::vector<int> lines;
+  bool all = false;  // of them
+  v1::NeedPolicy policy = v1::NEED_POLICY_SKIP;
+};
+
 struct Story {
   uint64_t seed = 0;
   int tasks = 1, workers = 1, capacity = 10;
@@ -71,6 +79,8 @@ struct Story {
   // How many turns do what.
   double asks = 0, own_faults = 0, overshoots = 0, flushes = 0, hides_cost = 0;
   int cancels = 0;
+  double needs = 0;                     // how many tasks need others
+  bool merges = false;                  // the last one needs all
   absl::Duration turn_max, queued_max;  // of the dice for each turn
   // Quirks of the service: see FakeAgentsOptions.
   absl::Duration list_spread, status_lag;
@@ -79,6 +89,9 @@ struct Story {
   // Since the beginning: nothing goes wrong any more.
   absl::Duration Calm() const;
 };
+
+// What each of the story's tasks needs; empty where none needs any.
+std::vector<TaskNeeds> DrawNeeds(const Story& story);
 
 // `tasks` of 0: as many as the seed wants.
 Story MakeStory(uint64_t seed, int tasks = 0);

@@ -19,6 +19,7 @@ inline constexpr char kBlame[] = "failures are the task's own";
 inline constexpr char kOutbox[] = "what is said is in the outbox first";
 inline constexpr char kEvents[] = "events are stored once, in order, whole";
 inline constexpr char kSweeps[] = "a sweep ends only what it explains";
+inline constexpr char kNeeds[] = "a task starts after what it needs";
 inline constexpr char kProgress[] = "when faults stop, work finishes";
 inline constexpr char kAccounts[] = "what was started is accounted for";
 
