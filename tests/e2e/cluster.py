@@ -229,7 +229,7 @@ class Cluster:
 
     def what_hangs(self, batch_id):
         parts = []
-        for state in ("queued", "running", "waiting", "cancelling"):
+        for state in ("blocked", "queued", "running", "waiting", "cancelling"):
             try:
                 parts.append(self.midwatch("task", "list", "--batch", batch_id,
                                            "--state", state))

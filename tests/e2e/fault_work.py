@@ -178,7 +178,7 @@ class People:
     """Answer what is asked and cancel what is to be cancelled, again and again
     where nobody hears."""
 
-    OPEN = ("queued", "running", "waiting", "cancelling")
+    OPEN = ("blocked", "queued", "running", "waiting", "cancelling")
 
     def __init__(self, cluster):
         self._cluster = cluster

@@ -173,6 +173,77 @@ class RunTest(unittest.TestCase):
         self.assertEqual(tasks["bad-1"]["failure_class"], "task")
         self.check(results, prompts)
 
+    # ---- Tasks that need others ----
+
+    def write_tasks(self, tasks, **defaults):
+        path = self.folder / "batch.json"
+        path.write_text(json.dumps(
+            {"name": "needy",
+             "defaults": {"agent": {"name": "a", "model": "runbook", "tools":
+                                    [{"type": "agent_toolset_20260401"}]},
+                          "prompt": "```sh\n{{run}}\n```",
+                          "retry": {"max_failures": 1}, **defaults},
+             "tasks": tasks}))
+        return path
+
+    def test_what_tasks_leave_reaches_those_that_need_them(self):
+        leave = ("mkdir -p /mnt/session/outputs; echo of {0} > "
+                 "/mnt/session/outputs/part.txt; echo I am {0}")
+        merge = ("```sh\nmkdir -p /mnt/session/outputs\n"
+                 "cat /mnt/session/uploads/parts/*/part.txt > "
+                 "/mnt/session/outputs/all.txt\n"
+                 "cat <<'END' | grep -c '^[a-z]*: I am'\n"
+                 "{{tasks.all.messages}}\nEND\n```")
+        path = self.write_tasks([
+            {"name": "merge", "needs": "all", "prompt": merge,
+             "expect": {"files": ["all.txt"]},
+             "inputs": [{"from": "all", "path": "part.txt", "mount": "parts"}]},
+            {"name": "pie", "needs": ["apple", "pear"],
+             "inputs": [{"from": "apple", "mount": "fruit"}],
+             "prompt": "```sh\nmkdir -p /mnt/session/outputs\n"
+                       "cp /mnt/session/uploads/fruit/part.txt "
+                       "/mnt/session/outputs/\n```\n"
+                       "They said: {{tasks.pear.message}}\n"
+                       "```sh\necho I am a pie\n```"},
+            {"name": "apple", "parameters": {"run": leave.format("apple")}},
+            {"name": "pear", "parameters": {"run": leave.format("pear")}}])
+        results = self.folder / "results"
+        done = self.midwatch("run", path, "--results", results)
+        self.expect_code(done, 0)
+        tasks = self.read_results(results)
+        self.assertEqual(tasks["merge"]["result"], "3")
+        merged = results / "outputs" / "merge" / "all.txt"
+        self.assertEqual(merged.read_text(),
+                         "of apple\nof pear\nof apple\n")
+        ends = {name: task["ended_at"] for name, task in tasks.items()}
+        self.assertLess(ends["apple"], ends["pie"])
+        self.assertEqual(max(ends, key=ends.get), "merge")
+
+    def test_what_needs_a_failure_is_skipped(self):
+        def task(name, run="echo done", **more):
+            return {"name": name, "parameters": {"run": run}, **more}
+
+        path = self.write_tasks(
+            [task("bad", "exit 3"), task("next", needs="bad"),
+             task("last", needs=["next"]),
+             task("anyway", needs=["bad"], on_need_failure="run_anyway",
+                  expect={"files": []})],
+            expect={"files": ["never.txt"]})
+        results = self.folder / "results"
+        done = self.midwatch("run", path, "--results", results)
+        self.expect_code(done, 1)
+        self.assertRegex(done.stdout,
+                         r"\n  succeeded +1\n  failed +1\n  skipped +2\n")
+        self.assertIn("needs 'bad', which failed", done.stdout)
+        tasks = self.read_results(results)
+        self.assertEqual({name: task["state"] for name, task in tasks.items()},
+                         {"bad": "failed", "next": "skipped",
+                          "last": "skipped", "anyway": "succeeded"})
+        self.assertEqual(tasks["last"]["reason"],
+                         "needs 'next', which was skipped")
+        listed = self.midwatch("task", "list", "--state", "skipped").stdout
+        self.assertIn("needs 'next', which was skipped", listed)
+
     # ---- Bad input ----
 
     def test_stands_still_for_a_person_and_for_money(self):
@@ -193,6 +264,22 @@ class RunTest(unittest.TestCase):
         self.assertIn("What waits for you", said)
         self.assertIn("waits for a budget", said)
         self.assertNotIn("What failed", said)
+
+    def test_stands_still_where_others_need_what_waits(self):
+        asks = {"type": "agent_toolset_20260401", "default_config":
+                {"permission_policy": {"type": "always_ask"}}}
+        path = self.folder / "batch.json"
+        path.write_text(json.dumps(
+            {"name": "still",
+             "defaults": {"agent": {"name": "a", "model": "runbook",
+                                    "tools": [asks]},
+                          "prompt": "```sh\necho ran\n```"},
+             "tasks": [{"name": "a"}, {"name": "b", "needs": "a"}]}))
+        done = self.midwatch("run", path, "--results", self.folder / "results")
+        self.expect_code(done, 3)
+        self.assertRegex(done.stdout, r"\n  waiting +1\n  blocked +1\n")
+        blocked = self.midwatch("task", "list", "--state", "blocked").stdout
+        self.assertIn("waits for a", blocked)
 
     def test_bad_files(self):
         agent = "agent: {name: a, model: runbook}"
