@@ -235,8 +235,7 @@ std::vector<NewTask> ToNewTasks(
   std::vector<NewTask> tasks;
   for (int i = 0; i < lines.size(); ++i) {
     FieldViolations in_line;
-    tasks.push_back(
-        ToNewTask(spec, lines.Get(i), LineOf::kBatch, in_line));
+    tasks.push_back(ToNewTask(spec, lines.Get(i), LineOf::kBatch, in_line));
     if (in_line.empty()) continue;
     wrong.AddAll(absl::StrCat(field, "[", i, "]."), in_line);
   }

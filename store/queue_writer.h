@@ -495,12 +495,12 @@ inline constexpr int kAccountLabel = 3;
 inline constexpr int kTaskLabel = 4;  // "key=value"
 
 // Kinds of timer.
-inline constexpr int kReadyTimer = 1;    // ref: a task whose delay is over
-inline constexpr int kWindowTimer = 2;   // ref: a budget whose window is over
-inline constexpr int kAnswerTimer = 3;   // ref: a task that waits for answers
-inline constexpr int kAccountTimer = 4;  // ref: an account that is not open
-inline constexpr int kQueueTimer = 5;    // ref: a queue whose pause is over
-inline constexpr int kBatchTimer = 6;    // ref: a batch likewise
+inline constexpr int kReadyTimer = 1;     // ref: a task whose delay is over
+inline constexpr int kWindowTimer = 2;    // ref: a budget whose window is over
+inline constexpr int kAnswerTimer = 3;    // ref: a task that waits for answers
+inline constexpr int kAccountTimer = 4;   // ref: an account that is not open
+inline constexpr int kQueueTimer = 5;     // ref: a queue whose pause is over
+inline constexpr int kBatchTimer = 6;     // ref: a batch likewise
 inline constexpr int kScheduleTimer = 7;  // ref: a schedule
 inline constexpr int kNeedTimer = 8;      // ref: a final task that others need
 inline constexpr int kBlockedTimer = 9;   // ref: a task to be looked at

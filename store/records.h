@@ -220,8 +220,8 @@ enum class JournalKind {
   kControlSet = 31,   // a weight or a cap
   kScheduleSet = 32,  // made, changed, paused or resumed
   kScheduleDeleted = 33,
-  kFired = 34,     // a schedule's batch is submitted
-  kNotFired = 35,  // a time of a schedule passed without one
+  kFired = 34,      // a schedule's batch is submitted
+  kNotFired = 35,   // a time of a schedule passed without one
   kUnblocked = 36,  // all that the task needs is done
   kSkipped = 37,    // what it needs did not succeed
 };

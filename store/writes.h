@@ -666,17 +666,15 @@ struct FireTimers {
   using Result = TimersFired;
 };
 
-using Write =
-    std::variant<OpenBatch, AddTasks, SealBatch, SubmitTask, RetryTask,
-                 CancelTask, CancelBatch, AnswerTask, RegisterWorker,
-                 FreeLeases, Admit, Park, BeginCreate, RecordSession,
-                 ClearSession, MarkStarted, AddSay, MarkSaid, HandBack, Settle,
-                 SetBudget, DeleteBudget, PauseAccount, ResumeAccount,
-                 PassProbe, SetControl, SetBatchCap, PauseQueue, ResumeQueue,
-                 PauseBatch, ResumeBatch, RecordRemoteId, LeaseErrands,
-                 CompleteErrands, ExplainSessions, CompleteSweep, PutSchedule,
-                 DeleteSchedule, PauseSchedule, BeginRun, PlanFirings, EndFiring,
-                 FireTimers>;
+using Write = std::variant<
+    OpenBatch, AddTasks, SealBatch, SubmitTask, RetryTask, CancelTask,
+    CancelBatch, AnswerTask, RegisterWorker, FreeLeases, Admit, Park,
+    BeginCreate, RecordSession, ClearSession, MarkStarted, AddSay, MarkSaid,
+    HandBack, Settle, SetBudget, DeleteBudget, PauseAccount, ResumeAccount,
+    PassProbe, SetControl, SetBatchCap, PauseQueue, ResumeQueue, PauseBatch,
+    ResumeBatch, RecordRemoteId, LeaseErrands, CompleteErrands, ExplainSessions,
+    CompleteSweep, PutSchedule, DeleteSchedule, PauseSchedule, BeginRun,
+    PlanFirings, EndFiring, FireTimers>;
 
 using WriteResult =
     std::variant<BatchProgress, TaskKey, CancelResult, CancelBatchResult,

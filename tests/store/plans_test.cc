@@ -22,13 +22,13 @@ TEST_F(PlansTest, EveryStatementIsASearch) {
   schedule.steps.emplace_back().mutable_open();
   ASSERT_OK(Apply(schedule));
   // One that waits for another, and one that waits for both.
-  NewTask one = Line("u"), all = Line("v");
+  NewTask one = Line("u"), both = Line("v");
   one.line.add_needs()->set_name("t");
-  all.line.add_needs()->set_all_earlier(true);
+  both.line.add_needs()->set_all_earlier(true);
   one.needs.emplace_back();
-  all.needs.emplace_back();
+  both.needs.emplace_back();
   ASSERT_OK(Apply(Opening("batch-2")));
-  ASSERT_OK(Apply(AddTasks{"batch-2", 0, {Line("t"), one, all}}));
+  ASSERT_OK(Apply(AddTasks{"batch-2", 0, {Line("t"), one, both}}));
   auto queue = Sqlite::Open(dir_ / "queue.db", {.read_only = true});
   auto events = Sqlite::Open(dir_ / "events.db", {.read_only = true});
   ASSERT_OK(queue);
