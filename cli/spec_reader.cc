@@ -41,7 +41,9 @@ bool IsName(absl::string_view text) {
 }
 
 bool IsPathBelow(absl::string_view path) {
-  if (path.empty() || path.front() == '/') return false;
+  if (path.empty() || path.size() > kPathBytesMax || path.front() == '/') {
+    return false;
+  }
   for (absl::string_view part : absl::StrSplit(path, '/')) {
     if (part.empty() || part == "." || part == "..") return false;
   }

@@ -103,7 +103,8 @@ inline constexpr size_t kLabelsMax = 16;
 // Whether `text` is 1 to 63 letters, digits and - _ . /
 bool IsLabelKey(absl::string_view text);
 
-// Whether `path` is relative and stays below where it starts.
+// Whether `path` is relative, stays below where it starts, and has at most 1000
+// bytes.
 bool IsPathBelow(absl::string_view path);
 
 }  // namespace midwatch::cli

@@ -289,6 +289,10 @@ const JsonlMistake kJsonlMistakes[] = {
     {"MountOutside",
      "%H{\"name\":\"a\",\"inputs\":[{\"path\":\"in.txt\",\"mount\":\"/m\"}]}\n",
      "b.jsonl:2:48: mount '/m'; expected a relative path under"},
+    {"LongMount",
+     "%H{\"name\":\"a\",\"inputs\":[{\"path\":\"in.txt\",\"mount\":\"" +
+         std::string(1001, 'm') + "\"}]}\n",
+     "b.jsonl:2:48: mount 'mmm"},
     {"MountTwice",
      "%H{\"name\":\"a\",\"inputs\":[{\"path\":\"in.txt\",\"mount\":\"m\"},"
      "{\"path\":\"in.txt\",\"mount\":\"m\"}]}\n",
