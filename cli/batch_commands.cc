@@ -66,6 +66,13 @@ void PrintMessage(const v1::WatchBatchResponse& message) {
   std::fflush(stdout);
 }
 
+void NoteIsMissing(const absl::Status& why, BatchFile& file) {
+  file.notes.push_back(absl::StrCat(
+      "no note of this submission is kept (", why.message(),
+      "): if it is killed before it prints its id, and repeated once the batch "
+      "is done, there is another batch"));
+}
+
 // None where there is no place to keep one: a client of a scheduler elsewhere
 // may be on a machine without a home, and loses no more than what the note is
 // for.
@@ -74,24 +81,21 @@ std::optional<RunNote> NoteOf(const GlobalOptions& global, BatchFile& file) {
   if (state_dir.ok()) {
     return RunNote(*state_dir, "submit", file.open, global.server);
   }
-  file.notes.push_back(absl::StrCat(
-      "no note of this submission is kept (", state_dir.status().message(),
-      "): if it is killed before it prints its id, and repeated once the batch "
-      "is done, there is another batch"));
+  NoteIsMissing(state_dir.status(), file);
   return std::nullopt;
 }
 
 void PrintSubmitted(const GlobalOptions& global, const BatchFile& file,
                     const Submitted& submitted) {
+  for (const std::string& note : file.notes) {
+    std::fprintf(stderr, "midwatch: %s\n", note.c_str());
+  }
   if (global.json) {
     std::puts(ToLine({{"batch_id", submitted.batch_id},
                       {"tasks", file.tasks()},
                       {"continued", submitted.continued}})
                   .c_str());
   } else {
-    for (const std::string& note : file.notes) {
-      std::fprintf(stderr, "midwatch: %s\n", note.c_str());
-    }
     std::puts(submitted.batch_id.c_str());
   }
   std::fflush(stdout);
@@ -111,7 +115,11 @@ int Submit(const GlobalOptions& global, const SubmitOptions& options) {
         if (note) {
           rules.begun = note->Read();
           rules.on_request_id = [&](const std::string& id) {
-            return note->Write(id);
+            if (absl::Status written = note->Write(id); !written.ok()) {
+              NoteIsMissing(written, *file);
+              note.reset();
+            }
+            return absl::OkStatus();
           };
         }
         ASSIGN_OR_RETURN(

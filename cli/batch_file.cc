@@ -81,6 +81,8 @@ class BatchFileReader {
   void CheckMessage(const std::string& name, const TaskText& text,
                     const PlannedTask& task);
   void CheckSize(const TaskText& text, const PlannedTask& task);
+  // One that is the same for every line of a JSONL file.
+  void CheckLiteral(const TaskText& text);
 
   const Values& given_params_;
   Values params_;
@@ -209,6 +211,13 @@ void BatchFileReader::CheckSize(const TaskText& text, const PlannedTask& task) {
                    " bytes; expected at most ", text.bytes_max));
 }
 
+void BatchFileReader::CheckLiteral(const TaskText& text) {
+  if (!text.parameters.empty() || text.text.size() <= text.bytes_max) return;
+  complaints_.Add(text.mark,
+                  absl::StrCat(text.what, " has ", text.text.size(),
+                               " bytes; expected at most ", text.bytes_max));
+}
+
 // `tasks_follow`: the lines behind it are the tasks.
 void BatchFileReader::ReadTop(const YAML::Node& root, bool tasks_follow) {
   using Node = YAML::Node;
@@ -288,6 +297,9 @@ absl::Status BatchFileReader::ReadFirstLine(LineFile& file) {
 absl::StatusOr<BatchFile> BatchFileReader::ReadJsonl(
     std::unique_ptr<LineFile> file) {
   RETURN_IF_ERROR(ReadFirstLine(*file));
+  CheckLiteral(spec_.prompt);
+  for (const TaskText& text : spec_.files) CheckLiteral(text);
+  for (const TaskText& text : spec_.others) CheckLiteral(text);
   BatchFile batch;
   batch.open = std::move(open_);
   *batch.open.mutable_spec() = spec_.spec;

@@ -67,6 +67,7 @@ JsonlTasks::JsonlTasks(std::unique_ptr<LineFile> file, Values params,
     texts_.push_back({std::move(text), own_bytes});
   };
   add(std::move(spec.prompt));
+  for (TaskText& text : spec.files) add(std::move(text));
   for (TaskText& text : spec.others) add(std::move(text));
 }
 

@@ -53,6 +53,21 @@ std::map<std::string, std::string> ToMap(
   return map;
 }
 
+// Of labels, which a task has one value each of.
+std::map<std::string, std::string> ToLabels(
+    const std::vector<std::string>& labels) {
+  std::map<std::string, std::string> map = ToMap(labels);
+  for (const std::string& label : labels) {
+    const std::string key = label.substr(0, label.find('='));
+    if (label == absl::StrCat(key, "=", map[key])) continue;
+    throw CLI::ValidationError("--label",
+                               absl::StrCat("'", key,
+                                            "' has two values, and no task has "
+                                            "both; expected one"));
+  }
+  return map;
+}
+
 std::string IsPair(const std::string& text) {
   return text.find('=') == std::string::npos || text[0] == '='
              ? "expected NAME=VALUE"
@@ -340,7 +355,7 @@ void AddTask(CLI::App& app, Invocation& in) {
       ->allow_extra_args(false);
   AddLimit(*list, in.task_list.limit);
   list->callback([&in] {
-    in.task_list.labels = ToMap(in.labels);
+    in.task_list.labels = ToLabels(in.labels);
     in.exit_code = TaskList(in.global, in.task_list);
   });
 
@@ -390,7 +405,7 @@ void AddTask(CLI::App& app, Invocation& in) {
   cancel->add_option("--reason", in.task_cancel.reason, "For the record")
       ->type_name("TEXT");
   cancel->callback([&in] {
-    in.task_cancel.labels = ToMap(in.labels);
+    in.task_cancel.labels = ToLabels(in.labels);
     in.exit_code = TaskCancel(in.global, in.task_cancel);
   });
 

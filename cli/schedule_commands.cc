@@ -1,6 +1,8 @@
 // `midwatch schedule ...`.
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
@@ -191,6 +193,28 @@ absl::Status FillTiming(const ScheduleOptions& options, v1::Timing& timing) {
   return absl::OkStatus();
 }
 
+// A schedule holds the tasks of its batches, so they are few.
+absl::Status FillLines(const BatchFile& file, v1::PutScheduleRequest& request) {
+  constexpr int64_t kLinesMax = 10'000;
+  constexpr size_t kBytesMax = 64 << 20;
+  if (file.tasks() > kLinesMax) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the batch has ", file.tasks(), " tasks; expected at most ", kLinesMax,
+        " for a schedule, which holds them all"));
+  }
+  if (file.stream == nullptr) {
+    request.mutable_lines()->Add(file.lines.begin(), file.lines.end());
+    return absl::OkStatus();
+  }
+  while (request.lines_size() < file.tasks()) {
+    ASSIGN_OR_RETURN(
+        std::vector<v1::TaskLine> tasks,
+        file.stream->Read(request.lines_size(), kLinesMax, kBytesMax));
+    for (v1::TaskLine& task : tasks) *request.add_lines() = std::move(task);
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 int ScheduleCreate(const GlobalOptions& global,
@@ -204,7 +228,9 @@ int ScheduleCreate(const GlobalOptions& global,
     return Report(status);
   }
   *request.mutable_batch() = file->open;
-  request.mutable_lines()->Add(file->lines.begin(), file->lines.end());
+  if (absl::Status status = FillLines(*file, request); !status.ok()) {
+    return Report(status);
+  }
   request.set_replace(options.replace);
   return WithScheduler(
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {

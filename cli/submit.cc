@@ -82,6 +82,16 @@ absl::StatusOr<v1::SubmitBatchRequest> MakeChunk(const BatchFile& file,
   return request;
 }
 
+// Tasks of a batch run before the last of them is there.
+absl::Status WithBegun(const absl::Status& why,
+                       const v1::SubmitBatchResponse& answer) {
+  return absl::Status(why.code(),
+                      absl::StrCat(why.message(), "; batch ", answer.batch_id(),
+                                   " holds the first ", answer.accepted_lines(),
+                                   " tasks, which run: `midwatch batch cancel ",
+                                   answer.batch_id(), "` ends them"));
+}
+
 absl::StatusOr<std::string> SubmitOnce(SchedulerConnection& scheduler,
                                        const BatchFile& file,
                                        const std::string& request_id,
@@ -93,8 +103,9 @@ absl::StatusOr<std::string> SubmitOnce(SchedulerConnection& scheduler,
   while (answer.accepted_lines() < file.tasks()) {
     if (stop()) return absl::CancelledError("interrupted");
     const int64_t before = answer.accepted_lines();
-    ASSIGN_OR_RETURN(v1::SubmitBatchRequest chunk, MakeChunk(file, before));
-    ASSIGN_OR_RETURN(answer, submission.Send(std::move(chunk)));
+    absl::StatusOr<v1::SubmitBatchRequest> chunk = MakeChunk(file, before);
+    if (!chunk.ok()) return WithBegun(chunk.status(), answer);
+    ASSIGN_OR_RETURN(answer, submission.Send(*std::move(chunk)));
     if (answer.accepted_lines() <= before) {
       return absl::InternalError("the scheduler took no line of a chunk");
     }
@@ -107,14 +118,18 @@ absl::StatusOr<std::string> SubmitOnce(SchedulerConnection& scheduler,
 
 // The request id of the batch that is continued, or "".
 absl::StatusOr<std::string> FindBegun(SchedulerConnection& scheduler,
-                                      const v1::OpenBatch& open,
+                                      const BatchFile& file,
                                       const std::string& begun) {
+  const v1::OpenBatch& open = file.open;
   ASSIGN_OR_RETURN(std::vector<v1::Batch> batches,
                    scheduler.ListBatches(open.name(), kCandidatesMax));
   for (const v1::Batch& batch : batches) {
     if (!begun.empty() && batch.request_id() == begun &&
         batch.state() == v1::BATCH_STATE_DONE &&
-        batch.counts().cancelled() == 0) {
+        batch.counts().cancelled() == 0 &&
+        // One that was cancelled before all of its lines were there takes no
+        // more.
+        TotalOf(batch.counts()) == file.tasks()) {
       return begun;
     }
   }
@@ -139,7 +154,7 @@ absl::StatusOr<Submitted> SubmitBatch(SchedulerConnection& scheduler,
                                       absl::FunctionRef<bool()> stop) {
   std::string request_id;
   if (!rules.always_new) {
-    ASSIGN_OR_RETURN(request_id, FindBegun(scheduler, file.open, rules.begun));
+    ASSIGN_OR_RETURN(request_id, FindBegun(scheduler, file, rules.begun));
   }
   Submitted submitted;
   submitted.continued = !request_id.empty();

@@ -79,7 +79,9 @@ void ScheduleBook::Planned(int64_t schedule, FiringPlan plan) {
   actions_.plan_timers(plan.wake);
   waited_.erase(schedule);
   if (plan.opening.empty()) {
-    if (plan.queued && decides_) {
+    // With nothing to wait for, it is paused or knows no zone: a person or a
+    // timer wakes it.
+    if (plan.queued && decides_ && !plan.unfinished.empty()) {
       waited_[schedule] = plan.unfinished;
       // One may be done since it was looked at.
       LookSoon(schedule);

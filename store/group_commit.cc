@@ -120,12 +120,23 @@ void CommitGroup(Sqlite& db, const CommitPoints& points,
 
 namespace {
 
+// After a failed write or sync nobody knows what the disk holds, and another
+// sync would report success for pages that the kernel has dropped. A new
+// process folds the whole log again.
+void EndIfDiskFailed(int code) {
+  if ((code & 0xff) == SQLITE_IOERR) {
+    EndProcess(absl::StrCat("checkpoint failed: ", sqlite3_errstr(code)));
+  }
+}
+
 // Returns how many of the log's pages are folded.
 int64_t Fold(Sqlite& db, int mode) {
   int in_log = 0, folded = 0;
   FaultPoint("store.checkpoint.before");
-  // One that fails has lost nothing: the log is still there.
-  (void)sqlite3_wal_checkpoint_v2(db.raw(), nullptr, mode, &in_log, &folded);
+  // One that has no room, or meets a reader, has lost nothing: the log is still
+  // there.
+  EndIfDiskFailed(
+      sqlite3_wal_checkpoint_v2(db.raw(), nullptr, mode, &in_log, &folded));
   FaultPoint("store.checkpoint.after");
   return folded;
 }
@@ -141,7 +152,7 @@ void SyncDatabase(Sqlite& db) {
   if (sqlite3_file_control(db.raw(), "main", SQLITE_FCNTL_FILE_POINTER,
                            &file) == SQLITE_OK &&
       file != nullptr && file->pMethods != nullptr) {
-    (void)file->pMethods->xSync(file, SQLITE_SYNC_NORMAL);
+    EndIfDiskFailed(file->pMethods->xSync(file, SQLITE_SYNC_NORMAL));
   }
 }
 
@@ -179,6 +190,11 @@ bool WalFolder::busy() {
   return step_ != Step::kIdle;
 }
 
+void WalFolder::Wait() {
+  MutexLock lock(mutex_);
+  while (step_ == Step::kAsked) wake_.Wait(mutex_);
+}
+
 void WalFolder::Serve() {
   while (true) {
     {
@@ -194,6 +210,7 @@ void WalFolder::Serve() {
     if (step_ == Step::kStopping) return;
     folded_ = folded;
     step_ = Step::kDone;
+    wake_.Signal();
   }
 }
 
@@ -216,7 +233,7 @@ void WalKeeper::Keep() {
   if (folder_ != nullptr) {
     if (std::optional<int64_t> folded = folder_->TakeFolded()) {
       const bool little = pages - *folded <= kFoldHerePages;
-      if (!little && ++passes_ < kPassesMax) {
+      if (!little && pages < kRestartPages && ++passes_ < kPassesMax) {
         folder_->Start();
       } else {
         // With all of it folded, the next commit begins the log anew.
@@ -225,7 +242,12 @@ void WalKeeper::Keep() {
       }
       return;
     }
-    if (folder_->busy()) return;
+    if (folder_->busy()) {
+      // A slow disk holds the writer back: the log is bounded, and so is how
+      // long the writer takes for the rest of it.
+      if (pages >= kRestartPages) folder_->Wait();
+      return;
+    }
   }
   if (pages < next_try_pages_) {
     // The log was begun anew, so the next try is due at 16 MB again.

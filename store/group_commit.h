@@ -66,6 +66,8 @@ class WalFolder {
   // of the log's pages are folded.
   std::optional<int64_t> TakeFolded();
   bool busy();
+  // Until what is under way is done.
+  void Wait();
 
  private:
   enum class Step { kIdle, kAsked, kDone, kStopping };
@@ -73,7 +75,7 @@ class WalFolder {
 
   const std::unique_ptr<Sqlite> db_;
   Mutex mutex_;
-  CondVar wake_;
+  CondVar wake_;  // of either side
   Step step_ ABSL_GUARDED_BY(mutex_) = Step::kIdle;
   int64_t folded_ ABSL_GUARDED_BY(mutex_) = 0;
   Thread thread_;

@@ -136,12 +136,14 @@ absl::Status QueueWriter::ProbeNow(int64_t account) {
 
 // Comes again for as long as the account is not open: whoever was granted the
 // last probe may have died with it.
-absl::Status QueueWriter::FireAccountTimer(int64_t account) {
+absl::Status QueueWriter::FireAccountTimer(int64_t account, int64_t at) {
   ASSIGN_OR_RETURN(AccountStanding standing, LoadStanding(account));
   absl::Time now = clock_.Now();
   if (standing.state == v1::ACCOUNT_STATE_OPEN) return absl::OkStatus();
   if (standing.state == v1::ACCOUNT_STATE_PAUSED) {
-    return standing.until <= now ? OpenAccount(account) : absl::OkStatus();
+    return standing.until <= std::max(now, absl::FromUnixMicros(at))
+               ? OpenAccount(account)
+               : absl::OkStatus();
   }
   absl::Time next = standing.next_probe > now ? standing.next_probe
                                               : now + standing.probe_every;

@@ -260,9 +260,10 @@ absl::StatusOr<Done> QueueWriter::Do(const ResumeQueue& write) {
   return Done{};
 }
 
-absl::Status QueueWriter::FireQueueTimer(int64_t queue) {
+absl::Status QueueWriter::FireQueueTimer(int64_t queue, int64_t at) {
   ASSIGN_OR_RETURN(Control control, LoadControl(queue));
-  const bool over = control.pause_until && *control.pause_until <= NowMicros();
+  // By the timer's own time: the clock may be set back between two looks.
+  const bool over = control.pause_until && *control.pause_until <= at;
   return over ? EndQueuePause(queue) : absl::OkStatus();
 }
 
@@ -308,13 +309,13 @@ absl::StatusOr<Done> QueueWriter::Do(const ResumeBatch& write) {
 }
 
 // A batch that ended meanwhile is left alone.
-absl::Status QueueWriter::FireBatchTimer(int64_t batch) {
+absl::Status QueueWriter::FireBatchTimer(int64_t batch, int64_t at) {
   bool over = false;
   {
     SqliteStatement row = db_.Query(
         "SELECT 1 FROM batch WHERE id = ? AND pause_until <= ? "
         "AND state IN (?, ?)",
-        batch, NowMicros(), static_cast<int>(v1::BATCH_STATE_OPEN),
+        batch, at, static_cast<int>(v1::BATCH_STATE_OPEN),
         static_cast<int>(v1::BATCH_STATE_SEALED));
     over = row.Step();
     RETURN_IF_ERROR(row.status());

@@ -387,7 +387,9 @@ absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
     RETURN_IF_ERROR(
         db_.Run("UPDATE lane SET blocked = blocked | ? WHERE id = ?",
                 static_cast<int>(block.why), block.lane));
-    if (block.why != LaneBlock::kBudget) continue;
+    if (block.why != LaneBlock::kBudget && block.why != LaneBlock::kCap) {
+      continue;
+    }
     // Whoever watches the batch hears that it waits.
     ASSIGN_OR_RETURN(Scopes scopes, ScopesOf(block.lane));
     if (scopes.batch != 0) touched_batches_.insert(scopes.batch);

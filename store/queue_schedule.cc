@@ -219,10 +219,13 @@ absl::StatusOr<int64_t> QueueWriter::InsertFiring(const ScheduleRow& schedule,
                                                   bool by_hand) {
   RETURN_IF_ERROR(db_.Run(
       "INSERT INTO firing(schedule, key, due, state, at, by_hand, batch_name, "
-      "why, revision) VALUES (?,?,?,?,?,?,?,?,?)",
+      "why, revision) VALUES (?,?,?,?,?,?,?,?,?) "
+      "ON CONFLICT(schedule, key) DO NOTHING",
       schedule.key.row, key, absl::ToUnixMicros(firing.due),
       static_cast<int>(firing.state), NowMicros(), by_hand ? 1 : 0,
       firing.batch_name, firing.why, schedule.revision));
+  // The clock was set back: that time is dealt with.
+  if (db_.changes() == 0) return int64_t{0};
   const int64_t id = db_.last_insert_id();
   if (IsOpen(firing.state)) return id;
   RETURN_IF_ERROR(NoteSchedule(
@@ -336,12 +339,11 @@ absl::StatusOr<FiringPlan> QueueWriter::Do(const PlanFirings& write) {
 absl::StatusOr<FiringEnded> QueueWriter::Do(const EndFiring& write) {
   for (int look = 0;; ++look) {
     FiringRecord firing;
-    int64_t schedule = 0;
     std::string name;
     {
       SqliteStatement row =
           db_.Query("SELECT " MIDWATCH_FIRING_COLUMNS
-                    ", f.schedule, s.name FROM firing f JOIN schedule s ON "
+                    ", s.name FROM firing f JOIN schedule s ON "
                     "s.id = f.schedule "
                     "LEFT JOIN batch b ON b.id = f.batch WHERE f.id = ?",
                     write.firing);
@@ -350,8 +352,7 @@ absl::StatusOr<FiringEnded> QueueWriter::Do(const EndFiring& write) {
         return absl::NotFoundError("no such firing");
       }
       firing = ReadFiringRow(row);
-      schedule = row.Int(11);
-      name = row.Text(12);
+      name = row.Text(11);
     }
     if (firing.state != v1::FIRING_STATE_OPENING || look > 0) {
       return FiringEnded{firing};
@@ -365,7 +366,6 @@ absl::StatusOr<FiringEnded> QueueWriter::Do(const EndFiring& write) {
                 NowMicros(),
                 SqliteNullable<int64_t>{fired, fired ? write.batch->row : 0},
                 write.why, write.why, firing.id));
-    RETURN_IF_ERROR(ForgetFirings(schedule));
     RETURN_IF_ERROR(
         NoteSchedule(fired ? JournalKind::kFired : JournalKind::kNotFired,
                      absl::StrCat("schedule ", name, ": ", firing.batch_name,
@@ -376,12 +376,15 @@ absl::StatusOr<FiringEnded> QueueWriter::Do(const EndFiring& write) {
 }
 
 absl::Status QueueWriter::ForgetFirings(int64_t schedule) {
+  // One whose batch is not done is what later ones overlap.
   RETURN_IF_ERROR(db_.Run(
       "DELETE FROM firing WHERE schedule = ? AND state NOT IN (?, ?) "
       "AND id <= (SELECT id FROM firing WHERE schedule = ? "
-      "ORDER BY id DESC LIMIT 1 OFFSET ?)",
+      "ORDER BY id DESC LIMIT 1 OFFSET ?) AND NOT EXISTS "
+      "(SELECT 1 FROM batch b WHERE b.id = firing.batch AND b.state != ?)",
       schedule, static_cast<int>(v1::FIRING_STATE_OPENING),
-      static_cast<int>(v1::FIRING_STATE_QUEUED), schedule, kFiringsKept));
+      static_cast<int>(v1::FIRING_STATE_QUEUED), schedule, kFiringsKept,
+      static_cast<int>(v1::BATCH_STATE_DONE)));
   return db_.Run(
       "DELETE FROM schedule_step WHERE schedule = ? AND revision < min("
       "(SELECT revision FROM schedule WHERE id = ?), "

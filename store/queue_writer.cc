@@ -344,15 +344,15 @@ absl::StatusOr<TimersFired> QueueWriter::Do(const FireTimers&) {
       continue;
     }
     if (timer.kind == kAccountTimer) {
-      RETURN_IF_ERROR(FireAccountTimer(timer.ref));
+      RETURN_IF_ERROR(FireAccountTimer(timer.ref, timer.at));
       continue;
     }
     if (timer.kind == kQueueTimer) {
-      RETURN_IF_ERROR(FireQueueTimer(timer.ref));
+      RETURN_IF_ERROR(FireQueueTimer(timer.ref, timer.at));
       continue;
     }
     if (timer.kind == kBatchTimer) {
-      RETURN_IF_ERROR(FireBatchTimer(timer.ref));
+      RETURN_IF_ERROR(FireBatchTimer(timer.ref, timer.at));
       continue;
     }
     if (timer.kind == kScheduleTimer) {

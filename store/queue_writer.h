@@ -401,7 +401,7 @@ class QueueWriter {
   // Whether the account opened, because the task was its probe.
   absl::StatusOr<bool> OpenIfProbe(int64_t account, int64_t task);
   absl::Status ProbeNow(int64_t account);
-  absl::Status FireAccountTimer(int64_t account);
+  absl::Status FireAccountTimer(int64_t account, int64_t at);
   absl::StatusOr<AccountSet> DescribeAccount(const std::string& name,
                                              int64_t account);
   absl::Status KeepForAccount(const LiveRow& live,
@@ -430,8 +430,8 @@ class QueueWriter {
   absl::Status EndQueuePause(int64_t queue);
   absl::Status EndBatchPause(int64_t batch);
   // Their pauses are over, if they were not changed since.
-  absl::Status FireQueueTimer(int64_t queue);
-  absl::Status FireBatchTimer(int64_t batch);
+  absl::Status FireQueueTimer(int64_t queue, int64_t at);
+  absl::Status FireBatchTimer(int64_t batch, int64_t at);
   absl::Status AddTimer(absl::Time at, int kind, int64_t ref);
   absl::Status ForgetTimer(int64_t at, int kind, int64_t ref);
   // Until when it is paused, if that is so and ends by itself.

@@ -172,7 +172,7 @@ class SqliteStore final : public Store {
       // Opened once before, so a failure here is a machine out of files or
       // memory.
       if (!status.ok()) {
-        BrokenReader broken(status);
+        BrokenReader broken(absl::UnavailableError(status.message()));
         work(broken);
         return;
       }

@@ -31,6 +31,11 @@ absl::StatusOr<int64_t> ResultOf(const v1::AppendEventsResponse& response,
 }  // namespace
 
 Async<absl::StatusOr<int64_t>> EventSender::Send(v1::AttemptEvents events) {
+  if (size_t bytes = BytesOf(events); bytes > kAttemptBytesMax) {
+    co_return absl::InvalidArgumentError(
+        absl::StrCat("events of ", bytes,
+                     " bytes; the scheduler takes at most ", kAttemptBytesMax));
+  }
   absl::AnyInvocable<void(Done)> start = [this, &events](Done done) {
     waiting_.push_back({std::move(events), std::move(done)});
     if (std::exchange(running_, true)) return;
@@ -44,13 +49,15 @@ Async<void> EventSender::Run(std::shared_ptr<EventSender> self) {
   while (!self->waiting_.empty()) {
     v1::AppendEventsRequest request;
     std::vector<Done> dones;
-    for (size_t bytes = 0; !self->waiting_.empty() && bytes < kCallBytes &&
-                           request.attempts_size() < kAttemptsMax;
-         self->waiting_.pop_front()) {
+    size_t bytes = 0;
+    while (!self->waiting_.empty() && request.attempts_size() < kAttemptsMax) {
       Waiting& next = self->waiting_.front();
       bytes += BytesOf(next.events);
+      // A large one goes alone.
+      if (!dones.empty() && bytes > kCallBytes) break;
       *request.add_attempts() = std::move(next.events);
       dones.push_back(std::move(next.done));
+      self->waiting_.pop_front();
     }
     absl::StatusOr<v1::AppendEventsResponse> answer =
         co_await self->scheduler_.AppendEvents(std::move(request));

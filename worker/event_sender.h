@@ -21,17 +21,20 @@ namespace midwatch {
 // Shared between its owner and the coroutine that sends, which may outlast it.
 class EventSender : public std::enable_shared_from_this<EventSender> {
  public:
-  // Of one call. The proto's bounds are larger; one attempt's batch always
-  // fits.
+  // Of one call, but for a single attempt's events that are more. The proto's
+  // bounds are larger.
   static constexpr int kAttemptsMax = 512;
   static constexpr size_t kCallBytes = 8 << 20;
+  // Of one attempt's events, as the scheduler takes them.
+  static constexpr size_t kAttemptBytesMax = (32 << 20) - (64 << 10);
 
   // Both outlive the executor's tasks.
   EventSender(Executor& executor, SchedulerClient& scheduler)
       : executor_(executor), scheduler_(scheduler) {}
 
   // Answers with how many events of the attempt are stored now. Errors are
-  // those of AppendEvents, for this attempt alone, and those of the call.
+  // those of AppendEvents, for this attempt alone, and those of the call;
+  // kInvalidArgument: they are too many bytes.
   Async<absl::StatusOr<int64_t>> Send(v1::AttemptEvents events);
 
  private:

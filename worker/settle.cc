@@ -58,7 +58,7 @@ Async<absl::Status> Attempt::End(Verdict verdict) {
   if (verdict.failure) *ending.mutable_failure() = *verdict.failure;
   const TranscriptState& state = transcript_.state();
   // Nobody waits for what a session at rest may say yet.
-  if (pump_ != nullptr && !pump_->listening()) StopFeed();
+  if (CaughtUp() && pump_ != nullptr && !pump_->listening()) StopFeed();
 
   if (state.charged() && MayHaveOutputs(verdict.kind)) {
     absl::Status collected = co_await CollectOutputs(ending);
@@ -78,11 +78,19 @@ Async<absl::Status> Attempt::End(Verdict verdict) {
   }
   CO_RETURN_IF_ERROR(co_await StoreFinalMessage(ending));
   FaultPoint("worker.outputs.after");
-  CO_RETURN_IF_ERROR(co_await SetCost(ending));
-  // Whatever the settle relies on is stored before it.
-  CO_RETURN_IF_ERROR(co_await Store(/*all=*/true));
+  // Whatever the settle relies on is stored before it, and what came while
+  // outputs were collected is judged.
+  do {
+    CO_RETURN_IF_ERROR(co_await TakeBacklog());
+    CO_RETURN_IF_ERROR(co_await Store(/*all=*/true));
+    if (CaughtUp()) CO_RETURN_IF_ERROR(co_await SetCost(ending));
+  } while (!CaughtUp() || (FirstMessageKnown() && transcript_.waiting() > 0));
   if (verdict.kind == v1::Ending::KIND_IDLE && !Judge(state)) {
     // A message that was long on its way has begun another turn meanwhile.
+    if (pump_ == nullptr) {
+      co_return absl::InternalError(
+          "the session goes on, and its stream is lost");
+    }
     CO_ASSIGN_OR_RETURN(Verdict later, co_await Drive());
     co_return co_await End(std::move(later));
   }

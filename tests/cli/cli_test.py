@@ -627,6 +627,24 @@ class CliTest(unittest.TestCase):
                               r"open after \d\.\d s")
         self.assertRegex(out, r"cost +the probe cost")
 
+    def test_a_label_has_one_value(self):
+        code, out, err = self.run_cli("task", "cancel", "--label", "team=a",
+                                      "--label", "team=b")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("'team' has two values", err)
+
+    def test_a_schedule_of_a_file_of_tasks(self):
+        head = {"batch": {"name": "n", "defaults": {
+            "agent": {"name": "a", "model": "runbook"}, "prompt": "p"}}}
+        lines = [head] + [{"name": f"t{i}"} for i in range(3)]
+        (self.path / "b.jsonl").write_text(
+            "".join(json.dumps(line) + "\n" for line in lines))
+        code, out, err = self.run_cli(
+            "schedule", "create", "b.jsonl", "--cron", "@daily", "--zone",
+            "UTC", "--output", "json")
+        self.assertEqual(code, 0, err)
+        self.assertEqual(json.loads(out)["tasks"], 3)
+
     def create_schedule(self, *more):
         return self.run_cli("schedule", "create", self.write(), "--name",
                             "nightly", "--cron", "0 2 * * *", "--zone",

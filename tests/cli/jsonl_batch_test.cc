@@ -181,6 +181,18 @@ TEST_F(JsonlBatchTest, APromptIsMeasuredFilledIn) {
                          "task's parameters; expected at most 12582912")));
 }
 
+TEST_F(JsonlBatchTest, ATextOfAllIsMeasured) {
+  EXPECT_THAT(
+      Load(absl::StrCat(
+          R"({"batch":{"name":"n","defaults":{"agent":"a","prompt":"p",)",
+          R"("concurrency_key":")", std::string(201, 'k'), "\"}}}\n",
+          "{\"name\":\"a\"}\n")),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               AllOf(HasSubstr("b.jsonl:1:"),
+                     HasSubstr("concurrency_key has 201 bytes; expected at "
+                               "most 200"))));
+}
+
 struct JsonlMistake {
   const char* name;
   // %H is kHead and %A is kAskingHead, a line each.

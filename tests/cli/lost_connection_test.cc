@@ -291,6 +291,7 @@ TEST_F(LostConnectionTest, WhatARunHasBegunIsContinuedThoughItIsDone) {
   batch.set_name("n");
   batch.set_request_id("begun");
   batch.set_state(v1::BATCH_STATE_DONE);
+  batch.mutable_counts()->set_succeeded(1);
   std::string told;
   SubmitRules rules;
   rules.begun = "begun";
@@ -311,7 +312,13 @@ TEST_F(LostConnectionTest, WhatARunHasBegunIsContinuedThoughItIsDone) {
   EXPECT_NE(told, "begun");
   EXPECT_EQ(service_.request_ids().back(), told);
 
+  // One that was cancelled before its line was there has no cancelled task, and
+  // takes no more lines.
   batch.clear_counts();
+  ASSERT_OK(submit());
+  EXPECT_NE(told, "begun");
+
+  batch.mutable_counts()->set_succeeded(1);
   rules.always_new = true;
   ASSERT_OK(submit());
   EXPECT_NE(told, "begun");

@@ -271,8 +271,9 @@ TEST(FairShareTest, ATenantIsNotGivenMoreForHavingMoreQueues) {
 }
 
 TEST(FairShareTest, TenantsAndQueuesGetMoneyByTheirWeights) {
-  const std::vector<LaneView> lanes = {
-      LaneOf(1, 7, 1, 1200, 1), LaneOf(2, 7, 2, 1200, 1), LaneOf(2, 8, 3, 1200, 1)};
+  const std::vector<LaneView> lanes = {LaneOf(1, 7, 1, 1200, 1),
+                                       LaneOf(2, 7, 2, 1200, 1),
+                                       LaneOf(2, 8, 3, 1200, 1)};
   EXPECT_THAT(
       Share(lanes, 40, {{.of = 2, .weight = 3}}),
       ElementsAre(std::pair(1, 10), std::pair(2, 15), std::pair(3, 15)));

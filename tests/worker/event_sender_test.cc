@@ -82,7 +82,26 @@ TEST_F(EventSenderTest, ACallHoldsNoMoreThanItsBounds) {
   for (size_t i = 1; i < tasks.size(); ++i) Send(tasks[i], "{}");
   time_.Advance(absl::Seconds(1));
   EXPECT_EQ(stored_.size(), tasks.size());
-  EXPECT_EQ(calls_, 3);  // the large one, a full one, and the one that is left
+  EXPECT_EQ(calls_, 3);  // the large one, a full one, and what is left
+}
+
+// A large event took those of others beyond what a call may hold, and they
+// failed with it.
+TEST_F(EventSenderTest, WhatIsLargeGoesAlone) {
+  std::string first = Held(), small = Held(), large = Held(), after = Held(),
+              huge = Held();
+  Send(first, "{}");
+  time_.Advance(absl::Milliseconds(5));
+  Send(small, "{}");
+  Send(large, std::string(EventSender::kCallBytes + 1, 'x'));
+  Send(after, "{}");
+  Send(huge, std::string(EventSender::kAttemptBytesMax + 1, 'x'));
+  time_.Advance(absl::Seconds(1));
+  EXPECT_EQ(calls_, 4);
+  for (const std::string& task : {first, small, large, after}) {
+    EXPECT_EQ(stored_[task].value_or(-1), 1) << task;
+  }
+  EXPECT_THAT(stored_[huge], StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 // One attempt's lost lease failed what others had to store.

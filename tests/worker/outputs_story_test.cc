@@ -81,7 +81,9 @@ Async<void> SayAgain(AgentsClient& client, std::string session_id) {
 
 // A message that had been on its way for minutes began a turn while outputs
 // were collected: the task was settled in its middle, for less than it cost.
-TEST(OutputsStoryTest, ATurnThatBeginsMeanwhileIsWaitedFor) {
+class SaidAgainTest : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(SaidAgainTest, ATurnThatBeginsMeanwhileIsWaitedFor) {
   World world;
   world.service.hooks.script = [](const FakePrompt& prompt) {
     FakeTurn turn;
@@ -91,11 +93,11 @@ TEST(OutputsStoryTest, ATurnThatBeginsMeanwhileIsWaitedFor) {
   };
   FakeFault slow;
   slow.answer_delay = absl::Seconds(20);
-  world.OnCall("list_files", 1, slow);
+  world.OnCall(GetParam(), 1, slow);
   Node& node = world.AddNode();
   std::string id = world.scheduler.Add(World::Spec());
   ASSERT_TRUE(
-      world.RunUntil([&] { return world.service.Calls("list_files") > 0; }));
+      world.RunUntil([&] { return world.service.Calls(GetParam()) > 0; }));
   Spawn(node.executor, SayAgain(node.client, world.OnlySession().id));
   ASSERT_TRUE(world.RunUntilSettled(id));
   world.Linger();
@@ -107,6 +109,8 @@ TEST(OutputsStoryTest, ATurnThatBeginsMeanwhileIsWaitedFor) {
   EXPECT_EQ(world.Artifact(ending.outputs(0).sha256()), "again");
   EXPECT_THAT(world.Task(id).events.back(), HasSubstr("session.status_idle"));
 }
+INSTANTIATE_TEST_SUITE_P(While, SaidAgainTest,
+                         ::testing::Values("list_files", "download_file"));
 
 TEST(OutputsStoryTest, DownloadThatFailsIsTriedAgain) {
   World world;
