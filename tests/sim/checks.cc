@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "store/event_log.h"
 
@@ -87,6 +88,12 @@ const char* NameOf(JournalKind kind) {
       return "tasks unblocked";
     case JournalKind::kSkipped:
       return "tasks skipped";
+    case JournalKind::kPaused:
+      return "pauses";
+    case JournalKind::kResumed:
+      return "pauses over";
+    case JournalKind::kControlSet:
+      return "caps set";
     default:
       return nullptr;
   }
@@ -176,6 +183,7 @@ void Checks::ReadJournal() {
     if (on_row) on_row(entry);
     journal_.Fold(entry);
     Count(entry);
+    CheckHolds(entry);
     CheckBlame(entry, session);
     CheckNeeds(entry);
   }
@@ -227,6 +235,58 @@ void Checks::Count(const JournalRow& row) {
   if (const char* name = NameOf(row.kind)) counts_.Add(name);
   if (row.kind == JournalKind::kAdjusted) {
     came_late_ += std::max<int64_t>(0, row.charged);
+  }
+}
+
+// One batch of one queue, tenant and account: whatever is held back is all of
+// it.
+void Checks::CheckHolds(const JournalRow& row) {
+  const char* whose = row.batch != 0 ? "batch" : "queue";
+  switch (row.kind) {
+    case JournalKind::kPaused:
+      paused_.insert(whose);
+      return;
+    case JournalKind::kResumed:
+      paused_.erase(whose);
+      return;
+    case JournalKind::kControlSet: {
+      // "queue default: max_running 3", of a batch "max_running 3".
+      const size_t at = row.why.rfind(' ');
+      int64_t cap = 0;
+      if (at == row.why.npos || !absl::SimpleAtoi(row.why.substr(at), &cap)) {
+        Report(kHeld, absl::StrCat("no cap: ", row.why));
+      }
+      caps_[row.why.substr(0, at)] = cap;
+      return;
+    }
+    case JournalKind::kGranted:
+      for (const std::string& each : paused_) {
+        Report(kHeld, absl::StrCat("journal ", row.seq, ", task ", row.task,
+                                   ": its ", each, " is paused"));
+      }
+      for (const auto& [of, cap] : caps_) {
+        if (cap == 0) continue;
+        counts_.Add("starts under a cap");
+        if (static_cast<int64_t>(running_.size()) < cap) continue;
+        Report(kHeld,
+               absl::StrCat("journal ", row.seq, ", task ", row.task, ": ",
+                            running_.size(), " run, and ", of, " is ", cap));
+      }
+      running_.insert(row.task);
+      return;
+    case JournalKind::kAnswered:
+    case JournalKind::kUnanswered:
+    case JournalKind::kCancelAsked:
+      if (row.state != v1::TASK_STATE_WAITING) running_.insert(row.task);
+      return;
+    case JournalKind::kParked:
+    case JournalKind::kRetry:
+    case JournalKind::kSettled:
+    case JournalKind::kCancelled:
+      running_.erase(row.task);
+      return;
+    default:
+      return;
   }
 }
 

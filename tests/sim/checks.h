@@ -65,6 +65,8 @@ class Checks {
   bool Succeeded(int64_t task) const;
   bool IsOver(int64_t task) const;
   std::vector<int64_t> NeededBy(int64_t task) const;
+  // What people hold back, as the journal says, did not start.
+  void CheckHolds(const JournalRow& row);
   void CheckMoney();
   void CheckTaskRows(int64_t tasks);
   void CheckSessions();
@@ -84,6 +86,9 @@ class Checks {
   int64_t came_late_ = 0;  // costs beyond what was charged at a settle
   std::map<std::string, std::string> charged_;  // sessions by attempt
   std::set<std::string> strangers_, own_faults_;
+  std::set<int64_t> running_;     // tasks, those being cancelled with them
+  std::set<std::string> paused_;  // "batch", "queue"
+  std::map<std::string, int64_t> caps_;  // by whose; all bind all tasks
 };
 
 }  // namespace midwatch::sim

@@ -40,6 +40,13 @@ const char* KindName(JournalKind kind) {
                                     "held",
                                     "adjusted",
                                     "swept",
+                                    "paused",
+                                    "resumed",
+                                    "control set",
+                                    "schedule set",
+                                    "schedule deleted",
+                                    "fired",
+                                    "not fired",
                                     "unblocked",
                                     "skipped"};
   const auto number = static_cast<size_t>(kind);

@@ -68,6 +68,8 @@ class Night {
   void Plan();
   void Begin(const Fault& fault);
   void End(const Fault& fault);
+  // Somebody holds something back, or not any more.
+  void Hold(const Fault& fault, bool on);
   // What people and process supervisors do: once a second.
   void Tick();
   void LetSweepsEnd();
@@ -79,6 +81,12 @@ class Night {
   absl::Duration scheduler_back_;
   std::vector<absl::Duration> worker_back_;  // by number, from 1
   bool open_account_ = false;
+  // What people want, by what it is of: asked for until it is done.
+  struct Wish {
+    const Fault* of;
+    std::function<bool()> ask;
+  };
+  std::map<std::string, Wish> wishes_;
 };
 
 void Night::Begin(const Fault& fault) {
@@ -129,6 +137,10 @@ void Night::Begin(const Fault& fault) {
                fault.by);
       world_.counts.Add("clocks set");
       return;
+    case FaultKind::kQueuePaused:
+    case FaultKind::kBatchPaused:
+    case FaultKind::kCapSet:
+      return Hold(fault, true);
     default:
       weather_.Begin(fault);
   }
@@ -158,9 +170,39 @@ void Night::End(const Fault& fault) {
       open_account_ = true;
       weather_.End(fault);
       return;
+    case FaultKind::kQueuePaused:
+    case FaultKind::kBatchPaused:
+    case FaultKind::kCapSet:
+      return Hold(fault, false);
     default:
       weather_.End(fault);
   }
+}
+
+void Night::Hold(const Fault& fault, bool on) {
+  if (fault.kind == FaultKind::kCapSet) {
+    wishes_[absl::StrCat("cap ", static_cast<int>(fault.of))] = {
+        &fault, [this, of = fault.of, cap = on ? fault.cap : 0] {
+          return world_.SetCap(of, cap);
+        }};
+    return;
+  }
+  const bool queue = fault.kind == FaultKind::kQueuePaused;
+  const std::string what = queue ? "queue" : "batch";
+  if (!on && fault.ends_itself) {
+    // Unless nobody has heard of it yet.
+    auto wish = wishes_.find(what);
+    if (wish != wishes_.end() && wish->second.of == &fault) {
+      wishes_.erase(wish);
+    }
+    return;
+  }
+  const absl::Duration lasts =
+      fault.ends_itself ? fault.lasts : absl::InfiniteDuration();
+  wishes_[what] = {&fault, [this, queue, on, lasts] {
+                     return on ? world_.Pause(queue, lasts)
+                               : world_.Resume(queue);
+                   }};
 }
 
 void Night::Plan() {
@@ -189,6 +231,7 @@ void Night::Tick() {
   world_.GoOnSubmitting();
   world_.AnswerSome(kAnswersEachTick);
   if (open_account_ && world_.OpenAccount()) open_account_ = false;
+  std::erase_if(wishes_, [](auto& wish) { return wish.second.ask(); });
 }
 
 Outcome Night::Run() {

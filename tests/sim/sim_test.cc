@@ -93,6 +93,10 @@ void ExpectWork(const Counts& counts, int nights) {
       {"submits said again", 0.1},
       {"submits refused for now", 0.1},
       {"commits while a budget bound", 1},
+      {"pauses", 0.2},
+      {"pauses over", 0.2},
+      {"caps set", 0.2},
+      {"starts under a cap", 0.1},
       {"429 with retry-after", 0.3},
       {"429 at a spend cap", 0.3},
       {"429 by the limit of writes", 0.4},
@@ -180,6 +184,32 @@ TEST(SimTest, NightsInOneCallEndWell) {
     EXPECT_GT(counts.Of("answers lost"), 3);
     EXPECT_EQ(counts.Of("starts"), 60) << "one attempt each, whatever was lost";
     EXPECT_EQ(counts.Of("tasks SUCCEEDED"), 60);
+  }
+}
+
+// Pauses that people end and that end by themselves, and caps, changed while
+// tasks run and schedulers die.
+TEST(SimTest, NightsThatPeopleHoldBackEndWell) {
+  for (uint64_t seed = 360; seed < 364; ++seed) {
+    Story story = Plain(seed);
+    story.asks = 0.3;
+    story.faults = {At(FaultKind::kQueuePaused, 10, 200),
+                    At(FaultKind::kCapSet, 20, 900),
+                    At(FaultKind::kSchedulerKill, 60, 20),
+                    At(FaultKind::kBatchPaused, 190, 90),
+                    At(FaultKind::kCapSet, 300, 100),
+                    At(FaultKind::kPowerLoss, 200, 20)};
+    story.faults[0].ends_itself = seed % 2 == 0;
+    story.faults[1].of = v1::CAP_SCOPE_TENANT;
+    story.faults[1].cap = 3;
+    story.faults[3].ends_itself = true;
+    story.faults[4].of = v1::CAP_SCOPE_BATCH;
+    story.faults[4].cap = 2;
+    const Outcome outcome = PlayWell(story);
+    EXPECT_EQ(outcome.counts.Of("tasks SUCCEEDED"), 60);
+    EXPECT_GE(outcome.counts.Of("pauses over"), 2);
+    EXPECT_GE(outcome.counts.Of("starts under a cap"), 20);
+    EXPECT_GT(outcome.night, absl::Minutes(5));
   }
 }
 

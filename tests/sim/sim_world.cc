@@ -27,6 +27,14 @@ HttpRequest PostTo(const std::string& path) {
   return request;
 }
 
+// A batch that is done is held back no more.
+template <typename Response>
+Reply<Response> NoteWhetherDone(bool& done) {
+  return [&done](const absl::StatusOr<Response>& response) {
+    done = response.ok() || absl::IsFailedPrecondition(response.status());
+  };
+}
+
 }  // namespace
 
 std::unique_ptr<testing::FakeAgentsService> World::MakeService(
@@ -368,8 +376,7 @@ void World::SetBudget(v1::BudgetScope scope, int64_t limit) {
   v1::SetBudgetRequest request;
   request.mutable_key()->set_scope(scope);
   if (scope == v1::BUDGET_SCOPE_BATCH) {
-    request.mutable_key()->set_name(
-        Ids(scheduler_->store->cluster()).Format(Batch().key));
+    request.mutable_key()->set_name(BatchId());
   } else {
     request.mutable_key()->set_name("default");
   }
@@ -420,6 +427,86 @@ bool World::OpenAccount() {
       });
   time.RunUntilIdle();
   return opened;
+}
+
+std::string World::BatchId() {
+  auto batches = reader_->ListBatches({}, INT64_MAX, 1);
+  if (!batches.ok() || batches->rows.empty()) return "";
+  return Ids(scheduler_->store->cluster()).Format(batches->rows[0].key);
+}
+
+bool World::Pause(bool queue, absl::Duration lasts) {
+  if (scheduler_ == nullptr || (!queue && BatchId().empty())) return false;
+  bool done = false;
+  auto pause = [&](auto& request) {
+    if (lasts == absl::InfiniteDuration()) return;
+    *request.mutable_until() = ToTimestamp(ClockOf("scheduler").Now() + lasts);
+  };
+  if (queue) {
+    v1::PauseQueueRequest request;
+    request.set_name("default");
+    pause(request);
+    scheduler_->scheduler->PauseQueue(
+        request, NoteWhetherDone<v1::PauseQueueResponse>(done));
+  } else {
+    v1::PauseBatchRequest request;
+    request.set_batch_id(BatchId());
+    pause(request);
+    scheduler_->scheduler->PauseBatch(
+        request, NoteWhetherDone<v1::PauseBatchResponse>(done));
+  }
+  time.RunUntilIdle();
+  return done;
+}
+
+bool World::Resume(bool queue) {
+  if (scheduler_ == nullptr || (!queue && BatchId().empty())) return false;
+  bool done = false;
+  if (queue) {
+    v1::ResumeQueueRequest request;
+    request.set_name("default");
+    scheduler_->scheduler->ResumeQueue(
+        request, [&](const absl::StatusOr<v1::ResumeQueueResponse>& response) {
+          // Nobody heard of the pause either.
+          done = response.ok() || absl::IsNotFound(response.status());
+        });
+  } else {
+    v1::ResumeBatchRequest request;
+    request.set_batch_id(BatchId());
+    scheduler_->scheduler->ResumeBatch(
+        request, NoteWhetherDone<v1::ResumeBatchResponse>(done));
+  }
+  time.RunUntilIdle();
+  return done;
+}
+
+bool World::SetCap(v1::CapScope of, int cap) {
+  if (scheduler_ == nullptr) return false;
+  bool done = false;
+  Scheduler& scheduler = *scheduler_->scheduler;
+  auto set = [&](auto request) {
+    request.set_name("default");
+    request.set_max_running(cap);
+    return request;
+  };
+  if (of == v1::CAP_SCOPE_QUEUE) {
+    scheduler.UpdateQueue(set(v1::UpdateQueueRequest()),
+                          NoteWhetherDone<v1::UpdateQueueResponse>(done));
+  } else if (of == v1::CAP_SCOPE_TENANT) {
+    scheduler.UpdateTenant(set(v1::UpdateTenantRequest()),
+                           NoteWhetherDone<v1::UpdateTenantResponse>(done));
+  } else if (of == v1::CAP_SCOPE_ACCOUNT) {
+    scheduler.UpdateAccount(set(v1::UpdateAccountRequest()),
+                            NoteWhetherDone<v1::UpdateAccountResponse>(done));
+  } else if (!BatchId().empty()) {
+    v1::UpdateBatchRequest request;
+    request.set_batch_id(BatchId());
+    request.set_max_running(cap);
+    scheduler.UpdateBatch(request,
+                          NoteWhetherDone<v1::UpdateBatchResponse>(done));
+  }
+  time.RunUntilIdle();
+  return done;
 }
 
 void World::CancelOne() {

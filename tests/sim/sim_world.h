@@ -103,6 +103,12 @@ class World {
   void AnswerSome(double likelihood);
   // Opens the account that refused; false where nobody could be asked.
   bool OpenAccount();
+  // Pause the queue or else the batch, for so long or until it is resumed, and
+  // resume it; and cap one of them, or their tenant or account. False where
+  // nobody could be asked, or nobody answered: ask again.
+  bool Pause(bool queue, absl::Duration lasts);
+  bool Resume(bool queue);
+  bool SetCap(v1::CapScope of, int cap);
   // Cancels one unfinished task, by the dice.
   void CancelOne();
   // Sessions that are not this queue's: nobody's, another cluster's, and one
@@ -151,6 +157,8 @@ class World {
                        absl::AnyInvocable<void(Scheduler&)> call);
   void AfterTask();
   bool OpenViews();
+  // "" where there is none yet. Only while a scheduler is up.
+  std::string BatchId();
   void SayStep();
 
   std::unique_ptr<testing::FakeAgentsService> MakeService(

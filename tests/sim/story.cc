@@ -51,6 +51,9 @@ constexpr FaultKind kDrawn[] = {
 
 constexpr uint64_t kNeedsSeed = 0x6e65656473;  // "needs"
 
+constexpr FaultKind kHolds[] = {FaultKind::kQueuePaused,
+                                FaultKind::kBatchPaused, FaultKind::kCapSet};
+
 // Longer than a request is waited for, and than a term: 30 s both.
 constexpr int kBeyond = 31;
 
@@ -161,6 +164,12 @@ const char* NameOf(FaultKind kind) {
       return "streams cut";
     case FaultKind::kDoubledEvents:
       return "events doubled";
+    case FaultKind::kQueuePaused:
+      return "queue paused";
+    case FaultKind::kBatchPaused:
+      return "batch paused";
+    case FaultKind::kCapSet:
+      return "cap set";
   }
   return "?";
 }
@@ -208,6 +217,20 @@ Story MakeStory(uint64_t seed, int tasks) {
     fault.at = dice.Seconds(0, 240);
     fault.worker = dice.Pick(1, story.workers);
     Shape(fault, dice);
+    story.faults.push_back(fault);
+  }
+  // After all else, so that a night without them is what it was before there
+  // were any.
+  const int holds = dice.OneIn(3) ? dice.Pick(1, 4) : 0;
+  for (int i = 0; i < holds; ++i) {
+    Fault fault;
+    fault.kind = kHolds[dice.Pick(0, static_cast<int>(std::size(kHolds)) - 1)];
+    fault.at = dice.Seconds(0, 240);
+    fault.lasts = dice.Seconds(5, 400);
+    fault.worker = 1;
+    fault.cap = dice.Pick(1, 6);
+    fault.of = static_cast<v1::CapScope>(dice.Pick(1, 4));
+    fault.ends_itself = dice.OneIn(2);
     story.faults.push_back(fault);
   }
   std::sort(story.faults.begin(), story.faults.end(),
@@ -284,6 +307,11 @@ std::string Describe(const Story& story) {
     if (fault.lasts > absl::ZeroDuration()) {
       absl::StrAppend(&text, ", for ", absl::FormatDuration(fault.lasts));
     }
+    if (fault.kind == FaultKind::kCapSet) {
+      absl::StrAppend(&text, ", ", fault.cap, " of ",
+                      v1::CapScope_Name(fault.of));
+    }
+    if (fault.ends_itself) absl::StrAppend(&text, ", ends by itself");
     if (fault.likelihood < 1) {
       absl::StrAppendFormat(&text, ", %.0f %%", 100 * fault.likelihood);
     }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/task.pb.h"
 
 namespace midwatch::sim {
@@ -42,6 +43,10 @@ enum class FaultKind {
   kLateAnswers,
   kCutStreams,
   kDoubledEvents,
+  // Of people, who change their minds again.
+  kQueuePaused,
+  kBatchPaused,
+  kCapSet,
 };
 
 const char* NameOf(FaultKind kind);
@@ -55,6 +60,9 @@ struct Fault {
   // A death comes so many tasks after `at`, amid whatever is going on.
   int tasks = 0;
   absl::Duration by;  // of a clock
+  int cap = 0;
+  v1::CapScope of = v1::CAP_SCOPE_UNSPECIFIED;
+  bool ends_itself = false;  // a pause, when its time is over
 };
 
 // What a task needs: others on earlier lines.

@@ -12,6 +12,7 @@ inline constexpr char kKept[] = "nothing acknowledged is lost";
 inline constexpr char kPaidOnce[] = "no attempt is paid twice";
 inline constexpr char kSaidOnce[] = "a session gets its prompt once";
 inline constexpr char kBudgets[] = "nothing starts over a budget";
+inline constexpr char kHeld[] = "nothing starts paused, or over a cap";
 inline constexpr char kBalances[] = "balances equal the journal";
 inline constexpr char kLeases[] = "every write stands on the one lease";
 inline constexpr char kSessions[] = "the first recorded session stays";
