@@ -127,7 +127,7 @@ MAPS = [
      DEFS["defaults"]["properties"]["environment"]["anyOf"][1]),
     (("defaults", "retry"), DEFS["defaults"]["properties"]["retry"]),
     (("defaults", "timeouts"), DEFS["defaults"]["properties"]["timeouts"]),
-    (("defaults", "expect"), DEFS["defaults"]["properties"]["expect"]),
+    (("defaults", "expect"), DEFS["expect"]),
     (("tasks", 0), DEFS["task"]),
     (("tasks", 0, "inputs", 0), DEFS["inputs"]["items"]),
     (("foreach",), DEFS["foreach"]),
