@@ -262,10 +262,10 @@ Outcome Night::Run() {
     }
     Tick();
     if (!more_money && now > calm + kMoreMoney && world_.scheduler_up()) {
-      more_money = true;
-      world_.SetBudget(v1::BUDGET_SCOPE_TENANT, 100 * limit);
-      world_.SetBudget(v1::BUDGET_SCOPE_QUEUE, 100 * limit);
-      world_.SetBudget(v1::BUDGET_SCOPE_BATCH, 100 * limit);
+      // A disk that fails may end the scheduler amid it.
+      more_money = world_.SetBudget(v1::BUDGET_SCOPE_TENANT, 100 * limit) &&
+                   world_.SetBudget(v1::BUDGET_SCOPE_QUEUE, 100 * limit) &&
+                   world_.SetBudget(v1::BUDGET_SCOPE_BATCH, 100 * limit);
     }
     const absl::Duration next = now + kTick;
     while (!timeline_.empty() && timeline_.begin()->first <= next) {

@@ -27,11 +27,12 @@ HttpRequest PostTo(const std::string& path) {
   return request;
 }
 
-// A batch that is done is held back no more.
+// A batch that is done is held back no more. The answer may come after whoever
+// asked has gone on, as where the disk is full meanwhile.
 template <typename Response>
-Reply<Response> NoteWhetherDone(bool& done) {
-  return [&done](const absl::StatusOr<Response>& response) {
-    done = response.ok() || absl::IsFailedPrecondition(response.status());
+Reply<Response> NoteWhetherDone(std::shared_ptr<bool> done) {
+  return [done](const absl::StatusOr<Response>& response) {
+    *done = response.ok() || absl::IsFailedPrecondition(response.status());
   };
 }
 
@@ -372,7 +373,9 @@ void World::SubmitBatch(const BatchPlan& plan) {
   while (!submitted()) GoOnSubmitting();
 }
 
-void World::SetBudget(v1::BudgetScope scope, int64_t limit) {
+bool World::SetBudget(v1::BudgetScope scope, int64_t limit) {
+  if (scheduler_ == nullptr) return false;
+  auto done = std::make_shared<bool>(false);
   v1::SetBudgetRequest request;
   request.mutable_key()->set_scope(scope);
   if (scope == v1::BUDGET_SCOPE_BATCH) {
@@ -383,13 +386,16 @@ void World::SetBudget(v1::BudgetScope scope, int64_t limit) {
   request.mutable_key()->set_window(v1::BUDGET_WINDOW_TOTAL);
   request.set_limit_usd_micros(limit);
   scheduler_->scheduler->SetBudget(
-      request, [this](const absl::StatusOr<v1::SetBudgetResponse>& response) {
+      request,
+      [this, done](const absl::StatusOr<v1::SetBudgetResponse>& response) {
+        *done = response.ok();
         if (!response.ok()) {
           checks.Report(kProgress, absl::StrCat("budget refused: ",
                                                 response.status().message()));
         }
       });
   time.RunUntilIdle();
+  return *done;
 }
 
 void World::AnswerSome(double likelihood) {
@@ -437,7 +443,7 @@ std::string World::BatchId() {
 
 bool World::Pause(bool queue, absl::Duration lasts) {
   if (scheduler_ == nullptr || (!queue && BatchId().empty())) return false;
-  bool done = false;
+  auto done = std::make_shared<bool>(false);
   auto pause = [&](auto& request) {
     if (lasts == absl::InfiniteDuration()) return;
     *request.mutable_until() = ToTimestamp(ClockOf("scheduler").Now() + lasts);
@@ -456,19 +462,20 @@ bool World::Pause(bool queue, absl::Duration lasts) {
         request, NoteWhetherDone<v1::PauseBatchResponse>(done));
   }
   time.RunUntilIdle();
-  return done;
+  return *done;
 }
 
 bool World::Resume(bool queue) {
   if (scheduler_ == nullptr || (!queue && BatchId().empty())) return false;
-  bool done = false;
+  auto done = std::make_shared<bool>(false);
   if (queue) {
     v1::ResumeQueueRequest request;
     request.set_name("default");
     scheduler_->scheduler->ResumeQueue(
-        request, [&](const absl::StatusOr<v1::ResumeQueueResponse>& response) {
+        request,
+        [done](const absl::StatusOr<v1::ResumeQueueResponse>& response) {
           // Nobody heard of the pause either.
-          done = response.ok() || absl::IsNotFound(response.status());
+          *done = response.ok() || absl::IsNotFound(response.status());
         });
   } else {
     v1::ResumeBatchRequest request;
@@ -477,12 +484,12 @@ bool World::Resume(bool queue) {
         request, NoteWhetherDone<v1::ResumeBatchResponse>(done));
   }
   time.RunUntilIdle();
-  return done;
+  return *done;
 }
 
 bool World::SetCap(v1::CapScope of, int cap) {
   if (scheduler_ == nullptr) return false;
-  bool done = false;
+  auto done = std::make_shared<bool>(false);
   Scheduler& scheduler = *scheduler_->scheduler;
   auto set = [&](auto request) {
     request.set_name("default");
@@ -506,7 +513,7 @@ bool World::SetCap(v1::CapScope of, int cap) {
                           NoteWhetherDone<v1::UpdateBatchResponse>(done));
   }
   time.RunUntilIdle();
-  return done;
+  return *done;
 }
 
 void World::CancelOne() {

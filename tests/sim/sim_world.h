@@ -97,8 +97,9 @@ class World {
   // Once every second or so: says the next step, where a scheduler is up.
   void GoOnSubmitting();
   bool submitted() const { return !steps_.empty() && step_ == steps_.size(); }
-  // In total. Of the tenant or the queue before tasks are submitted.
-  void SetBudget(v1::BudgetScope scope, int64_t limit);
+  // In total. Of the tenant or the queue before tasks are submitted. False
+  // where nobody could be asked, or nobody answered: ask again.
+  bool SetBudget(v1::BudgetScope scope, int64_t limit);
   // Each question of a parked task is answered with this likelihood.
   void AnswerSome(double likelihood);
   // Opens the account that refused; false where nobody could be asked.
