@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/external_id.h"
 #include "cli/need_order.h"
 #include "cli/task_reader.h"
 #include "cli/utf8.h"
@@ -82,6 +83,15 @@ void TaskReader::AddNeeds(const Form& form, const Values& values,
   std::set<std::string> seen;
   for (const Form::Need& need : form.needs) {
     const std::string name = *Fill(need.name, values, "a need");
+    if (need.is_id ? !ParseExternalId(name).ok() : !IsName(name)) {
+      complaints_.Add(
+          need.name.Mark(),
+          absl::StrCat("task '", line.name(), "'", row_, " needs '",
+                       Printable(name), "'; expected ",
+                       need.is_id ? "the id of a task, of 26 characters"
+                                  : "the name of a task"));
+      continue;
+    }
     if (!seen.insert(name).second) {
       complaints_.Add(need.name.Mark(),
                       absl::StrCat("task '", line.name(), "' needs '",

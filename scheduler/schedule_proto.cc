@@ -77,12 +77,17 @@ std::vector<v1::SubmitBatchRequest> ToSteps(
   std::vector<v1::SubmitBatchRequest> steps(1);
   *steps[0].mutable_open() = open;
   size_t bytes = kStepBytesMax;
+  int needs = 0;
   for (int i = 0; i < lines.size(); ++i) {
-    bytes += lines.Get(i).ByteSizeLong();
+    const v1::TaskLine& line = lines.Get(i);
+    bytes += line.ByteSizeLong();
+    needs += line.needs_size();
     const v1::TaskChunk& last = steps.back().chunk();
-    if (bytes > kStepBytesMax || last.lines_size() == kStepLinesMax) {
+    if (bytes > kStepBytesMax || needs > kChunkNeedsMax ||
+        last.lines_size() == kStepLinesMax) {
       steps.emplace_back().mutable_chunk()->set_first_line(i);
-      bytes = lines.Get(i).ByteSizeLong();
+      bytes = line.ByteSizeLong();
+      needs = line.needs_size();
     }
     *steps.back().mutable_chunk()->add_lines() = lines.Get(i);
   }

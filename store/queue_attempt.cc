@@ -222,6 +222,14 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
     ASSIGN_OR_RETURN(tally.cost_pending, IsCostPending(task.id));
   }
   ASSIGN_OR_RETURN(tally.spec, LoadSpec(task.template_id));
+  if (task.batch > 0) {
+    // Tasks with prompts of their own have templates of their own, and are no
+    // more than one witness against an account.
+    SqliteStatement row =
+        db_.Query("SELECT template FROM batch WHERE id = ?", task.batch);
+    if (row.Step()) tally.template_id = row.Int(0);
+    RETURN_IF_ERROR(row.status());
+  }
   ASSIGN_OR_RETURN(tally.account, LoadStanding(live.account));
   Disposition next = write.decide(tally, write.ending);
   Settled settled{next.state, next.account.has_value()};

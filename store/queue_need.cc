@@ -191,9 +191,22 @@ absl::StatusOr<bool> QueueWriter::MeetNeeds(int64_t needed, int& room,
   return all;
 }
 
+absl::StatusOr<bool> QueueWriter::IsBeingCancelled(int64_t batch) {
+  SqliteStatement row =
+      db_.Query("SELECT 1 FROM batch WHERE id = ? AND state = ?", batch,
+                static_cast<int>(v1::BATCH_STATE_CANCELLING));
+  const bool is = row.Step();
+  RETURN_IF_ERROR(row.status());
+  return is;
+}
+
 absl::Status QueueWriter::LookAtBlocked(int64_t id, TimersFired& result) {
   ASSIGN_OR_RETURN(TaskRow task, LoadTask(id));
   if (task.state != v1::TASK_STATE_BLOCKED) return absl::OkStatus();
+  // The cancel of its batch ends it: perhaps it is one of its needs that asked
+  // for that, and counts as met no more than as missed.
+  ASSIGN_OR_RETURN(bool ends, IsBeingCancelled(task.batch));
+  if (ends) return absl::OkStatus();
   struct Row {
     int64_t k = 0, batch = 0, until = 0;
     v1::NeedPolicy policy = v1::NEED_POLICY_SKIP;

@@ -232,6 +232,7 @@ class QueueWriter {
       std::initializer_list<v1::TaskState> states);
   // One need of a blocked task, which names all before it: whether it is met.
   // Ends the task where it cannot be.
+  absl::StatusOr<bool> IsBeingCancelled(int64_t batch);
   absl::StatusOr<bool> IsAllMet(const TaskRow& task, int64_t batch,
                                 int64_t until, v1::NeedPolicy policy,
                                 TimersFired& result);

@@ -188,7 +188,7 @@ tasks:
     inputs:
       - {from: all, path: out.txt, mount: in}
   - name: check
-    needs: [a, {task: 01HZZZZZZZZZZZZZZZZZZZZZZZ}]
+    needs: [a, {task: 01M8JB4J8W6CCG000000000001}]
     on_need_failure: fail_batch
     parameters: {what: x}
     prompt: "check {{tasks.a.message}} of {{what}}"
@@ -208,7 +208,7 @@ foreach:
   EXPECT_EQ(check.name(), "check");
   ASSERT_EQ(check.needs_size(), 2);
   EXPECT_EQ(check.needs(0).name(), "a");
-  EXPECT_EQ(check.needs(1).task_id(), "01HZZZZZZZZZZZZZZZZZZZZZZZ");
+  EXPECT_EQ(check.needs(1).task_id(), "01M8JB4J8W6CCG000000000001");
   EXPECT_EQ(check.on_need_failure(), v1::NEED_POLICY_FAIL_BATCH);
   EXPECT_EQ(check.prompt(), "check {{tasks.a.message}} of {{what}}");
   EXPECT_FALSE(check.has_expect());
@@ -385,6 +385,10 @@ constexpr MistakeCase kMistakes[] = {
      "7:20: task 'a' needs 'b' needs 'c' needs 'a': a circle"},
     {"NeedTwice", "name: n\n%Dtasks: [{name: x}, {name: y, needs: [x, x]}]\n",
      "5:41: task 'y' needs 'x' twice; expected once"},
+    {"NeedOfNothing", "name: n\n%Dtasks: [{name: x, needs: ['']}]\n",
+     "5:27: task 'x' needs ''; expected the name of a task"},
+    {"NeedOfNoId", "name: n\n%Dtasks: [{name: x, needs: [{task: abc}]}]\n",
+     "5:34: task 'x' needs 'abc'; expected the id of a task"},
     {"NeedsIsAMap", "name: n\n%Dtasks: [{name: x, needs: {a: b}}]\n",
      "5:26: needs is a map; expected a list"},
     {"NeedIsAList", "name: n\n%Dtasks: [{name: x, needs: [[a]]}]\n",

@@ -223,6 +223,22 @@ TEST_P(NeedTest, ATaskMayCancelItsBatch) {
   EXPECT_EQ(Named("b").reason, "task 'c' needs 'a', which was cancelled");
 }
 
+// One that had seen its other need succeed was started, while its batch was
+// being cancelled for the one that had not.
+TEST_P(NeedTest, ATaskOfABatchThatItCancelsDoesNotStart) {
+  RowKey batch =
+      Submit({Line("a"), Line("b"),
+              Needing("c", {"a", "b"}, v1::NEED_POLICY_FAIL_BATCH), Line("d")});
+  std::vector<GrantRecord> grants = AdmitTo(worker_, 2);
+  ASSERT_THAT(grants, SizeIs(2));
+  ASSERT_OK(Apply(CancelTask{Named("a").key, ""}));
+  ASSERT_OK(SettleWith(grants[1].lease, Success()));
+  EXPECT_THAT(FireAll(), ElementsAre(batch));
+  EXPECT_EQ(StateOf("c"), v1::TASK_STATE_BLOCKED);
+  ASSERT_OK(Apply(CancelBatch{batch, ""}));
+  EXPECT_EQ(StateOf("c"), v1::TASK_STATE_CANCELLED);
+}
+
 // Settling a task that thousands wait for must not hold up everybody else.
 TEST_P(NeedTest, ManyAreUnblockedStepByStep) {
   std::vector<NewTask> tasks = {Line("a")};
