@@ -560,7 +560,7 @@ TEST_F(HarnessTest, OptionsThatContradictEachOther) {
     absl::Status status;
     RealExecutor executor("harness");
     RunOn(executor, [&] {
-      status = Harness::Start(executor, pool_, RealClock(), random_, options)
+      status = Harness::Start(executor, *pool_, RealClock(), random_, options)
                    .status();
     });
     return status;

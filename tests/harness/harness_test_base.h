@@ -199,6 +199,8 @@ class HarnessTest : public ::testing::Test {
 
   void TearDown() override {
     StopHarness();
+    // What it has begun to remove is gone before the rest is removed.
+    pool_.reset();
     std::filesystem::remove_all(options_.data_dir);
   }
 
@@ -208,7 +210,7 @@ class HarnessTest : public ::testing::Test {
       transport_ = MakeCurlTransport(*executor_);
       options_.transport = transport_.get();
       absl::StatusOr<std::unique_ptr<Harness>> harness =
-          Harness::Start(*executor_, pool_, RealClock(), random_, options_);
+          Harness::Start(*executor_, *pool_, RealClock(), random_, options_);
       ASSERT_OK(harness);
       harness_ = *std::move(harness);
     });
@@ -271,7 +273,7 @@ class HarnessTest : public ::testing::Test {
   RealRandom random_;
   std::optional<RealExecutor> executor_;
   RealExecutor client_executor_{"client"};
-  ThreadBlockingPool pool_{"pool", 2};
+  std::optional<ThreadBlockingPool> pool_{std::in_place, "pool", 2};
   Client client_{client_executor_};
   std::unique_ptr<HttpTransport> transport_;  // of the harness, to its models
   std::unique_ptr<Harness> harness_;
