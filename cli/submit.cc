@@ -8,6 +8,7 @@
 #include "base/fault_points.h"
 #include "base/random.h"
 #include "base/status_macros.h"
+#include "cli/views.h"
 
 namespace midwatch::cli {
 namespace {
