@@ -24,6 +24,34 @@ absl::Status CheckNameToken(const std::string& token) {
                    "page_token: not one of this service's");
 }
 
+// A page of what is listed by name; the token is the last one's.
+template <typename Record, typename Request, typename Response>
+void ListByName(Store& store, const Request& request,
+                absl::StatusOr<std::vector<Record>> (StoreReader::*list)(
+                    const std::string&, int),
+                void (*add)(const Record&, Response&), Reply<Response> reply) {
+  absl::StatusOr<int> size = CheckPageSize(request.page_size(), 100);
+  if (!size.ok()) return reply(size.status());
+  if (absl::Status status = CheckNameToken(request.page_token());
+      !status.ok()) {
+    return reply(status);
+  }
+  store.Read<std::vector<Record>>(
+      [after = request.page_token(), size = *size, list](StoreReader& reader) {
+        return (reader.*list)(after, size);
+      },
+      [size = *size, add, reply = std::move(reply)](
+          absl::StatusOr<std::vector<Record>> records) mutable {
+        if (!records.ok()) return reply(records.status());
+        Response response;
+        for (const Record& record : *records) add(record, response);
+        if (records->size() == static_cast<size_t>(size)) {
+          response.set_next_page_token(records->back().name);
+        }
+        reply(std::move(response));
+      });
+}
+
 }  // namespace
 
 // Whatever it was, something may start now, or something ends sooner than all
@@ -85,28 +113,12 @@ void Scheduler::AnswerWithBatch(RowKey key, Reply<Response> reply) {
 
 void Scheduler::ListQueues(const v1::ListQueuesRequest& request,
                            Reply<v1::ListQueuesResponse> reply) {
-  absl::StatusOr<int> size = CheckPageSize(request.page_size(), 100);
-  if (!size.ok()) return reply(size.status());
-  if (absl::Status status = CheckNameToken(request.page_token());
-      !status.ok()) {
-    return reply(status);
-  }
-  store_.Read<std::vector<QueueRecord>>(
-      [after = request.page_token(), size = *size](StoreReader& reader) {
-        return reader.ListQueues(after, size);
+  ListByName<QueueRecord>(
+      store_, request, &StoreReader::ListQueues,
+      +[](const QueueRecord& queue, v1::ListQueuesResponse& response) {
+        *response.add_queues() = ToProto(queue);
       },
-      [size = *size, reply = std::move(reply)](
-          absl::StatusOr<std::vector<QueueRecord>> queues) mutable {
-        if (!queues.ok()) return reply(queues.status());
-        v1::ListQueuesResponse response;
-        for (const QueueRecord& queue : *queues) {
-          *response.add_queues() = ToProto(queue);
-        }
-        if (queues->size() == static_cast<size_t>(size)) {
-          response.set_next_page_token(queues->back().name);
-        }
-        reply(std::move(response));
-      });
+      std::move(reply));
 }
 
 void Scheduler::GetQueue(const v1::GetQueueRequest& request,
@@ -154,28 +166,12 @@ void Scheduler::ResumeQueue(const v1::ResumeQueueRequest& request,
 
 void Scheduler::ListTenants(const v1::ListTenantsRequest& request,
                             Reply<v1::ListTenantsResponse> reply) {
-  absl::StatusOr<int> size = CheckPageSize(request.page_size(), 100);
-  if (!size.ok()) return reply(size.status());
-  if (absl::Status status = CheckNameToken(request.page_token());
-      !status.ok()) {
-    return reply(status);
-  }
-  store_.Read<std::vector<TenantRecord>>(
-      [after = request.page_token(), size = *size](StoreReader& reader) {
-        return reader.ListTenants(after, size);
+  ListByName<TenantRecord>(
+      store_, request, &StoreReader::ListTenants,
+      +[](const TenantRecord& tenant, v1::ListTenantsResponse& response) {
+        *response.add_tenants() = ToProto(tenant);
       },
-      [size = *size, reply = std::move(reply)](
-          absl::StatusOr<std::vector<TenantRecord>> tenants) mutable {
-        if (!tenants.ok()) return reply(tenants.status());
-        v1::ListTenantsResponse response;
-        for (const TenantRecord& tenant : *tenants) {
-          *response.add_tenants() = ToProto(tenant);
-        }
-        if (tenants->size() == static_cast<size_t>(size)) {
-          response.set_next_page_token(tenants->back().name);
-        }
-        reply(std::move(response));
-      });
+      std::move(reply));
 }
 
 void Scheduler::GetTenant(const v1::GetTenantRequest& request,
