@@ -19,11 +19,7 @@ void WatchHub::Watch(const v1::WatchBatchRequest& request,
   }
   int64_t id = next_id_++;
   watchers_[id] = Watcher{*batch, request.resume_token(), std::move(sink)};
-  if (request.resume_token() == 0) {
-    Begin(id);
-  } else {
-    Pump(id);
-  }
+  Pump(id);
 }
 
 void WatchHub::Lose(const Sink* sink) {
@@ -46,64 +42,92 @@ void WatchHub::Notify(const std::vector<int64_t>& batches) {
   }
 }
 
-// The batch as it stands, and the place in the journal from which on changes
-// follow: read first, so that a change between the two reads comes again
-// rather than not at all.
-void WatchHub::Begin(int64_t id) {
-  RowKey batch = watchers_[id].batch;
-  store_.Read<Page>(
-      [batch](StoreReader& reader) -> absl::StatusOr<Page> {
-        Page page;
-        ASSIGN_OR_RETURN(page.seq, reader.LastJournalSeq());
-        ASSIGN_OR_RETURN(page.batch, reader.GetBatch(batch));
-        return page;
-      },
-      [this, id](absl::StatusOr<Page> page) {
-        if (!watchers_.contains(id)) return;
-        if (!page.ok()) return End(id, page.status());
-        SendPage(id, *std::move(page));
-      });
-}
-
 void WatchHub::Pump(int64_t id) {
   Watcher& watcher = watchers_[id];
   watcher.busy = true;
   watcher.dirty = false;
+  const Place place{watcher.batch, watcher.seq};
+  auto [reading, first] = readings_.try_emplace(place);
+  (first ? reading->second.now : reading->second.next).push_back(id);
+  if (first) Read(place);
+}
+
+void WatchHub::Read(const Place& place) {
   store_.Read<Page>(
-      [batch = watcher.batch,
-       after = watcher.seq](StoreReader& reader) -> absl::StatusOr<Page> {
+      [place](StoreReader& reader) -> absl::StatusOr<Page> {
         Page page;
-        ASSIGN_OR_RETURN(page.journal,
-                         reader.ListJournal(batch.row, after, kPageRows));
-        page.seq = page.journal.empty() ? after : page.journal.back().seq;
-        ASSIGN_OR_RETURN(page.batch, reader.GetBatch(batch));
+        if (place.after == 0) {
+          // The place in the journal from which on changes follow is read
+          // before the batch, so that a change between the two comes again
+          // rather than not at all.
+          ASSIGN_OR_RETURN(page.seq, reader.LastJournalSeq());
+        } else {
+          ASSIGN_OR_RETURN(
+              page.journal,
+              reader.ListJournal(place.batch.row, place.after, kPageRows));
+          page.seq =
+              page.journal.empty() ? place.after : page.journal.back().seq;
+        }
+        ASSIGN_OR_RETURN(page.batch, reader.GetBatch(place.batch));
         return page;
       },
-      [this, id](absl::StatusOr<Page> page) {
-        if (!watchers_.contains(id)) return;
-        if (!page.ok()) return End(id, page.status());
-        SendPage(id, *std::move(page));
+      [this, place](const absl::StatusOr<Page>& page) {
+        SendPages(place, page);
       });
 }
 
-void WatchHub::SendPage(int64_t id, Page page) {
-  Watcher& watcher = watchers_[id];
-  watcher.seq = page.seq;
-  watcher.dirty |= page.journal.size() == kPageRows;
-  bool last = page.batch.state == v1::BATCH_STATE_DONE && !watcher.dirty;
-  for (const JournalRecord& entry : page.journal) {
-    if (!entry.task.has_value()) continue;
-    v1::WatchBatchResponse message;
-    message.set_resume_token(entry.seq);
-    *message.mutable_change() = ToProto(entry, ids_);
-    watcher.sink->Send(std::move(message), [] {});
+struct WatchHub::Sheet {
+  int64_t seq = 0;
+  bool full = false;  // more of the journal may be there
+  bool done = false;  // the batch is
+  std::vector<v1::WatchBatchResponse> changes;
+  v1::WatchBatchResponse batch;
+};
+
+void WatchHub::SendPages(const Place& place, const absl::StatusOr<Page>& page) {
+  auto reading = readings_.find(place);
+  const std::vector<int64_t> ids = std::move(reading->second.now);
+  reading->second.now = std::exchange(reading->second.next, {});
+  if (reading->second.now.empty()) {
+    readings_.erase(reading);
+  } else {
+    Read(place);
   }
-  v1::WatchBatchResponse message;
-  message.set_resume_token(page.seq);
-  *message.mutable_batch() = ToProto(page.batch, ids_);
-  estimates_.Describe(page.batch, *message.mutable_batch());
+  Sheet sheet;
+  if (page.ok()) {
+    sheet.seq = page->seq;
+    sheet.full = page->journal.size() == kPageRows;
+    sheet.done = page->batch.state == v1::BATCH_STATE_DONE;
+    for (const JournalRecord& entry : page->journal) {
+      if (!entry.task.has_value()) continue;
+      v1::WatchBatchResponse& message = sheet.changes.emplace_back();
+      message.set_resume_token(entry.seq);
+      *message.mutable_change() = ToProto(entry, ids_);
+    }
+    sheet.batch.set_resume_token(page->seq);
+    *sheet.batch.mutable_batch() = ToProto(page->batch, ids_);
+    estimates_.Describe(page->batch, *sheet.batch.mutable_batch());
+  }
+  for (int64_t id : ids) {
+    if (!watchers_.contains(id)) continue;
+    if (page.ok()) {
+      SendSheet(id, sheet);
+    } else {
+      End(id, page.status());
+    }
+  }
+}
+
+void WatchHub::SendSheet(int64_t id, const Sheet& sheet) {
+  Watcher& watcher = watchers_[id];
+  watcher.seq = sheet.seq;
+  watcher.dirty |= sheet.full;
+  const bool last = sheet.done && !watcher.dirty;
+  for (const v1::WatchBatchResponse& change : sheet.changes) {
+    watcher.sink->Send(change, [] {});
+  }
   // One page is under way at a time: the next is read once this one is taken.
-  watcher.sink->Send(std::move(message), [this, id, last] {
+  watcher.sink->Send(sheet.batch, [this, id, last] {
     if (!watchers_.contains(id)) return;
     if (last) return End(id, absl::OkStatus());
     Rest(id);

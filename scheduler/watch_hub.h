@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <tuple>
 #include <vector>
 
 #include "midwatch/v1/batch_service.pb.h"
@@ -40,16 +41,34 @@ class WatchHub {
     bool busy = true;    // reading, or waiting for the sink
     bool dirty = false;  // something came while busy
   };
+  // What is read for whoever watches a batch and has been sent its journal up
+  // to `after`; 0: who begins.
+  struct Place {
+    RowKey batch;
+    int64_t after = 0;
+    friend bool operator<(const Place& a, const Place& b) {
+      return std::tie(a.batch.row, a.batch.unix_millis, a.after) <
+             std::tie(b.batch.row, b.batch.unix_millis, b.after);
+    }
+  };
   // One page of a batch's journal, with the batch as it stands after it.
   struct Page {
     int64_t seq = 0;
     std::vector<JournalRecord> journal;
     BatchRecord batch;
   };
+  // The same as messages.
+  struct Sheet;
+  // Who waits for a read. One that was begun before a change may not show it:
+  // who comes while it is under way waits for the next one.
+  struct Reading {
+    std::vector<int64_t> now, next;
+  };
 
-  void Begin(int64_t id);
   void Pump(int64_t id);
-  void SendPage(int64_t id, Page page);
+  void Read(const Place& place);
+  void SendPages(const Place& place, const absl::StatusOr<Page>& page);
+  void SendSheet(int64_t id, const Sheet& sheet);
   void Rest(int64_t id);
   void End(int64_t id, absl::Status status);
 
@@ -58,6 +77,8 @@ class WatchHub {
   const Ids ids_;
   int64_t next_id_ = 1;
   std::map<int64_t, Watcher> watchers_;
+  // However many watch a batch, they read it together.
+  std::map<Place, Reading> readings_;
 };
 
 }  // namespace midwatch

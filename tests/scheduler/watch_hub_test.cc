@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/testing/faulty_store.h"
 #include "tests/testing/store_fixture.h"
 
 namespace midwatch {
@@ -55,7 +56,7 @@ struct Watch final : StreamSink<v1::WatchBatchResponse> {
 
 class WatchHubTest : public testing::StoreFixture {
  protected:
-  WatchHubTest() : hub_(*store_, estimates_) {
+  WatchHubTest() : counted_(*executor_, *store_), hub_(counted_, estimates_) {
     store_->SetCommitListener(
         [this](const std::vector<int64_t>& batches) { hub_.Notify(batches); });
   }
@@ -94,6 +95,7 @@ class WatchHubTest : public testing::StoreFixture {
   }
 
   CostEstimates estimates_;
+  testing::FaultyStore counted_;
   WatchHub hub_;
 };
 
@@ -155,6 +157,28 @@ TEST_F(WatchHubTest, ASlowWatcherGetsAllOfItLater) {
   }
   EXPECT_THAT(watch->changes, ElementsAreArray(ChangesAfter(batch, 1)));
   EXPECT_TRUE(watch->end.has_value());
+}
+
+TEST_F(WatchHubTest, HoweverManyWatchABatchItIsReadOnce) {
+  RowKey batch = SubmitBatch(20);
+  int64_t worker = Register();
+  constexpr int kWatches = 200;
+  std::vector<std::shared_ptr<Watch>> watches;
+  for (int i = 0; i < kWatches; ++i) {
+    // Those that came with a token, and those that begin.
+    watches.push_back(Start(batch, i % 2));
+  }
+  const int64_t before = counted_.reads();
+  for (int i = 0; i < 20; ++i) RunOne(worker);
+  // Four commits a task; the readers of each share one read, and those that
+  // were busy another.
+  EXPECT_LE(counted_.reads() - before, 2 * 4 * 20 + 8);
+  const std::vector<int64_t> all = ChangesAfter(batch, 1);
+  for (int i = 0; i < kWatches; ++i) {
+    ASSERT_TRUE(watches[i]->end.has_value()) << i;
+    if (i % 2 == 0) continue;
+    EXPECT_THAT(watches[i]->changes, ElementsAreArray(all));
+  }
 }
 
 TEST_F(WatchHubTest, OtherBatchesAreNotItsConcern) {

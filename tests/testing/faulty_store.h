@@ -27,6 +27,9 @@ class FaultyStore final : public Store {
   // Sees, and may change, what is answered.
   std::function<void(absl::StatusOr<WriteResult>&)> on_result;
 
+  // How often it was read from.
+  int64_t reads() const { return reads_; }
+
   // Appends wait, in their order, until they are let go.
   void HoldAppends() { holding_ = true; }
   void LetAppendsGo() {
@@ -74,6 +77,7 @@ class FaultyStore final : public Store {
         write);
   }
   void ReadWith(absl::AnyInvocable<void(StoreReader&)> work) override {
+    ++reads_;
     inner_.Read<bool>(
         [work = std::move(work)](
             StoreReader& reader) mutable -> absl::StatusOr<bool> {
@@ -90,6 +94,7 @@ class FaultyStore final : public Store {
   Executor& executor_;
   std::unique_ptr<Store> owned_;  // may be none
   Store& inner_;
+  int64_t reads_ = 0;
   bool holding_ = false;
   std::vector<std::pair<EventChunk, Callback<int64_t>>> held_;
 };
