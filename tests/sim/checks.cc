@@ -99,6 +99,11 @@ const char* NameOf(JournalKind kind) {
   }
 }
 
+std::string Describe(const JournalMoney& money) {
+  return absl::StrCat("charged ", money.charged, ", reserved ", money.reserved,
+                      ", overshot ", money.over);
+}
+
 testing::FakeShown Read(const std::string& text) {
   const auto event = nlohmann::json::parse(text);
   const nlohmann::json& at = event["processed_at"];
@@ -308,41 +313,43 @@ void Checks::CheckBlame(const JournalRow& row, const std::string& session) {
   }
 }
 
-// All tasks are of one tenant, one queue and one batch, and budgets were set
-// before the first: each holds all that the journal says.
+// All tasks are of one tenant and one queue, and budgets were set before the
+// first: each holds all that the journal says, and a batch's what it says of
+// that.
 void Checks::CheckMoney() {
   SqliteStatement row = queue_->Query(
-      "SELECT u.scope, u.lim, ifnull(b.charged, 0), ifnull(b.reserved, 0), "
-      "ifnull(b.over, 0), lane.id IS NOT NULL FROM budget u "
-      "LEFT JOIN balance b ON b.budget = u.id "
+      "SELECT u.scope, u.ref, u.lim, ifnull(b.reserved, 0), "
+      "ifnull(b.charged, 0), ifnull(b.over, 0), lane.id IS NOT NULL "
+      "FROM budget u LEFT JOIN balance b ON b.budget = u.id "
       "LEFT JOIN lane ON lane.blocked & 4 != 0 LIMIT 100");
   while (row.Step()) {
-    const int64_t limit = row.Int(1), charged = row.Int(2),
-                  reserved = row.Int(3), over = row.Int(4);
+    const int64_t limit = row.Int(2);
+    const JournalMoney held{row.Int(3), row.Int(4), row.Int(5)};
+    const JournalMoney told = row.Int(0) == v1::BUDGET_SCOPE_BATCH
+                                  ? journal_.MoneyOf(row.Int(1))
+                                  : journal_.money();
     const std::string budget = absl::StrCat(
-        "budget of scope ", row.Int(0), " over ", limit, ": charged ", charged,
-        ", reserved ", reserved, ", overshot ", over);
+        "budget of scope ", row.Int(0), " over ", limit, ": ", Describe(held));
     // It held when each of them was admitted, and only overshoot adds to it.
     // (And what a session did after its settle, moved by a message that had
     // been on its way for minutes.)
-    if (charged + reserved > limit + over + came_late_) {
+    if (held.charged + held.reserved > limit + held.over + came_late_) {
       Report(kBudgets, budget);
     }
-    if (reserved < 0 || reserved != journal_.reserved() ||
-        charged != journal_.charged() || over != journal_.over()) {
+    if (held.reserved < 0 || held != told) {
       Report(kBalances,
-             absl::StrCat(budget, "; the journal says ", journal_.charged(),
-                          ", ", journal_.reserved(), ", ", journal_.over()));
+             absl::StrCat(budget, "; the journal says ", Describe(told)));
     }
-    if (row.Int(5)) counts_.Add("commits while a budget bound");
+    if (row.Int(6)) counts_.Add("commits while a budget bound");
   }
   SqliteStatement batch =
-      queue_->Query("SELECT charged, reserved FROM batch WHERE id = 1");
-  if (batch.Step() && (batch.Int(0) != journal_.charged() ||
-                       batch.Int(1) != journal_.reserved())) {
-    Report(kBalances, absl::StrCat("batch: ", batch.Int(0), ", ", batch.Int(1),
-                                   "; the journal says ", journal_.charged(),
-                                   ", ", journal_.reserved()));
+      queue_->Query("SELECT id, charged, reserved FROM batch");
+  while (batch.Step()) {
+    const JournalMoney told = journal_.MoneyOf(batch.Int(0));
+    if (batch.Int(1) == told.charged && batch.Int(2) == told.reserved) continue;
+    Report(kBalances, absl::StrCat("batch ", batch.Int(0), ": charged ",
+                                   batch.Int(1), ", reserved ", batch.Int(2),
+                                   "; the journal says ", Describe(told)));
   }
 }
 
@@ -454,12 +461,14 @@ void Checks::CheckSessions() {
       Report(kAccounts, absl::StrCat(session.id, " is left behind"));
     }
   }
-  if (cost != journal_.charged()) {
-    Report(kAccounts, absl::StrCat("the service asks for ", cost,
-                                   ", and charged is ", journal_.charged()));
+  if (cost != journal_.money().charged) {
+    Report(kAccounts,
+           absl::StrCat("the service asks for ", cost, ", and charged is ",
+                        journal_.money().charged));
   }
-  if (journal_.reserved() != 0) {
-    Report(kAccounts, absl::StrCat(journal_.reserved(), " stay reserved"));
+  if (journal_.money().reserved != 0) {
+    Report(kAccounts,
+           absl::StrCat(journal_.money().reserved, " stay reserved"));
   }
 }
 

@@ -77,14 +77,21 @@ const TaskStory* JournalModel::Holding(const std::string& session,
   return &tasks_.at(it->second);
 }
 
+JournalMoney JournalModel::MoneyOf(int64_t batch) const {
+  auto it = by_batch_.find(batch);
+  return it == by_batch_.end() ? JournalMoney() : it->second;
+}
+
 void JournalModel::Fold(const JournalRow& row) {
   if (row.seq != last_.seq + 1) {
     report_(kKept, absl::StrCat("journal ", row.seq, " follows ", last_.seq));
   }
   last_ = row;
-  reserved_ += row.reserved;
-  charged_ += row.charged;
-  over_ += row.over;
+  for (JournalMoney* money : {&money_, &by_batch_[row.batch]}) {
+    money->reserved += row.reserved;
+    money->charged += row.charged;
+    money->over += row.over;
+  }
   if (row.task != 0) FoldTask(row);
 }
 

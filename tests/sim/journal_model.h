@@ -43,6 +43,13 @@ struct TaskStory {
   int failures = 0;
 };
 
+// What is set aside, and what was paid, as the journal's changes add up to.
+struct JournalMoney {
+  int64_t reserved = 0, charged = 0, over = 0;
+
+  friend bool operator==(const JournalMoney&, const JournalMoney&) = default;
+};
+
 class JournalModel {
  public:
   // Told of each breach: one of violation.h's names, and what it is.
@@ -52,9 +59,9 @@ class JournalModel {
   void Fold(const JournalRow& row);
 
   const JournalRow& last() const { return last_; }
-  int64_t reserved() const { return reserved_; }
-  int64_t charged() const { return charged_; }
-  int64_t over() const { return over_; }
+  const JournalMoney& money() const { return money_; }
+  // Of one batch; 0: of tasks without one.
+  JournalMoney MoneyOf(int64_t batch) const;
   const std::map<int64_t, TaskStory>& tasks() const { return tasks_; }
   // The attempt that has this session and is on; null where there is none.
   const TaskStory* Holding(const std::string& session, int64_t* task) const;
@@ -66,7 +73,8 @@ class JournalModel {
 
   Report report_;
   JournalRow last_;
-  int64_t reserved_ = 0, charged_ = 0, over_ = 0;
+  JournalMoney money_;
+  std::map<int64_t, JournalMoney> by_batch_;
   std::map<int64_t, TaskStory> tasks_;
   std::map<std::string, int64_t> by_session_;
 };

@@ -218,7 +218,7 @@ void World::StartWorker(const std::string& name, int capacity) {
             PostToScheduler(name, std::move(call));
           }));
   absl::StatusOr<ArtifactDirectory> directory =
-      ArtifactDirectory::Open(dir_ / "artifacts");
+      ArtifactDirectory::Open(artifacts_dir());
   life->artifacts =
       MakeDirectoryArtifactStore(*std::move(directory), pool_, executor);
   WorkerParts parts{executor,         clock,

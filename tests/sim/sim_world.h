@@ -116,7 +116,14 @@ class World {
   // that claims to be ours with a nonce that nobody made.
   void MakeStrangers();
 
+  // What other users ask for. Only while a scheduler is up.
+  Scheduler& scheduler() { return *scheduler_->scheduler; }
+  uint16_t cluster() const { return scheduler_->store->cluster(); }
+  // Where the workers' artifacts are.
+  std::string artifacts_dir() const { return dir_ / "artifacts"; }
+
   // What the store holds now. Only while a scheduler is up.
+  SqliteReader& reader() { return *reader_; }
   BatchRecord Batch();
   bool Done();
   std::vector<TaskRecord> Tasks();
