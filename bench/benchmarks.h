@@ -45,6 +45,9 @@ absl::Status StreamsPerWorker(Context& context);
 // scale_bench.cc
 absl::Status StreamsStored(Context& context);
 absl::Status RestartLive(Context& context);
+// whole_bench.cc
+absl::Status NoopTasks(Context& context);
+absl::Status WatchFanout(Context& context);
 // harness_bench.cc
 absl::Status HarnessTurn(Context& context);
 

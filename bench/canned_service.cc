@@ -199,6 +199,7 @@ struct CannedService::Impl {
   harness::RateLimiter limiter{harness::RateLimits()};
   Counts counts;
   absl::Duration work_begun = absl::InfiniteDuration();
+  bool ends_at_once = false;
   absl::Duration watch_begun;
   std::unique_ptr<HttpServer> server;
 };
@@ -342,6 +343,7 @@ CannedAnswer CannedService::Impl::Send(CannedSession& session,
     const std::string type = event.value("type", "");
     if (type == "user.message" && session.begun == absl::InfiniteDuration()) {
       session.begun = Now();
+      if (ends_at_once) session.ended = session.begun;
       Wake(session);
     } else if (type == "user.interrupt" && Running(session)) {
       End(session);
@@ -523,6 +525,10 @@ void CannedService::BeginWork() {
   });
 }
 
+void CannedService::EndAtOnce() {
+  RunOn(impl_->executor, [&] { impl_->ends_at_once = true; });
+}
+
 int CannedService::Finish(int count) {
   int finished = 0;
   RunOn(impl_->executor, [&] {
@@ -542,6 +548,7 @@ CannedService::Counts CannedService::counts() {
     counts = impl_->counts;
     counts.created = static_cast<int64_t>(impl_->sessions.size());
     for (const CannedSession& session : impl_->sessions) {
+      counts.begun += session.begun < absl::InfiniteDuration();
       counts.running += impl_->Running(session);
       counts.archived += session.archived;
     }

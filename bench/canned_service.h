@@ -8,9 +8,9 @@
 // events (send, stream, history), files and their rate limits. A session's turn
 // begins with its first message, emits tool calls and their results in turn,
 // one event every so often (BeginWork), and ends when it is told to (Finish) or
-// interrupted. One file comes of it. Queued events, tools that ask, budgets and
-// everything else that makes sessions difficult: see
-// tests/testing/fake_agents_service.h.
+// interrupted (or at once: EndAtOnce). One file comes of it. Queued events,
+// tools that ask, budgets and everything else that makes sessions difficult:
+// see tests/testing/fake_agents_service.h.
 #ifndef MIDWATCH_BENCH_CANNED_SERVICE_H_
 #define MIDWATCH_BENCH_CANNED_SERVICE_H_
 
@@ -44,12 +44,16 @@ class CannedService {
   // events of those that run would keep the others from being started.
   void BeginWork();
 
+  // From now on a turn is over as it begins.
+  void EndAtOnce();
+
   // Ends the turns of `count` sessions that run, or of all where there are
   // fewer; returns their number.
   int Finish(int count);
 
   struct Counts {
     int64_t created = 0;   // sessions
+    int64_t begun = 0;     // of them, which cost something
     int64_t running = 0;   // of them
     int64_t archived = 0;  // of them
     int64_t streams = 0;   // open

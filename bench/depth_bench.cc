@@ -2,6 +2,7 @@
 // long a restart takes with them, and what nothing to do costs.
 #include <grpcpp/grpcpp.h>
 
+#include <filesystem>
 #include <memory>
 #include <vector>
 
@@ -16,6 +17,8 @@
 
 namespace midwatch::bench {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr int kCapacity = 512;
 
@@ -102,7 +105,9 @@ absl::Status Restart(Context& context) {
     RETURN_IF_ERROR(scheduler->Admit(live, static_cast<int>(live),
                                      /*settle=*/false));
   }
-  std::vector<double> seconds;
+  const double disk = static_cast<double>(fs::file_size(dir + "/queue.db")) /
+                      static_cast<double>(queued + live);
+  std::vector<double> seconds, rss;
   for (int run = 0; run <= context.runs; ++run) {
     const absl::Duration begin = RealClock().Steady();
     ASSIGN_OR_RETURN(std::unique_ptr<SchedulerProcess> scheduler,
@@ -114,6 +119,7 @@ absl::Status Restart(Context& context) {
     // Leaves a log behind that the next start recovers from.
     RETURN_IF_ERROR(SendBatch(scheduler->NewChannel(),
                               UsualBatch(absl::StrCat("more-", run), 10)));
+    if (run > 0) rss.push_back(scheduler->usage().rss_mib);
     scheduler->Kill();
   }
   context.report.Add(
@@ -122,6 +128,22 @@ absl::Status Restart(Context& context) {
                     " live, after kill -9, files in the page cache: from the "
                     "start of the process to its first answer"),
        "s", seconds, AtMost(2)});
+  context.report.Add(
+      {"restart.memory",
+       absl::StrCat(queued, " queued and ", live,
+                    " live: resident memory of the scheduler that has taken a "
+                    "batch of ten after its start"),
+       "MiB",
+       rss,
+       {}});
+  context.report.Add(
+      {"restart.disk",
+       absl::StrCat(queued, " queued and ", live,
+                    " live, prompts and parameters of about 300 bytes: the "
+                    "size of queue.db for each task"),
+       "bytes/task",
+       {disk},
+       {}});
   return absl::OkStatus();
 }
 

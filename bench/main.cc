@@ -43,6 +43,9 @@ constexpr Benchmark kBenchmarks[] = {
     {"restart_live", RestartLive, false,
      "1 M waiting and 5,000 sessions that run: until all are known (--full: "
      "and attached)"},
+    {"noop_tasks", NoopTasks, false,
+     "100,000 tasks that do nothing, from submit to settle"},
+    {"watch_fanout", WatchFanout, true, "1,000 watchers of one batch"},
     {"harness_turn", HarnessTurn, true, "what a turn costs beside its work"},
     {"idle_scheduler", IdleScheduler, true, "CPU and memory of doing nothing"},
 };

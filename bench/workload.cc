@@ -195,6 +195,18 @@ absl::Status SendBatch(const std::shared_ptr<grpc::Channel>& channel,
   return status;
 }
 
+absl::StatusOr<v1::Batch> FindBatch(
+    const std::shared_ptr<grpc::Channel>& channel, const std::string& name) {
+  auto stub = v1::BatchService::NewStub(channel);
+  grpc::ClientContext context;
+  v1::ListBatchesRequest request;
+  request.set_name(name);
+  v1::ListBatchesResponse response;
+  RETURN_IF_ERROR(FromGrpc(stub->ListBatches(&context, request, &response)));
+  if (response.batches_size() != 1) return absl::NotFoundError("no such batch");
+  return response.batches(0);
+}
+
 Holder::Holder(std::shared_ptr<grpc::Channel> channel, int capacity,
                std::function<void(v1::Lease)> on_grant)
     : capacity_(capacity),

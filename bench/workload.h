@@ -85,6 +85,10 @@ std::vector<v1::SubmitBatchRequest> UsualBatch(const std::string& request_id,
 absl::Status SendBatch(const std::shared_ptr<grpc::Channel>& channel,
                        const std::vector<v1::SubmitBatchRequest>& steps);
 
+// The only batch of this name.
+absl::StatusOr<v1::Batch> FindBatch(
+    const std::shared_ptr<grpc::Channel>& channel, const std::string& name);
+
 // A worker's half of the contract, without sessions: registers, keeps its term,
 // and tells of every grant. Its calls go through the worker's own gRPC client.
 class Holder {
