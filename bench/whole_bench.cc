@@ -77,6 +77,21 @@ absl::Status Start(const std::string& state_dir, WholeProcess& whole) {
   return absl::OkStatus();
 }
 
+// As SendBatch, but each step is sent once the one before is acknowledged: a
+// channel within a process holds nothing for a reader that is writing.
+absl::Status SendStepwise(const std::shared_ptr<grpc::Channel>& channel,
+                          const std::vector<v1::SubmitBatchRequest>& steps) {
+  auto stub = v1::BatchService::NewStub(channel);
+  grpc::ClientContext context;
+  auto stream = stub->SubmitBatch(&context);
+  v1::SubmitBatchResponse response;
+  for (const v1::SubmitBatchRequest& step : steps) {
+    if (!stream->Write(step) || !stream->Read(&response)) break;
+  }
+  stream->WritesDone();
+  return FromGrpc(stream->Finish());
+}
+
 // From the first message until every task is settled; in seconds.
 absl::StatusOr<double> RunBatch(WholeProcess& whole, const std::string& name,
                                 int64_t tasks) {
@@ -86,7 +101,7 @@ absl::StatusOr<double> RunBatch(WholeProcess& whole, const std::string& name,
   v1::TaskSpec& spec = *steps[0].mutable_open()->mutable_spec();
   spec.mutable_expect()->add_files("report.md");
   const absl::Duration begin = RealClock().Steady();
-  RETURN_IF_ERROR(SendBatch(channel, steps));
+  RETURN_IF_ERROR(SendStepwise(channel, steps));
   while (true) {
     ASSIGN_OR_RETURN(v1::Batch batch, FindBatch(channel, name));
     if (batch.counts().succeeded() == tasks) break;

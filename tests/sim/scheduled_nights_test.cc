@@ -17,7 +17,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/time/civil_time.h"
 #include "absl/time/time.h"
 #include "artifacts/directory_store.h"
 #include "base/random.h"
@@ -45,11 +44,19 @@ struct ThreeNights {
   const char* name;
   const char* zone;
   // When the schedule is made: an hour before its first time, in UTC.
-  absl::CivilSecond made;
+  const char* made;
   // When it fires, in UTC, and what its batches are called.
-  std::vector<absl::CivilSecond> fires;
+  std::vector<const char*> fires;
   std::vector<std::string> names;
 };
+
+absl::Time TimeOf(const char* text) {
+  absl::Time time;
+  std::string error;
+  EXPECT_TRUE(absl::ParseTime(absl::RFC3339_full, text, &time, &error))
+      << error;
+  return time;
+}
 
 std::string ReadText(const std::string& path) {
   std::ifstream in(path);
@@ -103,7 +110,7 @@ class AuditNights {
 
 AuditNights::AuditNights(const ThreeNights& nights, uint64_t seed)
     : world(seed), nights_(nights), dice_(seed) {
-  const absl::Time made = absl::FromCivil(nights.made, absl::UTCTimeZone());
+  const absl::Time made = TimeOf(nights.made);
   for (const char* machine : {"scheduler", "service", "w1"}) {
     testing::FakeClock& clock = world.ClockOf(machine);
     clock.StepWall(made - clock.Now());
@@ -203,9 +210,7 @@ void AuditNights::Play() {
   world.StartScheduler();
   world.SubmitBatch({.tasks = kBacklog});
   MakeSchedule();
-  for (const absl::CivilSecond& fires : nights_.fires) {
-    PlayNight(absl::FromCivil(fires, absl::UTCTimeZone()));
-  }
+  for (const char* fires : nights_.fires) PlayNight(TimeOf(fires));
   for (int minutes = 0; minutes < 120 && !AllDone(); ++minutes) {
     Run(absl::Minutes(1));
   }
@@ -279,8 +284,7 @@ TEST_P(ScheduledNightsTest, EachFiresOnceAndEndsInTime) {
       const BatchRecord& audit = nights.audits[night];
       SCOPED_TRACE(audit.name);
       EXPECT_EQ(audit.name, GetParam().names[night]);
-      const absl::Time due =
-          absl::FromCivil(GetParam().fires[night], absl::UTCTimeZone());
+      const absl::Time due = TimeOf(GetParam().fires[night]);
       EXPECT_GE(audit.at, due);
       EXPECT_LT(audit.at, due + absl::Seconds(10)) << "but for a restart";
       ExpectAudit(nights, audit);
@@ -304,19 +308,17 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::ValuesIn<ThreeNights>({
         {"Back",
          "Europe/Berlin",
-         {2027, 10, 29, 23, 30, 0},
-         {{2027, 10, 30, 0, 30, 0},
-          {2027, 10, 31, 0, 30, 0},
-          {2027, 11, 1, 1, 30, 0}},
+         "2027-10-29T23:30:00Z",
+         {"2027-10-30T00:30:00Z", "2027-10-31T00:30:00Z",
+          "2027-11-01T01:30:00Z"},
          {"license-audit-2027-10-30T02:30",
           "license-audit-2027-10-31T02:30+0200",
           "license-audit-2027-11-01T02:30"}},
         {"Forward",
          "Europe/Berlin",
-         {2027, 3, 27, 0, 30, 0},
-         {{2027, 3, 27, 1, 30, 0},
-          {2027, 3, 28, 1, 0, 0},
-          {2027, 3, 29, 0, 30, 0}},
+         "2027-03-27T00:30:00Z",
+         {"2027-03-27T01:30:00Z", "2027-03-28T01:00:00Z",
+          "2027-03-29T00:30:00Z"},
          {"license-audit-2027-03-27T02:30", "license-audit-2027-03-28T03:00",
           "license-audit-2027-03-29T02:30"}},
     }),
