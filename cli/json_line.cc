@@ -46,4 +46,26 @@ std::optional<JsonValue> ReadJsonLine(const LineFile& file,
   return std::nullopt;
 }
 
+void ForEachMember(const LineFile& file, const JsonValue& value,
+                   absl::string_view what, Complaints& complaints,
+                   absl::FunctionRef<void(const JsonMember&)> read) {
+  if (value.kind != JsonValue::Kind::kMap) {
+    complaints.Add(PlaceIn(file, value.at),
+                   absl::StrCat(what, " is ", KindOf(value),
+                                "; expected a map: {\"key\": \"value\"}"));
+    return;
+  }
+  std::set<absl::string_view> seen;
+  for (const JsonMember& member : value.members) {
+    if (seen.insert(member.name).second) {
+      read(member);
+    } else {
+      complaints.Add(
+          PlaceIn(file, member.at),
+          absl::StrCat("'", Printable(member.name), "' is there twice in ",
+                       what, "; expected once"));
+    }
+  }
+}
+
 }  // namespace midwatch::cli

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "cli/json_text.h"
 #include "cli/line_file.h"
@@ -21,6 +22,12 @@ std::optional<JsonValue> ReadJsonLine(const LineFile& file,
 
 // Byte `at` of the line that `file` gave last.
 YAML::Mark PlaceIn(const LineFile& file, size_t at);
+
+// Calls `read` with each member of a map; complains of another kind and of
+// doubled keys.
+void ForEachMember(const LineFile& file, const JsonValue& value,
+                   absl::string_view what, Complaints& complaints,
+                   absl::FunctionRef<void(const JsonMember&)> read);
 
 }  // namespace midwatch::cli
 

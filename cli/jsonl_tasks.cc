@@ -10,8 +10,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "cli/doubled.h"
 #include "cli/json_line.h"
+#include "cli/name_book.h"
+#include "cli/need_words.h"
 #include "cli/utf8.h"
 
 namespace midwatch::cli {
@@ -21,34 +22,10 @@ using JsonKind = JsonValue::Kind;
 
 constexpr char kTaskLine[] =
     "a task, such as {\"name\": \"a\", \"parameters\": {\"topic\": \"tides\"}}";
-constexpr size_t kDoubledShownMax = 20;
+constexpr size_t kWrongNamesMax = 20;
 
 uint64_t HashOfName(const std::string& name) {
   return std::hash<std::string>()(name);
-}
-
-// Calls `read` with each member of a map; complains of another kind and of
-// doubled keys.
-template <typename Read>
-void ForEachMember(const LineFile& file, const JsonValue& value,
-                   absl::string_view what, Complaints& complaints, Read read) {
-  if (value.kind != JsonKind::kMap) {
-    complaints.Add(PlaceIn(file, value.at),
-                   absl::StrCat(what, " is ", KindOf(value),
-                                "; expected a map: {\"key\": \"value\"}"));
-    return;
-  }
-  std::set<absl::string_view> seen;
-  for (const JsonMember& member : value.members) {
-    if (seen.insert(member.name).second) {
-      read(member);
-    } else {
-      complaints.Add(
-          PlaceIn(file, member.at),
-          absl::StrCat("'", Printable(member.name), "' is there twice in ",
-                       what, "; expected once"));
-    }
-  }
 }
 
 }  // namespace
@@ -139,7 +116,7 @@ void JsonlTasks::ReadLabels(const JsonValue& value, v1::TaskLine& task,
 void JsonlTasks::ReadInput(const JsonValue& value, v1::TaskLine& task,
                            Complaints& complaints) {
   const size_t before = complaints.count();
-  std::optional<std::string> path, mount;
+  std::optional<std::string> path, mount, from;
   YAML::Mark path_mark, mount_mark;
   ForEachMember(
       *file_, value, "an input", complaints, [&](const JsonMember& member) {
@@ -149,18 +126,20 @@ void JsonlTasks::ReadInput(const JsonValue& value, v1::TaskLine& task,
         } else if (member.name == "mount") {
           mount = ReadValue(member.value, "mount", complaints);
           mount_mark = PlaceIn(*file_, member.value.at);
+        } else if (member.name == "from") {
+          from = ReadValue(member.value, "from", complaints);
         } else {
           complaints.Add(PlaceIn(*file_, member.at),
                          absl::StrCat("unknown key '", Printable(member.name),
                                       "' in an input; expected one "
-                                      "of path, mount"));
+                                      "of path, mount, from"));
         }
       });
   if (complaints.count() > before) return;
-  if (!path || !mount) {
-    complaints.Add(
-        PlaceIn(*file_, value.at),
-        absl::StrCat("'", path ? "mount" : "path", "' is missing in an input"));
+  if (!mount || (!path && !from)) {
+    complaints.Add(PlaceIn(*file_, value.at),
+                   absl::StrCat("'", mount ? "path" : "mount",
+                                "' is missing in an input"));
     return;
   }
   if (!IsPathBelow(*mount)) {
@@ -174,6 +153,19 @@ void JsonlTasks::ReadInput(const JsonValue& value, v1::TaskLine& task,
     if (other.mount() != *mount) continue;
     complaints.Add(mount_mark, absl::StrCat("mount '", *mount,
                                             "' is there twice; expected once"));
+    return;
+  }
+  if (from) {
+    v1::Input& input = *task.add_inputs();
+    input.set_mount(*mount);
+    input.set_from(*from);
+    if (!path) return;
+    input.set_path(*path);
+    if (IsPathBelow(*path)) return;
+    complaints.Add(path_mark,
+                   absl::StrCat("path '", Printable(*path),
+                                "'; expected a relative path under "
+                                "/mnt/session/outputs/, without '..'"));
     return;
   }
   absl::StatusOr<InputFile> file = inputs_.Read((folder_ / *path).string());
@@ -283,18 +275,23 @@ v1::TaskLine JsonlTasks::ReadTask(absl::string_view line,
           ReadInputs(member.value, task, complaints);
         } else if (member.name == "labels") {
           ReadLabels(member.value, task, complaints);
+        } else if (member.name == "needs") {
+          ReadNeeds(member.value, task, complaints);
+        } else if (member.name == "on_need_failure") {
+          ReadPolicy(member.value, task, complaints);
         } else {
           complaints.Add(
               PlaceIn(*file_, member.at),
               absl::StrCat("unknown key '", Printable(member.name),
                            "' in a task; expected one of name, parameters, "
-                           "inputs, labels"));
+                           "inputs, labels, needs, on_need_failure"));
         }
       });
   if (complaints.count() > before) return task;
   if (!has_name) {
     complaints.Add(PlaceIn(*file_, value->at), "'name' is missing in a task");
   } else {
+    CheckNeeds(*value, task, complaints);
     CheckAgainstSpec(task, complaints);
   }
   return task;
@@ -303,13 +300,17 @@ v1::TaskLine JsonlTasks::ReadTask(absl::string_view line,
 absl::Status JsonlTasks::Check(
     Complaints& complaints,
     absl::FunctionRef<void(const v1::TaskLine&)> visit) {
-  Doubled doubled;
+  NameBook names;
   while (true) {
     ASSIGN_OR_RETURN(std::optional<absl::string_view> line, file_->Next());
     if (!line) break;
     const v1::TaskLine task = ReadTask(*line, complaints);
     if (!task.name().empty()) {
-      RETURN_IF_ERROR(doubled.Add(HashOfName(task.name())));
+      RETURN_IF_ERROR(names.AddName(HashOfName(task.name()), count_));
+    }
+    for (const v1::Need& need : task.needs()) {
+      if (need.name().empty()) continue;
+      RETURN_IF_ERROR(names.AddNeed(HashOfName(need.name()), count_));
     }
     ++count_;
     visit(task);
@@ -321,14 +322,18 @@ absl::Status JsonlTasks::Check(
                                 kTaskLine));
   }
   ASSIGN_OR_RETURN(std::vector<uint64_t> hashes,
-                   doubled.Find(kDoubledShownMax));
+                   names.FindWrong(kWrongNamesMax));
   if (hashes.empty()) return absl::OkStatus();
-  return ComplainOfDoubled(hashes, complaints);
+  return ComplainOfNames(hashes, complaints);
 }
 
 // Equal hashes may be of different names, so the names themselves are read.
-absl::Status JsonlTasks::ComplainOfDoubled(const std::vector<uint64_t>& hashes,
-                                           Complaints& complaints) {
+absl::Status JsonlTasks::ComplainOfNames(const std::vector<uint64_t>& hashes,
+                                         Complaints& complaints) {
+  auto is_meant = [&](const std::string& name) {
+    return !name.empty() &&
+           std::binary_search(hashes.begin(), hashes.end(), HashOfName(name));
+  };
   std::map<std::string, int64_t> first_lines;
   file_->Rewind();
   RETURN_IF_ERROR(file_->Next().status());
@@ -337,15 +342,21 @@ absl::Status JsonlTasks::ComplainOfDoubled(const std::vector<uint64_t>& hashes,
     if (!line) return absl::OkStatus();
     // What is wrong with it otherwise is told already.
     Complaints ignored(file_->path());
-    const std::string name = ReadTask(*line, ignored).name();
-    if (name.empty() ||
-        !std::binary_search(hashes.begin(), hashes.end(), HashOfName(name))) {
-      continue;
+    const v1::TaskLine task = ReadTask(*line, ignored);
+    for (const v1::Need& need : task.needs()) {
+      if (!is_meant(need.name()) || first_lines.contains(need.name())) continue;
+      complaints.Add(PlaceIn(*file_, 0),
+                     absl::StrCat("task '", Printable(task.name()), "' needs '",
+                                  Printable(need.name()),
+                                  "', which is on no earlier line; expected "
+                                  "the name of a task before it, or {\"task\": "
+                                  "ID}"));
     }
-    auto [known, is_new] = first_lines.try_emplace(name, file_->line());
+    if (!is_meant(task.name())) continue;
+    auto [known, is_new] = first_lines.try_emplace(task.name(), file_->line());
     if (is_new) continue;
     complaints.Add(PlaceIn(*file_, 0),
-                   absl::StrCat("task name '", Printable(name),
+                   absl::StrCat("task name '", Printable(task.name()),
                                 "' is taken already by line ", known->second,
                                 "; expected names to differ"));
   }

@@ -22,10 +22,13 @@ namespace midwatch::cli {
 
 // The tasks of a JSONL batch, one in each line behind the first:
 //
-//   {"name": "...", "parameters": {...}, "inputs": [...], "labels": {...}}
+//   {"name": "...", "parameters": {...}, "inputs": [...], "labels": {...},
+//    "needs": "all", or a name, or [..., {"task": ID}], "on_need_failure":
+//    "..."}
 //
-// All but the name may be left out. They are data: {{...}} in them is text.
-// What stays in memory is a chunk of them, and the path and hash of each input.
+// All but the name may be left out. What a task needs stands before it. They
+// are data: {{...}} in them is text. What stays in memory is a chunk of them,
+// and the path and hash of each input.
 class JsonlTasks final : public TaskStream {
  public:
   // `file` has given its first line, which made `params` and `spec`.
@@ -65,10 +68,21 @@ class JsonlTasks final : public TaskStream {
                   Complaints& complaints);
   void ReadInput(const JsonValue& value, v1::TaskLine& task,
                  Complaints& complaints);
+  // jsonl_needs.cc
+  void ReadNeeds(const JsonValue& value, v1::TaskLine& task,
+                 Complaints& complaints);
+  void ReadNeed(const JsonValue& value, v1::TaskLine& task,
+                Complaints& complaints);
+  void ReadPolicy(const JsonValue& value, v1::TaskLine& task,
+                  Complaints& complaints);
+  // Once the whole task is read.
+  void CheckNeeds(const JsonValue& value, const v1::TaskLine& task,
+                  Complaints& complaints);
   void CheckAgainstSpec(const v1::TaskLine& task, Complaints& complaints);
-  // Complains of names, by their hashes, at their second place.
-  absl::Status ComplainOfDoubled(const std::vector<uint64_t>& hashes,
-                                 Complaints& complaints);
+  // Complains of names, by their hashes: at their second place, and where they
+  // are needed before they come.
+  absl::Status ComplainOfNames(const std::vector<uint64_t>& hashes,
+                               Complaints& complaints);
 
   const std::unique_ptr<LineFile> file_;
   const std::filesystem::path folder_;

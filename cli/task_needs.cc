@@ -9,22 +9,15 @@
 #include "absl/strings/str_cat.h"
 #include "base/external_id.h"
 #include "cli/need_order.h"
+#include "cli/need_words.h"
 #include "cli/task_reader.h"
 #include "cli/utf8.h"
 
 namespace midwatch::cli {
 namespace {
 
-constexpr size_t kTaskNeedsMax = 100;
-constexpr char kAllTasks[] = "all";
 // Of a circle, more would hide what it is.
 constexpr size_t kCircleShownMax = 10;
-
-// What inputs call it.
-std::string NeedLabel(const v1::Need& need) {
-  if (need.all_earlier()) return kAllTasks;
-  return need.task_id().empty() ? need.name() : need.task_id();
-}
 
 }  // namespace
 
@@ -56,23 +49,18 @@ void TaskReader::ReadNeeds(const YAML::Node& node, Form& form) {
 }
 
 void TaskReader::ReadNeedPolicy(const YAML::Node& node, Form& form) {
-  static const auto* const kPolicies =
-      new std::map<std::string, v1::NeedPolicy>{
-          {"skip", v1::NEED_POLICY_SKIP},
-          {"run_anyway", v1::NEED_POLICY_RUN_ANYWAY},
-          {"fail_batch", v1::NEED_POLICY_FAIL_BATCH}};
   std::optional<std::string> text = spec_reader_.Text(node, "on_need_failure");
   if (!text) return;
-  auto policy = kPolicies->find(*text);
-  if (policy == kPolicies->end()) {
+  const std::optional<v1::NeedPolicy> policy = cli::ReadNeedPolicy(*text);
+  if (!policy) {
     complaints_.Add(node.Mark(),
                     absl::StrCat("on_need_failure is '", Printable(*text),
-                                 "'; expected skip, run_anyway or fail_batch"));
+                                 "'; expected ", kNeedPolicies));
   } else if (form.needs.empty() && !form.needs_all) {
     complaints_.Add(node.Mark(),
                     "on_need_failure without needs; expected needs");
   } else {
-    form.on_need_failure = policy->second;
+    form.on_need_failure = *policy;
   }
 }
 
@@ -109,10 +97,7 @@ void TaskReader::AddNeeds(const Form& form, const Values& values,
 void TaskReader::AddInputFrom(const Form::Input& form, const Values& values,
                               const std::string& mount, v1::TaskLine& line) {
   const std::string from = *Fill(*form.from, values, "an input's from");
-  const bool is_needed = std::any_of(
-      line.needs().begin(), line.needs().end(),
-      [&](const v1::Need& need) { return NeedLabel(need) == from; });
-  if (!is_needed) {
+  if (!IsNeeded(line, from)) {
     complaints_.Add(
         form.from->Mark(),
         absl::StrCat("input from '", Printable(from), "' of task '",

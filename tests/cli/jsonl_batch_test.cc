@@ -162,6 +162,34 @@ TEST_F(JsonlBatchTest, NamesThatAreDoubledAreToldAtTheirSecondPlace) {
                                "already by line 3"))));
 }
 
+TEST_F(JsonlBatchTest, TasksNeedThoseOnEarlierLines) {
+  const std::string id = "01M8JHBVEPT5PG000000000001";
+  absl::StatusOr<BatchFile> batch = Load(absl::StrCat(
+      kHead,
+      "{\"name\":\"a\"}\n{\"name\":\"b\",\"inputs\":[{\"from\":\"a\","
+      "\"path\":\"r.md\",\"mount\":\"in/r.md\"}],\"needs\":[\"a\",{\"task\":"
+      "\"",
+      id, "\"}],\"on_need_failure\":\"run_anyway\"}\n",
+      "{\"name\":\"c\",\"needs\":\"all\",\"inputs\":[{\"from\":\"all\",",
+      "\"mount\":\"in\"}]}\n"));
+  ASSERT_OK(batch);
+  absl::StatusOr<std::vector<v1::TaskLine>> tasks =
+      batch->stream->Read(0, 10, 1000);
+  ASSERT_OK(tasks);
+  ASSERT_EQ(tasks->size(), 3u);
+  const v1::TaskLine &b = (*tasks)[1], &c = (*tasks)[2];
+  ASSERT_EQ(b.needs_size(), 2);
+  EXPECT_EQ(b.needs(0).name(), "a");
+  EXPECT_EQ(b.needs(1).task_id(), id);
+  EXPECT_EQ(b.on_need_failure(), v1::NEED_POLICY_RUN_ANYWAY);
+  EXPECT_EQ(b.inputs(0).from(), "a");
+  EXPECT_EQ(b.inputs(0).path(), "r.md");
+  EXPECT_EQ(b.inputs(0).mount(), "in/r.md");
+  ASSERT_EQ(c.needs_size(), 1);
+  EXPECT_TRUE(c.needs(0).all_earlier());
+  EXPECT_EQ(c.inputs(0).from(), "all");
+}
+
 TEST_F(JsonlBatchTest, ManyMistakesAreShownTogetherUpToTwenty) {
   std::string text = kHead;
   for (int i = 0; i < 30; ++i) absl::StrAppend(&text, "{\"nam\":1}\n");
@@ -249,7 +277,7 @@ const JsonlMistake kJsonlMistakes[] = {
      "b.jsonl:2:1: no JSON: no value of JSON"},
     {"UnknownKey", "%H{\"name\":\"a\",\"custom_id\":\"x\"}\n",
      "b.jsonl:2:13: unknown key 'custom_id' in a task; expected one of name, "
-     "parameters, inputs, labels"},
+     "parameters, inputs, labels, needs, on_need_failure"},
     {"DoubledKey", "%H{\"name\":\"a\",\"name\":\"b\"}\n",
      "b.jsonl:2:13: 'name' is there twice in a task; expected once"},
     {"NotAMap", "%H[\"a\"]\n", "b.jsonl:2:1: a task is a list; expected a map"},
@@ -291,7 +319,7 @@ const JsonlMistake kJsonlMistakes[] = {
      "b.jsonl:2:22: inputs is a map; expected a list"},
     {"InputKey", "%H{\"name\":\"a\",\"inputs\":[{\"file\":1}]}\n",
      "b.jsonl:2:24: unknown key 'file' in an input; expected one of path, "
-     "mount"},
+     "mount, from"},
     {"InputWithoutMount",
      "%H{\"name\":\"a\",\"inputs\":[{\"path\":\"in.txt\"}]}\n",
      "b.jsonl:2:23: 'mount' is missing in an input"},
@@ -309,6 +337,41 @@ const JsonlMistake kJsonlMistakes[] = {
      "%H{\"name\":\"a\",\"inputs\":[{\"path\":\"in.txt\",\"mount\":\"m\"},"
      "{\"path\":\"in.txt\",\"mount\":\"m\"}]}\n",
      "b.jsonl:2:78: mount 'm' is there twice; expected once"},
+    {"NeedsANumber", "%H{\"name\":\"a\",\"needs\":7}\n",
+     "b.jsonl:2:21: needs is a number; expected the name of a task, a list, or "
+     "\"all\""},
+    {"NeedKey", "%H{\"name\":\"a\",\"needs\":[{\"id\":\"x\"}]}\n",
+     "b.jsonl:2:23: unknown key 'id' in a need; expected task"},
+    {"NeedIsNoId", "%H{\"name\":\"a\",\"needs\":[{\"task\":\"x\"}]}\n",
+     "b.jsonl:2:22: a need is task 'x'; expected the id of a task, of 26"},
+    {"NeedTwice",
+     "%H{\"name\":\"a\"}\n{\"name\":\"b\",\"needs\":[\"a\",\"a\"]}\n",
+     "b.jsonl:3:26: 'a' is needed twice; expected once"},
+    {"NeedIsNoTask", "%H{\"name\":\"a\"}\n{\"name\":\"b\",\"needs\":\"c\"}\n",
+     "b.jsonl:3:1: task 'b' needs 'c', which is on no earlier line; expected "
+     "the name of a task before it, or {\"task\": ID}"},
+    {"NeedComesLater", "%H{\"name\":\"a\",\"needs\":\"b\"}\n{\"name\":\"b\"}\n",
+     "b.jsonl:2:1: task 'a' needs 'b', which is on no earlier line"},
+    {"NeedsItself", "%H{\"name\":\"a\",\"needs\":\"a\"}\n",
+     "b.jsonl:2:1: task 'a' needs 'a', which is on no earlier line"},
+    {"PolicyWord",
+     "%H{\"name\":\"a\",\"needs\":\"all\",\"on_need_failure\":\"stop\"}\n",
+     "b.jsonl:2:45: on_need_failure is 'stop'; expected skip, run_anyway or "
+     "fail_batch"},
+    {"PolicyWithoutNeeds", "%H{\"name\":\"a\",\"on_need_failure\":\"skip\"}\n",
+     "b.jsonl:2:1: on_need_failure without needs; expected needs"},
+    {"InputFromAnother",
+     "%H{\"name\":\"a\"}\n{\"name\":\"b\",\"inputs\":[{\"from\":\"a\","
+     "\"mount\":"
+     "\"m\"}]}\n",
+     "b.jsonl:3:1: input from 'a', which the task does not need; expected one "
+     "of its needs"},
+    {"InputFromOutside",
+     "%H{\"name\":\"a\"}\n{\"name\":\"b\",\"needs\":\"a\",\"inputs\":[{"
+     "\"from\":"
+     "\"a\",\"path\":\"../x\",\"mount\":\"m\"}]}\n",
+     "b.jsonl:3:54: path '../x'; expected a relative path under "
+     "/mnt/session/outputs/"},
     {"LongLine", "%H" + std::string((16 << 20) + 2, ' ') + "\n",
      "b.jsonl:2:1: the line has more than 16777216 bytes; expected at most"},
 };

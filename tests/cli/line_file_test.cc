@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "cli/doubled.h"
+#include "cli/name_book.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/temp_dir.h"
 
@@ -98,43 +98,60 @@ TEST_F(LineFileTest, OnlyRegularFiles) {
                        HasSubstr("none: No such file")));
 }
 
-struct DoubledCase {
+// Lines from 0 on: what each is called, and then what it needs; 0: nothing.
+struct NamesCase {
   const char* name;
-  std::vector<uint64_t> numbers;
+  std::vector<std::vector<uint64_t>> lines;
   std::vector<uint64_t> want;
 };
 
-class DoubledTest : public ::testing::TestWithParam<DoubledCase> {};
+class NameBookTest : public ::testing::TestWithParam<NamesCase> {};
 
-TEST_P(DoubledTest, FindsThemHoweverLittleIsHeld) {
+TEST_P(NameBookTest, FindsWhatIsWrongHoweverLittleIsHeld) {
   for (size_t held : {1, 2, 3, 100}) {
-    Doubled doubled(held);
-    for (uint64_t number : GetParam().numbers) ASSERT_OK(doubled.Add(number));
-    absl::StatusOr<std::vector<uint64_t>> found = doubled.Find(3);
+    NameBook names(held);
+    int64_t number = 0;
+    for (const std::vector<uint64_t>& line : GetParam().lines) {
+      ASSERT_OK(names.AddName(line[0], number));
+      for (size_t i = 1; i < line.size(); ++i) {
+        ASSERT_OK(names.AddNeed(line[i], number));
+      }
+      ++number;
+    }
+    absl::StatusOr<std::vector<uint64_t>> found = names.FindWrong(3);
     ASSERT_OK(found);
     EXPECT_EQ(*found, GetParam().want) << "with " << held << " held";
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Table, DoubledTest,
-    ::testing::ValuesIn<DoubledCase>({
+    Table, NameBookTest,
+    ::testing::ValuesIn<NamesCase>({
         {"Nothing", {}, {}},
-        {"All", {0, 1, 2, UINT64_MAX}, {}},
-        {"Two", {5, 0, 5, 0}, {0, 5}},
-        {"NextToEachOther", {7, 7}, {7}},
-        {"ManyTimes", {7, 1, 7, 7, 2, 7, 7}, {7}},
-        {"AtMostThree", {1, 2, 3, 4, 4, 3, 2, 1}, {1, 2, 3}},
+        {"All", {{0}, {1}, {2}, {UINT64_MAX}}, {}},
+        {"Two", {{5}, {0}, {5}, {0}}, {0, 5}},
+        {"NextToEachOther", {{7}, {7}}, {7}},
+        {"ManyTimes", {{7}, {1}, {7}, {7}, {2}, {7}, {7}}, {7}},
+        {"AtMostThree", {{1}, {2}, {3}, {4}, {4}, {3}, {2}, {1}}, {1, 2, 3}},
+        {"NeedsOfEarlierLines", {{9}, {8}, {7, 9, 8}, {6, 7, 9}}, {}},
+        {"NeededTooEarly", {{9, 8}, {8}, {7, 8}}, {8}},
+        {"NeedsItself", {{9, 9}}, {9}},
+        {"NeedsNoTask", {{9}, {8, 4}, {7, 4}}, {4}},
+        {"NeededTooEarlyAndDoubled", {{9, 8}, {8}, {8}}, {8}},
     }),
     [](const auto& c) { return std::string(c.param.name); });
 
-TEST(DoubledSizeTest, MoreThanOneReadOfARun) {
-  Doubled doubled(50'000);
-  for (uint64_t i = 0; i < 200'000; ++i) {
-    ASSERT_OK(doubled.Add(i * 0x9E3779B97F4A7C15));
+TEST(NameBookSizeTest, MoreThanOneReadOfARun) {
+  NameBook names(50'000);
+  for (int64_t i = 0; i < 200'000; ++i) {
+    ASSERT_OK(names.AddName(static_cast<uint64_t>(i) * 0x9E3779B97F4A7C15, i));
+    if (i > 0) {
+      ASSERT_OK(
+          names.AddNeed(static_cast<uint64_t>(i - 1) * 0x9E3779B97F4A7C15, i));
+    }
   }
-  ASSERT_OK(doubled.Add(123'456 * 0x9E3779B97F4A7C15));
-  absl::StatusOr<std::vector<uint64_t>> found = doubled.Find(10);
+  ASSERT_OK(names.AddName(123'456 * 0x9E3779B97F4A7C15, 200'000));
+  absl::StatusOr<std::vector<uint64_t>> found = names.FindWrong(10);
   ASSERT_OK(found);
   EXPECT_THAT(*found, ElementsAre(123'456 * 0x9E3779B97F4A7C15));
 }
