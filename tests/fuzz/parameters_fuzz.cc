@@ -29,7 +29,9 @@ void Check(absl::string_view text, const cli::Values& values) {
             "the message names the first that is missing");
   }
   for (const std::string& name : unknown) {
-    Require(cli::IsParameterName(name), "what is missing is a name");
+    Require(cli::IsParameterName(name) || (absl::StartsWith(name, "tasks.") &&
+                                           absl::EndsWith(name, ".message")),
+            "what is missing is a name, or a task's message");
   }
   Require(absl::StrContains(text, "{{") || filled == text,
           "a text without braces stays");

@@ -461,6 +461,7 @@ TEST_P(FillInTest, MatchesTable) {
   Parameters parameters;
   parameters["a"] = "1";
   parameters["b.c"] = "{{a}}";
+  parameters["tasks.docs/a b.message"] = "m";
   auto result = FillIn(GetParam().text, parameters);
   if (GetParam().want == nullptr) {
     EXPECT_THAT(result, StatusIs(absl::StatusCode::kInvalidArgument));
@@ -473,6 +474,12 @@ TEST_P(FillInTest, MatchesTable) {
 INSTANTIATE_TEST_SUITE_P(
     Table, FillInTest,
     ::testing::ValuesIn<FillCase>({
+        {"MessageOfATask", "{{ tasks.docs/a b.message }}!", "m!"},
+        {"MessageOfAnother", "{{tasks.docs/a c.message}}", nullptr},
+        {"NoMessage", "{{tasks.docs/a b}}", "{{tasks.docs/a b}}"},
+        {"MessageAcrossLines", "{{tasks.a\nb.message}}",
+         "{{tasks.a\nb.message}}"},
+        {"MessageWithBraces", "{{tasks.{{a}}.message}}", "{{tasks.1.message}}"},
         {"Plain", "x", "x"},
         {"One", "x{{a}}y", "x1y"},
         {"Spaces", "{{ a }}", "1"},
