@@ -45,6 +45,17 @@ std::string Sha256Hex(absl::string_view bytes) {
   return hash.FinishHex();
 }
 
+uint64_t Sha256Prefix(absl::string_view bytes) {
+  unsigned char digest[32];
+  if (EVP_Digest(bytes.data(), bytes.size(), digest, nullptr, EVP_sha256(),
+                 nullptr) != 1) {
+    std::abort();
+  }
+  uint64_t prefix = 0;
+  for (int i = 0; i < 8; ++i) prefix = prefix << 8 | digest[i];
+  return prefix;
+}
+
 absl::StatusOr<std::string> Sha256HexOfFile(const std::string& path) {
   std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path.c_str(), "rb"),
                                              &std::fclose);

@@ -1,6 +1,7 @@
 #ifndef MIDWATCH_BASE_SHA256_H_
 #define MIDWATCH_BASE_SHA256_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -11,6 +12,9 @@ namespace midwatch {
 
 // SHA-256 as 64 lower-case hex digits: how artifacts and definitions are named.
 std::string Sha256Hex(absl::string_view bytes);
+
+// Its first eight bytes, the first one highest.
+uint64_t Sha256Prefix(absl::string_view bytes);
 
 // The same of a whole file, read in pieces. Blocks.
 absl::StatusOr<std::string> Sha256HexOfFile(const std::string& path);

@@ -267,15 +267,42 @@ void WalKeeper::Keep() {
 
 namespace {
 
+// A group, and what is due behind it.
+class Groups {
+ public:
+  Groups(Sqlite& db, const CommitPoints& points,
+         std::unique_ptr<WalFolder> folder, WriterHooks hooks)
+      : db_(db),
+        points_(points),
+        wal_(db, std::move(folder)),
+        hooks_(std::move(hooks)) {}
+
+  void Write(std::vector<WriteOp>& group) {
+    CommitGroup(db_, points_, group, hooks_.after_commit);
+    wal_.Keep();
+    if (!hooks_.between) return;
+    if (std::optional<WriteOp> op = hooks_.between()) {
+      std::vector<WriteOp> alone;
+      alone.push_back(*std::move(op));
+      CommitGroup(db_, points_, alone, nullptr);
+    }
+  }
+
+ private:
+  Sqlite& db_;
+  const CommitPoints points_;
+  WalKeeper wal_;
+  const WriterHooks hooks_;
+};
+
 class ThreadWriter final : public Writer {
  public:
   ThreadWriter(const std::string& name, Sqlite& db,
                std::unique_ptr<Sqlite> beside, const CommitPoints& points,
-               std::function<void()> after_commit)
-      : db_(db),
-        points_(points),
-        wal_(db, std::make_unique<WalFolder>(name + "-wal", std::move(beside))),
-        after_commit_(std::move(after_commit)),
+               WriterHooks hooks)
+      : groups_(db, points,
+                std::make_unique<WalFolder>(name + "-wal", std::move(beside)),
+                std::move(hooks)),
         thread_(name, [this] { Serve(); }) {}
 
   ~ThreadWriter() override {
@@ -308,15 +335,11 @@ class ThreadWriter final : public Writer {
           waiting_.pop_front();
         }
       }
-      CommitGroup(db_, points_, group, after_commit_);
-      wal_.Keep();
+      groups_.Write(group);
     }
   }
 
-  Sqlite& db_;
-  const CommitPoints points_;
-  WalKeeper wal_;
-  std::function<void()> after_commit_;
+  Groups groups_;
   Mutex mutex_;
   CondVar wake_;
   std::deque<WriteOp> waiting_ ABSL_GUARDED_BY(mutex_);
@@ -327,29 +350,21 @@ class ThreadWriter final : public Writer {
 class ExecutorWriter final : public Writer {
  public:
   ExecutorWriter(Executor& executor, Sqlite& db, const CommitPoints& points,
-                 std::function<void()> after_commit)
-      : executor_(executor),
-        db_(db),
-        points_(points),
-        wal_(db),
-        after_commit_(std::move(after_commit)) {}
+                 WriterHooks hooks)
+      : executor_(executor), groups_(db, points, nullptr, std::move(hooks)) {}
 
   void Submit(WriteOp op) override {
     waiting_.push_back(std::move(op));
     if (waiting_.size() > 1) return;
     executor_.Post([this] {
       std::vector<WriteOp> group = std::exchange(waiting_, {});
-      CommitGroup(db_, points_, group, after_commit_);
-      wal_.Keep();
+      groups_.Write(group);
     });
   }
 
  private:
   Executor& executor_;
-  Sqlite& db_;
-  const CommitPoints points_;
-  WalKeeper wal_;
-  std::function<void()> after_commit_;
+  Groups groups_;
   std::vector<WriteOp> waiting_;
 };
 
@@ -358,16 +373,16 @@ class ExecutorWriter final : public Writer {
 std::unique_ptr<Writer> MakeThreadWriter(const std::string& name, Sqlite& db,
                                          std::unique_ptr<Sqlite> beside,
                                          const CommitPoints& points,
-                                         std::function<void()> after_commit) {
+                                         WriterHooks hooks) {
   return std::make_unique<ThreadWriter>(name, db, std::move(beside), points,
-                                        std::move(after_commit));
+                                        std::move(hooks));
 }
 
 std::unique_ptr<Writer> MakeExecutorWriter(Executor& executor, Sqlite& db,
                                            const CommitPoints& points,
-                                           std::function<void()> after_commit) {
+                                           WriterHooks hooks) {
   return std::make_unique<ExecutorWriter>(executor, db, points,
-                                          std::move(after_commit));
+                                          std::move(hooks));
 }
 
 }  // namespace midwatch

@@ -109,18 +109,26 @@ class Writer {
   virtual void Submit(WriteOp op) = 0;
 };
 
+// What a writer does beside carrying operations out. May be empty.
+struct WriterHooks {
+  // See CommitGroup.
+  std::function<void()> after_commit;
+  // Asked after each group: something to be done in a transaction of its own.
+  std::function<std::optional<WriteOp>()> between;
+};
+
 // On a thread of its own. The destructor commits what waits. `beside` is
 // another connection to the same database.
 std::unique_ptr<Writer> MakeThreadWriter(const std::string& name, Sqlite& db,
                                          std::unique_ptr<Sqlite> beside,
                                          const CommitPoints& points,
-                                         std::function<void()> after_commit);
+                                         WriterHooks hooks);
 
 // In tasks of `executor`: what was submitted since the last such task is one
 // group. For the simulator, where a crash drops what waits.
 std::unique_ptr<Writer> MakeExecutorWriter(Executor& executor, Sqlite& db,
                                            const CommitPoints& points,
-                                           std::function<void()> after_commit);
+                                           WriterHooks hooks);
 
 }  // namespace midwatch
 

@@ -189,36 +189,15 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const SealBatch& write) {
 
 absl::StatusOr<std::optional<TaskKey>> QueueWriter::FindRequest(
     const std::string& key, const std::string& hash) {
-  SqliteStatement row = db_.Query(
-      "SELECT r.hash, t.id, t.at FROM request r JOIN task t ON t.id = r.task "
-      "WHERE r.key = ?",
-      key);
-  if (!row.Step()) {
-    RETURN_IF_ERROR(row.status());
-    return std::nullopt;
-  }
-  if (row.Text(0) != hash) {
+  ASSIGN_OR_RETURN(std::optional<KnownRequest> known, requests_.Find(key));
+  if (!known) return std::nullopt;
+  if (known->hash != hash) {
     return absl::AlreadyExistsError(
         absl::StrCat("request_id '", key,
                      "' came before with another task; choose a new one"));
   }
-  return TaskKey{{row.Int(1), row.Int(2) / 1000}};
-}
-
-// Some of the oldest, by their tasks' numbers: an index by the day would dirty
-// a page at random for every submit, and this one grows at its end.
-absl::Status QueueWriter::ForgetRequests(int64_t before_day) {
-  std::vector<std::string> old;
-  {
-    SqliteStatement row = db_.Query(
-        "SELECT key, day FROM request ORDER BY task LIMIT ?", 2 * kForgetEvery);
-    while (row.Step() && row.Int(1) < before_day) old.push_back(row.Text(0));
-    RETURN_IF_ERROR(row.status());
-  }
-  for (const std::string& key : old) {
-    RETURN_IF_ERROR(db_.Run("DELETE FROM request WHERE key = ?", key));
-  }
-  return absl::OkStatus();
+  ASSIGN_OR_RETURN(TaskRow task, LoadTask(known->task));
+  return TaskKey{{task.id, task.at / 1000}};
 }
 
 absl::StatusOr<TaskKey> QueueWriter::Do(const SubmitTask& write) {
@@ -242,12 +221,10 @@ absl::StatusOr<TaskKey> QueueWriter::Do(const SubmitTask& write) {
         absl::StrCat("line.needs: the task ", inserted.status().message()));
   }
   ASSIGN_OR_RETURN(int64_t id, std::move(inserted));
-  RETURN_IF_ERROR(
-      db_.Run("INSERT INTO request(key, hash, task, day) VALUES (?,?,?,?)",
-              write.request_id, hash, id, DayOf(now)));
+  RETURN_IF_ERROR(requests_.Add(write.request_id, hash, id, DayOf(now)));
   // More go than come, and not with every one.
   if (id % kForgetEvery == 0) {
-    RETURN_IF_ERROR(ForgetRequests(DayOf(now) - kRequestDays));
+    RETURN_IF_ERROR(requests_.Forget(DayOf(now) - kRequestDays));
   }
   JournalEntry entry{.kind = JournalKind::kSubmitted,
                      .task = id,
@@ -291,9 +268,7 @@ absl::StatusOr<TaskKey> QueueWriter::Do(const RetryTask& write) {
   int64_t now = NowMicros();
   ASSIGN_OR_RETURN(int64_t id, InsertTask(place, task, -1, now, old.id));
   if (!task.line.needs().empty()) RETURN_IF_ERROR(RetryNeeds(old, id));
-  RETURN_IF_ERROR(
-      db_.Run("INSERT INTO request(key, hash, task, day) VALUES (?,?,?,?)",
-              write.request_id, hash, id, DayOf(now)));
+  RETURN_IF_ERROR(requests_.Add(write.request_id, hash, id, DayOf(now)));
   JournalEntry entry{.kind = JournalKind::kSubmitted,
                      .task = id,
                      .state = v1::TASK_STATE_QUEUED,

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/sqlite.h"
 #include "store/records.h"
+#include "store/request_book.h"
 #include "store/writes.h"
 
 namespace midwatch {
@@ -31,7 +32,13 @@ class QueueWriter {
         clock_(clock),
         disk_nearly_full_(std::move(disk_nearly_full)) {}
 
+  // Once, before all else.
+  absl::Status Load() { return requests_.Load(); }
+
   absl::StatusOr<WriteResult> Apply(const Write& write);
+
+  // See RequestBook.
+  std::optional<WriteOp> NextFiling() { return requests_.NextFiling(); }
 
   // What was written since the last commit was rolled back: forgets what is
   // remembered of it. A failed Apply does so by itself.
@@ -197,7 +204,6 @@ class QueueWriter {
                                      int64_t line, int64_t now,
                                      int64_t retry_of);
   absl::StatusOr<int64_t> LaneFor(const Place& place, const std::string& ckey);
-  absl::Status ForgetRequests(int64_t before_day);
   absl::StatusOr<std::optional<TaskKey>> FindRequest(const std::string& key,
                                                      const std::string& hash);
 
@@ -469,6 +475,7 @@ class QueueWriter {
   Sqlite& db_;
   const Clock& clock_;
   std::function<bool()> disk_nearly_full_;
+  RequestBook requests_{db_};
   std::set<int64_t> touched_batches_;
   // Rows that never change once they are there, as they were last met: writes
   // come in runs that ask for the same ones.

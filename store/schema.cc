@@ -271,6 +271,16 @@ ALTER TABLE task ADD COLUMN given BLOB;
 CREATE INDEX task_retry ON task(retry_of) WHERE retry_of IS NOT NULL;
 )sql";
 
+// See store/request_book.h.
+constexpr char kQueue17[] = R"sql(
+CREATE TABLE request_log(task INTEGER PRIMARY KEY, key TEXT, hash TEXT, day INT);
+CREATE TABLE request_index(
+  day INT, fingerprint INT, task INT, PRIMARY KEY(day, fingerprint, task)) WITHOUT ROWID;
+INSERT OR IGNORE INTO request_log(task, key, hash, day)
+  SELECT task, key, hash, day FROM request ORDER BY task;
+DROP TABLE request;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -293,7 +303,7 @@ const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps = new SchemaSteps{
       kQueue1,  kQueue2,  kQueue3,  kQueue4,  kQueue5,  kQueue6,
       kQueue7,  kQueue8,  kQueue9,  kQueue10, kQueue11, kQueue12,
-      kQueue13, kQueue14, kQueue15, kQueue16};
+      kQueue13, kQueue14, kQueue15, kQueue16, kQueue17};
   return *steps;
 }
 

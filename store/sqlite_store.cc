@@ -85,7 +85,9 @@ class SqliteStore final : public Store {
     RETURN_IF_ERROR(CheckIsOriginal());
     FaultPoint("store.identity.after");
     queue_.emplace(*queue_db_, clock, [this] { return disk_.NearlyFull(); });
-    auto after_commit = [this] { NotifyCommit(); };
+    RETURN_IF_ERROR(queue_->Load());
+    const WriterHooks hooks{.after_commit = [this] { NotifyCommit(); },
+                            .between = [this] { return queue_->NextFiling(); }};
     if (options_.threads) {
       // They read the log and write pages, so they need no cache.
       const SqliteOptions folding{.cache_kib = 256, .vfs = options_.vfs};
@@ -93,17 +95,15 @@ class SqliteStore final : public Store {
                        Sqlite::Open(QueuePath(), folding));
       ASSIGN_OR_RETURN(std::unique_ptr<Sqlite> events_wal,
                        Sqlite::Open(EventsPath(), folding));
-      queue_ops_ =
-          MakeThreadWriter("queue-writer", *queue_db_, std::move(queue_wal),
-                           kQueueCommit, after_commit);
-      events_ops_ =
-          MakeThreadWriter("events-writer", *events_db_, std::move(events_wal),
-                           kEventsCommit, nullptr);
+      queue_ops_ = MakeThreadWriter("queue-writer", *queue_db_,
+                                    std::move(queue_wal), kQueueCommit, hooks);
+      events_ops_ = MakeThreadWriter("events-writer", *events_db_,
+                                     std::move(events_wal), kEventsCommit, {});
     } else {
       queue_ops_ =
-          MakeExecutorWriter(executor_, *queue_db_, kQueueCommit, after_commit);
+          MakeExecutorWriter(executor_, *queue_db_, kQueueCommit, hooks);
       events_ops_ =
-          MakeExecutorWriter(executor_, *events_db_, kEventsCommit, nullptr);
+          MakeExecutorWriter(executor_, *events_db_, kEventsCommit, {});
     }
     return absl::OkStatus();
   }

@@ -2,11 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include <filesystem>
 #include <fstream>
 #include <limits>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -189,6 +191,58 @@ TEST_F(SqliteTest, OpenSaysWhatIsWrong) {
   std::ofstream(path_) << std::string(4096, 'x');
   EXPECT_THAT(Sqlite::Open(path_),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path_)));
+}
+
+TEST_F(SqliteTest, OtherSizesOfPagesAreRefused) {
+  {
+    sqlite3* other = nullptr;
+    ASSERT_EQ(sqlite3_open(path_.c_str(), &other), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(other, "PRAGMA page_size=1024; CREATE TABLE t(a)",
+                           nullptr, nullptr, nullptr),
+              SQLITE_OK);
+    sqlite3_close(other);
+  }
+  EXPECT_THAT(Sqlite::Open(path_),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("has pages of 1024 bytes; expected 4096")));
+}
+
+// Pages are split everywhere, put in order, dropped and taken again, more of
+// them than the cache holds.
+TEST_F(SqliteTest, ManyRowsInNoOrderStayWhole) {
+  SqliteOptions options;
+  options.cache_kib = 256;
+  auto db = Sqlite::Open(path_, options);
+  ASSERT_OK(db);
+  ASSERT_OK((*db)->Script(
+      "CREATE TABLE t(key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID"));
+  SeededRandom random(3);
+  std::set<std::string> keys;
+  for (int round = 0; round < 40; ++round) {
+    ASSERT_OK((*db)->Run("BEGIN IMMEDIATE"));
+    for (int i = 0; i < 250; ++i) {
+      const std::string key = random.Hex(16);
+      keys.insert(key);
+      ASSERT_OK((*db)->Run("INSERT INTO t VALUES (?, ?)", key,
+                           std::string(1 + random.Next() % 600, 'v')));
+    }
+    if (round % 5 == 4) {
+      for (int i = 0; i < 300; ++i) {
+        ASSERT_OK((*db)->Run("DELETE FROM t WHERE key = ?", *keys.begin()));
+        keys.erase(keys.begin());
+      }
+    }
+    ASSERT_OK((*db)->Run("COMMIT"));
+  }
+  SqliteStatement check = (*db)->Query("PRAGMA integrity_check");
+  ASSERT_TRUE(check.Step());
+  EXPECT_EQ(check.Text(0), "ok");
+  SqliteStatement row = (*db)->Query("SELECT key FROM t ORDER BY key");
+  for (const std::string& key : keys) {
+    ASSERT_TRUE(row.Step());
+    ASSERT_EQ(row.Text(0), key);
+  }
+  EXPECT_FALSE(row.Step());
 }
 
 }  // namespace
