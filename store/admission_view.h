@@ -166,6 +166,9 @@ using AdmitFunction = std::function<AdmissionDecisions(
 // sooner. So nothing starves, and nothing has to be moved.
 int64_t RankOf(absl::Time ready_at, int priority,
                absl::Time latest_start = absl::InfiniteFuture());
+// When a task was ready that has this rank by its priority. Earlier than it was
+// where its rank is that of its latest start.
+absl::Time ReadyAtOf(int64_t rank, int priority);
 
 }  // namespace midwatch
 

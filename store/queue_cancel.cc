@@ -58,6 +58,7 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
       RETURN_IF_ERROR(CloseNeeds(task.id));
     }
     RETURN_IF_ERROR(RemoveReady(task));
+    RETURN_IF_ERROR(ForgetExpiry(task));
     if (task.not_before.has_value()) {
       RETURN_IF_ERROR(
           db_.Run("DELETE FROM timer WHERE at = ? AND kind = ? AND ref = ?",

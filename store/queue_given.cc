@@ -168,6 +168,10 @@ absl::Status QueueWriter::GiveAll(int64_t batch, int64_t until,
                                   Given& given) {
   std::string text;
   int tasks = 0;
+  // Of a batch that tries another again, what was not tried again is there.
+  for (bool more = true; more;) {
+    ASSIGN_OR_RETURN(more, GoToRetried(batch, until));
+  }
   SqliteStatement row = db_.Query(
       "SELECT id, name, state, ending FROM task "
       "WHERE batch = ? AND batch > 0 ORDER BY line",
@@ -207,6 +211,20 @@ absl::Status QueueWriter::GiveAll(int64_t batch, int64_t until,
     (*given.line.mutable_parameters())["tasks.all.messages"] = std::move(text);
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<bool> QueueWriter::GoToRetried(int64_t& batch, int64_t& until) {
+  SqliteStatement row = db_.Query(
+      "SELECT b.retry_of, t.retry_of FROM batch b JOIN task t ON t.id = ? "
+      "WHERE b.id = ?",
+      until, batch);
+  if (!row.Step() || row.IsNull(0) || row.IsNull(1)) {
+    RETURN_IF_ERROR(row.status());
+    return false;
+  }
+  batch = row.Int(0);
+  until = row.Int(1);
+  return true;
 }
 
 absl::StatusOr<int64_t> QueueWriter::StandIn(int64_t task) {

@@ -378,9 +378,9 @@ absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
   }
   for (const auto& assign : decisions.grants) {
     ASSIGN_OR_RETURN(
-        GrantRecord grant,
+        std::optional<GrantRecord> grant,
         GrantNew(assign.task, assign.worker, assign.overshoot, assign.counted));
-    result.grants.push_back(std::move(grant));
+    if (grant) result.grants.push_back(*std::move(grant));
   }
   RETURN_IF_ERROR(PutShares(decisions.shares));
   for (const auto& block : decisions.blocks) {
@@ -395,21 +395,23 @@ absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
     if (scopes.batch != 0) touched_batches_.insert(scopes.batch);
   }
   result.waits_for_slot = decisions.waits_for_slot;
-  // Blocking may have uncovered lanes behind the view's bound.
-  result.more = !decisions.grants.empty() || !decisions.adoptions.empty() ||
-                !decisions.blocks.empty();
+  // Blocking may have uncovered lanes behind the view's bound. What has expired
+  // stays in the view until its timer ends it, and asks for no other pass.
+  result.more = !result.grants.empty() || !decisions.blocks.empty();
   return result;
 }
 
-absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker,
-                                                  int64_t overshoot,
-                                                  int64_t counted) {
+absl::StatusOr<std::optional<GrantRecord>> QueueWriter::GrantNew(
+    int64_t id, int64_t worker, int64_t overshoot, int64_t counted) {
   ASSIGN_OR_RETURN(TaskRow task, LoadTask(id));
   if (task.state != v1::TASK_STATE_QUEUED || !task.rank.has_value()) {
     return absl::InternalError(
         absl::StrCat("admission granted task ", id, ", which is not ready"));
   }
   int64_t now = NowMicros();
+  // Its timer is due: whichever of the two commits first, it does not start.
+  if (task.expires_at && *task.expires_at <= now) return std::nullopt;
+  RETURN_IF_ERROR(ForgetExpiry(task));
   LiveRow live;
   live.lease = {worker, id, task.attempts + 1, 0};
   live.batch = task.batch;
@@ -460,13 +462,14 @@ absl::StatusOr<GrantRecord> QueueWriter::GrantNew(int64_t id, int64_t worker,
       live.counted));
   RETURN_IF_ERROR(db_.Run(
       "UPDATE task SET state = ?, attempts = attempts + 1, reserved = ?, "
-      "rank = NULL, granted_at = ifnull(granted_at, ?) WHERE id = ?",
+      "rank = NULL, expires_at = NULL, granted_at = ifnull(granted_at, ?) "
+      "WHERE id = ?",
       static_cast<int>(v1::TASK_STATE_RUNNING), live.reserved, now, id));
   RETURN_IF_ERROR(Count(task.batch, v1::TASK_STATE_QUEUED,
                         v1::TASK_STATE_RUNNING, 0, live.reserved));
   ASSIGN_OR_RETURN(GrantRecord grant, DescribeGrant(task, live));
   ASSIGN_OR_RETURN(grant.probe, NoteProbe(live));
-  return grant;
+  return std::optional<GrantRecord>(std::move(grant));
 }
 
 absl::StatusOr<GrantRecord> QueueWriter::Adopt(int64_t id, int64_t worker) {

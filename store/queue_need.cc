@@ -38,6 +38,7 @@ v1::NeedPolicy PolicyOf(const v1::TaskLine& line) {
 absl::StatusOr<int64_t> QueueWriter::FindNeeded(const Place& place,
                                                 const v1::Need& need,
                                                 const NewNeed& is) {
+  // A retry needs another than its line names.
   if (is.task) {
     absl::StatusOr<TaskRow> task = LoadTask(*is.task);
     if (absl::IsNotFound(task.status())) {
@@ -62,7 +63,7 @@ absl::Status QueueWriter::InsertNeeds(const Place& place, int64_t task,
   for (int k = 0; k < is.line.needs_size(); ++k) {
     const v1::Need& need = is.line.needs(k);
     const NewNeed& more = is.needs[static_cast<size_t>(k)];
-    const bool all = need.all_earlier();
+    const bool all = need.all_earlier() && !more.task;
     int64_t needed = 0;
     if (!all) {
       ASSIGN_OR_RETURN(needed, FindNeeded(place, need, more));
@@ -96,6 +97,7 @@ absl::Status QueueWriter::PlanNeed(int kind, int64_t ref) {
 
 absl::Status QueueWriter::WakeNeedy(int64_t task, int64_t batch,
                                     v1::TaskState state) {
+  RETURN_IF_ERROR(ReleaseKey(task));
   bool needed = false;
   {
     SqliteStatement row = db_.Query(
@@ -250,7 +252,7 @@ absl::StatusOr<bool> QueueWriter::IsAllMet(const TaskRow& task, int64_t batch,
 }
 
 // Ready from now on, whenever it was submitted: what it waited for is nobody's
-// delay but its own.
+// delay but its own. Or once its delay is over.
 absl::Status QueueWriter::Unblock(const TaskRow& task, TimersFired& result) {
   ASSIGN_OR_RETURN(Given given, GiveNeeds(task.id));
   if (!given.trouble.empty()) {
@@ -267,7 +269,12 @@ absl::Status QueueWriter::Unblock(const TaskRow& task, TimersFired& result) {
   RETURN_IF_ERROR(Journal(entry).status());
   RETURN_IF_ERROR(
       Count(task.batch, v1::TASK_STATE_BLOCKED, v1::TASK_STATE_QUEUED));
-  return MakeReady(task, NowMicros());
+  const int64_t now = NowMicros();
+  if (task.not_before && *task.not_before > now) {
+    return AddTimer(absl::FromUnixMicros(*task.not_before), kReadyTimer,
+                    task.id);
+  }
+  return MakeReady(task, now);
 }
 
 absl::Status QueueWriter::FailNeed(const TaskRow& task, v1::NeedPolicy policy,
@@ -327,11 +334,12 @@ absl::Status QueueWriter::EndBlocked(const TaskRow& task, v1::TaskState state,
   const v1::FailureClass failure =
       skipped ? v1::FAILURE_CLASS_UNSPECIFIED : v1::FAILURE_CLASS_SPEC;
   RETURN_IF_ERROR(
-      db_.Run("UPDATE task SET state = ?, why = ?, class = ?, ended_at = ? "
-              "WHERE id = ?",
+      db_.Run("UPDATE task SET state = ?, why = ?, class = ?, ended_at = ?, "
+              "not_before = NULL WHERE id = ?",
               static_cast<int>(state), why, static_cast<int>(failure),
               NowMicros(), task.id));
   RETURN_IF_ERROR(CloseNeeds(task.id));
+  RETURN_IF_ERROR(ForgetExpiry(task));
   // Before the counts, which may end the batch with a row of its own.
   JournalEntry entry{
       .kind = skipped ? JournalKind::kSkipped : JournalKind::kSettled,

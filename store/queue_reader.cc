@@ -23,7 +23,8 @@ absl::Time TimeAt(const SqliteStatement& row, int column, absl::Time if_null) {
   "t.ended_at, t.not_before, t.attempts, t.failures, t.charged, t.reserved, " \
   "t.max_cost, t.class, t.why, t.retry_of, o.at, t.session, t.ending, "       \
   "t.labels, q.name, k.samples, k.cost_p50, k.cost_p90, k.time_p50, "         \
-  "k.time_p90 FROM task t LEFT JOIN batch b ON b.id = t.batch "               \
+  "k.time_p90, t.expires_at, t.prio, t.ukey "                                 \
+  "FROM task t LEFT JOIN batch b ON b.id = t.batch "                          \
   "LEFT JOIN template m ON m.id = t.template "                                \
   "LEFT JOIN kind k ON k.id = m.kind "                                        \
   "LEFT JOIN label q ON q.id = t.queue "                                      \
@@ -53,6 +54,9 @@ TaskRecord ReadTask(const SqliteStatement& row) {
   task.labels = LabelsFromLines(row.Text(21));
   task.queue = row.Text(22);
   task.forecast = ReadForecast(row, 23);
+  task.expires_at = TimeAt(row, 28, absl::InfiniteFuture());
+  task.priority = static_cast<int32_t>(row.Int(29));
+  task.unique_key = row.Text(30);
   return task;
 }
 

@@ -1,4 +1,5 @@
 // Submission: batches, their lines, and tasks alone.
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -136,28 +137,29 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const AddTasks& write) {
   }
   ASSIGN_OR_RETURN(place.start_within, StartWithin(place.template_id));
   int64_t now = NowMicros();
-  int64_t added = end - batch.lines, blocked = 0;
+  int64_t added = end - batch.lines, blocked = 0, skipped = 0;
   for (int64_t line = batch.lines; line < end; ++line) {
     const NewTask& task =
         write.tasks[static_cast<size_t>(line - write.first_line)];
-    absl::StatusOr<int64_t> id = InsertTask(place, task, line, now, 0);
-    if (absl::IsAlreadyExists(id.status())) {
+    absl::StatusOr<Inserted> is = InsertTask(place, task, line, now, 0);
+    if (absl::IsAlreadyExists(is.status())) {
       return absl::AlreadyExistsError(
           absl::StrCat("line ", line, ": the batch has a task named '",
                        task.line.name(), "' already"));
     }
-    if (absl::IsInvalidArgument(id.status())) {
+    if (absl::IsInvalidArgument(is.status())) {
       return absl::InvalidArgumentError(absl::StrCat("line ", line, ": task '",
                                                      task.line.name(), "' ",
-                                                     id.status().message()));
+                                                     is.status().message()));
     }
-    RETURN_IF_ERROR(id.status());
-    if (task.line.needs_size() > 0) ++blocked;
+    RETURN_IF_ERROR(is.status());
+    if (is->state == v1::TASK_STATE_BLOCKED) ++blocked;
+    if (is->state == v1::TASK_STATE_SKIPPED) ++skipped;
   }
   RETURN_IF_ERROR(
       db_.Run("UPDATE batch SET lines = ?, queued = queued + ?, "
-              "blocked = blocked + ? WHERE id = ?",
-              end, added - blocked, blocked, place.batch));
+              "blocked = blocked + ?, skipped = skipped + ? WHERE id = ?",
+              end, added - blocked - skipped, blocked, skipped, place.batch));
   JournalEntry entry{
       .kind = JournalKind::kTasksAdded,
       .batch = place.batch,
@@ -166,6 +168,7 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const AddTasks& write) {
   RETURN_IF_ERROR(Journal(entry).status());
   batch.lines = end;
   batch.needs_met = std::exchange(needs_met_, false);
+  batch.timer_at = TakeTimerAt();
   return batch;
 }
 
@@ -207,74 +210,38 @@ absl::StatusOr<TaskKey> QueueWriter::Do(const SubmitTask& write) {
   if (known.has_value()) return *known;
   RETURN_IF_ERROR(RefuseWhenFull());
   Place place;
+  int64_t now = NowMicros();
   ASSIGN_OR_RETURN(place.tenant, LabelId(kTenantLabel, write.tenant));
+  ASSIGN_OR_RETURN(std::optional<TaskKey> holder,
+                   FindHolder(place.tenant, write.task.unique.key, now));
+  if (holder) return *holder;
   ASSIGN_OR_RETURN(place.queue, LabelId(kQueueLabel, write.queue));
   ASSIGN_OR_RETURN(place.account, LabelId(kAccountLabel, write.account));
   ASSIGN_OR_RETURN(place.template_id, InsertTemplate(write.spec));
   if (write.spec.has_deadline()) {
     ASSIGN_OR_RETURN(place.start_within, StartWithin(place.template_id));
   }
-  int64_t now = NowMicros();
-  absl::StatusOr<int64_t> inserted = InsertTask(place, write.task, -1, now, 0);
-  if (absl::IsInvalidArgument(inserted.status())) {
+  absl::StatusOr<Inserted> is = InsertTask(place, write.task, -1, now, 0);
+  if (absl::IsInvalidArgument(is.status())) {
     return absl::InvalidArgumentError(
-        absl::StrCat("line.needs: the task ", inserted.status().message()));
+        absl::StrCat("line: the task ", is.status().message()));
   }
-  ASSIGN_OR_RETURN(int64_t id, std::move(inserted));
-  RETURN_IF_ERROR(requests_.Add(write.request_id, hash, id, DayOf(now)));
-  // More go than come, and not with every one.
-  if (id % kForgetEvery == 0) {
-    RETURN_IF_ERROR(requests_.Forget(DayOf(now) - kRequestDays));
-  }
-  JournalEntry entry{.kind = JournalKind::kSubmitted,
-                     .task = id,
-                     .state = write.task.line.needs().empty()
-                                  ? v1::TASK_STATE_QUEUED
-                                  : v1::TASK_STATE_BLOCKED};
+  RETURN_IF_ERROR(is.status());
+  RETURN_IF_ERROR(RememberRequest(write.request_id, hash, is->task, now));
+  JournalEntry entry{
+      .kind = JournalKind::kSubmitted, .task = is->task, .state = is->state};
   RETURN_IF_ERROR(Journal(entry).status());
-  return TaskKey{{id, now / 1000}, std::exchange(needs_met_, false)};
+  return TaskKey{
+      {is->task, now / 1000}, std::exchange(needs_met_, false), TakeTimerAt()};
 }
 
-absl::StatusOr<TaskKey> QueueWriter::Do(const RetryTask& write) {
-  std::string hash = absl::StrCat("retry:", write.task.row);
-  ASSIGN_OR_RETURN(std::optional<TaskKey> known,
-                   FindRequest(write.request_id, hash));
-  if (known.has_value()) return *known;
-  ASSIGN_OR_RETURN(TaskRow old, LoadTask(write.task));
-  if (!IsFinal(old.state)) {
-    return absl::FailedPreconditionError(
-        "the task is not finished; cancel it first to try it anew");
-  }
-  RETURN_IF_ERROR(RefuseWhenFull());
-  Place place{.template_id = old.template_id};
-  NewTask task;
-  {
-    SqliteStatement row = db_.Query(
-        "SELECT l.tenant, l.queue, l.account, l.ckey, t.line_blob, t.labels "
-        "FROM task t JOIN lane l ON l.id = t.lane WHERE t.id = ?",
-        old.id);
-    if (!row.Step() || !task.line.ParseFromString(row.Text(4))) {
-      return absl::DataLossError("task or lane row vanished");
-    }
-    place.tenant = row.Int(0);
-    place.queue = row.Int(1);
-    place.account = row.Int(2);
-    task.concurrency_key = row.Text(3);
-    task.labels = LabelsFromLines(row.Text(5));
-  }
-  task.priority = old.priority;
-  task.max_cost = old.max_cost;
-  ASSIGN_OR_RETURN(place.start_within, StartWithin(place.template_id));
-  int64_t now = NowMicros();
-  ASSIGN_OR_RETURN(int64_t id, InsertTask(place, task, -1, now, old.id));
-  if (!task.line.needs().empty()) RETURN_IF_ERROR(RetryNeeds(old, id));
-  RETURN_IF_ERROR(requests_.Add(write.request_id, hash, id, DayOf(now)));
-  JournalEntry entry{.kind = JournalKind::kSubmitted,
-                     .task = id,
-                     .state = v1::TASK_STATE_QUEUED,
-                     .why = absl::StrCat("retry of ", old.id)};
-  RETURN_IF_ERROR(Journal(entry).status());
-  return TaskKey{{id, now / 1000}};
+absl::Status QueueWriter::RememberRequest(const std::string& key,
+                                          const std::string& hash, int64_t task,
+                                          int64_t now) {
+  RETURN_IF_ERROR(requests_.Add(key, hash, task, DayOf(now)));
+  // More go than come, and not with every one.
+  if (task % kForgetEvery != 0) return absl::OkStatus();
+  return requests_.Forget(DayOf(now) - kRequestDays);
 }
 
 absl::StatusOr<int64_t> QueueWriter::LaneFor(const Place& place,
@@ -306,10 +273,13 @@ absl::StatusOr<int64_t> QueueWriter::LaneFor(const Place& place,
   return lane;
 }
 
-absl::StatusOr<int64_t> QueueWriter::InsertTask(const Place& place,
-                                                const NewTask& task,
-                                                int64_t line, int64_t now,
-                                                int64_t retry_of) {
+absl::StatusOr<QueueWriter::Inserted> QueueWriter::InsertTask(
+    const Place& place, const NewTask& task, int64_t line, int64_t now,
+    int64_t retry_of) {
+  RETURN_IF_ERROR(CheckStart(task.start, now));
+  ASSIGN_OR_RETURN(std::optional<TaskKey> holder,
+                   FindHolder(place.tenant, task.unique.key, now));
+  if (holder && holder->task.row == retry_of) holder.reset();
   ASSIGN_OR_RETURN(int64_t lane, LaneFor(place, task.concurrency_key));
   int64_t template_id = place.template_id;
   absl::Duration start_within = place.start_within;
@@ -317,34 +287,55 @@ absl::StatusOr<int64_t> QueueWriter::InsertTask(const Place& place,
     ASSIGN_OR_RETURN(template_id, InsertTemplate(*task.own_spec));
     ASSIGN_OR_RETURN(start_within, StartWithin(template_id));
   }
-  const bool blocked = !task.line.needs().empty() && retry_of == 0;
+  Inserted is{.state = holder               ? v1::TASK_STATE_SKIPPED
+                       : task.needs.empty() ? v1::TASK_STATE_QUEUED
+                                            : v1::TASK_STATE_BLOCKED};
   const absl::Time at = absl::FromUnixMicros(now);
+  const absl::Time start = task.start.StartOf(at);
+  const absl::Time expiry = task.start.ExpiryOf(at);
+  const bool ready = is.state == v1::TASK_STATE_QUEUED && start <= at;
   int64_t rank = RankOf(at, task.priority, at + start_within);
-  RETURN_IF_ERROR(
-      db_.Run("INSERT INTO task(at, lane, batch, line, name, state, template, "
-              "line_blob, prio, max_cost, rank, retry_of, queue, labels) "
-              "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-              now, lane, place.batch, SqliteNullable<int64_t>{line >= 0, line},
-              task.line.name(),
-              static_cast<int>(blocked ? v1::TASK_STATE_BLOCKED
-                                       : v1::TASK_STATE_QUEUED),
-              template_id, SqliteBlob{LineAsKept(task)}, task.priority,
-              task.max_cost, SqliteNullable<int64_t>{!blocked, rank},
-              SqliteNullable<int64_t>{retry_of != 0, retry_of}, place.queue,
-              SqliteNullable<std::string>{!task.labels.empty(),
-                                          LabelLines(task.labels)}));
-  int64_t id = db_.last_insert_id();
+  RETURN_IF_ERROR(db_.Run(
+      "INSERT INTO task(at, lane, batch, line, name, state, template, "
+      "line_blob, prio, max_cost, rank, retry_of, queue, labels, not_before, "
+      "expires_at, ukey, ended_at) "
+      "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+      now, lane, place.batch, SqliteNullable<int64_t>{line >= 0, line},
+      task.line.name(), static_cast<int>(is.state), template_id,
+      SqliteBlob{LineAsKept(task)}, task.priority, task.max_cost,
+      SqliteNullable<int64_t>{ready, rank},
+      SqliteNullable<int64_t>{retry_of != 0, retry_of}, place.queue,
+      SqliteNullable<std::string>{!task.labels.empty(),
+                                  LabelLines(task.labels)},
+      SqliteNullable<int64_t>{!holder && start > at, absl::ToUnixMicros(start)},
+      SqliteNullable<int64_t>{!holder && expiry < absl::InfiniteFuture(),
+                              absl::ToUnixMicros(expiry)},
+      SqliteNullable<std::string>{!task.unique.key.empty(), task.unique.key},
+      SqliteNullable<int64_t>{holder.has_value(), now}));
+  is.task = db_.last_insert_id();
   for (const auto& [key, value] : task.labels) {
     ASSIGN_OR_RETURN(int64_t label, LabelId(kTaskLabel, LabelLine(key, value)));
-    RETURN_IF_ERROR(
-        db_.Run("INSERT INTO task_label(label, task) VALUES (?,?)", label, id));
+    RETURN_IF_ERROR(db_.Run("INSERT INTO task_label(label, task) VALUES (?,?)",
+                            label, is.task));
   }
-  if (blocked) {
-    RETURN_IF_ERROR(InsertNeeds(place, id, task));
-  } else {
-    RETURN_IF_ERROR(PutReady(lane, rank, id));
+  if (!task.needs.empty()) {
+    RETURN_IF_ERROR(InsertNeeds(place, is.task, task));
   }
-  return id;
+  if (holder) {
+    RETURN_IF_ERROR(EndSkipped(place, is.task, task.unique.key, holder->task));
+    return is;
+  }
+  if (!task.unique.key.empty()) {
+    RETURN_IF_ERROR(HoldKey(place.tenant, task.unique, is.task, now));
+  }
+  if (ready) RETURN_IF_ERROR(PutReady(lane, rank, is.task));
+  if (is.state == v1::TASK_STATE_QUEUED && !ready) {
+    RETURN_IF_ERROR(SetTimer(start, kReadyTimer, is.task));
+  }
+  if (expiry < absl::InfiniteFuture()) {
+    RETURN_IF_ERROR(SetTimer(expiry, kExpiryTimer, is.task));
+  }
+  return is;
 }
 
 }  // namespace midwatch

@@ -12,10 +12,19 @@
 
 namespace midwatch {
 
+namespace {
+
+constexpr absl::Duration kAgeing = absl::Minutes(30);
+
+}  // namespace
+
 int64_t RankOf(absl::Time ready_at, int priority, absl::Time latest_start) {
-  constexpr absl::Duration kAgeing = absl::Minutes(30);
   return absl::ToUnixMillis(
       std::min(ready_at + (9 - priority) * kAgeing, latest_start));
+}
+
+absl::Time ReadyAtOf(int64_t rank, int priority) {
+  return absl::FromUnixMillis(rank) - (9 - priority) * kAgeing;
 }
 
 Forecast ReadForecast(const SqliteStatement& row, int column) {
@@ -100,7 +109,8 @@ absl::StatusOr<std::string> QueueWriter::LabelName(int64_t id) {
 absl::StatusOr<QueueWriter::TaskRow> QueueWriter::LoadTask(int64_t id) {
   SqliteStatement row = db_.Query(
       "SELECT at, lane, batch, template, state, prio, attempts, failures, "
-      "max_cost, charged, rank, not_before, excused FROM task WHERE id = ?",
+      "max_cost, charged, rank, not_before, excused, expires_at FROM task "
+      "WHERE id = ?",
       id);
   if (!row.Step()) {
     RETURN_IF_ERROR(row.status());
@@ -121,6 +131,7 @@ absl::StatusOr<QueueWriter::TaskRow> QueueWriter::LoadTask(int64_t id) {
   if (!row.IsNull(10)) task.rank = row.Int(10);
   if (!row.IsNull(11)) task.not_before = row.Int(11);
   task.excused = static_cast<int32_t>(row.Int(12));
+  if (!row.IsNull(13)) task.expires_at = row.Int(13);
   return task;
 }
 
@@ -363,6 +374,10 @@ absl::StatusOr<TimersFired> QueueWriter::Do(const FireTimers&) {
     }
     if (timer.kind == kAnswerTimer) {
       RETURN_IF_ERROR(GiveUpWaiting(timer.ref, timer.at));
+      continue;
+    }
+    if (timer.kind == kExpiryTimer) {
+      RETURN_IF_ERROR(Expire(timer.ref, timer.at, result));
       continue;
     }
     if (timer.kind == kNeedTimer) continue;

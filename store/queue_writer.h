@@ -45,6 +45,7 @@ class QueueWriter {
   void Forget() {
     known_ = {};
     needs_met_ = false;
+    timer_at_ = absl::InfiniteFuture();
   }
 
   // Batches whose journal grew since the last call, rising. May name one whose
@@ -58,7 +59,7 @@ class QueueWriter {
     v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
     int32_t priority = 0, attempts = 0, failures = 0, excused = 0;
     int64_t max_cost = 0, charged = 0;
-    std::optional<int64_t> rank, not_before;
+    std::optional<int64_t> rank, not_before, expires_at;
   };
   struct LiveRow {
     LeaseKey lease;
@@ -117,7 +118,11 @@ class QueueWriter {
   absl::StatusOr<BatchProgress> Do(const AddTasks& write);
   absl::StatusOr<BatchProgress> Do(const SealBatch& write);
   absl::StatusOr<TaskKey> Do(const SubmitTask& write);
+  // queue_retry.cc
   absl::StatusOr<TaskKey> Do(const RetryTask& write);
+  absl::StatusOr<BatchRetried> Do(const RetryBatch& write);
+  // queue_update.cc
+  absl::StatusOr<Done> Do(const UpdateTask& write);
   // queue_cancel.cc
   absl::StatusOr<CancelResult> Do(const CancelTask& write);
   absl::StatusOr<CancelBatchResult> Do(const CancelBatch& write);
@@ -199,14 +204,79 @@ class QueueWriter {
   // queue_submit.cc
   absl::Status RefuseWhenFull() const;
   absl::StatusOr<BatchProgress> FindBatch(const std::string& request_id);
-  // BLOCKED where it has needs, else ready.
-  absl::StatusOr<int64_t> InsertTask(const Place& place, const NewTask& task,
-                                     int64_t line, int64_t now,
-                                     int64_t retry_of);
+  struct Inserted {
+    int64_t task = 0;
+    v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
+  };
+  // BLOCKED where it has needs, SKIPPED where its unique key is held by another
+  // than the one it retries, else QUEUED: ready, or delayed.
+  absl::StatusOr<Inserted> InsertTask(const Place& place, const NewTask& task,
+                                      int64_t line, int64_t now,
+                                      int64_t retry_of);
   absl::StatusOr<int64_t> LaneFor(const Place& place, const std::string& ckey);
   absl::StatusOr<std::optional<TaskKey>> FindRequest(const std::string& key,
                                                      const std::string& hash);
 
+  absl::Status RememberRequest(const std::string& key, const std::string& hash,
+                               int64_t task, int64_t now);
+  // queue_start.cc
+  //   kInvalidArgument  it may start too far ahead
+  absl::Status CheckStart(const StartRules& rules, int64_t now);
+  // As AddTimer, for the result's timer_at.
+  absl::Status SetTimer(absl::Time at, int kind, int64_t ref);
+  absl::Time TakeTimerAt() {
+    return std::exchange(timer_at_, absl::InfiniteFuture());
+  }
+  // Its expiry's timer, where it has one.
+  absl::Status ForgetExpiry(const TaskRow& task);
+  // The timer: ends a task that still waits for its first attempt.
+  absl::Status Expire(int64_t task, int64_t at, TimersFired& result);
+  // queue_update.cc
+  absl::Status ChangeStart(const TaskRow& task, int64_t start, int64_t now);
+  absl::Status ChangeExpiry(const TaskRow& task, absl::Time expires_at);
+  absl::Status ChangePriority(const TaskRow& task, int32_t priority);
+  absl::Status ChangeDeadline(const TaskRow& task, absl::Duration deadline);
+  // queue_unique.cc
+  absl::StatusOr<bool> HasUniqueKeys();
+  // The task that holds the key, if one does.
+  absl::StatusOr<std::optional<TaskKey>> FindHolder(int64_t tenant,
+                                                    const std::string& key,
+                                                    int64_t now);
+  // The task holds the rule's key from now on, whoever held it before.
+  absl::Status HoldKey(int64_t tenant, const UniqueRule& rule, int64_t task,
+                       int64_t now);
+  // The task is final.
+  absl::Status ReleaseKey(int64_t task);
+  // The new task, SKIPPED from the first on: says why.
+  absl::Status EndSkipped(const Place& place, int64_t task,
+                          const std::string& key, RowKey holder);
+  // queue_retry.cc
+  // A task like the old one, but for what it needs.
+  struct Again {
+    Place place;
+    NewTask task;
+  };
+  absl::StatusOr<Again> DescribeAgain(const TaskRow& old);
+  absl::StatusOr<BatchProgress> FindRetry(const RetryBatch& write,
+                                          const std::string& hash);
+  absl::StatusOr<BatchProgress> OpenRetry(const RetryBatch& write,
+                                          const std::string& hash);
+  // Of the batch, in order, after the task `after`.
+  absl::StatusOr<std::vector<int64_t>> TasksToRetry(int64_t batch,
+                                                    bool cancelled_too,
+                                                    int64_t after, int limit);
+  absl::StatusOr<Inserted> InsertAgain(const RetryBatch& write, int64_t batch,
+                                       int64_t line, int64_t old);
+  // The first task before the old one, in its batch or in one that that one
+  // tries again, that was cancelled and is not tried again; 0: none.
+  absl::StatusOr<int64_t> FirstLeftOut(const TaskRow& old, bool cancelled_too);
+  // What stands for that task in the new batch.
+  absl::StatusOr<int64_t> NeededAgain(int64_t needed, int64_t batch);
+  // What the old task's retry in the new batch needs.
+  absl::StatusOr<std::vector<NewNeed>> NeedsAgain(const TaskRow& old,
+                                                  const v1::TaskLine& line,
+                                                  int64_t batch,
+                                                  bool cancelled_too);
   // queue_cancel.cc
   absl::Status CancelOne(const TaskRow& task, const std::string& reason,
                          CancelResult& result);
@@ -220,8 +290,8 @@ class QueueWriter {
   // The task that the need names: a task's row, or kInvalidArgument.
   absl::StatusOr<int64_t> FindNeeded(const Place& place, const v1::Need& need,
                                      const NewNeed& is);
-  // The task is final: plans to go on with those that need it. To be called
-  // with every end of a task.
+  // The task is final: plans to go on with those that need it, and lets go of
+  // its unique key. To be called with every end of a task.
   absl::Status WakeNeedy(int64_t task, int64_t batch, v1::TaskState state);
   absl::Status PlanNeed(int kind, int64_t ref);
   // The timers of the two kinds. The first goes on with `room` tasks at most,
@@ -269,6 +339,9 @@ class QueueWriter {
                        const std::string& label, size_t mentions, Given& given);
   absl::Status GiveAll(int64_t batch, int64_t until, const v1::TaskLine& line,
                        size_t mentions, Given& given);
+  // Of a batch that tries another again: that other one, which is older, and
+  // the task there of which `until` is the retry. False: it tries none again.
+  absl::StatusOr<bool> GoToRetried(int64_t& batch, int64_t& until);
   // The task, or where it did not succeed its newest retry that did; else the
   // task.
   absl::StatusOr<int64_t> StandIn(int64_t task);
@@ -308,8 +381,11 @@ class QueueWriter {
                          int lanes, int tasks_per_lane,
                          std::map<int64_t, bool>& is_capped,
                          AdmissionView& view);
-  absl::StatusOr<GrantRecord> GrantNew(int64_t task, int64_t worker,
-                                       int64_t overshoot, int64_t counted);
+  // Nothing where the task has expired.
+  absl::StatusOr<std::optional<GrantRecord>> GrantNew(int64_t task,
+                                                      int64_t worker,
+                                                      int64_t overshoot,
+                                                      int64_t counted);
   absl::StatusOr<GrantRecord> Adopt(int64_t task, int64_t worker);
   absl::StatusOr<GrantRecord> DescribeGrant(const TaskRow& task,
                                             const LiveRow& live);
@@ -486,12 +562,14 @@ class QueueWriter {
     int64_t lane = 0;
     int64_t template_id = 0;
     v1::TaskSpec spec;
-    std::optional<bool> has_budgets, has_controls;
+    std::optional<bool> has_budgets, has_controls, has_unique_keys;
   };
   static constexpr size_t kKnownLabelsMax = 1000;
   Known known_;
   // Since the last result that said so: timers of needs are due.
   bool needs_met_ = false;
+  // The first timer that was set since the last result that said so.
+  absl::Time timer_at_ = absl::InfiniteFuture();
   // By account: where the next view of its flows goes on.
   std::map<int64_t, Flow> flow_cursors_;
 };
@@ -512,6 +590,7 @@ inline constexpr int kBatchTimer = 6;     // ref: a batch likewise
 inline constexpr int kScheduleTimer = 7;  // ref: a schedule
 inline constexpr int kNeedTimer = 8;      // ref: a final task that others need
 inline constexpr int kBlockedTimer = 9;   // ref: a task to be looked at
+inline constexpr int kExpiryTimer = 12;   // ref: a task whose expiry is there
 
 inline bool IsFinal(v1::TaskState state) {
   return state >= v1::TASK_STATE_SUCCEEDED;

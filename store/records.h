@@ -168,6 +168,9 @@ struct TaskRecord {
   absl::Time first_granted_at = absl::InfiniteFuture();
   absl::Time ended_at = absl::InfiniteFuture();
   absl::Time not_before = absl::InfinitePast();
+  absl::Time expires_at = absl::InfiniteFuture();
+  int32_t priority = 0;
+  std::string unique_key;
   int32_t attempts = 0, failures = 0;
   int64_t charged = 0, reserved = 0, max_cost = 0;
   v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
@@ -220,10 +223,13 @@ enum class JournalKind {
   kControlSet = 31,   // a weight or a cap
   kScheduleSet = 32,  // made, changed, paused or resumed
   kScheduleDeleted = 33,
-  kFired = 34,      // a schedule's batch is submitted
-  kNotFired = 35,   // a time of a schedule passed without one
-  kUnblocked = 36,  // all that the task needs is done
-  kSkipped = 37,    // what it needs did not succeed
+  kFired = 34,         // a schedule's batch is submitted
+  kNotFired = 35,      // a time of a schedule passed without one
+  kUnblocked = 36,     // all that the task needs is done
+  kSkipped = 37,       // what it needs did not succeed, or its key was held
+  kTaskChanged = 45,   // by a client, while it waited
+  kExpired = 46,       // its first attempt was not granted in time
+  kBatchRetried = 47,  // opened with what did not succeed of another
 };
 
 // One state change, and the money it moved. `seq` rises by one with each.

@@ -281,6 +281,21 @@ INSERT OR IGNORE INTO request_log(task, key, hash, day)
 DROP TABLE request;
 )sql";
 
+// A task that is delayed is QUEUED without a rank until not_before; a blocked
+// one may have a not_before too, and no timer for it yet. expires_at is NULL
+// once the first attempt was granted. unique_key has a row for each key that is
+// held, until `until`, or where that is NULL until its task is final.
+// batch.retry_of is the batch whose tasks this one tries again.
+constexpr char kQueue18[] = R"sql(
+ALTER TABLE task ADD COLUMN expires_at INT;
+ALTER TABLE task ADD COLUMN ukey TEXT;
+ALTER TABLE batch ADD COLUMN retry_of INT;
+CREATE TABLE unique_key(tenant INT, key TEXT, task INT, until INT,
+  PRIMARY KEY(tenant, key)) WITHOUT ROWID;
+CREATE INDEX unique_task ON unique_key(task) WHERE until IS NULL;
+CREATE INDEX unique_until ON unique_key(until) WHERE until IS NOT NULL;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -303,7 +318,7 @@ const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps = new SchemaSteps{
       kQueue1,  kQueue2,  kQueue3,  kQueue4,  kQueue5,  kQueue6,
       kQueue7,  kQueue8,  kQueue9,  kQueue10, kQueue11, kQueue12,
-      kQueue13, kQueue14, kQueue15, kQueue16, kQueue17};
+      kQueue13, kQueue14, kQueue15, kQueue16, kQueue17, kQueue18};
   return *steps;
 }
 

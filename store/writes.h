@@ -18,8 +18,11 @@
 #include "store/admission_view.h"
 #include "store/firing_view.h"
 #include "store/records.h"
+#include "store/start_rules.h"
 
 namespace midwatch {
+
+struct Done {};
 
 // Submission -----------------------------------------------------------------
 
@@ -39,6 +42,8 @@ struct NewTask {
   // In place of the spec of its batch or its submit, where the line changes it.
   std::optional<v1::TaskSpec> own_spec;
   std::vector<NewNeed> needs;  // one for each of the line's
+  StartRules start;
+  UniqueRule unique;
 };
 
 // Where a result has needs_met, tasks that need others may be ready or are to
@@ -49,6 +54,7 @@ struct BatchProgress {
   v1::BatchState state = v1::BATCH_STATE_UNSPECIFIED;
   int64_t lines = 0;
   bool needs_met = false;
+  absl::Time timer_at = absl::InfiniteFuture();  // the first that was set
 };
 
 // Again with equal content: the batch there is.
@@ -65,7 +71,8 @@ struct OpenBatch {
 //   kNotFound            no batch with this request_id
 //   kOutOfRange          a gap before first_line
 //   kAlreadyExists       a name that the batch has
-//   kInvalidArgument     a need that is no earlier line, or no task there is
+//   kInvalidArgument     a need that is no earlier line, or no task there is; a
+//                        start_after too far ahead
 //   kFailedPrecondition  new lines for a batch that is sealed or cancelled
 struct AddTasks {
   using Result = BatchProgress;
@@ -86,11 +93,15 @@ struct SealBatch {
 struct TaskKey {
   RowKey task;
   bool needs_met = false;
+  absl::Time timer_at = absl::InfiniteFuture();  // the first that was set
+  // Nothing was submitted: this is the task that holds its unique key.
+  bool key_held = false;
 };
 
 // A task alone. Again with equal content: the task there is.
 //   kAlreadyExists    the request_id came before with other content
-//   kInvalidArgument  a need that is no task there is
+//   kInvalidArgument  a need that is no task there is; a start_after too far
+//                     ahead
 struct SubmitTask {
   using Result = TaskKey;
   std::string request_id, tenant, queue, account;
@@ -106,6 +117,47 @@ struct RetryTask {
   using Result = TaskKey;
   RowKey task;
   std::string request_id;
+};
+
+struct BatchRetried {
+  RowKey batch;
+  // Not all is there yet: write the same again.
+  bool more = false;
+  bool needs_met = false;
+  absl::Time timer_at = absl::InfiniteFuture();
+};
+
+// A batch of what did not succeed of one that is done, a bounded number of
+// tasks with each write; sealed with the last. Again: goes on after what is
+// there, then the batch that was made.
+//   kNotFound            no such batch
+//   kFailedPrecondition  it is not done, or has no such task
+//   kAlreadyExists       the request_id came before with something else
+struct RetryBatch {
+  using Result = BatchRetried;
+  RowKey batch;
+  std::string request_id;
+  bool cancelled_too = false;
+};
+
+// Changing -------------------------------------------------------------------
+
+// What is set changes, of a task that waits for an attempt or for what it
+// needs: all of it or nothing. Again: OK.
+//   kNotFound            no such task
+//   kInvalidArgument     a start_after too far ahead
+//   kFailedPrecondition  it runs, waits for a person, or is final; it would
+//                        expire before it may start, or began once and cannot
+//                        expire; or as SetBudget, of max_cost
+struct UpdateTask {
+  using Result = Done;
+  RowKey task;
+  std::optional<int32_t> priority;
+  std::optional<int64_t> max_cost;
+  std::optional<absl::Time> start_after;   // in the past: now
+  std::optional<absl::Time> expires_at;    // infinite: never
+  std::optional<absl::Duration> deadline;  // from its submit; zero: none
+  std::string reason;
 };
 
 // Cancelling -----------------------------------------------------------------
@@ -212,7 +264,6 @@ struct Admit {
 
 // Every write below is a lease holder's, and may return
 //   kAborted  the lease is lost; nothing was changed
-struct Done {};
 
 // Makes the nonce of a create durable before the request leaves. Again: OK,
 // begun anew: a create that was refused made nothing, and keeps its nonce.
@@ -657,31 +708,32 @@ struct TimersFired {
 };
 
 // Opens accounts whose pause is over, and queues and batches; makes tasks ready
-// whose delay is over, and lanes whose budgets begin a new window; lets go of
-// tasks that were not answered in time: they are granted again to be settled.
-// Schedules that are due stay awake until they are planned. Goes on with tasks
-// that needed what is final now: makes them ready, or ends them, a bounded
-// number with each write; `next` is in the past where others are left.
+// whose delay is over, ends those whose first attempt was not granted in time,
+// and lanes whose budgets begin a new window; lets go of tasks that were not
+// answered in time: they are granted again to be settled. Schedules that are
+// due stay awake until they are planned. Goes on with tasks that needed what is
+// final now: makes them ready, or ends them, a bounded number with each write;
+// `next` is in the past where others are left.
 struct FireTimers {
   using Result = TimersFired;
 };
 
 using Write = std::variant<
-    OpenBatch, AddTasks, SealBatch, SubmitTask, RetryTask, CancelTask,
-    CancelBatch, AnswerTask, RegisterWorker, FreeLeases, Admit, Park,
-    BeginCreate, RecordSession, ClearSession, MarkStarted, AddSay, MarkSaid,
-    HandBack, Settle, SetBudget, DeleteBudget, PauseAccount, ResumeAccount,
-    PassProbe, SetControl, SetBatchCap, PauseQueue, ResumeQueue, PauseBatch,
-    ResumeBatch, RecordRemoteId, LeaseErrands, CompleteErrands, ExplainSessions,
-    CompleteSweep, PutSchedule, DeleteSchedule, PauseSchedule, BeginRun,
-    PlanFirings, EndFiring, FireTimers>;
+    OpenBatch, AddTasks, SealBatch, SubmitTask, RetryTask, RetryBatch,
+    UpdateTask, CancelTask, CancelBatch, AnswerTask, RegisterWorker, FreeLeases,
+    Admit, Park, BeginCreate, RecordSession, ClearSession, MarkStarted, AddSay,
+    MarkSaid, HandBack, Settle, SetBudget, DeleteBudget, PauseAccount,
+    ResumeAccount, PassProbe, SetControl, SetBatchCap, PauseQueue, ResumeQueue,
+    PauseBatch, ResumeBatch, RecordRemoteId, LeaseErrands, CompleteErrands,
+    ExplainSessions, CompleteSweep, PutSchedule, DeleteSchedule, PauseSchedule,
+    BeginRun, PlanFirings, EndFiring, FireTimers>;
 
 using WriteResult =
-    std::variant<BatchProgress, TaskKey, CancelResult, CancelBatchResult,
-                 Answered, Registered, Freed, Grants, Done, RecordedSession,
-                 SayAdded, Parked, Settled, BudgetSet, AccountSet, RemoteId,
-                 LeasedErrands, ExplainedSessions, ScheduleSet, RunBegun,
-                 FiringPlan, FiringEnded, TimersFired>;
+    std::variant<BatchProgress, TaskKey, BatchRetried, CancelResult,
+                 CancelBatchResult, Answered, Registered, Freed, Grants, Done,
+                 RecordedSession, SayAdded, Parked, Settled, BudgetSet,
+                 AccountSet, RemoteId, LeasedErrands, ExplainedSessions,
+                 ScheduleSet, RunBegun, FiringPlan, FiringEnded, TimersFired>;
 
 }  // namespace midwatch
 
