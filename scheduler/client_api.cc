@@ -35,8 +35,10 @@ void Scheduler::SubmitTask(const v1::SubmitTaskRequest& request,
   store_.Apply(*std::move(write), [this, reply = std::move(reply)](
                                       absl::StatusOr<TaskKey> task) mutable {
     if (!task.ok()) return reply(task.status());
+    if (task->key_held) return reply(KeyHeld(task->task));
     leases_.WantAdmission();
     if (task->needs_met) PlanTimers(clock_.Now());
+    PlanTimers(task->timer_at);
     v1::SubmitTaskResponse response;
     response.set_task_id(ids_.Format(task->task));
     reply(std::move(response));
@@ -119,27 +121,6 @@ void Scheduler::CancelTask(const v1::CancelTaskRequest& request,
                });
 }
 
-void Scheduler::RetryTask(const v1::RetryTaskRequest& request,
-                          Reply<v1::RetryTaskResponse> reply) {
-  reply = Naming(kTask, request.task_id(), std::move(reply));
-  absl::StatusOr<RowKey> key = ids_.Parse("task_id", request.task_id());
-  if (!key.ok()) return reply(key.status());
-  if (absl::Status status = CheckRequestId(request.request_id());
-      !status.ok()) {
-    return reply(status);
-  }
-  store_.Apply(
-      midwatch::RetryTask{*key, request.request_id()},
-      [this, reply = std::move(reply)](absl::StatusOr<TaskKey> task) mutable {
-        if (!task.ok()) return reply(task.status());
-        FaultPoint("scheduler.retry.after");
-        leases_.WantAdmission();
-        v1::RetryTaskResponse response;
-        response.set_task_id(ids_.Format(task->task));
-        reply(std::move(response));
-      });
-}
-
 void Scheduler::AnswerTask(const v1::AnswerTaskRequest& request,
                            Reply<v1::AnswerTaskResponse> reply) {
   reply = Naming(kTask, request.task_id(), std::move(reply));
@@ -215,6 +196,7 @@ void Scheduler::ApplyBatchStep(W write, Reply<v1::SubmitBatchResponse> reply) {
                  FaultPoint("scheduler.submit.after");
                  leases_.WantAdmission();
                  if (batch->needs_met) PlanTimers(clock_.Now());
+                 PlanTimers(batch->timer_at);
                  v1::SubmitBatchResponse response;
                  response.set_batch_id(ids_.Format(batch->batch));
                  response.set_accepted_lines(batch->lines);

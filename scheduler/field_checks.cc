@@ -6,6 +6,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/time.h"
 #include "base/status_macros.h"
 
 namespace midwatch {
@@ -59,6 +60,30 @@ absl::Status CheckDuration(absl::string_view field,
   if (duration.seconds() < 0 || duration.seconds() > kSecondsMax ||
       duration.nanos() < 0 || duration.nanos() > kNanosMax) {
     return Bad(field, ": expected a duration of 0 to 29 days");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckAhead(absl::string_view field,
+                        const google::protobuf::Duration& duration,
+                        absl::Duration min) {
+  constexpr int64_t kSecondsMax = 366 * 24 * 3600;
+  constexpr int32_t kNanosMax = 999'999'999;  // as of every Duration
+  if (duration.seconds() < absl::ToInt64Seconds(min) ||
+      duration.seconds() > kSecondsMax || duration.nanos() < 0 ||
+      duration.nanos() > kNanosMax) {
+    return Bad(field, ": expected a duration of ", absl::FormatDuration(min),
+               " to 366 days");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckInstant(absl::string_view field,
+                          const google::protobuf::Timestamp& instant) {
+  constexpr int64_t kSecondsMax = 253'402'300'799;  // the end of year 9999
+  if (instant.seconds() < 0 || instant.seconds() > kSecondsMax ||
+      instant.nanos() < 0 || instant.nanos() > 999'999'999) {
+    return Bad(field, ": expected a time of the years 1970 to 9999");
   }
   return absl::OkStatus();
 }

@@ -8,8 +8,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "google/protobuf/duration.pb.h"
 #include "google/protobuf/map.h"
+#include "google/protobuf/timestamp.pb.h"
 #include "scheduler/rich_error.h"
 
 namespace midwatch {
@@ -28,6 +30,14 @@ absl::Status CheckSha256(absl::string_view field, absl::string_view text);
 // 0 to 29 days: a sandbox lives 30.
 absl::Status CheckDuration(absl::string_view field,
                            const google::protobuf::Duration& duration);
+
+// `min` to 366 days.
+absl::Status CheckAhead(absl::string_view field,
+                        const google::protobuf::Duration& duration,
+                        absl::Duration min);
+// Of the years 1970 to 9999.
+absl::Status CheckInstant(absl::string_view field,
+                          const google::protobuf::Timestamp& instant);
 
 inline constexpr size_t kLabelsMax = 16;
 using ProtoLabels = google::protobuf::Map<std::string, std::string>;

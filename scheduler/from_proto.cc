@@ -22,6 +22,8 @@ namespace {
 constexpr int kDefaultPriority = 5;
 constexpr int64_t kBudgetMin = 10'000;
 constexpr int64_t kBudgetMax = 1'000'000'000'000'000;
+constexpr int64_t kTaskCostMax = 1'000'000'000'000;
+constexpr absl::Duration kExpiryAheadMax = absl::Hours(2 * 366 * 24);
 
 std::string OrDefault(const std::string& name) {
   return name.empty() ? "default" : name;
@@ -65,6 +67,7 @@ void CheckHoldsNoMessage(const v1::TaskSpec& spec, FieldViolations& wrong) {
     }
   };
   check("concurrency_key", spec.concurrency_key());
+  check("unique.key", spec.unique().key());
   for (const std::string& file : spec.expect().files()) {
     check("expect.files", file);
   }
@@ -92,6 +95,7 @@ NewTask ToNewTask(const v1::TaskSpec& shared, const v1::TaskLine& line,
     CheckFilledIn(spec, *filled, wrong);
     CheckHoldsNoMessage(spec, wrong);
     task.concurrency_key = filled->concurrency_key();
+    task.unique = UniqueRuleOf(spec, filled->unique().key());
   } else {
     wrong.Add("parameters", filled.status().message());
   }
@@ -105,6 +109,7 @@ NewTask ToNewTask(const v1::TaskSpec& shared, const v1::TaskLine& line,
   task.line = line;
   task.priority = spec.has_priority() ? spec.priority() : kDefaultPriority;
   task.max_cost = spec.max_cost_usd_micros();
+  task.start = StartRulesOf(spec, line);
   return task;
 }
 
@@ -304,6 +309,82 @@ absl::StatusOr<AnswerTask> FromProto(const v1::AnswerTaskRequest& request) {
     default:
       wrong.Add("answer",
                 "expected one of approve, deny, result, raise_to_usd_micros");
+  }
+  RETURN_IF_ERROR(wrong.ToStatus());
+  return write;
+}
+
+namespace {
+
+absl::Duration SpanOf(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) +
+         absl::Nanoseconds(duration.nanos());
+}
+
+void ReadStart(const v1::UpdateTaskRequest& request, UpdateTask& write,
+               FieldViolations& wrong) {
+  if (request.has_start_after()) {
+    wrong.Add(CheckInstant("start_after", request.start_after()));
+    write.start_after = FromTimestamp(request.start_after());
+  }
+  if (request.start_case() == v1::UpdateTaskRequest::kStartNow) {
+    if (!request.start_now()) {
+      wrong.Add("start_now", "expected true, or start_after");
+    }
+    write.start_after = absl::InfinitePast();
+  }
+}
+
+void ReadExpiry(const v1::UpdateTaskRequest& request, absl::Time now,
+                UpdateTask& write, FieldViolations& wrong) {
+  if (request.has_expires_at()) {
+    wrong.Add(CheckInstant("expires_at", request.expires_at()));
+    write.expires_at = FromTimestamp(request.expires_at());
+    if (*write.expires_at <= now || *write.expires_at - now > kExpiryAheadMax) {
+      wrong.Add("expires_at",
+                "expected a time to come, at most 732 days ahead");
+    }
+  }
+  if (request.expiry_case() == v1::UpdateTaskRequest::kNeverExpires) {
+    if (!request.never_expires()) {
+      wrong.Add("never_expires", "expected true, or expires_at");
+    }
+    write.expires_at = absl::InfiniteFuture();
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<UpdateTask> FromProto(const v1::UpdateTaskRequest& request,
+                                     absl::Time now) {
+  FieldViolations wrong;
+  UpdateTask write;
+  if (request.has_priority()) {
+    write.priority = request.priority();
+    if (request.priority() < 0 || request.priority() > 9) {
+      wrong.Add("priority", request.priority(), "; expected 0 to 9");
+    }
+  }
+  if (request.has_max_cost_usd_micros()) {
+    write.max_cost = request.max_cost_usd_micros();
+    if (*write.max_cost < kBudgetMin || *write.max_cost > kTaskCostMax) {
+      wrong.Add("max_cost_usd_micros", *write.max_cost, "; expected ",
+                kBudgetMin, " (one cent) to ", kTaskCostMax);
+    }
+  }
+  ReadStart(request, write, wrong);
+  ReadExpiry(request, now, write, wrong);
+  if (request.has_deadline()) {
+    wrong.Add(CheckDuration("deadline", request.deadline()));
+    write.deadline = SpanOf(request.deadline());
+  }
+  wrong.Add(CheckReason(request.reason()));
+  write.reason = request.reason();
+  if (!write.priority && !write.max_cost && !write.start_after &&
+      !write.expires_at && !write.deadline) {
+    wrong.Add("priority",
+              "set it, max_cost_usd_micros, start, expiry or deadline: there "
+              "is nothing to change");
   }
   RETURN_IF_ERROR(wrong.ToStatus());
   return write;

@@ -43,6 +43,9 @@ absl::StatusOr<RegisterWorker> FromProto(
 
 // The task of the result is not set.
 absl::StatusOr<AnswerTask> FromProto(const v1::AnswerTaskRequest& request);
+// The task of the result is not set. `now`: what is to come.
+absl::StatusOr<UpdateTask> FromProto(const v1::UpdateTaskRequest& request,
+                                     absl::Time now);
 absl::StatusOr<TaskFilter> FromProto(const v1::ListTasksRequest& request);
 absl::StatusOr<BatchFilter> FromProto(const v1::ListBatchesRequest& request);
 

@@ -57,6 +57,9 @@ constexpr KindName kKindNames[] = {
     {JournalKind::kNotFired, "not_fired"},
     {JournalKind::kUnblocked, "unblocked"},
     {JournalKind::kSkipped, "skipped"},
+    {JournalKind::kTaskChanged, "task_changed"},
+    {JournalKind::kExpired, "expired"},
+    {JournalKind::kBatchRetried, "batch_retried"},
 };
 
 // The parts of a key, into a write that has them.

@@ -45,6 +45,10 @@ absl::StatusOr<v1::TaskSpec> FillIn(v1::TaskSpec spec,
   ASSIGN_OR_RETURN(*spec.mutable_prompt(), FillIn(spec.prompt(), parameters));
   ASSIGN_OR_RETURN(*spec.mutable_concurrency_key(),
                    FillIn(spec.concurrency_key(), parameters));
+  if (spec.has_unique()) {
+    ASSIGN_OR_RETURN(*spec.mutable_unique()->mutable_key(),
+                     FillIn(spec.unique().key(), parameters));
+  }
   if (spec.has_expect()) {
     for (std::string& file : *spec.mutable_expect()->mutable_files()) {
       ASSIGN_OR_RETURN(file, FillIn(file, parameters));

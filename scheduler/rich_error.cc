@@ -82,7 +82,12 @@ absl::Status FieldViolations::ToStatus() const {
 
 absl::Status WithResource(absl::Status status, absl::string_view type,
                           absl::string_view name) {
-  if (!absl::IsNotFound(status)) return status;
+  return absl::IsNotFound(status) ? AboutResource(std::move(status), type, name)
+                                  : status;
+}
+
+absl::Status AboutResource(absl::Status status, absl::string_view type,
+                           absl::string_view name) {
   google::rpc::ResourceInfo resource;
   resource.set_resource_type(std::string(type));
   resource.set_resource_name(std::string(name));

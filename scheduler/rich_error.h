@@ -48,6 +48,10 @@ class FieldViolations {
 absl::Status WithResource(absl::Status status, absl::string_view type,
                           absl::string_view name);
 
+// With which thing it is about, as above, whatever its code.
+absl::Status AboutResource(absl::Status status, absl::string_view type,
+                           absl::string_view name);
+
 // What follows from the code alone, as every error that leaves a service has
 // it: of kInvalidArgument a BadRequest (its message is "field: why" where it
 // has none yet), of kUnavailable and kResourceExhausted a RetryInfo.

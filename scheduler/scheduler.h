@@ -65,6 +65,8 @@ class Scheduler {
                  Reply<v1::RetryTaskResponse> reply);
   void AnswerTask(const v1::AnswerTaskRequest& request,
                   Reply<v1::AnswerTaskResponse> reply);
+  void UpdateTask(const v1::UpdateTaskRequest& request,
+                  Reply<v1::UpdateTaskResponse> reply);
   void ListTaskEvents(const v1::ListTaskEventsRequest& request,
                       Reply<v1::ListTaskEventsResponse> reply);
   void ListLastEvents(const v1::ListLastEventsRequest& request,
@@ -83,6 +85,8 @@ class Scheduler {
                   Reply<v1::PauseBatchResponse> reply);
   void ResumeBatch(const v1::ResumeBatchRequest& request,
                    Reply<v1::ResumeBatchResponse> reply);
+  void RetryBatch(const v1::RetryBatchRequest& request,
+                  Reply<v1::RetryBatchResponse> reply);
   // QueueService, TenantService.
   void ListQueues(const v1::ListQueuesRequest& request,
                   Reply<v1::ListQueuesResponse> reply);
@@ -185,6 +189,12 @@ class Scheduler {
   // takes no pause with half of its tasks queued.
   void CancelSteps(RowKey batch, std::string reason, bool begun,
                    absl::AnyInvocable<void(absl::Status)> done);
+  // retry_api.cc
+  // So many writes more of a batch's retry, as one call may make.
+  void RetrySteps(midwatch::RetryBatch write, int steps,
+                  Reply<v1::RetryBatchResponse> reply);
+  // What a task's submission is answered with where its key is held.
+  absl::Status KeyHeld(RowKey holder) const;
   // control_api.cc
   template <typename W>
   void ApplyControl(W write, absl::AnyInvocable<void(absl::Status)> look);

@@ -147,6 +147,42 @@ void CheckLimits(const v1::TaskSpec& spec, FieldViolations& wrong) {
   }
 }
 
+// Delay and start_after, and the expiry: the spec's or a line's.
+template <typename Message>
+void CheckStart(const std::string& where, const Message& message,
+                FieldViolations& wrong) {
+  if (message.has_delay()) {
+    wrong.Add(
+        CheckAhead(where + "delay", message.delay(), absl::ZeroDuration()));
+  }
+  if (message.has_start_after()) {
+    wrong.Add(CheckInstant(where + "start_after", message.start_after()));
+    if (message.has_delay()) {
+      wrong.Add(where + "start_after", "beside delay; expected one of the two");
+    }
+  }
+  if (message.has_expires_after()) {
+    wrong.Add(CheckAhead(where + "expires_after", message.expires_after(),
+                         absl::Seconds(1)));
+  }
+}
+
+// With its parameters filled in.
+absl::Status CheckUniqueKey(const std::string& key) {
+  return CheckName("spec.unique.key", key);
+}
+
+void CheckUnique(const v1::TaskSpec& spec, FieldViolations& wrong) {
+  if (!spec.has_unique()) return;
+  if (!HasParameters(spec.unique().key())) {
+    wrong.Add(CheckUniqueKey(spec.unique().key()));
+  }
+  if (spec.unique().has_held_for()) {
+    wrong.Add(CheckAhead("spec.unique.held_for", spec.unique().held_for(),
+                         absl::Seconds(1)));
+  }
+}
+
 }  // namespace
 
 void CheckSpec(v1::TaskSpec& spec, FieldViolations& wrong) {
@@ -163,11 +199,14 @@ void CheckSpec(v1::TaskSpec& spec, FieldViolations& wrong) {
     wrong.Add(CheckConcurrencyKey(spec.concurrency_key()));
   }
   CheckLabels("spec.labels", spec.labels(), wrong);
+  CheckStart("spec.", spec, wrong);
+  CheckUnique(spec, wrong);
 }
 
 void CheckOwnSpec(const v1::TaskLine& line, FieldViolations& wrong) {
   CheckPromptSize("", line.prompt(), wrong);
   CheckExpectation("", line.expect(), wrong);
+  CheckStart("", line, wrong);
 }
 
 void CheckFilledIn(const v1::TaskSpec& spec, const v1::TaskSpec& filled,
@@ -187,6 +226,9 @@ void CheckFilledIn(const v1::TaskSpec& spec, const v1::TaskSpec& filled,
   }
   if (HasParameters(spec.concurrency_key())) {
     add(CheckConcurrencyKey(filled.concurrency_key()));
+  }
+  if (HasParameters(spec.unique().key())) {
+    add(CheckUniqueKey(filled.unique().key()));
   }
 }
 

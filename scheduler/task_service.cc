@@ -17,6 +17,7 @@ class TaskServiceImpl final : public v1::TaskService::CallbackService {
   MIDWATCH_SERVE_UNARY(CancelTask, scheduler_)
   MIDWATCH_SERVE_UNARY(RetryTask, scheduler_)
   MIDWATCH_SERVE_UNARY(AnswerTask, scheduler_)
+  MIDWATCH_SERVE_UNARY(UpdateTask, scheduler_)
   MIDWATCH_SERVE_UNARY(ListTaskEvents, scheduler_)
   MIDWATCH_SERVE_UNARY(ListLastEvents, scheduler_)
 

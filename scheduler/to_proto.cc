@@ -146,6 +146,11 @@ v1::Task ToProto(const TaskRecord& task, const Ids& ids, absl::Time now) {
   if (task.not_before != absl::InfinitePast()) {
     *out.mutable_not_before() = ToTimestamp(task.not_before);
   }
+  if (task.expires_at != absl::InfiniteFuture()) {
+    *out.mutable_expires_at() = ToTimestamp(task.expires_at);
+  }
+  out.set_priority(task.priority);
+  out.set_unique_key(task.unique_key);
   out.set_attempts(task.attempts);
   out.set_failures(task.failures);
   out.set_charged_usd_micros(task.charged);

@@ -325,8 +325,145 @@ INSTANTIATE_TEST_SUITE_P(
            r.mutable_spec()->mutable_answer_within()->set_seconds(30 * 86400);
          },
          "spec.answer_within"},
+        {"DelayOverAYear",
+         [](R& r) {
+           r.mutable_line()->mutable_delay()->set_seconds(367 * 86400);
+         },
+         "line.delay: expected a duration of 0 to 366 days"},
+        {"DelayBefore",
+         [](R& r) { r.mutable_spec()->mutable_delay()->set_seconds(-1); },
+         "spec.delay: expected"},
+        {"DelayBesideStartAfter",
+         [](R& r) {
+           r.mutable_spec()->mutable_delay()->set_seconds(1);
+           r.mutable_spec()->mutable_start_after()->set_seconds(1);
+         },
+         "spec.start_after: beside delay; expected one of the two"},
+        {"StartAfterNoTime",
+         [](R& r) { r.mutable_line()->mutable_start_after()->set_nanos(-1); },
+         "line.start_after: expected a time of the years 1970 to 9999"},
+        {"ExpiryAtOnce",
+         [](R& r) { r.mutable_spec()->mutable_expires_after(); },
+         "spec.expires_after: expected a duration of 1s to 366 days"},
+        {"UniqueWithoutAKey", [](R& r) { r.mutable_spec()->mutable_unique(); },
+         "spec.unique.key: required"},
+        {"UniqueKeyFilledInTooLong",
+         [](R& r) {
+           r.mutable_spec()->mutable_unique()->set_key("{{long}}");
+           (*r.mutable_line()->mutable_parameters())["long"] =
+               std::string(201, 'x');
+         },
+         "line.parameters: with them filled in, spec.unique.key: 201 bytes"},
+        {"UniqueKeyOfAMessage",
+         [](R& r) {
+           r.mutable_spec()->mutable_unique()->set_key("{{tasks.a.message}}");
+           r.mutable_spec()->set_prompt("{{what}} {{tasks.a.message}}");
+           r.mutable_line()->add_needs()->set_task_id("a");
+         },
+         "may stand in the prompt only"},
+        {"UniqueForNoTime",
+         [](R& r) {
+           r.mutable_spec()->mutable_unique()->set_key("k");
+           r.mutable_spec()->mutable_unique()->mutable_held_for();
+         },
+         "spec.unique.held_for: expected a duration of 1s"},
     }),
     [](const auto& test) { return std::string(test.param.name); });
+
+TEST(StartFromProtoTest, ALinesStartIsInPlaceOfTheSpecs) {
+  v1::SubmitTaskRequest request = Valid();
+  request.mutable_spec()->mutable_delay()->set_seconds(60);
+  request.mutable_spec()->mutable_expires_after()->set_seconds(600);
+  const absl::Time at = absl::FromUnixSeconds(1'000'000);
+  StartRules start = FromProto(request)->task.start;
+  EXPECT_EQ(start.StartOf(at), at + absl::Minutes(1));
+  EXPECT_EQ(start.ExpiryOf(at), at + absl::Minutes(11));
+  request.mutable_line()->mutable_start_after()->set_seconds(1'003'600);
+  request.mutable_line()->mutable_expires_after()->set_seconds(60);
+  start = FromProto(request)->task.start;
+  EXPECT_EQ(start.StartOf(at), at + absl::Hours(1));
+  EXPECT_EQ(start.ExpiryOf(at), at + absl::Hours(1) + absl::Minutes(1));
+  request.mutable_line()->clear_start_after();
+  request.mutable_line()->mutable_delay();
+  EXPECT_EQ(FromProto(request)->task.start.StartOf(at), at);
+  EXPECT_EQ(FromProto(Valid())->task.start, StartRules());
+  EXPECT_EQ(StartRules().ExpiryOf(at), absl::InfiniteFuture());
+}
+
+TEST(StartFromProtoTest, AUniqueKeyIsFilledIn) {
+  v1::SubmitTaskRequest request = Valid();
+  request.mutable_spec()->mutable_unique()->set_key("of {{what}}");
+  EXPECT_EQ(FromProto(request)->task.unique,
+            (UniqueRule{"of it", absl::InfiniteDuration()}));
+  request.mutable_spec()->mutable_unique()->mutable_held_for()->set_seconds(60);
+  EXPECT_EQ(FromProto(request)->task.unique,
+            (UniqueRule{"of it", absl::Minutes(1)}));
+}
+
+struct BadUpdateCase {
+  const char* name;
+  std::function<void(v1::UpdateTaskRequest&)> spoil;
+  const char* message;
+};
+
+class BadUpdateTest : public ::testing::TestWithParam<BadUpdateCase> {};
+
+TEST_P(BadUpdateTest, IsRefusedWithItsField) {
+  v1::UpdateTaskRequest request;
+  GetParam().spoil(request);
+  EXPECT_THAT(FromProto(request, absl::FromUnixSeconds(1'000'000)),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr(GetParam().message)));
+}
+
+using U = v1::UpdateTaskRequest;
+INSTANTIATE_TEST_SUITE_P(
+    Table, BadUpdateTest,
+    ::testing::ValuesIn<BadUpdateCase>({
+        {"Nothing", [](U& r) { r.set_reason("why not"); }, "nothing to change"},
+        {"Priority", [](U& r) { r.set_priority(10); },
+         "priority: 10; expected 0 to 9"},
+        {"MaxCost", [](U& r) { r.set_max_cost_usd_micros(9'999); },
+         "max_cost_usd_micros: 9999; expected 10000"},
+        {"StartNowNot", [](U& r) { r.set_start_now(false); },
+         "start_now: expected true"},
+        {"StartAfterNoTime",
+         [](U& r) { r.mutable_start_after()->set_seconds(-1); },
+         "start_after: expected a time"},
+        {"ExpiryOver",
+         [](U& r) { r.mutable_expires_at()->set_seconds(1'000'000); },
+         "expires_at: expected a time to come"},
+        {"ExpiryFar",
+         [](U& r) {
+           r.mutable_expires_at()->set_seconds(1'000'000 + 733 * 86'400);
+         },
+         "at most 732 days ahead"},
+        {"NeverExpiresNot", [](U& r) { r.set_never_expires(false); },
+         "never_expires: expected true"},
+        {"Deadline",
+         [](U& r) { r.mutable_deadline()->set_seconds(30 * 86'400); },
+         "deadline: expected a duration"},
+        {"Reason",
+         [](U& r) {
+           r.set_priority(1);
+           r.set_reason(std::string(1'001, 'x'));
+         },
+         "reason: 1001 bytes"},
+    }),
+    [](const auto& test) { return std::string(test.param.name); });
+
+TEST(UpdateFromProtoTest, WhatIsSetIsChanged) {
+  v1::UpdateTaskRequest request;
+  request.set_start_now(true);
+  request.set_never_expires(true);
+  request.mutable_deadline();
+  auto write = FromProto(request, absl::FromUnixSeconds(1'000'000));
+  ASSERT_OK(write);
+  EXPECT_EQ(write->start_after, absl::InfinitePast());
+  EXPECT_EQ(write->expires_at, absl::InfiniteFuture());
+  EXPECT_EQ(write->deadline, absl::ZeroDuration());
+  EXPECT_FALSE(write->priority || write->max_cost);
+}
 
 v1::TaskLine Needing(const std::string& name) {
   v1::TaskLine line;
@@ -494,6 +631,10 @@ TEST(JournalKindTest, EachHasAName) {
   for (int kind = 1; kind <= static_cast<int>(JournalKind::kSkipped); ++kind) {
     EXPECT_THAT(NameOf(static_cast<JournalKind>(kind)),
                 Not(HasSubstr("kind_")));
+  }
+  for (JournalKind kind : {JournalKind::kTaskChanged, JournalKind::kExpired,
+                           JournalKind::kBatchRetried}) {
+    EXPECT_THAT(NameOf(kind), Not(HasSubstr("kind_")));
   }
 }
 

@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "absl/strings/str_cat.h"
+#include "google/rpc/error_details.pb.h"
 #include "tests/testing/faulty_store.h"
 #include "tests/testing/store_fixture.h"
 
@@ -89,6 +92,24 @@ class SchedulerTest : public testing::StoreFixture {
     scheduler_->ListLastEvents(request, [&](auto r) { result = std::move(r); });
     time_.RunUntilIdle();
     return result;
+  }
+
+  // The id of a task alone, made over the interface.
+  absl::StatusOr<std::string> SubmitWith(
+      const std::string& request_id,
+      const std::function<void(v1::TaskSpec&)>& change) {
+    v1::SubmitTaskRequest request;
+    request.set_request_id(request_id);
+    request.mutable_line()->set_name(request_id);
+    *request.mutable_spec() = Spec();
+    change(*request.mutable_spec());
+    absl::StatusOr<std::string> id = absl::InternalError("no answer");
+    scheduler_->SubmitTask(request, [&](auto response) {
+      id = response.ok() ? absl::StatusOr<std::string>(response->task_id())
+                         : response.status();
+    });
+    time_.RunUntilIdle();
+    return id;
   }
 
   std::optional<absl::Status> cancelled_;
@@ -290,6 +311,91 @@ TEST_F(SchedulerTest, WhatRunsShowsWhatItHasCostSoFar) {
   EXPECT_EQ(watch->last.estimated_cost_usd_micros(), 5'000);
   EXPECT_EQ(watch->last.charged_usd_micros(), 30'000);
   scheduler_->watches().Lose(watch.get());
+}
+
+TEST_F(SchedulerTest, ADelayedTaskStartsByItself) {
+  auto grants = StartWorker("worker-incarnation-1");
+  ASSERT_OK(SubmitWith("late", [](v1::TaskSpec& spec) {
+    spec.mutable_delay()->set_seconds(90);
+  }));
+  time_.Advance(absl::Seconds(89));
+  EXPECT_THAT(grants->leases, SizeIs(0));
+  time_.Advance(absl::Seconds(1));
+  EXPECT_THAT(grants->leases, SizeIs(1));
+}
+
+TEST_F(SchedulerTest, ATaskExpiresByItselfThoughTheSchedulerWasDown) {
+  ASSERT_OK(SubmitWith("brief", [](v1::TaskSpec& spec) {
+    spec.mutable_expires_after()->set_seconds(90);
+  }));
+  ASSERT_OK(SubmitWith("briefer", [](v1::TaskSpec& spec) {
+    spec.mutable_expires_after()->set_seconds(10);
+  }));
+  time_.Advance(absl::Seconds(10));
+  EXPECT_EQ(Tasks()[0].state, v1::TASK_STATE_QUEUED);
+  EXPECT_EQ(Tasks()[1].state, v1::TASK_STATE_FAILED);
+  CrashScheduler();
+  Crash();
+  time_.Advance(absl::Seconds(80));
+  Open();
+  StartScheduler();
+  EXPECT_EQ(Tasks()[0].state, v1::TASK_STATE_FAILED);
+}
+
+TEST_F(SchedulerTest, AKeyThatIsHeldNamesItsTask) {
+  auto keyed = [](v1::TaskSpec& spec) { spec.mutable_unique()->set_key("k"); };
+  absl::StatusOr<std::string> holder = SubmitWith("first", keyed);
+  ASSERT_OK(holder);
+  absl::Status refused = SubmitWith("second", keyed).status();
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kAlreadyExists,
+                                ::testing::HasSubstr(*holder)));
+  google::rpc::ResourceInfo resource;
+  auto payload =
+      refused.GetPayload("type.googleapis.com/google.rpc.ResourceInfo");
+  ASSERT_TRUE(payload.has_value());
+  ASSERT_TRUE(resource.ParseFromString(std::string(*payload)));
+  EXPECT_EQ(resource.resource_name(), *holder);
+  EXPECT_EQ(resource.resource_type(), "midwatch.v1.Task");
+}
+
+TEST_F(SchedulerTest, AChangedTaskIsAnsweredAsItIsNow) {
+  absl::StatusOr<std::string> id = SubmitWith("one", [](v1::TaskSpec&) {});
+  ASSERT_OK(id);
+  v1::UpdateTaskRequest request;
+  request.set_task_id(*id);
+  request.set_priority(8);
+  request.mutable_expires_at()->set_seconds(absl::ToUnixSeconds(clock_.Now()) +
+                                            100);
+  absl::StatusOr<v1::UpdateTaskResponse> changed =
+      absl::InternalError("no answer");
+  scheduler_->UpdateTask(request, [&](auto r) { changed = std::move(r); });
+  time_.RunUntilIdle();
+  ASSERT_OK(changed);
+  EXPECT_EQ(changed->task().priority(), 8);
+  EXPECT_EQ(changed->task().expires_at().seconds(),
+            request.expires_at().seconds());
+  time_.Advance(absl::Seconds(101));
+  EXPECT_EQ(Tasks()[0].state, v1::TASK_STATE_FAILED);
+}
+
+TEST_F(SchedulerTest, ABatchIsTriedAgainStepByStep) {
+  RowKey batch = SubmitBatch(450);
+  EXPECT_OK(*CancelBatch(batch));
+  v1::RetryBatchRequest request;
+  request.set_batch_id(Ids(store_->cluster()).Format(batch));
+  request.set_request_id("again");
+  request.set_cancelled_too(true);
+  absl::StatusOr<v1::RetryBatchResponse> made =
+      absl::InternalError("no answer");
+  scheduler_->RetryBatch(request, [&](auto r) { made = std::move(r); });
+  time_.RunUntilIdle();
+  ASSERT_OK(made);
+  EXPECT_FALSE(made->more());
+  EXPECT_EQ(made->batch().counts().queued(), 450);
+  EXPECT_EQ(made->batch().state(), v1::BATCH_STATE_SEALED);
+  request.clear_request_id();
+  scheduler_->RetryBatch(request, [&](auto r) { made = std::move(r); });
+  EXPECT_THAT(made, StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 }  // namespace
