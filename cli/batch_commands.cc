@@ -253,6 +253,29 @@ int BatchResume(const GlobalOptions& global, const std::string& batch) {
       });
 }
 
+int BatchRetry(const GlobalOptions& global, const std::string& batch,
+               bool cancelled_too) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(v1::Batch old, scheduler.FindBatch(batch));
+        v1::RetryBatchRequest request;
+        request.set_batch_id(old.batch_id());
+        // Derived, so that the command typed again, whatever became of the
+        // first one, goes on with the same new batch and makes no second one.
+        request.set_request_id(
+            absl::StrCat("retry of ", old.batch_id(),
+                         cancelled_too ? " with cancelled" : ""));
+        request.set_cancelled_too(cancelled_too);
+        ASSIGN_OR_RETURN(v1::Batch made, scheduler.RetryBatch(request));
+        std::puts(global.json ? ToLine({{"batch_id", made.batch_id()},
+                                        {"retry_of", old.batch_id()},
+                                        {"tasks", TotalOf(made.counts())}})
+                                    .c_str()
+                              : made.batch_id().c_str());
+        return kExitSucceeded;
+      });
+}
+
 int BatchCancel(const GlobalOptions& global, const std::string& batch,
                 const std::string& reason) {
   return WithScheduler(

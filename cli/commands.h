@@ -90,6 +90,9 @@ int BatchCancel(const GlobalOptions& global, const std::string& batch,
                 const std::string& reason);
 int BatchSet(const GlobalOptions& global, const std::string& batch,
              int max_running);
+// What did not succeed of a batch, as a new one, whose id is printed.
+int BatchRetry(const GlobalOptions& global, const std::string& batch,
+               bool cancelled_too);
 // Of a batch (id or name), a queue or an account.
 struct PauseOptions {
   std::string what, reason;
@@ -150,6 +153,17 @@ struct TaskAnswerOptions {
 int TaskAnswer(const GlobalOptions& global, const TaskAnswerOptions& options);
 int TaskRetry(const GlobalOptions& global,
               const std::vector<std::string>& tasks);
+// Unset: stays as it is.
+struct TaskUpdateOptions {
+  std::vector<std::string> tasks;
+  std::optional<int> priority;
+  std::optional<std::string> max_cost;     // dollars
+  std::optional<std::string> start_after;  // "now", a span from now, a time
+  std::optional<std::string> expires;      // "never", a span from now, a time
+  std::optional<std::string> deadline;     // "none", a span from the submit
+  std::string reason;
+};
+int TaskUpdate(const GlobalOptions& global, const TaskUpdateOptions& options);
 
 // Exactly one of tenant, queue, batch (id or name) and task is set.
 struct BudgetOptions {

@@ -36,9 +36,11 @@ struct Invocation {
   ScheduleOptions schedule;
   AccountSweepOptions account_sweep;
   TaskAnswerOptions answer;
+  TaskUpdateOptions task_update;
   std::vector<std::string> labels;  // "key=value"
   std::string id, reason, out, shell, prices;
   int attempt = 0;
+  bool failed = false, cancelled = false;
   int exit_code = 0;
 };
 

@@ -54,6 +54,19 @@ void AddBatches(CLI::App& app, Invocation& in) {
       ->type_name("TEXT");
   cancel->callback(
       [&in] { in.exit_code = BatchCancel(in.global, in.id, in.reason); });
+
+  CLI::App* retry = batch->add_subcommand(
+      "retry",
+      "Submit what did not succeed of one that is done as a new batch; print "
+      "its id");
+  retry->add_option("BATCH", in.id, kId)->required()->type_name("");
+  retry
+      ->add_flag("--failed", in.failed,
+                 "What failed, and what was skipped for that")
+      ->required();
+  retry->add_flag("--cancelled", in.cancelled, "What was cancelled too");
+  retry->callback(
+      [&in] { in.exit_code = BatchRetry(in.global, in.id, in.cancelled); });
 }
 
 }  // namespace midwatch::cli

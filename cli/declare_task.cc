@@ -97,6 +97,35 @@ void AddTasks(CLI::App& app, Invocation& in) {
       ->type_name("AMOUNT");
   answer->callback([&in] { in.exit_code = TaskAnswer(in.global, in.answer); });
 
+  CLI::App* update =
+      task->add_subcommand("update", "Change tasks that wait to start");
+  TaskUpdateOptions& change = in.task_update;
+  update->add_option("TASK", change.tasks, "Ids")->required()->type_name("");
+  update->add_option("--priority", change.priority, "0 (last) to 9 (first)")
+      ->type_name("N");
+  update
+      ->add_option("--max-cost", change.max_cost,
+                   "What it may cost in all, in dollars")
+      ->type_name("AMOUNT");
+  update
+      ->add_option("--start-after", change.start_after,
+                   "When it may start: now, in some time (90m), at a time "
+                   "(2026-12-01T06:00:00Z)")
+      ->type_name("WHEN");
+  update
+      ->add_option("--expires", change.expires,
+                   "When it fails if it has not begun: never, in some time, at "
+                   "a time")
+      ->type_name("WHEN");
+  update
+      ->add_option("--deadline", change.deadline,
+                   "How long after its submit it should be done (6h), or none")
+      ->type_name("TIME");
+  update->add_option("--reason", change.reason, "For the record")
+      ->type_name("TEXT");
+  update->callback(
+      [&in] { in.exit_code = TaskUpdate(in.global, in.task_update); });
+
   CLI::App* retry = task->add_subcommand(
       "retry", "Submit finished tasks again, as new ones; print their ids");
   retry->add_option("TASK", in.ids, "Ids")->required()->type_name("");

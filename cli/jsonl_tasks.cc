@@ -250,6 +250,31 @@ void JsonlTasks::CheckAgainstSpec(const v1::TaskLine& task,
   }
 }
 
+void JsonlTasks::ReadStart(const JsonMember& member, v1::TaskLine& task,
+                           Complaints& complaints) {
+  const size_t before = complaints.count();
+  const std::string text = ReadValue(member.value, member.name, complaints);
+  if (complaints.count() > before) return;
+  const bool instant = member.name == "start_after";
+  bool read = false;
+  if (instant) {
+    auto time = ParseInstant(text);
+    read = time.has_value();
+    if (time) *task.mutable_start_after() = *time;
+  } else {
+    const bool delay = member.name == "delay";
+    auto span =
+        ParseAhead(text, delay ? absl::ZeroDuration() : absl::Seconds(1));
+    read = span.has_value();
+    if (span)
+      *(delay ? task.mutable_delay() : task.mutable_expires_after()) = *span;
+  }
+  if (read) return;
+  complaints.Add(PlaceIn(*file_, member.value.at),
+                 absl::StrCat(member.name, " is '", Printable(text), "'; ",
+                              instant ? kExpectedInstant : kExpectedAhead));
+}
+
 v1::TaskLine JsonlTasks::ReadTask(absl::string_view line,
                                   Complaints& complaints) {
   v1::TaskLine task;
@@ -279,14 +304,21 @@ v1::TaskLine JsonlTasks::ReadTask(absl::string_view line,
           ReadNeeds(member.value, task, complaints);
         } else if (member.name == "on_need_failure") {
           ReadPolicy(member.value, task, complaints);
+        } else if (member.name == "delay" || member.name == "expires_after" ||
+                   member.name == "start_after") {
+          ReadStart(member, task, complaints);
         } else {
           complaints.Add(
               PlaceIn(*file_, member.at),
               absl::StrCat("unknown key '", Printable(member.name),
                            "' in a task; expected one of name, parameters, "
-                           "inputs, labels, needs, on_need_failure"));
+                           "inputs, labels, needs, on_need_failure, delay, "
+                           "start_after, expires_after"));
         }
       });
+  if (task.has_delay() && task.has_start_after()) {
+    complaints.Add(PlaceIn(*file_, value->at), kDelayTwice);
+  }
   if (complaints.count() > before) return task;
   if (!has_name) {
     complaints.Add(PlaceIn(*file_, value->at), "'name' is missing in a task");

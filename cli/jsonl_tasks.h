@@ -64,6 +64,9 @@ class JsonlTasks final : public TaskStream {
                       Complaints& complaints);
   void ReadLabels(const JsonValue& value, v1::TaskLine& task,
                   Complaints& complaints);
+  // delay, start_after or expires_after.
+  void ReadStart(const JsonMember& member, v1::TaskLine& task,
+                 Complaints& complaints);
   void ReadInputs(const JsonValue& value, v1::TaskLine& task,
                   Complaints& complaints);
   void ReadInput(const JsonValue& value, v1::TaskLine& task,

@@ -243,6 +243,13 @@ absl::StatusOr<v1::AnswerTaskResponse> SchedulerConnection::AnswerTask(
   return response;
 }
 
+absl::StatusOr<v1::Task> SchedulerConnection::UpdateTask(
+    const v1::UpdateTaskRequest& request) {
+  v1::UpdateTaskResponse response;
+  MIDWATCH_CALL(tasks_, UpdateTask, request, response);
+  return response.task();
+}
+
 absl::Status SchedulerConnection::ForEachTask(
     const std::string& batch_id, const std::vector<v1::TaskState>& states,
     absl::FunctionRef<absl::Status(const v1::Task&)> visit) {
@@ -410,6 +417,26 @@ absl::StatusOr<v1::Batch> SchedulerConnection::ResumeBatch(
   v1::ResumeBatchResponse response;
   MIDWATCH_CALL(batches_, ResumeBatch, request, response);
   return response.batch();
+}
+
+absl::StatusOr<v1::Batch> SchedulerConnection::RetryBatch(
+    const v1::RetryBatchRequest& request) {
+  for (int tried = 1;;) {
+    v1::RetryBatchResponse response;
+    absl::Status status =
+        Call([this](grpc::ClientContext& context, const auto& q,
+                    auto& a) { return batches_->RetryBatch(&context, q, &a); },
+             request, response, "RetryBatch");
+    if (status.ok() && !response.more()) return response.batch();
+    if (status.ok()) {
+      tried = 1;
+      continue;
+    }
+    if (!absl::IsUnavailable(status) || tried++ == kRetryTriesMax ||
+        !WaitUntilConnected(kReconnectTimeout)) {
+      return status;
+    }
+  }
 }
 
 absl::StatusOr<v1::SetBudgetResponse> SchedulerConnection::SetBudget(

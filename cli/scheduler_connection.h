@@ -60,6 +60,9 @@ class SchedulerConnection {
   absl::StatusOr<v1::Batch> UpdateBatch(const v1::UpdateBatchRequest& request);
   absl::StatusOr<v1::Batch> PauseBatch(const v1::PauseBatchRequest& request);
   absl::StatusOr<v1::Batch> ResumeBatch(const std::string& batch_id);
+  // What did not succeed of a batch as a new one; of the whole batch, over as
+  // many calls as that takes. A call whose answer was lost is made again.
+  absl::StatusOr<v1::Batch> RetryBatch(const v1::RetryBatchRequest& request);
   // Newest first, `limit` at most, of those that `filter` names.
   absl::StatusOr<std::vector<v1::Batch>> ListBatches(
       v1::ListBatchesRequest filter, int limit);
@@ -74,6 +77,7 @@ class SchedulerConnection {
       const v1::AnswerTaskRequest& request);
   absl::StatusOr<v1::RetryTaskResponse> RetryTask(
       const std::string& task_id, const std::string& request_id);
+  absl::StatusOr<v1::Task> UpdateTask(const v1::UpdateTaskRequest& request);
   // Calls `visit` for each task that `filter` names, in the order of
   // submission, until it returns an error.
   absl::Status ForEachTask(

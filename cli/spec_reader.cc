@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/civil_time.h"
 #include "absl/time/time.h"
 #include "cli/money.h"
 #include "cli/utf8.h"
@@ -256,8 +257,7 @@ void SpecReader::ReadTimeouts(const YAML::Node& node, v1::Timeouts& timeouts) {
   ReadMap(node, "timeouts",
           {into("start", &v1::Timeouts::mutable_start),
            into("idle", &v1::Timeouts::mutable_idle),
-           into("total", &v1::Timeouts::mutable_total),
-           {"queue", nullptr}},
+           into("total", &v1::Timeouts::mutable_total)},
           complaints_);
 }
 
@@ -295,7 +295,118 @@ TaskText SpecReader::ReadPrompt(const YAML::Node& node) {
   return prompt;
 }
 
+std::optional<google::protobuf::Duration> ParseAhead(absl::string_view text,
+                                                     absl::Duration min) {
+  constexpr absl::Duration kAheadMax = absl::Hours(366 * 24);
+  absl::Duration duration;
+  if (!absl::ParseDuration(text, &duration) || duration < min ||
+      duration > kAheadMax) {
+    return std::nullopt;
+  }
+  google::protobuf::Duration out;
+  out.set_seconds(absl::ToInt64Seconds(duration));
+  out.set_nanos(static_cast<int32_t>((duration - absl::Seconds(out.seconds())) /
+                                     absl::Nanoseconds(1)));
+  return out;
+}
+
+std::optional<google::protobuf::Timestamp> ParseInstant(
+    absl::string_view text) {
+  absl::Time time;
+  std::string error;
+  if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error) ||
+      time < absl::UnixEpoch() ||
+      time >= absl::FromCivil(absl::CivilYear(10'000), absl::UTCTimeZone())) {
+    return std::nullopt;
+  }
+  google::protobuf::Timestamp out;
+  out.set_seconds(absl::ToUnixSeconds(time));
+  out.set_nanos(static_cast<int32_t>(
+      (time - absl::FromUnixSeconds(out.seconds())) / absl::Nanoseconds(1)));
+  return out;
+}
+
+void SetStart(const StartSpec& start, v1::TaskLine& line) {
+  if (start.delay) *line.mutable_delay() = *start.delay;
+  if (start.start_after) *line.mutable_start_after() = *start.start_after;
+  if (start.expires_after) *line.mutable_expires_after() = *start.expires_after;
+}
+
+std::vector<YamlKey> SpecReader::StartKeys(StartSpec& start) {
+  auto ahead = [&](const char* what,
+                   std::optional<google::protobuf::Duration>& out,
+                   absl::Duration min) {
+    return YamlKey{what, [this, what, &out, min](const YAML::Node& n) {
+                     std::optional<std::string> text = Text(n, what);
+                     if (!text) return;
+                     out = ParseAhead(*text, min);
+                     if (out) return;
+                     complaints_.Add(
+                         n.Mark(), absl::StrCat(what, " is '", Printable(*text),
+                                                "'; ", kExpectedAhead));
+                   }};
+  };
+  return {ahead("delay", start.delay, absl::ZeroDuration()),
+          ahead("expires_after", start.expires_after, absl::Seconds(1)),
+          {"start_after", [&](const YAML::Node& n) {
+             std::optional<std::string> text = Text(n, "start_after");
+             if (!text) return;
+             start.start_after = ParseInstant(*text);
+             if (!start.start_after) {
+               complaints_.Add(
+                   n.Mark(), absl::StrCat("start_after is '", Printable(*text),
+                                          "'; ", kExpectedInstant));
+             } else if (start.delay) {
+               complaints_.Add(n.Mark(), kDelayTwice);
+             }
+           }}};
+}
+
+void SpecReader::ReadUnique(const YAML::Node& node, SpecWithTexts& out) {
+  v1::UniqueKey& unique = *out.spec.mutable_unique();
+  auto key = [&](const YAML::Node& n) {
+    TaskText text = ReadTaskText(n, "the unique key", kNameBytesMax);
+    unique.set_key(text.text);
+    if (n.IsScalar() && text.parameters.empty() && !IsName(text.text)) {
+      complaints_.Add(n.Mark(),
+                      "the unique key is empty, or not one line of 1 to 200 "
+                      "bytes; expected such a text");
+    }
+    out.others.push_back(std::move(text));
+  };
+  auto held_while = [&](const YAML::Node& n) {
+    std::optional<std::string> text = Text(n, "while");
+    if (!text || *text == "unfinished") return;
+    complaints_.Add(n.Mark(), absl::StrCat("while is '", Printable(*text),
+                                           "'; expected unfinished, or for in "
+                                           "its place"));
+  };
+  auto held_for = [&](const YAML::Node& n) {
+    std::optional<std::string> text = Text(n, "for");
+    if (!text) return;
+    auto span = ParseAhead(*text, absl::Seconds(1));
+    if (!span) {
+      complaints_.Add(n.Mark(), absl::StrCat("for is '", Printable(*text),
+                                             "'; ", kExpectedAhead));
+      return;
+    }
+    *unique.mutable_held_for() = *span;
+    if (node["while"]) {
+      complaints_.Add(n.Mark(), "for beside while; expected one of the two");
+    }
+  };
+  ReadMap(node, "unique",
+          {{"key", key, true}, {"while", held_while}, {"for", held_for}},
+          complaints_);
+}
+
 std::vector<YamlKey> SpecReader::OwnKeys(OwnSpec& own) {
+  std::vector<YamlKey> keys = StartKeys(own.start);
+  for (YamlKey& key : OwnTextKeys(own)) keys.push_back(std::move(key));
+  return keys;
+}
+
+std::vector<YamlKey> SpecReader::OwnTextKeys(OwnSpec& own) {
   return {{"prompt", [&](const YAML::Node& n) { own.prompt = ReadPrompt(n); }},
           {"expect",
            [&](const YAML::Node& n) {
@@ -307,123 +418,126 @@ std::vector<YamlKey> SpecReader::OwnKeys(OwnSpec& own) {
 SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
   SpecWithTexts out;
   v1::TaskSpec& spec = out.spec;
-  ReadMap(node, "defaults",
-          {{"agent",
-            [&](const YAML::Node& n) { ReadAgent(n, *spec.mutable_agent()); },
-            true},
-           {"environment",
-            [&](const YAML::Node& n) {
-              ReadEnvironment(n, *spec.mutable_environment());
-            }},
-           {"prompt",
-            [&](const YAML::Node& n) {
-              out.prompt = ReadPrompt(n);
-              spec.set_prompt(out.prompt.text);
-            },
-            true},
-           {"max_cost",
-            [&](const YAML::Node& n) {
-              if (auto v = Usd(n, "max_cost")) spec.set_max_cost_usd_micros(*v);
-            }},
-           {"retry",
-            [&](const YAML::Node& n) { ReadRetry(n, *spec.mutable_retry()); }},
-           {"timeouts",
-            [&](const YAML::Node& n) {
-              ReadTimeouts(n, *spec.mutable_timeouts());
-            }},
-           {"expect",
-            [&](const YAML::Node& n) {
-              ReadExpect(n, *spec.mutable_expect(), out.files);
-            }},
-           {"priority",
-            [&](const YAML::Node& n) {
-              if (auto v = Number(n, "priority", 0, 9)) {
-                spec.set_priority(static_cast<int32_t>(*v));
-              }
-            }},
-           {"concurrency_key",
-            [&](const YAML::Node& n) {
-              TaskText text = ReadTaskText(n, "concurrency_key", kNameBytesMax);
-              spec.set_concurrency_key(text.text);
-              out.others.push_back(std::move(text));
-            }},
-           {"labels",
-            [&](const YAML::Node& n) {
-              for (const auto& [key, value] : LabelNodes(n)) {
-                auto text = Text(value, "a label");
-                if (!text) continue;
-                CheckLabelValue(value.Mark(), key, *text);
-                (*spec.mutable_labels())[key] = *text;
-              }
-            }},
-           {"answers",
-            [&](const YAML::Node& n) {
-              auto text = Text(n, "answers");
-              if (!text) return;
-              v1::AnswerPolicy policy = v1::ANSWER_POLICY_UNSPECIFIED;
-              v1::AnswerPolicy_Parse(
-                  absl::StrCat("ANSWER_POLICY_", absl::AsciiStrToUpper(*text)),
-                  &policy);
-              if (policy == v1::ANSWER_POLICY_UNSPECIFIED) {
-                complaints_.Add(n.Mark(),
-                                absl::StrCat("answers is '", Printable(*text),
-                                             "'; expected ask, allow or deny"));
-              }
-              spec.set_answers(policy);
-            }},
-           {"on_budget",
-            [&](const YAML::Node& n) {
-              auto text = Text(n, "on_budget");
-              if (!text) return;
-              v1::BudgetPolicy policy = v1::BUDGET_POLICY_UNSPECIFIED;
-              v1::BudgetPolicy_Parse(
-                  absl::StrCat("BUDGET_POLICY_", absl::AsciiStrToUpper(*text)),
-                  &policy);
-              if (policy == v1::BUDGET_POLICY_UNSPECIFIED) {
-                complaints_.Add(n.Mark(),
-                                absl::StrCat("on_budget is '", Printable(*text),
-                                             "'; expected fail, ask or raise"));
-              }
-              spec.set_on_budget(policy);
-            }},
-           {"start",
-            [&](const YAML::Node& n) {
-              auto text = Text(n, "start");
-              if (!text) return;
-              v1::StartMode mode = v1::START_MODE_UNSPECIFIED;
-              v1::StartMode_Parse(
-                  absl::StrCat("START_MODE_", absl::AsciiStrToUpper(*text)),
-                  &mode);
-              if (mode == v1::START_MODE_UNSPECIFIED) {
-                complaints_.Add(n.Mark(),
-                                absl::StrCat("start is '", Printable(*text),
-                                             "'; expected two_calls "
-                                             "or one_call"));
-              }
-              spec.set_start(mode);
-            }},
-           {"raise_to",
-            [&](const YAML::Node& n) {
-              if (auto v = Usd(n, "raise_to")) spec.set_raise_to_usd_micros(*v);
-            }},
-           {"answer_within",
-            [&](const YAML::Node& n) {
-              ReadTimeout(n, "answer_within", *spec.mutable_answer_within());
-            }},
-           {"max_repeats",
-            [&](const YAML::Node& n) {
-              if (auto v = Number(n, "max_repeats", 2, 1'000'000)) {
-                spec.set_max_repeats(static_cast<int32_t>(*v));
-              }
-            }},
-           {"needs", nullptr},
-           {"outcome", nullptr},
-           {"output", nullptr},
-           {"deadline",
-            [&](const YAML::Node& n) {
-              ReadTimeout(n, "deadline", *spec.mutable_deadline());
-            }}},
-          complaints_);
+  StartSpec start;
+  std::vector<YamlKey> keys = StartKeys(start);
+  std::vector<YamlKey> others = {
+      {"agent",
+       [&](const YAML::Node& n) { ReadAgent(n, *spec.mutable_agent()); }, true},
+      {"environment",
+       [&](const YAML::Node& n) {
+         ReadEnvironment(n, *spec.mutable_environment());
+       }},
+      {"prompt",
+       [&](const YAML::Node& n) {
+         out.prompt = ReadPrompt(n);
+         spec.set_prompt(out.prompt.text);
+       },
+       true},
+      {"max_cost",
+       [&](const YAML::Node& n) {
+         if (auto v = Usd(n, "max_cost")) spec.set_max_cost_usd_micros(*v);
+       }},
+      {"retry",
+       [&](const YAML::Node& n) { ReadRetry(n, *spec.mutable_retry()); }},
+      {"timeouts",
+       [&](const YAML::Node& n) { ReadTimeouts(n, *spec.mutable_timeouts()); }},
+      {"expect",
+       [&](const YAML::Node& n) {
+         ReadExpect(n, *spec.mutable_expect(), out.files);
+       }},
+      {"priority",
+       [&](const YAML::Node& n) {
+         if (auto v = Number(n, "priority", 0, 9)) {
+           spec.set_priority(static_cast<int32_t>(*v));
+         }
+       }},
+      {"concurrency_key",
+       [&](const YAML::Node& n) {
+         TaskText text = ReadTaskText(n, "concurrency_key", kNameBytesMax);
+         spec.set_concurrency_key(text.text);
+         out.others.push_back(std::move(text));
+       }},
+      {"labels",
+       [&](const YAML::Node& n) {
+         for (const auto& [key, value] : LabelNodes(n)) {
+           auto text = Text(value, "a label");
+           if (!text) continue;
+           CheckLabelValue(value.Mark(), key, *text);
+           (*spec.mutable_labels())[key] = *text;
+         }
+       }},
+      {"answers",
+       [&](const YAML::Node& n) {
+         auto text = Text(n, "answers");
+         if (!text) return;
+         v1::AnswerPolicy policy = v1::ANSWER_POLICY_UNSPECIFIED;
+         v1::AnswerPolicy_Parse(
+             absl::StrCat("ANSWER_POLICY_", absl::AsciiStrToUpper(*text)),
+             &policy);
+         if (policy == v1::ANSWER_POLICY_UNSPECIFIED) {
+           complaints_.Add(n.Mark(),
+                           absl::StrCat("answers is '", Printable(*text),
+                                        "'; expected ask, allow or deny"));
+         }
+         spec.set_answers(policy);
+       }},
+      {"on_budget",
+       [&](const YAML::Node& n) {
+         auto text = Text(n, "on_budget");
+         if (!text) return;
+         v1::BudgetPolicy policy = v1::BUDGET_POLICY_UNSPECIFIED;
+         v1::BudgetPolicy_Parse(
+             absl::StrCat("BUDGET_POLICY_", absl::AsciiStrToUpper(*text)),
+             &policy);
+         if (policy == v1::BUDGET_POLICY_UNSPECIFIED) {
+           complaints_.Add(n.Mark(),
+                           absl::StrCat("on_budget is '", Printable(*text),
+                                        "'; expected fail, ask or raise"));
+         }
+         spec.set_on_budget(policy);
+       }},
+      {"start",
+       [&](const YAML::Node& n) {
+         auto text = Text(n, "start");
+         if (!text) return;
+         v1::StartMode mode = v1::START_MODE_UNSPECIFIED;
+         v1::StartMode_Parse(
+             absl::StrCat("START_MODE_", absl::AsciiStrToUpper(*text)), &mode);
+         if (mode == v1::START_MODE_UNSPECIFIED) {
+           complaints_.Add(n.Mark(),
+                           absl::StrCat("start is '", Printable(*text),
+                                        "'; expected two_calls "
+                                        "or one_call"));
+         }
+         spec.set_start(mode);
+       }},
+      {"raise_to",
+       [&](const YAML::Node& n) {
+         if (auto v = Usd(n, "raise_to")) spec.set_raise_to_usd_micros(*v);
+       }},
+      {"answer_within",
+       [&](const YAML::Node& n) {
+         ReadTimeout(n, "answer_within", *spec.mutable_answer_within());
+       }},
+      {"max_repeats",
+       [&](const YAML::Node& n) {
+         if (auto v = Number(n, "max_repeats", 2, 1'000'000)) {
+           spec.set_max_repeats(static_cast<int32_t>(*v));
+         }
+       }},
+      {"needs", nullptr},
+      {"outcome", nullptr},
+      {"output", nullptr},
+      {"deadline",
+       [&](const YAML::Node& n) {
+         ReadTimeout(n, "deadline", *spec.mutable_deadline());
+       }},
+      {"unique", [&](const YAML::Node& n) { ReadUnique(n, out); }}};
+  keys.insert(keys.end(), others.begin(), others.end());
+  ReadMap(node, "defaults", keys, complaints_);
+  if (start.delay) *spec.mutable_delay() = *start.delay;
+  if (start.start_after) *spec.mutable_start_after() = *start.start_after;
+  if (start.expires_after) *spec.mutable_expires_after() = *start.expires_after;
   CheckRaise(node, spec);
   return out;
 }

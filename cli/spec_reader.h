@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "cli/template_text.h"
 #include "cli/yaml_reader.h"
 #include "midwatch/v1/task.pb.h"
@@ -31,11 +32,30 @@ struct SpecWithTexts {
   std::vector<TaskText> files, others;  // files: expected ones
 };
 
+// When a task may start and when it expires: of defaults, or a task's own.
+struct StartSpec {
+  std::optional<google::protobuf::Duration> delay, expires_after;
+  std::optional<google::protobuf::Timestamp> start_after;
+};
+
+// "90s", "10m", "1h30m": `min` to 366 days. Nothing where it is none.
+std::optional<google::protobuf::Duration> ParseAhead(absl::string_view text,
+                                                     absl::Duration min);
+inline constexpr char kExpectedAhead[] =
+    "expected a time such as 90s, 10m or 24h, up to 8784h (366 days)";
+// "2026-12-01T06:00:00Z", of the years 1970 to 9999. Nothing where it is none.
+std::optional<google::protobuf::Timestamp> ParseInstant(absl::string_view text);
+inline constexpr char kExpectedInstant[] =
+    "expected a time such as 2026-12-01T06:00:00Z";
+inline constexpr char kDelayTwice[] =
+    "start_after beside delay; expected one of the two";
+
 // What tasks have in place of the defaults.
 struct OwnSpec {
   std::optional<TaskText> prompt;
   std::optional<v1::Expectation> expect;
   std::vector<TaskText> files;
+  StartSpec start;
 };
 
 // Reads values in which {{name}} stands for one of `params`, which outlive the
@@ -51,6 +71,9 @@ class SpecReader {
   // The keys by which tasks have things of their own, read into `own`, which
   // outlives them.
   std::vector<YamlKey> OwnKeys(OwnSpec& own);
+
+  // The keys of `start`, which outlives them.
+  std::vector<YamlKey> StartKeys(StartSpec& start);
 
   // One value with its params filled in; complains of unknown ones.
   std::optional<std::string> Text(const YAML::Node& node,
@@ -77,6 +100,8 @@ class SpecReader {
   void ReadExpect(const YAML::Node& node, v1::Expectation& expect,
                   std::vector<TaskText>& texts);
   TaskText ReadPrompt(const YAML::Node& node);
+  std::vector<YamlKey> OwnTextKeys(OwnSpec& own);
+  void ReadUnique(const YAML::Node& node, SpecWithTexts& out);
   // Complains where on_budget, raise_to and max_cost do not go together.
   void CheckRaise(const YAML::Node& node, const v1::TaskSpec& spec);
   void ReadTimeout(const YAML::Node& node, absl::string_view what,
@@ -89,6 +114,9 @@ class SpecReader {
   const Values& params_;
   Complaints& complaints_;
 };
+
+// The task's own, where it has them.
+void SetStart(const StartSpec& start, v1::TaskLine& line);
 
 // Whether `text` is 1 to 200 bytes without control characters, as names of
 // batches and tasks must be.

@@ -209,6 +209,7 @@ void TaskReader::AddTask(const Form& form, const Values& values,
   for (const Form::Input& input : form.inputs) AddInput(input, values, line);
   if (form.own->prompt) line.set_prompt(form.own->prompt->text);
   if (form.own->expect) *line.mutable_expect() = *form.own->expect;
+  SetStart(form.own->start, line);
   tasks_.push_back(
       {std::move(line), form.name.Mark(), form.needs_mark, form.own});
 }

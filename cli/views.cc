@@ -224,6 +224,9 @@ std::string ResultLine(const v1::Task& task) {
   if (task.waits_for_size() > 0) {
     return absl::StrCat("waits for ", WaitsFor(task));
   }
+  if (task.has_not_before() && task.attempts() == 0) {
+    return absl::StrCat("delayed until ", FormatInstant(task.not_before()));
+  }
   const bool succeeded = task.state() == v1::TASK_STATE_SUCCEEDED;
   if (!succeeded && !task.reason().empty()) return FirstLine(task.reason());
   return FirstLine(task.final_message());
@@ -272,6 +275,10 @@ Json ToJson(const v1::Task& task) {
                                         : Json(nullptr)},
       {"forecast", ForecastToJson(task.forecast())},
       {"max_cost_usd_micros", task.max_cost_usd_micros()},
+      {"priority", task.priority()},
+      {"not_before", InstantToJson(task.not_before())},
+      {"expires_at", InstantToJson(task.expires_at())},
+      {"unique_key", task.unique_key()},
       {"duration_seconds", absl::ToDoubleSeconds(ToDuration(task.run_time()))},
       {"submitted_at", InstantToJson(task.submitted_at())},
       {"ended_at", InstantToJson(task.ended_at())},
@@ -563,6 +570,7 @@ std::string TaskDetails(const v1::Task& task, int width) {
   line("name", Printable(task.name()));
   line("batch", OrDash(task.batch_id()));
   line("queue", OrDash(task.queue()));
+  if (!IsFinal(task.state())) line("priority", absl::StrCat(task.priority()));
   for (const auto& [key, value] : std::map<std::string, std::string>(
            task.labels().begin(), task.labels().end())) {
     line("label", absl::StrCat(Printable(key), "=", Printable(value)));
@@ -589,7 +597,15 @@ std::string TaskDetails(const v1::Task& task, int width) {
   line("submitted", FormatInstant(task.submitted_at()));
   line("ended", FormatInstant(task.ended_at()));
   if (task.has_not_before()) {
-    line("tried again", FormatInstant(task.not_before()));
+    line(task.attempts() == 0 ? "delayed to" : "tried again",
+         FormatInstant(task.not_before()));
+  }
+  if (task.has_expires_at()) {
+    line(IsFinal(task.state()) ? "expired" : "expires",
+         FormatInstant(task.expires_at()));
+  }
+  if (!task.unique_key().empty()) {
+    line("unique key", Printable(task.unique_key()));
   }
   if (!task.retry_of().empty()) line("retry of", task.retry_of());
   if (task.questions_size() > 0) {

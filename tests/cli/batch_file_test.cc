@@ -129,6 +129,34 @@ tasks:
       ElementsAre(Pair(Sha256Hex("input"), (folder_ / "in.txt").string())));
 }
 
+TEST_F(BatchFileTest, TasksMayHaveTheirOwnStarts) {
+  auto batch = Load(
+      "name: n\n"
+      "params: {wait: 90m}\n"
+      "defaults:\n"
+      "  agent: a\n"
+      "  prompt: p\n"
+      "  delay: '{{wait}}'\n"
+      "  expires_after: 24h\n"
+      "  unique: {key: 'of {{doc}}', for: 1h30m}\n"
+      "tasks:\n"
+      "- {name: x, parameters: {doc: d}}\n"
+      "- {name: y, parameters: {doc: e}, delay: '0', expires_after: 1.5s}\n"
+      "- {name: z, parameters: {doc: f}, start_after: 2026-12-01T06:00:00Z}\n",
+      {});
+  ASSERT_OK(batch);
+  const v1::TaskSpec& spec = batch->open.spec();
+  EXPECT_EQ(spec.delay().seconds(), 5400);
+  EXPECT_EQ(spec.expires_after().seconds(), 86'400);
+  EXPECT_EQ(spec.unique().key(), "of {{doc}}");
+  EXPECT_EQ(spec.unique().held_for().seconds(), 5400);
+  EXPECT_FALSE(batch->lines[0].has_delay());
+  EXPECT_TRUE(batch->lines[1].has_delay());
+  EXPECT_EQ(batch->lines[1].delay().seconds(), 0);
+  EXPECT_EQ(batch->lines[1].expires_after().nanos(), 500'000'000);
+  EXPECT_EQ(batch->lines[2].start_after().seconds(), 1'796'104'800);
+}
+
 constexpr char kForeach[] =
     "name: n\n"
     "params: {limit: 2}\n"
@@ -498,6 +526,20 @@ constexpr MistakeCase kMistakes[] = {
      "5:27: retry_refusals is 'maybe'; expected true or false"},
     {"OnBudget", "name: n\n%D  on_budget: beg\ntasks: [{name: x}]\n",
      "5:14: on_budget is 'beg'; expected fail, ask or raise"},
+    {"Delay", "name: n\n%D  delay: soon\ntasks: [{name: x}]\n",
+     "5:10: delay is 'soon'; expected a time such as 90s, 10m or 24h"},
+    {"StartAfter", "name: n\n%D  start_after: dawn\ntasks: [{name: x}]\n",
+     "5:16: start_after is 'dawn'; expected a time such as 2026-12-01T06"},
+    {"DelayTwice",
+     "name: n\n%Dtasks: [{name: x, delay: 1h, start_after: "
+     "2026-12-01T06:00:00Z}]\n",
+     "start_after beside delay; expected one of the two"},
+    {"UniqueWhile",
+     "name: n\n%D  unique: {key: k, while: queued}\ntasks: [{name: x}]\n",
+     "while is 'queued'; expected unfinished"},
+    {"UniqueParameter",
+     "name: n\n%D  unique: {key: '{{doc}}'}\ntasks: [{name: x}]\n",
+     "unknown parameter {{doc}} in the unique key"},
     {"Deadline", "name: n\n%D  deadline: dawn\ntasks: [{name: x}]\n",
      "5:13: deadline is 'dawn'; expected a time such as 90s"},
     {"Start", "name: n\n%D  start: at once\ntasks: [{name: x}]\n",

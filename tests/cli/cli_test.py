@@ -429,6 +429,84 @@ class CliTest(unittest.TestCase):
         self.assertEqual(document["failures"][0]["count"], 2)
         self.assertEqual(document["batch"]["counts"]["failed"], 2)
 
+    def test_what_failed_of_a_batch_is_tried_again(self):
+        file = self.write(model="no-such-model")
+        text = (self.path / file).read_text()
+        (self.path / file).write_text(text.replace(
+            "{name: two}", "{name: two, needs: one}, {name: three}"))
+        code, _, _ = self.run_cli("run", file, "--results", "r")
+        self.assertEqual(code, 1)
+        old = json.loads(self.run_cli("batch", "get", "batch", "--output",
+                                      "json")[1])["batch_id"]
+        code, batch, err = self.run_cli("batch", "retry", old, "--failed")
+        self.assertEqual(code, 0, err)
+        # Typed again, it is the same one.
+        code, again, _ = self.run_cli("batch", "retry", old, "--failed",
+                                      "--output", "json")
+        self.assertEqual(json.loads(again), {"batch_id": batch.strip(),
+                                             "retry_of": old, "tasks": 3})
+        # Which is not done.
+        code, _, err = self.run_cli("batch", "retry", batch.strip(),
+                                    "--failed")
+        self.assertEqual(code, 2)
+        self.assertIn("the batch is not done", err)
+        code, out, _ = self.run_cli("task", "list", "--batch", batch.strip(),
+                                    "--output", "json")
+        tasks = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual([(task["name"], task["state"]) for task in tasks],
+                         [("one", "queued"), ("two", "blocked"),
+                          ("three", "queued")])
+        self.assertTrue(all(task["retry_of"] for task in tasks))
+        code, _, err = self.run_cli("batch", "retry", "nothing", "--failed")
+        self.assertEqual(code, 2)
+        self.assertIn("no batch has the id or name", err)
+
+    def test_tasks_that_wait_are_changed(self):
+        file = self.write()
+        text = (self.path / file).read_text()
+        (self.path / file).write_text(text.replace(
+            "  max_cost", "  delay: 1h\n  expires_after: 2h\n"
+            "  unique: {key: k}\n  max_cost"))
+        code, batch, err = self.run_cli("submit", file)
+        self.assertEqual(code, 0, err)
+
+        def tasks():
+            code, out, _ = self.run_cli("task", "list", "--batch",
+                                        batch.strip(), "--output", "json")
+            self.assertEqual(code, 0)
+            return [json.loads(line) for line in out.splitlines()]
+
+        one, two = tasks()
+        self.assertEqual((one["state"], one["unique_key"], one["priority"]),
+                         ("queued", "k", 5))
+        self.assertIn("delayed until", one["result"])
+        self.assertEqual(two["state"], "skipped")
+        self.assertEqual(two["reason"], "unique key 'k' is held by task "
+                                        + one["task_id"])
+        code, out, err = self.run_cli(
+            "task", "update", one["task_id"], "--priority", "9",
+            "--start-after", "now", "--expires", "never", "--deadline", "6h",
+            "--max-cost", "$2", "--reason", "in a hurry")
+        self.assertEqual((code, out), (0, one["task_id"] + "  queued\n"), err)
+        one = tasks()[0]
+        self.assertEqual(
+            (one["priority"], one["not_before"], one["expires_at"],
+             one["max_cost_usd_micros"]), (9, None, None, 2_000_000))
+        code, out, _ = self.run_cli("journal", "--all", "--output", "json")
+        changes = [row["reason"] for row in map(json.loads, out.splitlines())
+                   if row["kind"] == "task_changed"]
+        self.assertEqual(len(changes), 1)
+        self.assertRegex(changes[0], r"^priority 5 to 9, .*: in a hurry$")
+        for arguments, says in [
+                ([one["task_id"]], "nothing to change"),
+                ([one["task_id"], "--priority", "11"], "0 to 9"),
+                ([one["task_id"], "--expires", "soon"],
+                 "how long from now, such as 90m, or never"),
+                ([two["task_id"], "--priority", "1"], "`task retry`")]:
+            code, _, err = self.run_cli("task", "update", *arguments)
+            self.assertEqual(code, 2, err)
+            self.assertIn(says, err)
+
     def test_interrupted_run_goes_on(self):
         file = self.write(command="sleep 2; touch /mnt/session/outputs/out.txt")
         process = self.start("run", file, "--results", "r")

@@ -1,0 +1,91 @@
+// `midwatch task update`.
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "base/real_clock.h"
+#include "base/status_macros.h"
+#include "cli/client_command.h"
+#include "cli/commands.h"
+#include "cli/money.h"
+#include "cli/spec_reader.h"
+#include "cli/utf8.h"
+#include "cli/views.h"
+
+namespace midwatch::cli {
+namespace {
+
+// Some time from `now` on, or an instant.
+absl::Status ReadWhen(const std::string& option, const std::string& text,
+                      const char* word, absl::Time now,
+                      google::protobuf::Timestamp& out) {
+  if (auto span = ParseAhead(text, absl::Seconds(1))) {
+    const absl::Time when = now + ToDuration(*span);
+    out.set_seconds(absl::ToUnixSeconds(when));
+    out.set_nanos(static_cast<int32_t>(
+        (when - absl::FromUnixSeconds(out.seconds())) / absl::Nanoseconds(1)));
+    return absl::OkStatus();
+  }
+  absl::Status status = ReadInstant(option, text, out);
+  if (status.ok()) return status;
+  return absl::InvalidArgumentError(absl::StrCat(
+      status.message(), ", how long from now, such as 90m, or ", word));
+}
+
+absl::StatusOr<v1::UpdateTaskRequest> ToRequest(
+    const TaskUpdateOptions& options, absl::Time now) {
+  v1::UpdateTaskRequest request;
+  if (options.priority) request.set_priority(*options.priority);
+  if (options.max_cost) {
+    ASSIGN_OR_RETURN(int64_t amount, ParseUsd(*options.max_cost));
+    request.set_max_cost_usd_micros(amount);
+  }
+  if (options.start_after == "now") {
+    request.set_start_now(true);
+  } else if (options.start_after) {
+    RETURN_IF_ERROR(ReadWhen("--start-after", *options.start_after, "now", now,
+                             *request.mutable_start_after()));
+  }
+  if (options.expires == "never") {
+    request.set_never_expires(true);
+  } else if (options.expires) {
+    RETURN_IF_ERROR(ReadWhen("--expires", *options.expires, "never", now,
+                             *request.mutable_expires_at()));
+  }
+  if (options.deadline == "none") {
+    request.mutable_deadline();
+  } else if (options.deadline) {
+    auto span = ParseAhead(*options.deadline, absl::Seconds(1));
+    if (!span) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--deadline is '", Printable(*options.deadline),
+                       "'; expected how long after its submit, such as 6h, or "
+                       "none"));
+    }
+    *request.mutable_deadline() = *span;
+  }
+  request.set_reason(options.reason);
+  return request;
+}
+
+}  // namespace
+
+int TaskUpdate(const GlobalOptions& global, const TaskUpdateOptions& options) {
+  absl::StatusOr<v1::UpdateTaskRequest> request =
+      ToRequest(options, RealClock().Now());
+  if (!request.ok()) return Report(request.status());
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        for (const std::string& task : options.tasks) {
+          request->set_task_id(task);
+          ASSIGN_OR_RETURN(v1::Task changed, scheduler.UpdateTask(*request));
+          std::puts(
+              global.json
+                  ? ToLine(ToJson(changed)).c_str()
+                  : absl::StrCat(task, "  ", NameOf(changed.state())).c_str());
+        }
+        return kExitSucceeded;
+      });
+}
+
+}  // namespace midwatch::cli
