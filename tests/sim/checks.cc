@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "store/event_log.h"
@@ -88,6 +89,8 @@ const char* NameOf(JournalKind kind) {
       return "tasks unblocked";
     case JournalKind::kSkipped:
       return "tasks skipped";
+    case JournalKind::kExpired:
+      return "tasks expired";
     case JournalKind::kPaused:
       return "pauses";
     case JournalKind::kResumed:
@@ -191,6 +194,54 @@ void Checks::ReadJournal() {
     CheckHolds(entry);
     CheckBlame(entry, session);
     CheckNeeds(entry);
+    CheckStart(entry);
+  }
+}
+
+namespace {
+
+bool IsSkippedForKey(const JournalRow& row) {
+  return row.kind == JournalKind::kSkipped &&
+         absl::StartsWith(row.why, "unique key ");
+}
+
+}  // namespace
+
+// By the clock of the commits, which may have been set back since a delay was
+// over.
+void Checks::CheckStart(const JournalRow& row) {
+  if (starts_.empty()) return;
+  const bool starts = row.kind == JournalKind::kGranted && row.attempt == 1;
+  if (!starts && !IsSkippedForKey(row)) return;
+  const TaskStart& plan = starts_[static_cast<size_t>(row.task - 1)];
+  SqliteStatement times = queue_->Query(
+      "SELECT t.at, t.granted_at, "
+      "(SELECT count(*) FROM task o WHERE o.ukey = t.ukey AND o.state < 6) "
+      "FROM task t WHERE t.id = ?",
+      row.task);
+  if (!times.Step()) return Report(kStarts, "a task vanished");
+  if (!starts) {
+    counts_.Add("tasks whose key was held");
+    if (plan.key > 0) return;
+    return Report(kStarts, absl::StrCat("task ", row.task,
+                                        " is skipped for a key of its own"));
+  }
+  const absl::Duration waited = absl::Microseconds(times.Int(1) - times.Int(0));
+  if (plan.delay > absl::ZeroDuration()) counts_.Add("starts after a delay");
+  if (!clock_stepped && waited < plan.delay) {
+    Report(kStarts, absl::StrCat("task ", row.task, " starts after ",
+                                 absl::FormatDuration(waited), ", and not ",
+                                 absl::FormatDuration(plan.delay)));
+  }
+  if (plan.expires_after > absl::ZeroDuration() &&
+      waited >= plan.delay + plan.expires_after) {
+    Report(kStarts,
+           absl::StrCat("task ", row.task, " starts after ",
+                        absl::FormatDuration(waited), ", when it has expired"));
+  }
+  if (times.Int(2) > 1) {
+    Report(kStarts, absl::StrCat("task ", row.task, " starts, and ",
+                                 times.Int(2), " have its key"));
   }
 }
 
@@ -219,6 +270,7 @@ bool Checks::IsOver(int64_t task) const {
 void Checks::CheckNeeds(const JournalRow& row) {
   const bool starts = row.kind == JournalKind::kGranted;
   if (needs_.empty() || (!starts && row.kind != JournalKind::kSkipped)) return;
+  if (IsSkippedForKey(row)) return;  // see CheckStart
   const bool anyway = needs_[static_cast<size_t>(row.task - 1)].policy ==
                       v1::NEED_POLICY_RUN_ANYWAY;
   bool lost = false;
@@ -441,6 +493,7 @@ void Checks::CheckTaskRows(int64_t tasks) {
     const bool justified =
         state == v1::TASK_STATE_SUCCEEDED ||
         (state == v1::TASK_STATE_FAILED && story.failures > 0) ||
+        (state == v1::TASK_STATE_FAILED && story.expired) ||
         (state == v1::TASK_STATE_CANCELLED && story.cancel_asked) ||
         state == v1::TASK_STATE_SKIPPED;  // see CheckNeeds
     if (!justified) Report(kProgress, task);

@@ -41,11 +41,16 @@ class Checks {
   void AddStranger(const std::string& session);
   // What the batch's tasks need, by their lines; empty: nothing.
   void SetNeeds(std::vector<TaskNeeds> needs) { needs_ = std::move(needs); }
+  // When they may start, likewise; empty: at once.
+  void SetStarts(std::vector<TaskStart> starts) { starts_ = std::move(starts); }
   // The script made this session end by its task's own fault.
   void OwnFault(const std::string& session);
 
   // Everything is over: files, service and journal agree.
   void AtEnd(int64_t tasks);
+
+  // The wall clock may be set: starts are not compared with it.
+  bool clock_stepped = false;
 
   // Gets each row of the journal, once.
   std::function<void(const JournalRow&)> on_row;
@@ -62,6 +67,8 @@ class Checks {
   void CheckBlame(const JournalRow& row, const std::string& session);
   // A task's first start, or its skip, against what it needs.
   void CheckNeeds(const JournalRow& row);
+  // Its first start, or its skip, against its delay, its expiry and its key.
+  void CheckStart(const JournalRow& row);
   bool Succeeded(int64_t task) const;
   bool IsOver(int64_t task) const;
   std::vector<int64_t> NeededBy(int64_t task) const;
@@ -82,6 +89,7 @@ class Checks {
   std::vector<Violation> violations_;
   Counts counts_;
   std::vector<TaskNeeds> needs_;
+  std::vector<TaskStart> starts_;
   int64_t acknowledged_ = 0;
   int64_t came_late_ = 0;  // costs beyond what was charged at a settle
   std::map<std::string, std::string> charged_;  // sessions by attempt

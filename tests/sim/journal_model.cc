@@ -115,6 +115,7 @@ void JournalModel::CheckWriter(const JournalRow& row, const TaskStory& task) {
       return;
     case JournalKind::kUnblocked:
     case JournalKind::kSkipped:
+    case JournalKind::kExpired:
       if (row.who != 0 || task.attempt != 0 || task.over) {
         report_(kLeases, absl::StrCat(where, ": after it began"));
       }
@@ -206,6 +207,9 @@ void JournalModel::FoldTask(const JournalRow& row) {
       break;
     case JournalKind::kSkipped:
       task.over = true;
+      break;
+    case JournalKind::kExpired:
+      task.over = task.expired = true;
       break;
     case JournalKind::kCancelled:
       task.cancel_asked = true;

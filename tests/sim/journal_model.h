@@ -39,7 +39,7 @@ struct TaskStory {
   std::string session;  // of the attempt; "": none
   std::set<std::string> cleared;
   bool cancel_asked = false;
-  bool over = false, succeeded = false;
+  bool over = false, succeeded = false, expired = false;
   int failures = 0;
 };
 

@@ -249,6 +249,10 @@ Outcome Night::Run() {
   batch.start =
       story_.one_call ? v1::START_MODE_ONE_CALL : v1::START_MODE_TWO_CALLS;
   batch.needs = DrawNeeds(story_);
+  batch.starts = DrawStarts(story_);
+  world_.checks.clock_stepped = std::any_of(
+      story_.faults.begin(), story_.faults.end(),
+      [](const Fault& fault) { return fault.kind == FaultKind::kWallStep; });
   world_.BeginSubmit(batch, story_.lines_a_step);
   Plan();
   const absl::Duration calm = story_.Calm();

@@ -40,8 +40,9 @@ std::vector<Story> Smaller(const Story& story) {
       }
     });
   }
-  for (auto rate : {&Story::asks, &Story::own_faults, &Story::overshoots,
-                    &Story::flushes, &Story::hides_cost, &Story::needs}) {
+  for (auto rate :
+       {&Story::asks, &Story::own_faults, &Story::overshoots, &Story::flushes,
+        &Story::hides_cost, &Story::needs, &Story::waits}) {
     if (story.*rate != 0) with([&](Story& s) { s.*rate = 0; });
   }
   for (auto flag : {&Story::budgets, &Story::one_call, &Story::merges}) {

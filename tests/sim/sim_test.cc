@@ -170,6 +170,25 @@ TEST(SimTest, NightsOfTasksThatNeedOthersEndWell) {
   EXPECT_GT(counts.Of("tasks skipped"), 10);
 }
 
+// Delays, expiries and unique keys, under a scheduler that is killed again and
+// again, and that is down while some fall due.
+TEST(SimTest, NightsOfTasksThatWaitForTheirTimeEndWell) {
+  Counts counts;
+  for (uint64_t seed = 340; seed < 350; ++seed) {
+    Story story = Plain(seed);
+    story.waits = 0.5;
+    story.needs = 0.3;
+    for (int i = 0; i < 8; ++i) {
+      story.faults.push_back(At(FaultKind::kSchedulerKill, 30 * i, 3));
+      story.faults.back().tasks = 5 * i + 1;
+    }
+    counts.Add(PlayWell(story).counts);
+  }
+  EXPECT_GT(counts.Of("starts after a delay"), 30);
+  EXPECT_GT(counts.Of("tasks expired"), 10);
+  EXPECT_GT(counts.Of("tasks whose key was held"), 30);
+}
+
 // Sessions that are created with their message, some of them unheard.
 TEST(SimTest, NightsInOneCallEndWell) {
   for (uint64_t seed = 350; seed < 353; ++seed) {

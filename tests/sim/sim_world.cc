@@ -302,10 +302,24 @@ void AddNeeds(const TaskNeeds& needs, v1::TaskLine& line) {
   if (line.needs_size() > 0) line.set_on_need_failure(needs.policy);
 }
 
+void AddStart(const TaskStart& start, v1::TaskLine& line) {
+  // Equal for the tasks that share one, and empty for none: its own name.
+  (*line.mutable_parameters())["key"] =
+      start.key > 0 ? absl::StrCat("key-", start.key) : line.name();
+  if (start.delay > absl::ZeroDuration()) {
+    line.mutable_delay()->set_seconds(absl::ToInt64Seconds(start.delay));
+  }
+  if (start.expires_after > absl::ZeroDuration()) {
+    line.mutable_expires_after()->set_seconds(
+        absl::ToInt64Seconds(start.expires_after));
+  }
+}
+
 }  // namespace
 
 void World::BeginSubmit(const BatchPlan& plan, int lines_a_step) {
   checks.SetNeeds(plan.needs);
+  checks.SetStarts(plan.starts);
   v1::SubmitBatchRequest open;
   open.mutable_open()->set_name(kBatch);
   open.mutable_open()->set_budget_usd_micros(plan.budget);
@@ -315,6 +329,7 @@ void World::BeginSubmit(const BatchPlan& plan, int lines_a_step) {
   spec.set_prompt("Do {{what}}.");
   spec.mutable_expect()->add_files("result.json");
   spec.set_start(plan.start);
+  if (!plan.starts.empty()) spec.mutable_unique()->set_key("{{key}}");
   if (plan.answer_within > absl::ZeroDuration()) {
     spec.mutable_answer_within()->set_seconds(
         absl::ToInt64Seconds(plan.answer_within));
@@ -329,6 +344,9 @@ void World::BeginSubmit(const BatchPlan& plan, int lines_a_step) {
     (*added.mutable_parameters())["what"] = absl::StrCat("number ", line);
     if (!plan.needs.empty()) {
       AddNeeds(plan.needs[static_cast<size_t>(line)], added);
+    }
+    if (!plan.starts.empty()) {
+      AddStart(plan.starts[static_cast<size_t>(line)], added);
     }
   }
   steps_.emplace_back().mutable_seal()->set_lines(plan.tasks);

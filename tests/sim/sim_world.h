@@ -58,8 +58,9 @@ struct BatchPlan {
   int tasks = 1;
   int64_t budget = 0;  // micro-dollars; 0: none
   v1::StartMode start = v1::START_MODE_UNSPECIFIED;
-  absl::Duration answer_within;  // zero: as the spec's default
-  std::vector<TaskNeeds> needs;  // by line, or empty: none
+  absl::Duration answer_within;   // zero: as the spec's default
+  std::vector<TaskNeeds> needs;   // by line, or empty: none
+  std::vector<TaskStart> starts;  // likewise
 };
 
 class World {

@@ -49,7 +49,8 @@ constexpr FaultKind kDrawn[] = {
     FaultKind::kLateRequests,  FaultKind::kLateAnswers,
     FaultKind::kCutStreams,    FaultKind::kDoubledEvents};
 
-constexpr uint64_t kNeedsSeed = 0x6e65656473;  // "needs"
+constexpr uint64_t kNeedsSeed = 0x6e65656473;     // "needs"
+constexpr uint64_t kStartsSeed = 0x737461727473;  // "starts"
 
 constexpr FaultKind kHolds[] = {FaultKind::kQueuePaused,
                                 FaultKind::kBatchPaused, FaultKind::kCapSet};
@@ -238,6 +239,7 @@ Story MakeStory(uint64_t seed, int tasks) {
   // Drawn last: what was drawn before there were any stays as it was.
   if (dice.OneIn(3)) story.needs = dice.Up(0.7);
   story.merges = dice.OneIn(4);
+  if (dice.OneIn(3)) story.waits = dice.Up(0.5);
   return story;
 }
 
@@ -271,6 +273,21 @@ std::vector<TaskNeeds> DrawNeeds(const Story& story) {
   return needs;
 }
 
+std::vector<TaskStart> DrawStarts(const Story& story) {
+  if (story.waits == 0) return {};
+  Dice dice(SeededRandom(story.seed ^ kStartsSeed).Next());
+  std::vector<TaskStart> starts(static_cast<size_t>(story.tasks));
+  for (TaskStart& start : starts) {
+    const absl::Duration delay = dice.Seconds(1, 300);
+    const absl::Duration expiry = dice.Seconds(5, 600);
+    const int key = dice.Pick(1, 5);
+    if (dice.Up(1) < story.waits) start.delay = delay;
+    if (dice.Up(1) < story.waits) start.expires_after = expiry;
+    if (dice.Up(1) < story.waits) start.key = key;
+  }
+  return starts;
+}
+
 std::string Describe(const Story& story) {
   std::string text = absl::StrFormat(
       "seed %d: %d tasks in steps of %d, %d workers of %d%s%s", story.seed,
@@ -280,6 +297,11 @@ std::string Describe(const Story& story) {
     absl::StrAppendFormat(&text, ", %.0f %% need others", 100 * story.needs);
   }
   if (story.merges) absl::StrAppend(&text, ", the last one all");
+  if (story.waits > 0) {
+    absl::StrAppendFormat(&text,
+                          ", of delays, expiries and unique keys %.0f %% each",
+                          100 * story.waits);
+  }
   if (story.told > 0) {
     absl::StrAppend(&text, ", ", story.allowed, " requests a minute, told ",
                     story.told);

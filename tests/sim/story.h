@@ -72,6 +72,12 @@ struct TaskNeeds {
   v1::NeedPolicy policy = v1::NEED_POLICY_SKIP;
 };
 
+// When a task may start, and the key that it holds.
+struct TaskStart {
+  absl::Duration delay, expires_after;  // zero: none
+  int key = 0;                          // 0: none
+};
+
 struct Story {
   uint64_t seed = 0;
   int tasks = 1, workers = 1, capacity = 10;
@@ -89,6 +95,8 @@ struct Story {
   int cancels = 0;
   double needs = 0;                     // how many tasks need others
   bool merges = false;                  // the last one needs all
+  double waits = 0;                     // how many are delayed, expire, or
+                                        // hold keys: of each so many
   absl::Duration turn_max, queued_max;  // of the dice for each turn
   // Quirks of the service: see FakeAgentsOptions.
   absl::Duration list_spread, status_lag;
@@ -100,6 +108,9 @@ struct Story {
 
 // What each of the story's tasks needs; empty where none needs any.
 std::vector<TaskNeeds> DrawNeeds(const Story& story);
+
+// When each of them may start; empty where all may at once, for ever.
+std::vector<TaskStart> DrawStarts(const Story& story);
 
 // `tasks` of 0: as many as the seed wants.
 Story MakeStory(uint64_t seed, int tasks = 0);

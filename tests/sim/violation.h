@@ -21,6 +21,7 @@ inline constexpr char kOutbox[] = "what is said is in the outbox first";
 inline constexpr char kEvents[] = "events are stored once, in order, whole";
 inline constexpr char kSweeps[] = "a sweep ends only what it explains";
 inline constexpr char kNeeds[] = "a task starts after what it needs";
+inline constexpr char kStarts[] = "a task starts in its time, with its key";
 inline constexpr char kProgress[] = "when faults stop, work finishes";
 inline constexpr char kAccounts[] = "what was started is accounted for";
 
