@@ -277,7 +277,8 @@ const JsonlMistake kJsonlMistakes[] = {
      "b.jsonl:2:1: no JSON: no value of JSON"},
     {"UnknownKey", "%H{\"name\":\"a\",\"custom_id\":\"x\"}\n",
      "b.jsonl:2:13: unknown key 'custom_id' in a task; expected one of name, "
-     "parameters, inputs, labels, needs, on_need_failure"},
+     "parameters, inputs, labels, needs, on_need_failure, delay, "
+     "start_after, expires_after"},
     {"DoubledKey", "%H{\"name\":\"a\",\"name\":\"b\"}\n",
      "b.jsonl:2:13: 'name' is there twice in a task; expected once"},
     {"NotAMap", "%H[\"a\"]\n", "b.jsonl:2:1: a task is a list; expected a map"},
