@@ -6,9 +6,9 @@
 //   params     names with defaults; {{name}} in any text of the file stands for
 //              the value, which --param replaces
 //   defaults   the task spec that all tasks share
-//   tasks      the tasks one by one: name, parameters, inputs, labels; prompt
-//              and expect in place of those of defaults; needs and
-//              on_need_failure
+//   tasks      the tasks one by one: name, parameters, inputs, labels; prompt,
+//              expect, delay, start_after and expires_after in place of those
+//              of defaults; needs and on_need_failure
 //   foreach    tasks made from the files that match a glob; {{path}},
 //              {{dirname}} (its last folder), {{basename}}, {{stem}} and
 //              {{index}} (from 0) describe the file; or from the rows of a
