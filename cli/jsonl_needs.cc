@@ -20,7 +20,8 @@ void JsonlTasks::ReadNeeds(const JsonValue& value, v1::TaskLine& task,
                            Complaints& complaints) {
   if (value.kind == JsonKind::kString && value.text == kAllTasks) {
     task.add_needs()->set_all_earlier(true);
-  } else if (value.kind == JsonKind::kString) {
+  } else if (value.kind == JsonKind::kString ||
+             value.kind == JsonKind::kNumber || value.kind == JsonKind::kBool) {
     ReadNeed(value, task, complaints);
   } else if (value.kind != JsonKind::kList) {
     complaints.Add(PlaceIn(*file_, value.at),

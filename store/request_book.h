@@ -13,9 +13,9 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -80,7 +80,7 @@ class RequestBook {
   std::vector<Entry> filing_;
   size_t filed_ = 0;  // of `filing_`
   // Tasks of both by fingerprint.
-  std::unordered_multimap<int64_t, int64_t> tasks_;
+  std::multimap<int64_t, int64_t> tasks_;
   // Days that request_index has entries of, rising. Some may have none any
   // more.
   std::vector<int64_t> days_;

@@ -338,8 +338,8 @@ const JsonlMistake kJsonlMistakes[] = {
      "%H{\"name\":\"a\",\"inputs\":[{\"path\":\"in.txt\",\"mount\":\"m\"},"
      "{\"path\":\"in.txt\",\"mount\":\"m\"}]}\n",
      "b.jsonl:2:78: mount 'm' is there twice; expected once"},
-    {"NeedsANumber", "%H{\"name\":\"a\",\"needs\":7}\n",
-     "b.jsonl:2:21: needs is a number; expected the name of a task, a list, or "
+    {"NeedsNull", "%H{\"name\":\"a\",\"needs\":null}\n",
+     "b.jsonl:2:21: needs is null; expected the name of a task, a list, or "
      "\"all\""},
     {"NeedKey", "%H{\"name\":\"a\",\"needs\":[{\"id\":\"x\"}]}\n",
      "b.jsonl:2:23: unknown key 'id' in a need; expected task"},

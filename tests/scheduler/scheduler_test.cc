@@ -316,9 +316,9 @@ TEST_F(SchedulerTest, WhatRunsShowsWhatItHasCostSoFar) {
 TEST_F(SchedulerTest, ADelayedTaskStartsByItself) {
   auto grants = StartWorker("worker-incarnation-1");
   ASSERT_OK(SubmitWith("late", [](v1::TaskSpec& spec) {
-    spec.mutable_delay()->set_seconds(90);
+    spec.mutable_delay()->set_seconds(20);
   }));
-  time_.Advance(absl::Seconds(89));
+  time_.Advance(absl::Seconds(19));
   EXPECT_THAT(grants->leases, SizeIs(0));
   time_.Advance(absl::Seconds(1));
   EXPECT_THAT(grants->leases, SizeIs(1));
@@ -339,6 +339,7 @@ TEST_F(SchedulerTest, ATaskExpiresByItselfThoughTheSchedulerWasDown) {
   time_.Advance(absl::Seconds(80));
   Open();
   StartScheduler();
+  time_.Advance(absl::Milliseconds(1));
   EXPECT_EQ(Tasks()[0].state, v1::TASK_STATE_FAILED);
 }
 

@@ -138,7 +138,9 @@ TEST(SimTest, ThreeHundredNightsEndWell) {
 }
 
 TEST(SimTest, ANightOfAThousandTasksEndsWell) {
-  const Outcome outcome = PlayWell(MakeStory(7, 1000));
+  Story story = MakeStory(7, 1000);
+  story.waits = 0;  // who expires, or whose key is held, does not start
+  const Outcome outcome = PlayWell(story);
   EXPECT_GE(outcome.counts.Of("starts"), 1000);
 }
 

@@ -278,8 +278,8 @@ std::vector<TaskStart> DrawStarts(const Story& story) {
   Dice dice(SeededRandom(story.seed ^ kStartsSeed).Next());
   std::vector<TaskStart> starts(static_cast<size_t>(story.tasks));
   for (TaskStart& start : starts) {
-    const absl::Duration delay = dice.Seconds(1, 300);
-    const absl::Duration expiry = dice.Seconds(5, 600);
+    const absl::Duration delay = absl::Seconds(dice.Pick(1, 300));
+    const absl::Duration expiry = absl::Seconds(dice.Pick(5, 200));
     const int key = dice.Pick(1, 5);
     if (dice.Up(1) < story.waits) start.delay = delay;
     if (dice.Up(1) < story.waits) start.expires_after = expiry;
