@@ -15,6 +15,7 @@
 #include "scheduler/rate_book.h"
 #include "scheduler/rich_error.h"
 #include "scheduler/spec_check.h"
+#include "scheduler/to_proto.h"
 
 namespace midwatch {
 namespace {
