@@ -10,14 +10,10 @@
 #include "base/sha256.h"
 #include "base/status_macros.h"
 #include "store/budget_window.h"
+#include "store/proto_time.h"
 
 namespace midwatch {
 namespace {
-
-absl::Duration JitterOf(const v1::Timing& timing) {
-  return absl::Seconds(timing.jitter().seconds()) +
-         absl::Nanoseconds(timing.jitter().nanos());
-}
 
 // 0 to 1, from 48 bits of a hash: the same on every machine and in every run.
 double Fraction(const std::string& text) {
@@ -70,7 +66,7 @@ absl::StatusOr<Rhythm> ReadRhythm(const v1::Timing& timing) {
 
 absl::Time FireTime(const std::string& schedule, const v1::Timing& timing,
                     const Rhythm& rhythm, absl::Time due) {
-  absl::Duration jitter = JitterOf(timing);
+  absl::Duration jitter = FromDuration(timing.jitter());
   if (jitter <= absl::ZeroDuration()) return due;
   jitter = std::min(jitter, rhythm.Next(due) - due);
   const double fraction =

@@ -15,7 +15,7 @@
 #include "scheduler/rate_book.h"
 #include "scheduler/rich_error.h"
 #include "scheduler/spec_check.h"
-#include "scheduler/to_proto.h"
+#include "store/proto_time.h"
 
 namespace midwatch {
 namespace {
@@ -317,11 +317,6 @@ absl::StatusOr<AnswerTask> FromProto(const v1::AnswerTaskRequest& request) {
 
 namespace {
 
-absl::Duration SpanOf(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) +
-         absl::Nanoseconds(duration.nanos());
-}
-
 void ReadStart(const v1::UpdateTaskRequest& request, UpdateTask& write,
                FieldViolations& wrong) {
   if (request.has_start_after()) {
@@ -377,7 +372,7 @@ absl::StatusOr<UpdateTask> FromProto(const v1::UpdateTaskRequest& request,
   ReadExpiry(request, now, write, wrong);
   if (request.has_deadline()) {
     wrong.Add(CheckDuration("deadline", request.deadline()));
-    write.deadline = SpanOf(request.deadline());
+    write.deadline = FromDuration(request.deadline());
   }
   wrong.Add(CheckReason(request.reason()));
   write.reason = request.reason();

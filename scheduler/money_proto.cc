@@ -7,6 +7,7 @@
 #include "scheduler/field_checks.h"
 #include "scheduler/rich_error.h"
 #include "store/budget_window.h"
+#include "store/proto_time.h"
 
 namespace midwatch {
 namespace {
@@ -91,13 +92,8 @@ absl::Status ReadKey(const v1::BudgetKey& key, const Ids& ids, W& write,
 
 absl::StatusOr<absl::Time> ToTime(const char* field,
                                   const google::protobuf::Timestamp& time) {
-  constexpr int64_t kSecondsMax = 253'402'300'799;  // the end of year 9999
-  if (time.seconds() < 0 || time.seconds() > kSecondsMax || time.nanos() < 0 ||
-      time.nanos() > 999'999'999) {
-    return Bad(field, ": expected a time from 1970 to 9999");
-  }
-  return absl::FromUnixSeconds(time.seconds()) +
-         absl::Nanoseconds(time.nanos());
+  RETURN_IF_ERROR(CheckInstant(field, time));
+  return FromTimestamp(time);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "scheduler/field_checks.h"
 #include "scheduler/to_proto.h"
+#include "store/proto_time.h"
 
 namespace midwatch {
 namespace {
@@ -28,9 +29,8 @@ SlotPurpose PurposeOf(v1::SlotPurpose purpose) {
 }
 
 absl::Duration StopOf(const v1::RequestReport& report) {
-  absl::Duration stop = absl::Seconds(report.retry_after().seconds()) +
-                        absl::Nanoseconds(report.retry_after().nanos());
-  return std::clamp(stop, absl::ZeroDuration(), kStopMax);
+  return std::clamp(FromDuration(report.retry_after()), absl::ZeroDuration(),
+                    kStopMax);
 }
 
 v1::SlotGrant TakeSlots(RateBucket& bucket, absl::Duration now,

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "scheduler/account_state.h"
 #include "scheduler/failure.h"
+#include "store/proto_time.h"
 
 namespace midwatch {
 namespace {
@@ -21,9 +22,7 @@ constexpr int kAttemptsMax = 100;
 // day costs nothing.
 absl::Duration RetryAfter(const v1::Failure& failure) {
   constexpr absl::Duration kRetryAfterMax = absl::Hours(24);
-  return std::min(absl::Seconds(failure.retry_after().seconds()) +
-                      absl::Nanoseconds(failure.retry_after().nanos()),
-                  kRetryAfterMax);
+  return std::min(FromDuration(failure.retry_after()), kRetryAfterMax);
 }
 
 int64_t Charge(const Tally& tally, const v1::Ending& ending) {

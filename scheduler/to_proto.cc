@@ -28,28 +28,6 @@ absl::StatusOr<RowKey> Ids::Parse(const std::string& what,
   return RowKey{id->row, id->unix_millis};
 }
 
-google::protobuf::Timestamp ToTimestamp(absl::Time time) {
-  google::protobuf::Timestamp result;
-  int64_t seconds = absl::ToUnixSeconds(time);
-  result.set_seconds(seconds);
-  result.set_nanos(static_cast<int32_t>(
-      (time - absl::FromUnixSeconds(seconds)) / absl::Nanoseconds(1)));
-  return result;
-}
-
-absl::Time FromTimestamp(const google::protobuf::Timestamp& time) {
-  return absl::FromUnixSeconds(time.seconds()) +
-         absl::Nanoseconds(time.nanos());
-}
-
-google::protobuf::Duration ToDuration(absl::Duration duration) {
-  google::protobuf::Duration result;
-  absl::Duration rest;
-  result.set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &rest));
-  result.set_nanos(static_cast<int32_t>(rest / absl::Nanoseconds(1)));
-  return result;
-}
-
 v1::Account ToProto(const AccountRecord& account) {
   const AccountStanding& standing = account.standing;
   v1::Account out;

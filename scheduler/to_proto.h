@@ -12,6 +12,7 @@
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/task.pb.h"
 #include "midwatch/v1/worker_service.pb.h"
+#include "store/proto_time.h"
 #include "store/records.h"
 
 namespace midwatch {
@@ -29,10 +30,6 @@ class Ids {
  private:
   uint16_t cluster_;
 };
-
-google::protobuf::Timestamp ToTimestamp(absl::Time time);
-absl::Time FromTimestamp(const google::protobuf::Timestamp& time);
-google::protobuf::Duration ToDuration(absl::Duration duration);
 
 v1::Account ToProto(const AccountRecord& account);
 v1::Forecast ToProto(const Forecast& forecast);

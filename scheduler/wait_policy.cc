@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "store/proto_time.h"
+
 namespace midwatch {
 
 v1::SayKind AnswerOf(const v1::TaskSpec& spec, const v1::Question& question) {
@@ -29,8 +31,7 @@ BudgetAnswer DecideRaise(const v1::TaskSpec& spec, const BudgetSpent& spent) {
 }
 
 absl::Duration AnswerWithin(const v1::TaskSpec& spec) {
-  absl::Duration within = absl::Seconds(spec.answer_within().seconds()) +
-                          absl::Nanoseconds(spec.answer_within().nanos());
+  const absl::Duration within = FromDuration(spec.answer_within());
   return within > absl::ZeroDuration() ? within : absl::Hours(12);
 }
 

@@ -1,6 +1,7 @@
-// Watchers of batches. Each reads the journal from its own place after every
-// commit that touched its batch, so a watcher that was slow, or that comes back
-// with a token, sees the same as one that never left.
+// Watchers of batches. Each is sent the journal from its own place on, after
+// every commit that touched its batch, so a watcher that was slow, or that
+// comes back with a token, sees the same as one that never left. Those that are
+// at the same place read it together.
 #ifndef MIDWATCH_SCHEDULER_WATCH_HUB_H_
 #define MIDWATCH_SCHEDULER_WATCH_HUB_H_
 
@@ -77,7 +78,6 @@ class WatchHub {
   const Ids ids_;
   int64_t next_id_ = 1;
   std::map<int64_t, Watcher> watchers_;
-  // However many watch a batch, they read it together.
   std::map<Place, Reading> readings_;
 };
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "store/prediction.h"
+#include "store/proto_time.h"
 #include "store/queue_writer.h"
 
 namespace midwatch {
@@ -15,7 +16,7 @@ absl::StatusOr<int64_t> QueueWriter::InsertTemplate(const v1::TaskSpec& spec) {
   RETURN_IF_ERROR(db_.Run(
       "INSERT INTO kind(hash) VALUES (?) ON CONFLICT DO NOTHING", hash));
   const int64_t deadline =
-      spec.deadline().seconds() * 1'000'000 + spec.deadline().nanos() / 1'000;
+      absl::ToInt64Microseconds(FromDuration(spec.deadline()));
   RETURN_IF_ERROR(
       db_.Run("INSERT INTO template(spec, kind, deadline) VALUES "
               "(?, (SELECT id FROM kind WHERE hash = ?), ?)",

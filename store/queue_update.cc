@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "store/proto_time.h"
 #include "store/queue_writer.h"
 
 namespace midwatch {
@@ -147,10 +148,7 @@ absl::Status QueueWriter::ChangeDeadline(const TaskRow& task,
   ASSIGN_OR_RETURN(v1::TaskSpec spec, LoadSpec(task.template_id));
   spec.clear_deadline();
   if (deadline > absl::ZeroDuration()) {
-    const int64_t seconds = absl::ToInt64Seconds(deadline);
-    spec.mutable_deadline()->set_seconds(seconds);
-    spec.mutable_deadline()->set_nanos(static_cast<int32_t>(
-        (deadline - absl::Seconds(seconds)) / absl::Nanoseconds(1)));
+    *spec.mutable_deadline() = ToDuration(deadline);
   }
   // Of its own: others may have the one that it has.
   ASSIGN_OR_RETURN(int64_t own, InsertTemplate(spec));
