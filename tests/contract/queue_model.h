@@ -1,7 +1,6 @@
 // The queue as plain maps: what each write means, and nothing of how. Who
 // starts, and what follows from an ending, the product's pure functions decide.
-// Not in it: retried tasks, needs that cancel a batch, sweeps, the outbox,
-// events, labels, deadlines.
+// Not in it: retried tasks, sweeps, the outbox, events, labels, deadlines.
 #ifndef MIDWATCH_TESTS_CONTRACT_QUEUE_MODEL_H_
 #define MIDWATCH_TESTS_CONTRACT_QUEUE_MODEL_H_
 
@@ -15,6 +14,7 @@
 
 #include "base/clock.h"
 #include "store/store.h"
+#include "tests/contract/need_model.h"
 
 namespace midwatch::testing {
 
@@ -96,8 +96,8 @@ struct ModelTask {
   void Late(const auto&) const { throw kAborted; }
   void Late(const HandBack&) const {}
   void Late(const Settle& w) const {
-    const std::string ending = w.ending.SerializeAsString();
-    if (!settled.contains({w.lease.epoch, ending})) throw kAborted;
+    if (!settled.contains({w.lease.epoch, w.ending.SerializeAsString()}))
+      throw kAborted;
   }
   // By people, and by time.
   void Do(const AnswerTask& w) {
@@ -162,40 +162,7 @@ struct QueueModel {
   void Add(const auto& in, const std::string& batch, const NewTask& is) {
     tasks.push_back(
         {clock, in.tenant, in.queue, in.account, batch, is, clock.Now()});
-    const bool blocked = !is.line.needs().empty();
-    if (blocked) tasks.back().state = v1::TASK_STATE_BLOCKED;
-  }
-  // What it needs: tasks before it in its batch.
-  std::vector<v1::TaskState> NeedsOf(const ModelTask& task) const {
-    std::vector<v1::TaskState> states;
-    for (const ModelTask& other : tasks) {
-      if (&other == &task) break;
-      const bool needed =
-          std::ranges::any_of(task.is.line.needs(), [&](const v1::Need& need) {
-            return need.all_earlier() || need.name() == other.is.line.name();
-          });
-      if (needed && other.batch == task.batch) states.push_back(other.state);
-    }
-    return states;
-  }
-  // One after the other: what is skipped, others need.
-  void LookAtNeeds() {
-    for (ModelTask& task : tasks) {
-      if (task.state != v1::TASK_STATE_BLOCKED) continue;
-      bool open = false, bad = false;
-      for (v1::TaskState state : NeedsOf(task)) {
-        open |= state < v1::TASK_STATE_SUCCEEDED;
-        bad |= state > v1::TASK_STATE_SUCCEEDED;
-      }
-      const bool anyway =
-          task.is.line.on_need_failure() == v1::NEED_POLICY_RUN_ANYWAY;
-      if (bad && !anyway) {
-        task.state = v1::TASK_STATE_SKIPPED;
-      } else if (!open) {
-        task.state = v1::TASK_STATE_QUEUED;
-        task.ready_at = clock.Now();
-      }
-    }
+    if (is.line.needs_size() > 0) tasks.back().state = v1::TASK_STATE_BLOCKED;
   }
   void Do(const CancelBatch& w) {
     for (auto& [request, batch] : batches) {
@@ -210,7 +177,7 @@ struct QueueModel {
   void Do(const AnswerTask& w) { Find(w.task.row).Do(w); }
   void Do(const FireTimers& w) {
     for (ModelTask& task : tasks) task.Do(w);
-    LookAtNeeds();
+    LookAtNeeds(tasks, clock.Now());
   }
   void Do(const FreeLeases& w) {
     for (ModelTask& task : tasks) {
@@ -222,7 +189,7 @@ struct QueueModel {
   void Do(const auto& of_lease) {
     const LeaseKey& lease = of_lease.lease;
     ModelTask& task = Find(lease.task);
-    bool holds = task.on && lease.worker != 0 && task.on->lease == lease;
+    const bool holds = task.on && lease.worker != 0 && task.on->lease == lease;
     holds ? task.Do(of_lease) : task.Late(of_lease);
   }
   ModelTask& Find(int64_t row) {
