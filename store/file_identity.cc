@@ -10,6 +10,16 @@
 #include "base/status_macros.h"
 
 namespace midwatch {
+namespace {
+
+absl::Status PutMeta(Sqlite& db, const char* key, int64_t value) {
+  return db.Run(
+      "INSERT INTO meta(key, value) VALUES (?, ?) "
+      "ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+      key, value);
+}
+
+}  // namespace
 
 absl::StatusOr<FileIdentity> IdentityOf(const std::string& path) {
   struct statx info = {};
@@ -33,6 +43,19 @@ absl::StatusOr<std::optional<FileIdentity>> IdentityIn(Sqlite& db) {
   if (row.Step()) return FileIdentity{row.Int(0), row.Int(1)};
   RETURN_IF_ERROR(row.status());
   return std::nullopt;
+}
+
+absl::Status BeginLife(Sqlite& db, const std::string& path) {
+  ASSIGN_OR_RETURN(FileIdentity file, IdentityOf(path));
+  RETURN_IF_ERROR(db.Script("BEGIN IMMEDIATE"));
+  absl::Status put = db.Run(
+      "INSERT INTO meta(key, value) VALUES ('life', 1) "
+      "ON CONFLICT(key) DO UPDATE SET value = value + 1");
+  if (put.ok()) put = PutMeta(db, "file_born", file.born_nanos);
+  if (put.ok()) put = PutMeta(db, "file_inode", file.inode);
+  if (put.ok()) return db.Script("COMMIT");
+  (void)db.Script("ROLLBACK");
+  return put;
 }
 
 // The inode alone would do, were it not that some file systems number files

@@ -23,6 +23,10 @@ absl::StatusOr<FileIdentity> IdentityOf(const std::string& path);
 // opened by a release that keeps it.
 absl::StatusOr<std::optional<FileIdentity>> IdentityIn(Sqlite& db);
 
+// Begins another life of the queue (see SqliteStoreOptions::moved): from now on
+// its database is the file at `path`.
+absl::Status BeginLife(Sqlite& db, const std::string& path);
+
 // Renaming keeps a file the same, wherever in its file system it goes.
 bool IsSameFile(const FileIdentity& a, const FileIdentity& b);
 

@@ -19,6 +19,8 @@ constexpr int64_t kRestartPages = (64 << 20) / kPageBytes;
 constexpr int64_t kFoldHerePages = (1 << 20) / kPageBytes;
 // Each pass folds what was written during the one before, hot pages again.
 constexpr int kPassesMax = 2;
+// The same of a log that was held.
+constexpr int kLongPassesMax = 16;
 
 // How a group's operations went.
 enum class Ran {
@@ -230,22 +232,31 @@ WalKeeper::WalKeeper(Sqlite& db, std::unique_ptr<WalFolder> folder)
 
 void WalKeeper::Keep() {
   const int64_t pages = *wal_pages_;
+  const bool held = holds_.load() > 0;
+  if (held) long_ = true;
+  // A log that was held is folded by the folder, however long it is: it would
+  // be a second's work here.
+  const bool bounded = pages >= kRestartPages && !long_;
   if (folder_ != nullptr) {
     if (std::optional<int64_t> folded = folder_->TakeFolded()) {
+      // What is held cannot be folded; the next try is soon enough.
+      if (held) return;
       const bool little = pages - *folded <= kFoldHerePages;
-      if (!little && pages < kRestartPages && ++passes_ < kPassesMax) {
+      const int passes_max = long_ ? kLongPassesMax : kPassesMax;
+      if (!little && !bounded && ++passes_ < passes_max) {
         folder_->Start();
       } else {
         // With all of it folded, the next commit begins the log anew.
         Fold(db_, pages >= kRestartPages ? SQLITE_CHECKPOINT_RESTART
                                          : SQLITE_CHECKPOINT_PASSIVE);
+        long_ = false;
       }
       return;
     }
     if (folder_->busy()) {
       // A slow disk holds the writer back: the log is bounded, and so is how
       // long the writer takes for the rest of it.
-      if (pages >= kRestartPages) folder_->Wait();
+      if (bounded) folder_->Wait();
       return;
     }
   }
@@ -255,13 +266,15 @@ void WalKeeper::Keep() {
     return;
   }
   next_try_pages_ = pages + kPassivePages;
-  if (pages >= kRestartPages) {
+  if (bounded) {
     Fold(db_, SQLITE_CHECKPOINT_RESTART);
   } else if (folder_ != nullptr) {
     passes_ = 0;
     folder_->Start();
   } else {
-    Fold(db_, SQLITE_CHECKPOINT_PASSIVE);
+    Fold(db_, !held && pages >= kRestartPages ? SQLITE_CHECKPOINT_RESTART
+                                              : SQLITE_CHECKPOINT_PASSIVE);
+    long_ = held;
   }
 }
 
@@ -287,6 +300,9 @@ class Groups {
       CommitGroup(db_, points_, alone, nullptr);
     }
   }
+
+  void HoldLog() { wal_.Hold(); }
+  void ReleaseLog() { wal_.Release(); }
 
  private:
   Sqlite& db_;
@@ -321,6 +337,9 @@ class ThreadWriter final : public Writer {
     }
     wake_.Signal();
   }
+
+  void HoldLog() override { groups_.HoldLog(); }
+  void ReleaseLog() override { groups_.ReleaseLog(); }
 
  private:
   void Serve() {
@@ -361,6 +380,9 @@ class ExecutorWriter final : public Writer {
       groups_.Write(group);
     });
   }
+
+  void HoldLog() override { groups_.HoldLog(); }
+  void ReleaseLog() override { groups_.ReleaseLog(); }
 
  private:
   Executor& executor_;

@@ -3,6 +3,7 @@
 #ifndef MIDWATCH_STORE_GROUP_COMMIT_H_
 #define MIDWATCH_STORE_GROUP_COMMIT_H_
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -92,6 +93,11 @@ class WalKeeper {
   explicit WalKeeper(Sqlite& db, std::unique_ptr<WalFolder> folder = nullptr);
   void Keep();
 
+  // Between the two, which may nest, nobody waits for a reader, and the log
+  // grows. Thread-safe.
+  void Hold() { ++holds_; }
+  void Release() { --holds_; }
+
  private:
   Sqlite& db_;
   const std::unique_ptr<WalFolder> folder_;
@@ -100,6 +106,8 @@ class WalKeeper {
   std::unique_ptr<int64_t> wal_pages_;
   int64_t next_try_pages_;
   int passes_ = 0;  // of `folder_`, since a try was due
+  std::atomic<int> holds_ = 0;
+  bool long_ = false;  // it was held, and has not been begun anew since
 };
 
 // Feeds CommitGroup. Thread-safe, in the order of the calls.
@@ -107,6 +115,10 @@ class Writer {
  public:
   virtual ~Writer() = default;
   virtual void Submit(WriteOp op) = 0;
+  // For a reader that lasts: see WalKeeper. Once an operation that was
+  // submitted after HoldLog is finished, the writer waits for no reader.
+  virtual void HoldLog() = 0;
+  virtual void ReleaseLog() = 0;
 };
 
 // What a writer does beside carrying operations out. May be empty.

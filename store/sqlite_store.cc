@@ -13,6 +13,7 @@
 #include "base/status_macros.h"
 #include "store/dir_lock.h"
 #include "store/event_log.h"
+#include "store/event_retention.h"
 #include "store/file_identity.h"
 #include "store/group_commit.h"
 #include "store/queue_reader.h"
@@ -23,6 +24,7 @@ namespace midwatch {
 namespace {
 
 constexpr int64_t kFreeBytesMin = int64_t{1} << 30;
+constexpr int64_t kLogBytesKept = int64_t{96} << 20;
 
 bool NearlyFull(const std::string& dir) {
   struct statvfs info;
@@ -57,10 +59,10 @@ class DiskWatch {
   bool full_ = false;
 };
 
-class SqliteStore final : public Store {
+class SqliteStoreImpl final : public SqliteStore {
  public:
-  SqliteStore(Executor& executor, BlockingPool& pool, const Clock& clock,
-              const SqliteStoreOptions& options)
+  SqliteStoreImpl(Executor& executor, BlockingPool& pool, const Clock& clock,
+                  const SqliteStoreOptions& options)
       : executor_(executor),
         pool_(pool),
         options_(options),
@@ -68,7 +70,8 @@ class SqliteStore final : public Store {
 
   // Writers commit what waits and finish first; the members that they use go
   // after them.
-  ~SqliteStore() override {
+  ~SqliteStoreImpl() override {
+    closing_ = true;
     queue_ops_.reset();
     events_ops_.reset();
   }
@@ -84,6 +87,11 @@ class SqliteStore final : public Store {
     FaultPoint("store.cluster.after");
     RETURN_IF_ERROR(CheckIsOriginal());
     FaultPoint("store.identity.after");
+    // What a log that was held has grown to is given back.
+    const std::string limit =
+        absl::StrCat("PRAGMA journal_size_limit=", kLogBytesKept);
+    RETURN_IF_ERROR(queue_db_->Script(limit));
+    RETURN_IF_ERROR(events_db_->Script(limit));
     queue_.emplace(*queue_db_, clock, [this] { return disk_.NearlyFull(); });
     RETURN_IF_ERROR(queue_->Load());
     const WriterHooks hooks{.after_commit = [this] { NotifyCommit(); },
@@ -123,6 +131,36 @@ class SqliteStore final : public Store {
                 done(*end);
               });
             }});
+  }
+
+  void CopyTo(
+      const std::string& folder, std::function<bool()> stop,
+      absl::AnyInvocable<void(absl::StatusOr<DatabaseCopy>)> done) override {
+    queue_ops_->HoldLog();
+    events_ops_->HoldLog();
+    auto copy = [this, folder, stop = std::move(stop),
+                 done = std::move(done)]() mutable {
+      absl::StatusOr<DatabaseCopy> result =
+          CopyDatabases(options_.dir, options_.vfs, folder, stop);
+      queue_ops_->ReleaseLog();
+      events_ops_->ReleaseLog();
+      done(std::move(result));
+    };
+    // What was begun before may still wait for readers.
+    AfterWriters([this, copy = std::move(copy)]() mutable {
+      pool_.Run(std::move(copy));
+    });
+  }
+
+  void DropEvents(
+      absl::Time before,
+      absl::AnyInvocable<void(absl::StatusOr<int64_t>)> done) override {
+    pool_.Run([this, before, done = std::move(done)]() mutable {
+      absl::StatusOr<OldEvents> old =
+          FindOldEvents(options_.dir, options_.vfs, before);
+      if (!old.ok()) return done(old.status());
+      DropSome(*events_ops_, *old, std::move(done));
+    });
   }
 
   void SetCommitListener(
@@ -188,6 +226,44 @@ class SqliteStore final : public Store {
   }
 
  private:
+  // Calls `then` once both writers are past all that was submitted before.
+  void AfterWriters(absl::AnyInvocable<void()> then) {
+    auto nothing = [] { return absl::OkStatus(); };
+    queue_ops_->Submit(
+        WriteOp{.run = nothing,
+                .finish = [this, nothing,
+                           then = std::move(then)](absl::Status) mutable {
+                  events_ops_->Submit(WriteOp{
+                      .run = nothing,
+                      .finish = [then = std::move(then)](absl::Status) mutable {
+                        then();
+                      }});
+                }});
+  }
+
+  // One step, which plans the next, as long as the store is open. `events` is
+  // its writer, also while that ends.
+  void DropSome(Writer& events, const OldEvents& old,
+                absl::AnyInvocable<void(absl::StatusOr<int64_t>)> done) {
+    if (closing_) return done(absl::CancelledError("the store closes"));
+    auto next = std::make_shared<OldEvents>();
+    events.Submit(WriteOp{.run =
+                              [this, old, next] {
+                                *next = old;
+                                return DropOldEvents(*events_db_, *next);
+                              },
+                          .finish =
+                              [this, &events, next, done = std::move(done)](
+                                  absl::Status status) mutable {
+                                if (!status.ok())
+                                  return done(std::move(status));
+                                if (next->more)
+                                  return DropSome(events, *next,
+                                                  std::move(done));
+                                done(next->dropped);
+                              }});
+  }
+
   // Answers every read with one failure.
   class BrokenReader final : public StoreReader {
    public:
@@ -294,13 +370,6 @@ class SqliteStore final : public Store {
     return otherwise;
   }
 
-  absl::Status PutMeta(const char* key, int64_t value) {
-    return queue_db_->Run(
-        "INSERT INTO meta(key, value) VALUES (?, ?) "
-        "ON CONFLICT(key) DO UPDATE SET value = excluded.value",
-        key, value);
-  }
-
   absl::Status CheckIsOriginal() {
     // Files of another VFS have no identity, and nobody copies them.
     if (!options_.vfs.empty()) return absl::OkStatus();
@@ -316,13 +385,9 @@ class SqliteStore final : public Store {
           "original any more, start `midwatch scheduler` or `midwatch run` "
           "once with --moved"));
     }
-    RETURN_IF_ERROR(queue_db_->Script("BEGIN IMMEDIATE"));
-    absl::Status put = PutMeta("life", ++life_);
-    if (put.ok()) put = PutMeta("file_born", found.born_nanos);
-    if (put.ok()) put = PutMeta("file_inode", found.inode);
-    if (put.ok()) return queue_db_->Script("COMMIT");
-    (void)queue_db_->Script("ROLLBACK");
-    return put;
+    RETURN_IF_ERROR(BeginLife(*queue_db_, QueuePath()));
+    ASSIGN_OR_RETURN(life_, ReadMeta("life", 0));
+    return absl::OkStatus();
   }
 
   absl::StatusOr<std::unique_ptr<SqliteReader>> TakeReader() {
@@ -361,6 +426,7 @@ class SqliteStore final : public Store {
   std::optional<QueueWriter> queue_;
   uint16_t cluster_ = 0;
   int64_t life_ = 0;  // from 1
+  std::atomic<bool> closing_ = false;
   // Set before the first write, read by the writer's thread.
   std::shared_ptr<const std::function<void(const std::vector<int64_t>&)>>
       commit_listener_;
@@ -372,10 +438,11 @@ class SqliteStore final : public Store {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(
+absl::StatusOr<std::unique_ptr<SqliteStore>> OpenSqliteStore(
     Executor& executor, BlockingPool& pool, const Clock& clock, Random& random,
     const SqliteStoreOptions& options) {
-  auto store = std::make_unique<SqliteStore>(executor, pool, clock, options);
+  auto store =
+      std::make_unique<SqliteStoreImpl>(executor, pool, clock, options);
   RETURN_IF_ERROR(store->Open(clock, random));
   return store;
 }

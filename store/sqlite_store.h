@@ -1,14 +1,19 @@
 #ifndef MIDWATCH_STORE_SQLITE_STORE_H_
 #define MIDWATCH_STORE_SQLITE_STORE_H_
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "base/blocking_pool.h"
 #include "base/clock.h"
 #include "base/executor.h"
 #include "base/random.h"
+#include "store/database_copy.h"
 #include "store/store.h"
 
 namespace midwatch {
@@ -30,6 +35,25 @@ struct SqliteStoreOptions {
   bool moved = false;
 };
 
+// What a store in files can do beside what every store can. As of Store, its
+// calls are thread-safe and never block; their callbacks run on other threads
+// than a Store's: those of the pool, and of the writers.
+class SqliteStore : public Store {
+ public:
+  // CopyDatabases, beside everything else: nobody waits for it.
+  virtual void CopyTo(
+      const std::string& folder, std::function<bool()> stop,
+      absl::AnyInvocable<void(absl::StatusOr<DatabaseCopy>)> done) = 0;
+
+  // Deletes the events of attempts that began before `before` and are over, in
+  // small steps between which events are stored; how many chunks of them there
+  // were. The file keeps its size and has room for others. Again, or after a
+  // crash in the middle: goes on with what is left.
+  virtual void DropEvents(
+      absl::Time before,
+      absl::AnyInvocable<void(absl::StatusOr<int64_t>)> done) = 0;
+};
+
 // Opens the databases in `options.dir`, creating or migrating them as needed.
 // Callbacks run on `executor`; `executor`, `pool` and `clock` outlive the
 // store. The destructor commits what waits, and drops callbacks.
@@ -37,7 +61,7 @@ struct SqliteStoreOptions {
 //                        the directory cannot be made or written, or it is a
 //                        copy and `moved` does not say that it is the only one
 //   kDataLoss            a file is no database of Midwatch's, or corrupt
-absl::StatusOr<std::unique_ptr<Store>> OpenSqliteStore(
+absl::StatusOr<std::unique_ptr<SqliteStore>> OpenSqliteStore(
     Executor& executor, BlockingPool& pool, const Clock& clock, Random& random,
     const SqliteStoreOptions& options);
 

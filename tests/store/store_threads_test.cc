@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <future>
 #include <memory>
@@ -16,6 +18,7 @@
 #include "base/random.h"
 #include "base/real_clock.h"
 #include "base/real_executor.h"
+#include "base/sqlite.h"
 #include "base/thread.h"
 #include "store/sqlite_store.h"
 #include "tests/testing/status_matchers.h"
@@ -42,6 +45,7 @@ class ThreadedStore {
   ~ThreadedStore() { executor_.Stop(); }
 
   Store* operator->() { return store_.get(); }
+  SqliteStore& sqlite() { return *store_; }
 
   absl::StatusOr<std::vector<TaskRecord>> ListTasks() {
     std::promise<absl::StatusOr<std::vector<TaskRecord>>> done;
@@ -60,7 +64,7 @@ class ThreadedStore {
  private:
   RealRandom random_;
   RealExecutor executor_{"store-test"};
-  std::unique_ptr<Store> store_;
+  std::unique_ptr<SqliteStore> store_;
   ThreadBlockingPool pool_{"store-pool", 2};  // readers end before the store
 };
 
@@ -150,6 +154,68 @@ TEST(StoreThreadsTest, TheLogStaysShort) {
         count.set_value(std::move(events));
       });
   EXPECT_EQ(count.get_future().get().value_or(0), 800);
+}
+
+// Whoever stored events waited five seconds, again and again, for the reader
+// that copied them.
+TEST(StoreThreadsTest, NobodyWaitsForACopy) {
+  testing::TempDir dir(testing::TempDir::InMemory());
+  testing::TempDir copied(testing::TempDir::InMemory());
+  ThreadedStore store(dir.path());
+  std::mt19937_64 noise(1);  // so that it does not compress
+  std::string event(256 << 10, ' ');
+  for (char& c : event) c = static_cast<char>('A' + noise() % 58);
+  int64_t stored = 0;
+  absl::Duration longest;
+  auto append = [&](int times) {
+    for (int i = 0; i < times; ++i) {
+      const absl::Duration begun = RealClock().Steady();
+      std::promise<absl::Status> done;
+      store->AppendEvents(
+          {1, stored, {event}},
+          [&](absl::StatusOr<int64_t> end) { done.set_value(end.status()); });
+      ASSERT_OK(done.get_future().get());
+      ++stored;
+      longest = std::max(longest, RealClock().Steady() - begun);
+    }
+  };
+  // The number of the attempt is one that the queue knows.
+  std::promise<void> submitted;
+  store->Apply(Submit("one"),
+               [&](const absl::StatusOr<TaskKey>&) { submitted.set_value(); });
+  submitted.get_future().wait();
+  append(40);
+  std::promise<void> held, go_on;
+  std::promise<absl::Status> ended;
+  std::atomic<bool> waited = false;
+  store.sqlite().CopyTo(
+      copied.path(),
+      [&] {
+        if (!waited.exchange(true)) {
+          held.set_value();
+          go_on.get_future().wait();
+        }
+        return false;
+      },
+      [&](const absl::StatusOr<DatabaseCopy>& copy) {
+        ended.set_value(copy.status());
+      });
+  held.get_future().wait();
+  append(600);  // 150 MB
+  EXPECT_LT(longest, absl::Seconds(3));
+  EXPECT_GT(std::filesystem::file_size(dir.path() + "/events.db-wal"),
+            120 << 20);
+  go_on.set_value();
+  ASSERT_OK(ended.get_future().get());
+  auto copy = Sqlite::Open(copied.path() + "/events.db", {.read_only = true});
+  ASSERT_OK(copy);
+  SqliteStatement row = (*copy)->Query("SELECT count(*) FROM chunk");
+  ASSERT_TRUE(row.Step());
+  EXPECT_EQ(row.Int(0), 40) << "as it was when the copy began";
+  // The log is begun anew, and what it had grown to is given back.
+  append(400);
+  EXPECT_LT(std::filesystem::file_size(dir.path() + "/events.db-wal"),
+            100 << 20);
 }
 
 }  // namespace
