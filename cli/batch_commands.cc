@@ -289,17 +289,4 @@ int BatchCancel(const GlobalOptions& global, const std::string& batch,
       });
 }
 
-int Export(const GlobalOptions& global, const std::string& batch,
-           const std::string& out) {
-  return WithScheduler(
-      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
-        ASSIGN_OR_RETURN(v1::Batch found, scheduler.FindBatch(batch));
-        const bool to_stdout = out.empty() || out == "-";
-        RETURN_IF_ERROR(
-            to_stdout ? ExportTasks(scheduler, found.batch_id(), stdout)
-                      : ExportTasksToFile(scheduler, found.batch_id(), out));
-        return kExitSucceeded;
-      });
-}
-
 }  // namespace midwatch::cli

@@ -226,14 +226,26 @@ int Journal(const GlobalOptions& global, const JournalOptions& options);
 // The price table in use, with the file at `path` (may be empty).
 int Prices(const GlobalOptions& global, const std::string& path);
 
-// To standard output where `out` is empty or "-".
-int Export(const GlobalOptions& global, const std::string& batch,
-           const std::string& out);
+// A line for each task of the batches named, or of those since a time.
+struct ExportOptions {
+  std::vector<std::string> batches;  // ids or names; empty: by `since`
+  std::string since;
+  std::string out;        // empty or "-": standard output
+  std::string artifacts;  // folder for output files; empty: none
+  bool events = false;    // transcripts too, in that folder
+};
+int Export(const GlobalOptions& global, const ExportOptions& options);
+
+// To a new folder on the scheduler's machine.
+int BackUp(const GlobalOptions& global, const std::string& path);
+// Into the state directory, which holds nothing yet.
+int Restore(const GlobalOptions& global, const std::string& path);
 
 struct SchedulerOptions {
   std::vector<std::string> listen;
   std::string artifacts_dir;
   bool moved = false;  // the state directory is a copy, and the only one
+  std::string keep_transcripts;  // a duration; empty: for ever
 };
 int ServeScheduler(const GlobalOptions& global,
                    const SchedulerOptions& options);

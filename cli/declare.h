@@ -37,6 +37,7 @@ struct Invocation {
   AccountSweepOptions account_sweep;
   TaskAnswerOptions answer;
   TaskUpdateOptions task_update;
+  ExportOptions export_;
   std::vector<std::string> labels;  // "key=value"
   std::string id, reason, out, shell, prices;
   int attempt = 0;
@@ -51,6 +52,8 @@ void AddSubmit(CLI::App& app, Invocation& in);
 void AddBatches(CLI::App& app, Invocation& in);
 void AddTasks(CLI::App& app, Invocation& in);
 void AddExport(CLI::App& app, Invocation& in);
+void AddBackup(CLI::App& app, Invocation& in);
+void AddRestore(CLI::App& app, Invocation& in);
 void AddBudgets(CLI::App& app, Invocation& in);
 void AddJournal(CLI::App& app, Invocation& in);
 void AddPriceList(CLI::App& app, Invocation& in);

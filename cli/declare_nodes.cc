@@ -16,6 +16,11 @@ void AddScheduler(CLI::App& app, Invocation& in) {
                    "Where inputs and outputs are kept")
       ->type_name("DIR");
   AddMoved(*scheduler, in.scheduler.moved);
+  scheduler
+      ->add_option("--keep-transcripts", in.scheduler.keep_transcripts,
+                   "Delete events of attempts that are over, so long after "
+                   "they began: 720h; else never")
+      ->type_name("DURATION");
   scheduler->callback(
       [&in] { in.exit_code = ServeScheduler(in.global, in.scheduler); });
 }

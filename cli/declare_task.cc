@@ -133,14 +133,30 @@ void AddTasks(CLI::App& app, Invocation& in) {
 }
 
 void AddExport(CLI::App& app, Invocation& in) {
-  CLI::App* command =
-      app.add_subcommand("export", "A line of JSON for each task of a batch");
-  command->add_option("BATCH", in.id, "Id, or name (the newest)")
-      ->required()
-      ->type_name("");
-  command->add_option("--out", in.out, "File; else standard output")
+  CLI::App* command = app.add_subcommand(
+      "export", "A line of JSON for each task of batches, and what they left");
+  CLI::Option* batches = command->add_option(
+      "BATCH", in.export_.batches, "Id, or name (the newest); several at will");
+  batches->type_name("");
+  command
+      ->add_option("--since", in.export_.since,
+                   "All batches submitted from this day or time on: "
+                   "2026-11-23, 2026-11-23T22:00:00Z")
+      ->type_name("TIME")
+      ->excludes(batches);
+  command->add_option("--out", in.export_.out, "File; else standard output")
       ->type_name("FILE");
-  command->callback([&in] { in.exit_code = Export(in.global, in.id, in.out); });
+  CLI::Option* artifacts =
+      command
+          ->add_option("--artifacts", in.export_.artifacts,
+                       "Folder for output files, as BATCH/TASK/outputs/...; "
+                       "those that are there are not fetched again")
+          ->type_name("DIR");
+  command
+      ->add_flag("--events", in.export_.events,
+                 "Transcripts too, as BATCH/TASK/attempt-N.jsonl there")
+      ->needs(artifacts);
+  command->callback([&in] { in.exit_code = Export(in.global, in.export_); });
 }
 
 }  // namespace midwatch::cli

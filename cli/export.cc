@@ -141,19 +141,26 @@ absl::Status ForEachFullTask(
       });
 }
 
-absl::Status ExportTasks(SchedulerConnection& scheduler,
-                         const std::string& batch_id, std::FILE* out) {
-  return ForEachFullTask(scheduler, batch_id, [&](const v1::Task& task) {
+absl::Status ExportTasks(
+    SchedulerConnection& scheduler, const std::vector<std::string>& batch_ids,
+    std::FILE* out, absl::FunctionRef<absl::Status(const v1::Task&)> also) {
+  auto write = [&](const v1::Task& task) -> absl::Status {
+    RETURN_IF_ERROR(also(task));
     return WriteLine(task, out);
-  });
+  };
+  for (const std::string& batch_id : batch_ids) {
+    RETURN_IF_ERROR(ForEachFullTask(scheduler, batch_id, write));
+  }
+  return absl::OkStatus();
 }
 
-absl::Status ExportTasksToFile(SchedulerConnection& scheduler,
-                               const std::string& batch_id,
-                               const std::string& path) {
+absl::Status ExportTasksToFile(
+    SchedulerConnection& scheduler, const std::vector<std::string>& batch_ids,
+    const std::string& path,
+    absl::FunctionRef<absl::Status(const v1::Task&)> also) {
   NewFile file(path);
   ASSIGN_OR_RETURN(std::FILE * out, file.Get());
-  RETURN_IF_ERROR(ExportTasks(scheduler, batch_id, out));
+  RETURN_IF_ERROR(ExportTasks(scheduler, batch_ids, out, also));
   return file.Commit();
 }
 

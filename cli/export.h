@@ -19,13 +19,17 @@ absl::Status ForEachFullTask(
     SchedulerConnection& scheduler, const std::string& batch_id,
     absl::FunctionRef<absl::Status(const v1::Task&)> visit);
 
-// Writes a line of JSON for each task of the batch to `out`.
+// Writes a line of JSON for each task of the batches to `out`, after `also` is
+// called with it, until that returns an error.
 absl::Status ExportTasks(SchedulerConnection& scheduler,
-                         const std::string& batch_id, std::FILE* out);
+                         const std::vector<std::string>& batch_ids,
+                         std::FILE* out,
+                         absl::FunctionRef<absl::Status(const v1::Task&)> also);
 // The same into a file at `path`, which appears whole or not at all.
-absl::Status ExportTasksToFile(SchedulerConnection& scheduler,
-                               const std::string& batch_id,
-                               const std::string& path);
+absl::Status ExportTasksToFile(
+    SchedulerConnection& scheduler, const std::vector<std::string>& batch_ids,
+    const std::string& path,
+    absl::FunctionRef<absl::Status(const v1::Task&)> also);
 
 // What became of a batch, task by task.
 struct Outcome {

@@ -60,6 +60,8 @@ int Main(int argc, char** argv) {
   AddTenants(app, in);
   AddAccounts(app, in);
   AddExport(app, in);
+  AddBackup(app, in);
+  AddRestore(app, in);
   AddScheduler(app, in);
   AddWorker(app, in);
   AddHarness(app, in);

@@ -40,6 +40,17 @@ std::string BoundAddress(const std::string& address, int port) {
   return absl::StrCat(address.substr(0, address.rfind(':') + 1), port);
 }
 
+// An hour at least: who retries a task or looks at it has that long.
+absl::StatusOr<absl::Duration> ReadKeep(const std::string& text) {
+  absl::Duration keep = absl::InfiniteDuration();
+  if (text.empty()) return keep;
+  if (absl::ParseDuration(text, &keep) && keep >= absl::Hours(1)) return keep;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--keep-transcripts: expected a duration of an hour or more, "
+      "such as 720h, not '",
+      text, "'"));
+}
+
 absl::Status RunScheduler(const GlobalOptions& global,
                           const SchedulerOptions& options) {
   Interrupts interrupts;
@@ -49,6 +60,7 @@ absl::Status RunScheduler(const GlobalOptions& global,
   node.listen = options.listen;
   node.fires_schedules = true;
   node.moved = options.moved;
+  ASSIGN_OR_RETURN(node.keep_transcripts, ReadKeep(options.keep_transcripts));
   if (node.listen.empty()) node.listen.push_back(kDefaultAddress);
   // For the commands beside it.
   if (std::string socket = SocketAddress(node.data_dir); !socket.empty()) {

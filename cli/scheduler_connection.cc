@@ -27,6 +27,7 @@ namespace fs = std::filesystem;
 
 constexpr absl::Duration kConnectTimeout = absl::Seconds(10);
 constexpr absl::Duration kCallTimeout = absl::Seconds(60);
+constexpr absl::Duration kBackupTimeout = absl::Hours(24);
 constexpr absl::Duration kReconnectTimeout = absl::Minutes(1);
 constexpr int kRetryTriesMax = 10;
 constexpr int kStreamsMax = 10;  // in a row that say nothing
@@ -96,7 +97,8 @@ SchedulerConnection::SchedulerConnection(std::shared_ptr<grpc::Channel> channel)
       queues_(v1::QueueService::NewStub(channel_)),
       tenants_(v1::TenantService::NewStub(channel_)),
       schedules_(v1::ScheduleService::NewStub(channel_)),
-      artifacts_(v1::ArtifactService::NewStub(channel_)) {}
+      artifacts_(v1::ArtifactService::NewStub(channel_)),
+      admin_(v1::AdminService::NewStub(channel_)) {}
 
 absl::StatusOr<std::unique_ptr<SchedulerConnection>> SchedulerConnection::Open(
     const std::string& server, const std::string& state_dir) {
@@ -194,6 +196,21 @@ absl::StatusOr<std::vector<v1::Batch>> SchedulerConnection::ListBatches(
     request.set_page_token(response.next_page_token());
   }
   return batches;
+}
+
+absl::Status SchedulerConnection::ForEachBatch(
+    absl::FunctionRef<bool(const v1::Batch&)> visit) {
+  v1::ListBatchesRequest request;
+  request.set_page_size(kPageSize);
+  while (true) {
+    v1::ListBatchesResponse response;
+    MIDWATCH_CALL(batches_, ListBatches, request, response);
+    for (const v1::Batch& batch : response.batches()) {
+      if (!visit(batch)) return absl::OkStatus();
+    }
+    if (response.next_page_token().empty()) return absl::OkStatus();
+    request.set_page_token(response.next_page_token());
+  }
 }
 
 absl::StatusOr<v1::Task> SchedulerConnection::GetTask(
@@ -587,6 +604,18 @@ absl::Status SchedulerConnection::FollowTaskEvents(
   }
   return absl::UnavailableError(
       "the scheduler ends the stream each time before it says anything");
+}
+
+absl::StatusOr<v1::Backup> SchedulerConnection::CreateBackup(
+    const std::string& path) {
+  v1::CreateBackupRequest request;
+  request.set_path(path);
+  v1::CreateBackupResponse response;
+  grpc::ClientContext context;
+  SetTimeout(context, kBackupTimeout);
+  RETURN_IF_ERROR(FromGrpc(admin_->CreateBackup(&context, request, &response),
+                           "CreateBackup"));
+  return response.backup();
 }
 
 absl::Status SchedulerConnection::UploadMissing(

@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "midwatch/v1/account_service.grpc.pb.h"
+#include "midwatch/v1/admin_service.grpc.pb.h"
 #include "midwatch/v1/artifact_service.grpc.pb.h"
 #include "midwatch/v1/batch_service.grpc.pb.h"
 #include "midwatch/v1/budget_service.grpc.pb.h"
@@ -66,6 +67,8 @@ class SchedulerConnection {
   // Newest first, `limit` at most, of those that `filter` names.
   absl::StatusOr<std::vector<v1::Batch>> ListBatches(
       v1::ListBatchesRequest filter, int limit);
+  // Newest first, until `visit` returns false.
+  absl::Status ForEachBatch(absl::FunctionRef<bool(const v1::Batch&)> visit);
   // `name` empty: all.
   absl::StatusOr<std::vector<v1::Batch>> ListBatches(const std::string& name,
                                                      int limit);
@@ -138,6 +141,10 @@ class SchedulerConnection {
   absl::StatusOr<v1::Firing> RunSchedule(const std::string& name,
                                          const std::string& request_id);
 
+  // In a new folder at an absolute path on the scheduler's machine. Waits until
+  // it is made and checked.
+  absl::StatusOr<v1::Backup> CreateBackup(const std::string& path);
+
   // The scheduler is this process's own, and ends with it.
   bool is_embedded() const { return embedded_ != nullptr; }
 
@@ -170,6 +177,7 @@ class SchedulerConnection {
   std::unique_ptr<v1::TenantService::Stub> tenants_;
   std::unique_ptr<v1::ScheduleService::Stub> schedules_;
   std::unique_ptr<v1::ArtifactService::Stub> artifacts_;
+  std::unique_ptr<v1::AdminService::Stub> admin_;
   GrpcCalls calls_;
 };
 

@@ -14,13 +14,6 @@
 namespace midwatch::cli {
 namespace {
 
-// An event on one line, whatever white space the service put into it.
-std::string JsonLine(const std::string& json) {
-  if (json.find('\n') == std::string::npos) return json;
-  const Json parsed = Json::parse(json, nullptr, /*allow_exceptions=*/false);
-  return parsed.is_discarded() ? ToLine(Json(json)) : ToLine(parsed);
-}
-
 class LogPrinter {
  public:
   explicit LogPrinter(bool json) : json_(json) {}
@@ -35,7 +28,7 @@ class LogPrinter {
     }
     for (const v1::TaskEvent& event : page.events()) {
       if (json_) {
-        std::puts(JsonLine(event.json()).c_str());
+        std::puts(EventLine(event.json()).c_str());
         continue;
       }
       for (const std::string& line :

@@ -395,6 +395,12 @@ absl::Status ReadInstant(const std::string& option, const std::string& text,
   return absl::OkStatus();
 }
 
+std::string EventLine(const std::string& json) {
+  if (json.find('\n') == std::string::npos) return json;
+  const Json parsed = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  return parsed.is_discarded() ? ToLine(Json(json)) : ToLine(parsed);
+}
+
 std::string AccountLine(const v1::Account& account) {
   std::string line = absl::StrCat("account ", OneLine(account.name()), " is ",
                                   NameOf(account.state()));

@@ -64,6 +64,9 @@ std::string NameOf(v1::RequestClass request_class);
 // On one line; bytes that are not UTF-8 are replaced.
 std::string ToLine(const Json& json);
 
+// An event as the service sent it, on one line whatever white space that has.
+std::string EventLine(const std::string& json);
+
 // Whether it is open; else why not, until when, and what to do, in one line.
 std::string AccountLine(const v1::Account& account);
 // Of each class that is limited, how much was used lately, in one line:

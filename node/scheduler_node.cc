@@ -20,6 +20,7 @@
 #include "base/real_executor.h"
 #include "base/status_macros.h"
 #include "node/direct_scheduler_client.h"
+#include "scheduler/backup.h"
 #include "scheduler/grpc_services.h"
 #include "scheduler/scheduler.h"
 #include "store/sqlite_store.h"
@@ -28,6 +29,9 @@ namespace midwatch {
 namespace {
 
 constexpr int kSchedulerPoolThreads = 4;
+// Of old transcripts. Not at once: there is more to do at a start.
+constexpr absl::Duration kFirstDrop = absl::Seconds(10);
+constexpr absl::Duration kDropEvery = absl::Hours(1);
 
 // Without authentication only this machine may be listened to.
 absl::Status CheckLoopback(const std::string& address) {
@@ -60,7 +64,12 @@ class SchedulerNodeImpl final : public SchedulerNode {
     ASSIGN_OR_RETURN(ArtifactDirectory artifacts,
                      ArtifactDirectory::Open(artifacts_dir_));
     artifacts_.emplace(std::move(artifacts));
+    backups_.emplace(*store_, *artifacts_, *pool_, RealClock());
     RETURN_IF_ERROR(StartScheduler(options));
+    keep_transcripts_ = options.keep_transcripts;
+    if (keep_transcripts_ < absl::InfiniteDuration()) {
+      executor_.Post([this] { DropTranscriptsIn(kFirstDrop); });
+    }
     return Serve(options.listen);
   }
 
@@ -114,6 +123,23 @@ class SchedulerNodeImpl final : public SchedulerNode {
     return started.get_future().get();
   }
 
+  // On the executor.
+  void DropTranscriptsIn(absl::Duration wait) {
+    executor_.After(wait, [this] {
+      store_->DropEvents(
+          RealClock().Now() - keep_transcripts_,
+          [this](absl::StatusOr<int64_t> dropped) {
+            if (!dropped.ok()) {
+              LogWarning("transcripts not dropped",
+                         {{"why", dropped.status().message()}});
+            } else if (*dropped > 0) {
+              LogInfo("transcripts dropped", {{"chunks", *dropped}});
+            }
+            executor_.Post([this] { DropTranscriptsIn(kDropEvery); });
+          });
+    });
+  }
+
   absl::Status Serve(const std::vector<std::string>& listen) {
     grpc::EnableDefaultHealthCheckService(true);
     // So that a client needs no .proto files: grpcurl, grpc_cli.
@@ -123,7 +149,8 @@ class SchedulerNodeImpl final : public SchedulerNode {
     builder.SetMaxSendMessageSize(kGrpcMessageBytesMax);
     // Two schedulers on one port would split its callers between them.
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-    services_ = MakeGrpcServices(executor_, *scheduler_, *pool_, *artifacts_);
+    services_ = MakeGrpcServices(executor_, *scheduler_, *pool_, *artifacts_,
+                                 *backups_);
     for (auto& service : services_) builder.RegisterService(service.get());
     ports_.assign(listen.size(), 0);
     for (size_t i = 0; i < listen.size(); ++i) {
@@ -153,14 +180,16 @@ class SchedulerNodeImpl final : public SchedulerNode {
   RealRandom random_;
   RealExecutor executor_;
   std::optional<ThreadBlockingPool> pool_;
-  std::unique_ptr<Store> store_;
+  std::unique_ptr<SqliteStore> store_;
   std::optional<ArtifactDirectory> artifacts_;
+  std::optional<Backups> backups_;
   std::optional<Scheduler> scheduler_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<grpc::Server> server_;
   std::vector<int> ports_;
   std::vector<std::string> unix_sockets_;
   std::string artifacts_dir_;
+  absl::Duration keep_transcripts_;
 };
 
 }  // namespace

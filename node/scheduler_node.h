@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 
 namespace grpc {
 class Channel;
@@ -36,6 +37,8 @@ struct SchedulerNodeOptions {
   bool fires_schedules = false;
   // See SqliteStoreOptions.
   bool moved = false;
+  // How long the events of attempts that are over stay, from their beginning.
+  absl::Duration keep_transcripts = absl::InfiniteDuration();
 };
 
 class SchedulerNode {

@@ -8,7 +8,7 @@ namespace midwatch {
 
 std::vector<std::unique_ptr<grpc::Service>> MakeGrpcServices(
     Executor& executor, Scheduler& scheduler, BlockingPool& pool,
-    const ArtifactDirectory& artifacts) {
+    const ArtifactDirectory& artifacts, Backups& backups) {
   std::vector<std::unique_ptr<grpc::Service>> services;
   services.push_back(MakeTaskService(executor, scheduler));
   services.push_back(MakeBatchService(executor, scheduler));
@@ -19,6 +19,7 @@ std::vector<std::unique_ptr<grpc::Service>> MakeGrpcServices(
   services.push_back(MakeScheduleService(executor, scheduler));
   services.push_back(MakeWorkerService(executor, scheduler));
   services.push_back(MakeArtifactService(pool, artifacts));
+  services.push_back(MakeAdminService(backups));
   return services;
 }
 

@@ -15,6 +15,7 @@ class Service;
 
 namespace midwatch {
 
+class Backups;
 class Scheduler;
 
 // Largest message in either direction: a prompt of 12 MiB and 32 MiB of events
@@ -26,7 +27,7 @@ inline constexpr int kGrpcMessageBytesMax = 64 << 20;
 // scheduler, and files are read and written on `pool`.
 std::vector<std::unique_ptr<grpc::Service>> MakeGrpcServices(
     Executor& executor, Scheduler& scheduler, BlockingPool& pool,
-    const ArtifactDirectory& artifacts);
+    const ArtifactDirectory& artifacts, Backups& backups);
 
 }  // namespace midwatch
 

@@ -14,6 +14,7 @@ class Service;
 
 namespace midwatch {
 
+class Backups;
 class Scheduler;
 
 std::unique_ptr<grpc::Service> MakeTaskService(Executor& executor,
@@ -34,6 +35,7 @@ std::unique_ptr<grpc::Service> MakeWorkerService(Executor& executor,
                                                  Scheduler& scheduler);
 std::unique_ptr<grpc::Service> MakeArtifactService(
     BlockingPool& pool, const ArtifactDirectory& artifacts);
+std::unique_ptr<grpc::Service> MakeAdminService(Backups& backups);
 
 }  // namespace midwatch
 

@@ -68,6 +68,8 @@ class CliTest(unittest.TestCase):
         for arguments in ([], ["nonsense"], ["run"], ["batch"],
                           ["run", "x", "--jobs", "0"],
                           ["run", "x", "--param", "novalue"],
+                          ["scheduler", "--keep-transcripts", "30d"],
+                          ["scheduler", "--keep-transcripts", "1m"],
                           ["--output", "xml", "batch", "list"]):
             code, _, err = self.run_cli(*arguments)
             self.assertEqual(code, 2, (arguments, err))
@@ -128,6 +130,80 @@ class CliTest(unittest.TestCase):
         code, out, _ = self.run_cli("task", "cancel", out.strip(),
                                     "--output", "json")
         self.assertEqual(json.loads(out)["state"], "cancelled")
+
+    def test_export_with_files_goes_on_where_it_was(self):
+        self.assertEqual(self.run_cli("run", self.write(), "--results", "r")[0],
+                         0)
+        command = ["export", "batch", "--out", "e.jsonl", "--artifacts", "f",
+                   "--events"]
+        code, out, err = self.run_cli(*command)
+        self.assertEqual((code, out), (0, ""), err)
+        lines = (self.path / "e.jsonl").read_text().splitlines()
+        tasks = [json.loads(line) for line in lines]
+        self.assertEqual([task["name"] for task in tasks], ["one", "two"])
+        folder = self.path / "f" / tasks[0]["batch_id"]
+        files = sorted(str(path.relative_to(folder))
+                       for path in folder.rglob("*") if path.is_file())
+        self.assertEqual(files, [
+            "one/attempt-1.jsonl", "one/outputs/out.txt",
+            "two/attempt-1.jsonl", "two/outputs/out.txt"])
+        one, two = folder / "one/outputs/out.txt", folder / "two/outputs/out.txt"
+        self.assertEqual(one.read_text(), "hi\n")
+        events = (folder / "one/attempt-1.jsonl").read_text().splitlines()
+        self.assertEqual(
+            events, self.run_cli("task", "events", tasks[0]["task_id"],
+                                 "--output", "json")[1].splitlines())
+
+        # What is there stays; what is not as it should be is fetched.
+        os.utime(one, (1, 1))
+        two.write_text("no")
+        (folder / "two/attempt-1.jsonl").unlink()
+        self.assertEqual(self.run_cli(*command)[0], 0)
+        self.assertEqual(one.stat().st_mtime, 1)
+        self.assertEqual(two.read_text(), "hi\n")
+        self.assertTrue((folder / "two/attempt-1.jsonl").exists())
+
+        code, out, _ = self.run_cli("export", "--since", "2020-01-01")
+        self.assertEqual((code, out.splitlines()), (0, lines))
+        self.assertEqual(self.run_cli("export", "batch", "batch")[1], out)
+        self.assertEqual(self.run_cli("export", "--since", "2999-01-01")[1], "")
+        for wrong in (["export"], ["export", "batch", "--events"],
+                      ["export", "batch", "--since", "2020-01-01"],
+                      ["export", "--since", "yesterday"]):
+            self.assertEqual(self.run_cli(*wrong)[0], 2, wrong)
+
+    def test_backup_and_restore(self):
+        self.assertEqual(self.run_cli("run", self.write(), "--results", "r")[0],
+                         0)
+        exported = self.run_cli("export", "batch")[1]
+        code, out, err = self.run_cli("backup", "b")
+        self.assertEqual(code, 0, err)
+        self.assertRegex(out, r"^backed up 2 tasks of 1 batch and \d+ "
+                              r"artifacts? to \S+/b, and checked it\n$")
+        code, _, err = self.run_cli("backup", "b")
+        self.assertEqual(code, 2)
+        self.assertIn("is there already", err)
+
+        code, out, err = self.run_cli("restore", "b", "--state-dir", "n")
+        self.assertEqual(code, 0, err)
+        self.assertRegex(out, r"^restored 2 tasks of 1 batch and \d+ artifact")
+        self.assertEqual(
+            self.run_cli("export", "batch", "--state-dir", "n")[1], exported)
+        code, _, err = self.run_cli("restore", "b", "--state-dir", "n")
+        self.assertEqual(code, 2)
+        self.assertIn("is not empty", err)
+        code, _, err = self.run_cli("restore", "r", "--state-dir", "m")
+        self.assertEqual(code, 2)
+        self.assertIn("is no backup", err)
+
+        # An output that is lost is told, and the rest is backed up.
+        for file in (self.path / "midwatch/artifacts").glob("*/*"):
+            if file.parent.name != "scratch":
+                file.unlink()
+        code, out, err = self.run_cli("--output", "json", "backup", "c")
+        self.assertEqual(code, 1)
+        self.assertGreaterEqual(json.loads(out)["missing_artifacts"], 1)
+        self.assertIn("cannot be read, such as", err)
 
     def test_dry_run_tells_and_touches_nothing(self):
         file = self.write()

@@ -1,0 +1,45 @@
+#ifndef MIDWATCH_CLI_TASK_FILES_H_
+#define MIDWATCH_CLI_TASK_FILES_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "cli/scheduler_connection.h"
+
+namespace midwatch::cli {
+
+// What tasks left, as files below a folder:
+//
+//   BATCH/TASK/outputs/...       its output files
+//   BATCH/TASK/attempt-N.jsonl   with `events`: what its N-th session said, an
+//                                event a line
+//
+// BATCH is an id, TASK a name as FileNameOf writes it. A file appears whole or
+// not at all, and one that is there already is not fetched again: an export
+// that was interrupted goes on.
+class TaskFiles {
+ public:
+  // `folder` is made where it is missing.
+  TaskFiles(SchedulerConnection& scheduler, std::string folder, bool events);
+
+  // `task` has its attempts, and is of a batch.
+  //   kDataLoss  an output's path leads elsewhere, or its content is damaged
+  //   kNotFound  the scheduler has an output no longer
+  absl::Status Write(const v1::Task& task);
+
+ private:
+  absl::Status WriteOutput(const v1::Output& output, const std::string& path);
+  absl::Status WriteEvents(const v1::Task& task, int attempt,
+                           const std::string& path);
+  // The file that was just written, to its name.
+  absl::Status Rename(const std::string& path);
+
+  SchedulerConnection& scheduler_;
+  const std::string folder_;
+  const std::string partial_;  // what is being written
+  const bool events_;
+};
+
+}  // namespace midwatch::cli
+
+#endif  // MIDWATCH_CLI_TASK_FILES_H_
