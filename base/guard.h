@@ -23,6 +23,8 @@ enum class Guard {
   kOutbox,
   // An event that comes twice is stored once.
   kEventDedupe,
+  // Before its canary's verdict nothing else of a batch starts.
+  kCanary,
 };
 
 namespace guard_internal {

@@ -113,6 +113,8 @@ void Scheduler::CancelTask(const v1::CancelTaskRequest& request,
                  if (!result.ok()) return reply(result.status());
                  FaultPoint("scheduler.cancel.after");
                  leases_.Deliver(result->notices);
+                 // Its batch's canary may be decided with it.
+                 leases_.WantAdmission();
                  if (result->needs_met) PlanTimers(clock_.Now());
                  feeds_.Notify(task);
                  v1::CancelTaskResponse response;

@@ -14,6 +14,7 @@
 #include "scheduler/parameters.h"
 #include "scheduler/rate_book.h"
 #include "scheduler/rich_error.h"
+#include "scheduler/rule_proto.h"
 #include "scheduler/spec_check.h"
 #include "store/proto_time.h"
 
@@ -200,6 +201,7 @@ OpenBatch ToOpenBatch(const v1::OpenBatch& open, FieldViolations& in_open) {
     in_open.Add("budget_usd_micros", write.budget, "; expected ", kBudgetMin,
                 " (one cent) to ", kBudgetMax, ", or none");
   }
+  ReadRules(open, write, in_open);
   write.spec = open.spec();
   CheckSpec(write.spec, in_open);
   return write;

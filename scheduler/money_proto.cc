@@ -61,6 +61,9 @@ constexpr KindName kKindNames[] = {
     {JournalKind::kTaskChanged, "task_changed"},
     {JournalKind::kExpired, "expired"},
     {JournalKind::kBatchRetried, "batch_retried"},
+    {JournalKind::kCanaryPassed, "canary_passed"},
+    {JournalKind::kCanaryFailed, "canary_failed"},
+    {JournalKind::kStopped, "stopped"},
 };
 
 // The parts of a key, into a write that has them.

@@ -11,8 +11,6 @@
 namespace midwatch {
 namespace {
 
-constexpr absl::Duration kBackoffFirst = absl::Seconds(10);
-constexpr absl::Duration kBackoffMax = absl::Minutes(15);
 constexpr int kAdviceMax = 6;
 constexpr int kUnreachableAdviceMax = 3;
 // Of a task, those that began nothing included: half a day of an outage.
@@ -46,6 +44,40 @@ bool IsExcused(const Tally& tally, v1::FailureClass failure, bool charges) {
          (failure == v1::FAILURE_CLASS_SERVICE && !tally.has_session);
 }
 
+// What the policy says of the class alone: nothing, where it does not name it.
+v1::ClassRetry RuleOf(const v1::RetryPolicy& policy, v1::FailureClass failure) {
+  for (const v1::ClassRetry& each : policy.classes()) {
+    if (each.failure_class() == failure) return each;
+  }
+  return {};
+}
+
+int32_t EarlierAs(const Tally& tally, v1::FailureClass failure) {
+  return tally.failed_as[static_cast<size_t>(failure)];
+}
+
+// Before this one, by the task's own fault, of classes without a bound of their
+// own.
+int32_t SharedFailures(const Tally& tally) {
+  int32_t shared = tally.failures;
+  for (v1::FailureClass own :
+       {v1::FAILURE_CLASS_TASK, v1::FAILURE_CLASS_REFUSAL}) {
+    if (RuleOf(tally.spec.retry(), own).max_failures() > 0) {
+      shared -= EarlierAs(tally, own);
+    }
+  }
+  return shared;
+}
+
+std::string HowOften(v1::FailureClass failure, int32_t times) {
+  if (times == 1) return "no further try is allowed";
+  return absl::StrCat(failure == v1::FAILURE_CLASS_SERVICE
+                          ? "the service broke it "
+                      : failure == v1::FAILURE_CLASS_REFUSAL ? "it was refused "
+                                                             : "it failed ",
+                      times, " times");
+}
+
 // "" where another attempt may begin.
 std::string WhyNoMore(const Tally& tally, v1::FailureClass failure,
                       bool charges) {
@@ -55,15 +87,23 @@ std::string WhyNoMore(const Tally& tally, v1::FailureClass failure,
   int32_t max_starts =
       policy.max_starts() > 0 ? policy.max_starts() : kMaxStartsDefault;
   if (failure == v1::FAILURE_CLASS_SPEC) return "it cannot work";
-  if (failure == v1::FAILURE_CLASS_REFUSAL && !policy.retry_refusals()) {
+  const int32_t bound = RuleOf(policy, failure).max_failures();
+  if (failure == v1::FAILURE_CLASS_REFUSAL && !policy.retry_refusals() &&
+      bound == 0) {
     return "refusals are not tried again";
   }
-  bool own =
+  const bool own =
       failure == v1::FAILURE_CLASS_TASK || failure == v1::FAILURE_CLASS_REFUSAL;
-  if (own && tally.failures + 1 >= max_failures) {
+  if (bound > 0) {
+    const int32_t times = EarlierAs(tally, failure) + 1;
+    if (times >= bound && !IsExcused(tally, failure, charges)) {
+      return HowOften(failure, times);
+    }
+  } else if (own && SharedFailures(tally) + 1 >= max_failures) {
     return max_failures == 1
                ? "no further try is allowed"
-               : absl::StrCat("it failed ", tally.failures + 1, " times");
+               : absl::StrCat("it failed ", SharedFailures(tally) + 1,
+                              " times");
   }
   if (!IsExcused(tally, failure, charges) && tally.starts >= max_starts) {
     return absl::StrCat("it was started ", tally.starts, " times");
@@ -83,10 +123,11 @@ bool AwaitsCost(const Tally& tally, const Disposition& next) {
 
 }  // namespace
 
-absl::Duration Backoff(int earlier, double jitter) {
-  absl::Duration whole = kBackoffFirst;
-  for (int i = 0; i < earlier && whole < kBackoffMax; ++i) whole *= 2;
-  return std::min(whole, kBackoffMax) * jitter;
+absl::Duration Backoff(int earlier, double jitter, absl::Duration first,
+                       absl::Duration max) {
+  absl::Duration whole = first;
+  for (int i = 0; i < earlier && whole < max; ++i) whole *= 2;
+  return std::min(whole, max) * jitter;
 }
 
 Disposition Decide(const Tally& tally, const v1::Ending& ending,
@@ -136,7 +177,13 @@ Disposition Decide(const Tally& tally, const v1::Ending& ending,
   if (next.awaits_cost) absl::StrAppend(&next.reason, kAwaitsCost);
   // What it waits for is its account.
   if (IsAccountTrouble(failure)) return next;
-  next.delay = Backoff(tally.attempts - 1, jitter);
+  const v1::ClassRetry rule = RuleOf(tally.spec.retry(), failure);
+  const absl::Duration first =
+      rule.has_backoff() ? FromDuration(rule.backoff()) : kBackoffFirst;
+  const absl::Duration longest = rule.has_backoff_max()
+                                     ? FromDuration(rule.backoff_max())
+                                     : std::max(first, kBackoffMax);
+  next.delay = Backoff(tally.attempts - 1, jitter, first, longest);
   next.delay = std::max(next.delay, RetryAfter(ending.failure()));
   return next;
 }

@@ -12,15 +12,22 @@ namespace midwatch {
 inline constexpr int32_t kMaxFailuresDefault = 3;
 inline constexpr int32_t kMaxStartsDefault = 10;
 
+inline constexpr absl::Duration kBackoffFirst = absl::Seconds(10);
+inline constexpr absl::Duration kBackoffMax = absl::Minutes(15);
+
 // Full jitter (a uniform share of the whole), so that tasks which failed
-// together do not come back together: `jitter` in [0, 1] times 10 s doubled
-// with each earlier attempt, 15 minutes at most.
-absl::Duration Backoff(int earlier, double jitter);
+// together do not come back together: `jitter` in [0, 1] times `first` doubled
+// with each earlier attempt, `max` at most.
+absl::Duration Backoff(int earlier, double jitter,
+                       absl::Duration first = kBackoffFirst,
+                       absl::Duration max = kBackoffMax);
 
 // A charged attempt costs what the service reports, or its reservation where
 // it reports nothing. Failures of the service never count against the task. An
 // attempt needs at least a tenth of the task's max_cost to begin; where that is
-// not left because a cost is unknown, the task waits for it.
+// not left because a cost is unknown, the task waits for it. What the spec's
+// retry policy says of the class of the failure goes before what it says of
+// all.
 Disposition Decide(const Tally& tally, const v1::Ending& ending, double jitter);
 
 struct Advice {

@@ -1,10 +1,14 @@
 #include "scheduler/spec_check.h"
 
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+#include <tuple>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "scheduler/field_checks.h"
+#include "scheduler/retry.h"
 
 namespace midwatch {
 namespace {
@@ -94,13 +98,42 @@ void CheckExpectation(const std::string& where, const v1::Expectation& expect,
   }
 }
 
-void CheckLimits(const v1::TaskSpec& spec, FieldViolations& wrong) {
-  if (spec.max_cost_usd_micros() < kCentUsdMicros ||
-      spec.max_cost_usd_micros() > kMaxCostMax) {
-    wrong.Add("spec.max_cost_usd_micros", spec.max_cost_usd_micros(),
-              "; expected 10000 (one cent) to 10^12");
+// Whether it is unset, or 1 second to 24 hours.
+bool IsBackoff(bool is_set, const google::protobuf::Duration& backoff) {
+  const absl::Duration span = FromDuration(backoff);
+  return !is_set || (span >= absl::Seconds(1) && span <= absl::Hours(24));
+}
+
+void CheckClassRetry(const std::string& field, const v1::ClassRetry& rule,
+                     FieldViolations& wrong) {
+  switch (rule.failure_class()) {
+    case v1::FAILURE_CLASS_SERVICE:
+    case v1::FAILURE_CLASS_TASK:
+    case v1::FAILURE_CLASS_REFUSAL:
+      break;
+    default:
+      wrong.Add(field + ".failure_class",
+                static_cast<int>(rule.failure_class()),
+                "; expected SERVICE, TASK or REFUSAL");
   }
-  const v1::RetryPolicy& retry = spec.retry();
+  if (rule.max_failures() < 0 || rule.max_failures() > 100) {
+    wrong.Add(field + ".max_failures", rule.max_failures(),
+              "; expected 1 to 100");
+  }
+  for (const auto& [name, is_set, backoff] :
+       {std::tuple(".backoff", rule.has_backoff(), rule.backoff()),
+        std::tuple(".backoff_max", rule.has_backoff_max(),
+                   rule.backoff_max())}) {
+    if (IsBackoff(is_set, backoff)) continue;
+    wrong.Add(field + name, "expected 1 second to 24 hours");
+  }
+  if (rule.has_backoff() && rule.has_backoff_max() &&
+      FromDuration(rule.backoff_max()) < FromDuration(rule.backoff())) {
+    wrong.Add(field + ".backoff_max", "expected no less than backoff");
+  }
+}
+
+void CheckRetry(const v1::RetryPolicy& retry, FieldViolations& wrong) {
   if (retry.max_failures() < 0 || retry.max_failures() > 100) {
     wrong.Add("spec.retry.max_failures", retry.max_failures(),
               "; expected 1 to 100");
@@ -109,6 +142,22 @@ void CheckLimits(const v1::TaskSpec& spec, FieldViolations& wrong) {
     wrong.Add("spec.retry.max_starts", retry.max_starts(),
               "; expected 1 to 1000");
   }
+  std::set<v1::FailureClass> seen;
+  for (int i = 0; i < retry.classes_size(); ++i) {
+    const std::string field = absl::StrCat("spec.retry.classes[", i, "]");
+    CheckClassRetry(field, retry.classes(i), wrong);
+    if (seen.insert(retry.classes(i).failure_class()).second) continue;
+    wrong.Add(field + ".failure_class", "is there twice; expected once");
+  }
+}
+
+void CheckLimits(const v1::TaskSpec& spec, FieldViolations& wrong) {
+  if (spec.max_cost_usd_micros() < kCentUsdMicros ||
+      spec.max_cost_usd_micros() > kMaxCostMax) {
+    wrong.Add("spec.max_cost_usd_micros", spec.max_cost_usd_micros(),
+              "; expected 10000 (one cent) to 10^12");
+  }
+  CheckRetry(spec.retry(), wrong);
   if (spec.max_repeats() != 0 &&
       (spec.max_repeats() < 2 || spec.max_repeats() > 1'000'000)) {
     wrong.Add("spec.max_repeats", spec.max_repeats(),

@@ -7,6 +7,7 @@
 #include "base/status_macros.h"
 #include "scheduler/control_proto.h"
 #include "scheduler/parameters.h"
+#include "scheduler/rule_proto.h"
 
 namespace midwatch {
 
@@ -106,6 +107,8 @@ v1::Batch ToProto(const BatchRecord& batch, const Ids& ids) {
     *out.mutable_queue_pause() = ToProto(*batch.queue_pause);
   }
   out.set_full_cap(batch.full_cap);
+  if (batch.canary) *out.mutable_canary() = ToProto(*batch.canary);
+  if (batch.stop) *out.mutable_stop() = ToProto(*batch.stop);
   out.set_content_sha256(batch.content_sha256);
   out.set_request_id(batch.request_id);
   return out;

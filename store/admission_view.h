@@ -128,9 +128,11 @@ enum class LaneBlock : int {
   kBatchCap = 2,
   kBudget = 4,  // one of its budgets has no room for its first task
   kCap = 8,     // as many run as its queue, tenant or account may
-  // Not decided by admission: set and taken away by a person or a timer.
+  // Not decided by admission: set and taken away by a person, a timer, or what
+  // became of a batch's tasks.
   kQueuePaused = 16,
   kBatchPaused = 32,
+  kCanary = 64,  // its batch's canary is not decided, and it is not of that
 };
 
 struct AdmissionDecisions {

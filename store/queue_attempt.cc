@@ -187,6 +187,19 @@ absl::Status QueueWriter::CloseAttempt(const TaskRow& task, const LiveRow& live,
   return db_.Run("DELETE FROM live WHERE task = ?", task.id);
 }
 
+absl::Status QueueWriter::CountFailures(int64_t task, Tally& tally) {
+  // Excused ones had no session and cost nothing.
+  SqliteStatement row = db_.Query(
+      "SELECT class FROM attempt WHERE task = ? "
+      "AND (session != '' OR charged > 0)",
+      task);
+  while (row.Step()) {
+    const auto failure = static_cast<size_t>(row.Int(0));
+    if (failure < tally.failed_as.size()) ++tally.failed_as[failure];
+  }
+  return row.status();
+}
+
 absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
   std::string hash = Sha256Hex(DeterministicBytes(write.ending));
   absl::StatusOr<LiveRow> found = LoadLive(write.lease);
@@ -222,6 +235,9 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
     ASSIGN_OR_RETURN(tally.cost_pending, IsCostPending(task.id));
   }
   ASSIGN_OR_RETURN(tally.spec, LoadSpec(task.template_id));
+  if (task.attempts > 1 && !tally.spec.retry().classes().empty()) {
+    RETURN_IF_ERROR(CountFailures(task.id, tally));
+  }
   if (task.batch > 0) {
     // Tasks with prompts of their own have templates of their own, and are no
     // more than one witness against an account.
@@ -289,6 +305,7 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
       .failure_class = next.failure_class,
       .why = next.reason};
   RETURN_IF_ERROR(Journal(entry).status());
+  RETURN_IF_ERROR(NoteOutcome(task, next.state, next.charged));
   RETURN_IF_ERROR(Count(task.batch, StateOf(live), next.state, next.charged,
                         -live.reserved, entry.over_delta));
   if (!again) RETURN_IF_ERROR(WakeNeedy(task.id, task.batch, next.state));

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/guard.h"
 #include "base/status_macros.h"
 #include "store/queue_writer.h"
 
@@ -105,12 +106,19 @@ absl::Status QueueWriter::ViewCaps(int64_t account, LaneView& lane,
   return absl::OkStatus();
 }
 
-absl::StatusOr<int> QueueWriter::PausesOf(int64_t queue, int64_t batch) {
-  ASSIGN_OR_RETURN(Control control, LoadControl(queue));
+absl::StatusOr<int> QueueWriter::HoldsOf(const Place& place) {
+  ASSIGN_OR_RETURN(Control control, LoadControl(place.queue));
   int bits = control.paused_at ? kQueuePausedBit : 0;
-  SqliteStatement row = db_.Query(
-      "SELECT 1 FROM batch WHERE id = ? AND paused_at IS NOT NULL", batch);
-  if (row.Step()) bits |= kBatchPausedBit;
+  SqliteStatement row =
+      db_.Query("SELECT paused_at IS NOT NULL, canary FROM batch WHERE id = ?",
+                place.batch);
+  if (row.Step()) {
+    if (row.Int(0) != 0) bits |= kBatchPausedBit;
+    if (row.Int(1) == v1::CANARY_VERDICT_UNDECIDED && !place.canary &&
+        Stands(Guard::kCanary)) {
+      bits |= static_cast<int>(LaneBlock::kCanary);
+    }
+  }
   RETURN_IF_ERROR(row.status());
   return bits;
 }
@@ -270,21 +278,28 @@ absl::Status QueueWriter::FireQueueTimer(int64_t queue, int64_t at) {
 absl::StatusOr<Done> QueueWriter::Do(const PauseBatch& write) {
   const int64_t batch = write.batch.row;
   ASSIGN_OR_RETURN(std::optional<int64_t> until, FindPause(write.batch));
-  if (until) RETURN_IF_ERROR(ForgetTimer(*until, kBatchTimer, batch));
+  RETURN_IF_ERROR(BeginBatchPause(batch, until, write.reason, write.until));
+  return Done{};
+}
+
+absl::Status QueueWriter::BeginBatchPause(int64_t batch,
+                                          std::optional<int64_t> old_until,
+                                          const std::string& reason,
+                                          absl::Time until) {
+  if (old_until) RETURN_IF_ERROR(ForgetTimer(*old_until, kBatchTimer, batch));
   RETURN_IF_ERROR(
       db_.Run("UPDATE batch SET paused_at = ifnull(paused_at, ?), "
               "pause_why = ?, pause_until = ? WHERE id = ?",
-              NowMicros(), write.reason, UntilMicros(write.until), batch));
-  if (write.until < absl::InfiniteFuture()) {
-    RETURN_IF_ERROR(AddTimer(write.until, kBatchTimer, batch));
+              NowMicros(), reason, UntilMicros(until), batch));
+  if (until < absl::InfiniteFuture()) {
+    RETURN_IF_ERROR(AddTimer(until, kBatchTimer, batch));
   }
   RETURN_IF_ERROR(db_.Run(
       "UPDATE lane SET blocked = blocked | ? WHERE batch = ? AND batch > 0",
       kBatchPausedBit, batch));
   JournalEntry entry{
-      .kind = JournalKind::kPaused, .batch = batch, .why = write.reason};
-  RETURN_IF_ERROR(Journal(entry).status());
-  return Done{};
+      .kind = JournalKind::kPaused, .batch = batch, .why = reason};
+  return Journal(entry).status();
 }
 
 absl::Status QueueWriter::EndBatchPause(int64_t batch) {
@@ -293,6 +308,7 @@ absl::Status QueueWriter::EndBatchPause(int64_t batch) {
               "pause_until = NULL WHERE id = ? AND paused_at IS NOT NULL",
               batch));
   if (db_.changes() == 0) return absl::OkStatus();
+  RETURN_IF_ERROR(GoOnAllTheSame(batch));
   RETURN_IF_ERROR(db_.Run(
       "UPDATE lane SET blocked = blocked & ~? WHERE batch = ? AND batch > 0",
       kBatchPausedBit, batch));

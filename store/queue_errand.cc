@@ -205,7 +205,8 @@ absl::Status QueueWriter::AdjustCost(int64_t id, int32_t attempt,
                      .charge_delta = charge_delta,
                      .over_delta = over_delta,
                      .why = "what the service says that the session cost"};
-  return Journal(entry).status();
+  RETURN_IF_ERROR(Journal(entry).status());
+  return NoteOutcome(task, v1::TASK_STATE_UNSPECIFIED, charge_delta);
 }
 
 absl::StatusOr<bool> QueueWriter::IsCostPending(int64_t task) {
@@ -241,6 +242,7 @@ absl::Status QueueWriter::BeginAnother(const TaskRow& task, int64_t due) {
                      .state = v1::TASK_STATE_FAILED,
                      .why = kCostExhausted};
   RETURN_IF_ERROR(Journal(entry).status());
+  RETURN_IF_ERROR(NoteOutcome(task, v1::TASK_STATE_FAILED, 0));
   RETURN_IF_ERROR(Count(task.batch, task.state, v1::TASK_STATE_FAILED));
   return WakeNeedy(task.id, task.batch, v1::TASK_STATE_FAILED);
 }

@@ -349,6 +349,7 @@ absl::Status QueueWriter::EndBlocked(const TaskRow& task, v1::TaskState state,
       .failure_class = failure,
       .why = why};
   RETURN_IF_ERROR(Journal(entry).status());
+  RETURN_IF_ERROR(NoteOutcome(task, state, 0));
   RETURN_IF_ERROR(Count(task.batch, v1::TASK_STATE_BLOCKED, state));
   result.ended.push_back(task.id);
   return WakeNeedy(task.id, task.batch, state);

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "store/batch_rules.h"
 #include "store/event_log.h"
 #include "store/labels.h"
 #include "store/queue_writer.h"
@@ -73,7 +74,10 @@ TaskRecord ReadTask(const SqliteStatement& row) {
   "b.cost_in_p50, b.cost_in_p90, b.time_in_p50, b.time_in_p90, "           \
   "b.paused_at, b.pause_why, b.pause_until, cq.paused_at, cq.pause_why, "  \
   "cq.pause_until, cq.max_running, cq.running, ct.max_running, "           \
-  "ct.running, ca.max_running, ca.running "                                \
+  "ct.running, ca.max_running, ca.running, b.canary, b.canary_tasks, "     \
+  "b.canary_min, b.canary_cost, b.canary_good, b.canary_bad, "             \
+  "b.canary_out, b.canary_charged, b.canary_why, b.stop_failed, "          \
+  "b.stop_ratio, b.stop_after, b.stop_bad, b.stop_ended, b.stopped "       \
   "FROM batch b LEFT JOIN template m ON m.id = b.template "                \
   "LEFT JOIN kind k ON k.id = m.kind "                                     \
   "LEFT JOIN account s ON s.label = b.account "                            \
@@ -120,6 +124,28 @@ v1::CapScope ReadFullCap(const SqliteStatement& row, int column,
   return v1::CAP_SCOPE_UNSPECIFIED;
 }
 
+// Fifteen columns from `column` on.
+void ReadRules(const SqliteStatement& row, int column, BatchRecord& batch) {
+  if (row.Int(column + 1) > 0) {
+    CanaryRecord& canary = batch.canary.emplace();
+    canary.verdict = static_cast<v1::CanaryVerdict>(row.Int(column));
+    canary.rule = {row.Int(column + 1), row.Int(column + 2),
+                   row.Int(column + 3)};
+    canary.tasks = CanarySize(canary.rule, batch.lines,
+                              batch.state != v1::BATCH_STATE_OPEN);
+    canary.succeeded = row.Int(column + 4);
+    canary.failed = row.Int(column + 5);
+    canary.left_out = row.Int(column + 6);
+    canary.charged = row.Int(column + 7);
+    canary.why = row.Text(column + 8);
+  }
+  const StopRule stop = {row.Int(column + 9), row.Int(column + 10),
+                         row.Int(column + 11)};
+  if (stop == StopRule()) return;
+  batch.stop = {stop, row.Int(column + 12), row.Int(column + 13),
+                row.Int(column + 14) != 0};
+}
+
 BatchRecord ReadBatch(const SqliteStatement& row) {
   BatchRecord batch;
   batch.key = {row.Int(0), row.Int(1) / 1000};
@@ -152,6 +178,7 @@ BatchRecord ReadBatch(const SqliteStatement& row) {
   batch.forecast = ReadForecast(row, 31);
   batch.calibration = {row.Int(36), row.Int(37), row.Int(38), row.Int(39),
                        row.Int(40)};
+  ReadRules(row, 53, batch);
   // Nothing of it is to start any more, otherwise.
   if (batch.state == v1::BATCH_STATE_OPEN ||
       batch.state == v1::BATCH_STATE_SEALED) {

@@ -55,6 +55,7 @@ absl::Status QueueWriter::Expire(int64_t id, int64_t at, TimersFired& result) {
                      .state = v1::TASK_STATE_FAILED,
                      .why = why};
   RETURN_IF_ERROR(Journal(entry).status());
+  RETURN_IF_ERROR(NoteOutcome(task, v1::TASK_STATE_FAILED, 0));
   RETURN_IF_ERROR(Count(task.batch, task.state, v1::TASK_STATE_FAILED));
   result.ended.push_back(id);
   return WakeNeedy(id, task.batch, v1::TASK_STATE_FAILED);

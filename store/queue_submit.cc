@@ -25,7 +25,15 @@ std::string HashOf(const OpenBatch& batch) {
       batch.tenant, batch.queue.size(), ":", batch.queue, batch.account.size(),
       ":", batch.account, batch.max_running, ":", batch.content_sha256, ":",
       DeterministicBytes(batch.spec),
-      batch.budget == 0 ? "" : absl::StrCat("budget:", batch.budget)));
+      batch.budget == 0 ? "" : absl::StrCat("budget:", batch.budget),
+      batch.canary
+          ? absl::StrCat("canary:", batch.canary->tasks, ":",
+                         batch.canary->min_success, ":", batch.canary->max_cost)
+          : "",
+      batch.stop_when ? absl::StrCat("stop:", batch.stop_when->failed, ":",
+                                     batch.stop_when->failed_ratio, ":",
+                                     batch.stop_when->after)
+                      : ""));
 }
 
 std::string HashOf(const SubmitTask& submit) {
@@ -96,6 +104,7 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const OpenBatch& write) {
       static_cast<int>(v1::BATCH_STATE_OPEN), template_id, write.max_running,
       write.request_id, write.content_sha256, hash));
   int64_t id = db_.last_insert_id();
+  RETURN_IF_ERROR(PutRules(id, write));
   JournalEntry entry{.kind = JournalKind::kBatchOpened, .batch = id};
   RETURN_IF_ERROR(Journal(entry).status());
   if (write.budget > 0) {
@@ -125,22 +134,26 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const AddTasks& write) {
   }
   RETURN_IF_ERROR(RefuseWhenFull());
   Place place{.batch = batch.batch.row};
+  int64_t canary_tasks = 0;
   {
     SqliteStatement row = db_.Query(
-        "SELECT tenant, queue, account, template FROM batch WHERE id = ?",
+        "SELECT tenant, queue, account, template, canary_tasks FROM batch "
+        "WHERE id = ?",
         place.batch);
     if (!row.Step()) return absl::DataLossError("batch row vanished");
     place.tenant = row.Int(0);
     place.queue = row.Int(1);
     place.account = row.Int(2);
     place.template_id = row.Int(3);
+    canary_tasks = row.Int(4);
   }
   ASSIGN_OR_RETURN(place.start_within, StartWithin(place.template_id));
   int64_t now = NowMicros();
-  int64_t added = end - batch.lines, blocked = 0, skipped = 0;
+  int64_t added = end - batch.lines, blocked = 0, skipped = 0, left_out = 0;
   for (int64_t line = batch.lines; line < end; ++line) {
     const NewTask& task =
         write.tasks[static_cast<size_t>(line - write.first_line)];
+    place.canary = line < canary_tasks;
     absl::StatusOr<Inserted> is = InsertTask(place, task, line, now, 0);
     if (absl::IsAlreadyExists(is.status())) {
       return absl::AlreadyExistsError(
@@ -154,12 +167,15 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const AddTasks& write) {
     }
     RETURN_IF_ERROR(is.status());
     if (is->state == v1::TASK_STATE_BLOCKED) ++blocked;
-    if (is->state == v1::TASK_STATE_SKIPPED) ++skipped;
+    if (is->state != v1::TASK_STATE_SKIPPED) continue;
+    ++skipped;
+    if (place.canary) ++left_out;
   }
   RETURN_IF_ERROR(
       db_.Run("UPDATE batch SET lines = ?, queued = queued + ?, "
               "blocked = blocked + ?, skipped = skipped + ? WHERE id = ?",
               end, added - blocked - skipped, blocked, skipped, place.batch));
+  if (left_out > 0) RETURN_IF_ERROR(NoteLeftOut(place.batch, left_out));
   JournalEntry entry{
       .kind = JournalKind::kTasksAdded,
       .batch = place.batch,
@@ -186,6 +202,7 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const SealBatch& write) {
   JournalEntry entry{.kind = JournalKind::kBatchSealed,
                      .batch = batch.batch.row};
   RETURN_IF_ERROR(Journal(entry).status());
+  RETURN_IF_ERROR(JudgeBatch(batch.batch.row, 0));
   RETURN_IF_ERROR(EndBatchIfDone(batch.batch.row));
   return FindBatch(write.request_id);
 }
@@ -254,17 +271,19 @@ absl::StatusOr<int64_t> QueueWriter::LaneFor(const Place& place,
   {
     SqliteStatement row = db_.Query(
         "SELECT id FROM lane WHERE batch = ? AND tenant = ? AND queue = ? "
-        "AND ckey = ? AND account = ?",
-        place.batch, place.tenant, place.queue, ckey, place.account);
+        "AND ckey = ? AND account = ? AND canary = ?",
+        place.batch, place.tenant, place.queue, ckey, place.account,
+        place.canary ? 1 : 0);
     if (row.Step()) lane = row.Int(0);
     RETURN_IF_ERROR(row.status());
   }
   if (lane == 0) {
-    ASSIGN_OR_RETURN(int paused, PausesOf(place.queue, place.batch));
+    ASSIGN_OR_RETURN(int holds, HoldsOf(place));
     RETURN_IF_ERROR(db_.Run(
-        "INSERT INTO lane(tenant, queue, batch, ckey, account, blocked) "
-        "VALUES (?,?,?,?,?,?)",
-        place.tenant, place.queue, place.batch, ckey, place.account, paused));
+        "INSERT INTO lane(tenant, queue, batch, ckey, account, blocked, "
+        "canary) VALUES (?,?,?,?,?,?,?)",
+        place.tenant, place.queue, place.batch, ckey, place.account, holds,
+        place.canary ? 1 : 0));
     lane = db_.last_insert_id();
   }
   known_.lane_place = place;

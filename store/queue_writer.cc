@@ -109,7 +109,7 @@ absl::StatusOr<std::string> QueueWriter::LabelName(int64_t id) {
 absl::StatusOr<QueueWriter::TaskRow> QueueWriter::LoadTask(int64_t id) {
   SqliteStatement row = db_.Query(
       "SELECT at, lane, batch, template, state, prio, attempts, failures, "
-      "max_cost, charged, rank, not_before, excused, expires_at FROM task "
+      "max_cost, charged, rank, not_before, excused, expires_at, line FROM task "
       "WHERE id = ?",
       id);
   if (!row.Step()) {
@@ -132,6 +132,7 @@ absl::StatusOr<QueueWriter::TaskRow> QueueWriter::LoadTask(int64_t id) {
   if (!row.IsNull(11)) task.not_before = row.Int(11);
   task.excused = static_cast<int32_t>(row.Int(12));
   if (!row.IsNull(13)) task.expires_at = row.Int(13);
+  task.line = row.Int(14);
   return task;
 }
 

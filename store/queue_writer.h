@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "base/clock.h"
 #include "base/sqlite.h"
+#include "store/batch_rules.h"
 #include "store/records.h"
 #include "store/request_book.h"
 #include "store/writes.h"
@@ -56,6 +57,7 @@ class QueueWriter {
   // What is read of a task before it is changed.
   struct TaskRow {
     int64_t id = 0, at = 0, lane = 0, batch = 0, template_id = 0;
+    int64_t line = 0;  // of its batch
     v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
     int32_t priority = 0, attempts = 0, failures = 0, excused = 0;
     int64_t max_cost = 0, charged = 0;
@@ -106,10 +108,12 @@ class QueueWriter {
     int64_t tenant = 0, queue = 0, account = 0, batch = 0, template_id = 0;
     // From a task's submit, to be done by its deadline.
     absl::Duration start_within = absl::InfiniteDuration();
+    bool canary = false;  // among the first of its batch, which has a canary
 
     bool SameLanes(const Place& other) const {
       return tenant == other.tenant && queue == other.queue &&
-             account == other.account && batch == other.batch;
+             account == other.account && batch == other.batch &&
+             canary == other.canary;
     }
   };
 
@@ -400,6 +404,8 @@ class QueueWriter {
   absl::Status CloseAttempt(const TaskRow& task, const LiveRow& live,
                             const Disposition& disposition,
                             const std::string& outcome_hash);
+  // How the task's earlier attempts failed.
+  absl::Status CountFailures(int64_t task, Tally& tally);
   // queue_prediction.cc
   absl::StatusOr<int64_t> InsertTemplate(const v1::TaskSpec& spec);
   // How long after its submit a task of the template has to start to be done by
@@ -507,10 +513,14 @@ class QueueWriter {
                         std::map<int64_t, bool>& is_capped,
                         AdmissionView& view);
   // The bits of a new lane.
-  absl::StatusOr<int> PausesOf(int64_t queue, int64_t batch);
+  absl::StatusOr<int> HoldsOf(const Place& place);
   // Tells who watches a batch of the tenant, queue or account.
   absl::Status TouchBatchesOf(int64_t label);
   absl::Status EndQueuePause(int64_t queue);
+  // `old_until`: when the pause that is on would have ended by itself.
+  absl::Status BeginBatchPause(int64_t batch, std::optional<int64_t> old_until,
+                               const std::string& reason,
+                               absl::Time until = absl::InfiniteFuture());
   absl::Status EndBatchPause(int64_t batch);
   // Their pauses are over, if they were not changed since.
   absl::Status FireQueueTimer(int64_t queue, int64_t at);
@@ -520,6 +530,36 @@ class QueueWriter {
   // Until when it is paused, if that is so and ends by itself.
   //   kFailedPrecondition  it is done or being cancelled
   absl::StatusOr<std::optional<int64_t>> FindPause(RowKey batch);
+
+  // queue_rules.cc
+  // A batch's canary and stop rule, and what they are judged by.
+  struct Rules {
+    v1::BatchState state = v1::BATCH_STATE_UNSPECIFIED;
+    int64_t unfinished = 0;  // tasks, as they are counted
+    std::optional<int64_t> pause_until;
+    v1::CanaryVerdict verdict = v1::CANARY_VERDICT_UNSPECIFIED;
+    CanaryRule canary;
+    CanaryTally tally;
+    StopRule stop;
+    int64_t failed = 0, ended = 0;  // that the stop rule counts
+    bool stopped = false;
+  };
+  // Of a batch that was just made.
+  absl::Status PutRules(int64_t batch, const OpenBatch& write);
+  absl::StatusOr<Rules> LoadRules(int64_t batch);
+  // The task ended as `ended`, or (where that is no final state) was charged;
+  // what that says of its batch is carried out. To be called with both, before
+  // the task is counted as ended, which may end the batch.
+  absl::Status NoteOutcome(const TaskRow& task, v1::TaskState ended,
+                           int64_t charged);
+  // So many of its canary's tasks were skipped as they came in.
+  absl::Status NoteLeftOut(int64_t batch, int64_t tasks);
+  // `ending`: tasks that have ended and are not counted so yet.
+  absl::Status JudgeBatch(int64_t batch, int64_t ending);
+  // The others may start, unless the batch is paused besides.
+  absl::Status DecideCanary(int64_t batch, const CanaryOutcome& outcome);
+  // Somebody resumed it, or its pause is over.
+  absl::Status GoOnAllTheSame(int64_t batch);
 
   // queue_schedule.cc
   struct ScheduleRow {
@@ -562,6 +602,7 @@ class QueueWriter {
     int64_t lane = 0;
     int64_t template_id = 0;
     v1::TaskSpec spec;
+    int64_t ruleless = 0;  // a batch without canary and stop rule
     std::optional<bool> has_budgets, has_controls, has_unique_keys;
   };
   static constexpr size_t kKnownLabelsMax = 1000;

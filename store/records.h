@@ -109,6 +109,40 @@ struct PauseRecord {
   friend bool operator==(const PauseRecord&, const PauseRecord&) = default;
 };
 
+// See v1::Canary. Parts are in millionths.
+struct CanaryRule {
+  int64_t tasks = 0;  // 0: none
+  int64_t min_success = 1'000'000;
+  int64_t max_cost = 0;  // 0: no limit
+
+  friend bool operator==(const CanaryRule&, const CanaryRule&) = default;
+};
+
+// See v1::StopRule.
+struct StopRule {
+  int64_t failed = 0;        // 0: no such rule
+  int64_t failed_ratio = 0;  // likewise; in millionths
+  int64_t after = 0;
+
+  friend bool operator==(const StopRule&, const StopRule&) = default;
+};
+
+// See v1::CanaryState.
+struct CanaryRecord {
+  CanaryRule rule;
+  v1::CanaryVerdict verdict = v1::CANARY_VERDICT_UNSPECIFIED;
+  int64_t tasks = 0, succeeded = 0, failed = 0, left_out = 0;
+  int64_t charged = 0;
+  std::string why;
+};
+
+// See v1::StopState.
+struct StopRecord {
+  StopRule rule;
+  int64_t failed = 0, ended = 0;
+  bool stopped = false;
+};
+
 // See v1::Queue.
 struct QueueRecord {
   std::string name;
@@ -144,6 +178,8 @@ struct BatchRecord {
   int32_t max_running = 0;
   std::optional<PauseRecord> pause, queue_pause;
   v1::CapScope full_cap = v1::CAP_SCOPE_UNSPECIFIED;
+  std::optional<CanaryRecord> canary;
+  std::optional<StopRecord> stop;
 };
 
 struct AttemptRecord {
@@ -227,6 +263,9 @@ enum class JournalKind {
   kNotFired = 35,      // a time of a schedule passed without one
   kUnblocked = 36,     // all that the task needs is done
   kSkipped = 37,       // what it needs did not succeed, or its key was held
+  kCanaryPassed = 40,
+  kCanaryFailed = 41,
+  kStopped = 42,  // a batch, by its stop rule
   kTaskChanged = 45,   // by a client, while it waited
   kExpired = 46,       // its first attempt was not granted in time
   kBatchRetried = 47,  // opened with what did not succeed of another

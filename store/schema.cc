@@ -296,6 +296,46 @@ CREATE INDEX unique_task ON unique_key(task) WHERE until IS NULL;
 CREATE INDEX unique_until ON unique_key(until) WHERE until IS NOT NULL;
 )sql";
 
+// A lane with canary = 1 is of a batch's first tasks, canary_tasks of them: the
+// others stand in lanes of their own, which are blocked until the verdict
+// (canary) is there. lane is made anew, since its UNIQUE grows. Of the canary's
+// tasks it is counted how they ended (canary_good, canary_bad, canary_out) and
+// what they cost; stop_bad and stop_ended count tasks since the batch was
+// submitted or resumed. Parts (canary_min, stop_ratio) are in millionths.
+constexpr char kQueue19[] = R"sql(
+CREATE TABLE lane_anew(
+  id INTEGER PRIMARY KEY, tenant INT NOT NULL, queue INT NOT NULL,
+  batch INT NOT NULL DEFAULT 0, ckey TEXT NOT NULL DEFAULT '', account INT NOT NULL,
+  head INT, blocked INT DEFAULT 0, running INT DEFAULT 0,
+  canary INT NOT NULL DEFAULT 0,
+  UNIQUE(batch, tenant, queue, ckey, account, canary));
+INSERT INTO lane_anew(id, tenant, queue, batch, ckey, account, head, blocked, running)
+  SELECT id, tenant, queue, batch, ckey, account, head, blocked, running FROM lane;
+DROP TABLE lane;
+ALTER TABLE lane_anew RENAME TO lane;
+CREATE INDEX lane_ckey ON lane(tenant, ckey) WHERE ckey != '';
+CREATE INDEX lane_batch ON lane(batch) WHERE batch > 0;
+CREATE INDEX lane_budget ON lane(tenant, queue) WHERE blocked & 4 != 0;
+CREATE INDEX lane_flow ON lane(account, tenant, queue, head)
+  WHERE blocked = 0 AND head IS NOT NULL;
+CREATE INDEX lane_cap ON lane(queue, tenant, account) WHERE blocked & 8 != 0;
+ALTER TABLE batch ADD COLUMN canary INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN canary_tasks INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN canary_min INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN canary_cost INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN canary_good INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN canary_bad INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN canary_out INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN canary_charged INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN canary_why TEXT;
+ALTER TABLE batch ADD COLUMN stop_failed INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN stop_ratio INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN stop_after INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN stop_bad INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN stop_ended INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN stopped INT DEFAULT 0;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -318,7 +358,8 @@ const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps = new SchemaSteps{
       kQueue1,  kQueue2,  kQueue3,  kQueue4,  kQueue5,  kQueue6,
       kQueue7,  kQueue8,  kQueue9,  kQueue10, kQueue11, kQueue12,
-      kQueue13, kQueue14, kQueue15, kQueue16, kQueue17, kQueue18};
+      kQueue13, kQueue14, kQueue15, kQueue16, kQueue17, kQueue18,
+      kQueue19};
   return *steps;
 }
 

@@ -7,6 +7,7 @@
 #ifndef MIDWATCH_STORE_WRITES_H_
 #define MIDWATCH_STORE_WRITES_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -65,6 +66,8 @@ struct OpenBatch {
   v1::TaskSpec spec;
   int32_t max_running = 0;
   int64_t budget = 0;  // of the batch in total; 0: none
+  std::optional<CanaryRule> canary;
+  std::optional<StopRule> stop_when;
 };
 
 // Lines that are there already are skipped.
@@ -386,6 +389,9 @@ struct Tally {
   AccountStanding account;
   absl::Time granted_at = absl::InfiniteFuture();
   absl::Time now;
+  // By class, earlier attempts that failed, but for those that are excused;
+  // known where the spec has something to say of classes.
+  std::array<int32_t, v1::FailureClass_ARRAYSIZE> failed_as{};
 };
 
 // What follows from an attempt's end.
@@ -525,7 +531,9 @@ struct PauseBatch {
   absl::Time until = absl::InfiniteFuture();
 };
 
-// As ResumeQueue, with the errors of PauseBatch.
+// As ResumeQueue, with the errors of PauseBatch. Of a batch whose canary
+// failed, or that its stop rule paused: it goes on all the same, and its stop
+// rule counts from now on.
 struct ResumeBatch {
   using Result = Done;
   RowKey batch;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <functional>
 
 #include "absl/strings/str_cat.h"
@@ -194,6 +195,55 @@ INSTANTIATE_TEST_SUITE_P(
         {"Failures",
          [](R& r) { r.mutable_spec()->mutable_retry()->set_max_failures(101); },
          "max_failures"},
+        {"RetryOfNoClass",
+         [](R& r) { r.mutable_spec()->mutable_retry()->add_classes(); },
+         "spec.retry.classes[0].failure_class: 0; expected SERVICE, TASK or "
+         "REFUSAL"},
+        {"RetryOfTheAccount",
+         [](R& r) {
+           r.mutable_spec()->mutable_retry()->add_classes()->set_failure_class(
+               v1::FAILURE_CLASS_ACCOUNT);
+         },
+         "spec.retry.classes[0].failure_class: 3; expected"},
+        {"RetryOfAClassTwice",
+         [](R& r) {
+           for (int i = 0; i < 2; ++i) {
+             r.mutable_spec()
+                 ->mutable_retry()
+                 ->add_classes()
+                 ->set_failure_class(v1::FAILURE_CLASS_TASK);
+           }
+         },
+         "spec.retry.classes[1].failure_class: is there twice"},
+        {"RetryOfAClassTooOften",
+         [](R& r) {
+           auto* rule = r.mutable_spec()->mutable_retry()->add_classes();
+           rule->set_failure_class(v1::FAILURE_CLASS_TASK);
+           rule->set_max_failures(101);
+         },
+         "spec.retry.classes[0].max_failures: 101; expected 1 to 100"},
+        {"BackoffTooShort",
+         [](R& r) {
+           auto* rule = r.mutable_spec()->mutable_retry()->add_classes();
+           rule->set_failure_class(v1::FAILURE_CLASS_TASK);
+           rule->mutable_backoff()->set_nanos(999'999'999);
+         },
+         "spec.retry.classes[0].backoff: expected 1 second to 24 hours"},
+        {"BackoffTooLong",
+         [](R& r) {
+           auto* rule = r.mutable_spec()->mutable_retry()->add_classes();
+           rule->set_failure_class(v1::FAILURE_CLASS_TASK);
+           rule->mutable_backoff_max()->set_seconds(86'401);
+         },
+         "spec.retry.classes[0].backoff_max: expected 1 second to 24 hours"},
+        {"BackoffBackwards",
+         [](R& r) {
+           auto* rule = r.mutable_spec()->mutable_retry()->add_classes();
+           rule->set_failure_class(v1::FAILURE_CLASS_TASK);
+           rule->mutable_backoff()->set_seconds(60);
+           rule->mutable_backoff_max()->set_seconds(59);
+         },
+         "spec.retry.classes[0].backoff_max: expected no less than backoff"},
         {"NegativeTimeout",
          [](R& r) {
            r.mutable_spec()->mutable_timeouts()->mutable_idle()->set_seconds(
@@ -626,6 +676,92 @@ INSTANTIATE_TEST_SUITE_P(
         {"Triple", "{{{a}}}", "{{{a}}}"},
     }),
     [](const auto& test) { return std::string(test.param.name); });
+
+struct BadRule {
+  const char* name;
+  void (*spoil)(v1::OpenBatch&);
+  const char* message;
+};
+
+v1::OpenBatch ValidOpen() {
+  v1::OpenBatch open;
+  open.set_name("n");
+  *open.mutable_spec() = Valid().spec();
+  open.mutable_canary()->set_tasks(5);
+  open.mutable_canary()->set_min_success(0.55);
+  open.mutable_canary()->set_max_cost_usd_micros(3'000'000);
+  open.mutable_stop_when()->set_failed(20);
+  open.mutable_stop_when()->set_failed_ratio(0.3);
+  open.mutable_stop_when()->set_after(50);
+  return open;
+}
+
+TEST(RulesTest, ArePartsInMillionths) {
+  absl::StatusOr<OpenBatch> open = FromProto("r", ValidOpen());
+  ASSERT_OK(open);
+  EXPECT_EQ(open->canary, (CanaryRule{5, 550'000, 3'000'000}));
+  EXPECT_EQ(open->stop_when, (StopRule{20, 300'000, 50}));
+  v1::OpenBatch plain = ValidOpen();
+  plain.clear_canary();
+  plain.clear_stop_when();
+  open = FromProto("r", plain);
+  ASSERT_OK(open);
+  EXPECT_FALSE(open->canary.has_value());
+  EXPECT_FALSE(open->stop_when.has_value());
+  plain.mutable_canary()->set_tasks(1);
+  EXPECT_EQ(FromProto("r", plain)->canary, (CanaryRule{1, 1'000'000, 0}));
+}
+
+class BadRuleTest : public ::testing::TestWithParam<BadRule> {};
+
+TEST_P(BadRuleTest, IsRefusedWithItsField) {
+  v1::OpenBatch open = ValidOpen();
+  GetParam().spoil(open);
+  EXPECT_THAT(FromProto("r", open), StatusIs(absl::StatusCode::kInvalidArgument,
+                                             HasSubstr(GetParam().message)));
+}
+
+using O = v1::OpenBatch;
+
+INSTANTIATE_TEST_SUITE_P(
+    Table, BadRuleTest,
+    ::testing::ValuesIn<BadRule>({
+        {"NoTasks", [](O& o) { o.mutable_canary()->clear_tasks(); },
+         "open.canary.tasks: 0; expected 1 to 1000"},
+        {"TooManyTasks", [](O& o) { o.mutable_canary()->set_tasks(1001); },
+         "open.canary.tasks: 1001; expected"},
+        {"NoSuccess", [](O& o) { o.mutable_canary()->set_min_success(0); },
+         "open.canary.min_success: 0; expected a part, over 0 and at most 1"},
+        {"MoreThanAll", [](O& o) { o.mutable_canary()->set_min_success(1.5); },
+         "open.canary.min_success: 1.5; expected a part"},
+        {"NoNumber",
+         [](O& o) { o.mutable_canary()->set_min_success(std::nan("")); },
+         "open.canary.min_success: nan; expected a part"},
+        {"LessThanACent",
+         [](O& o) { o.mutable_canary()->set_max_cost_usd_micros(9'999); },
+         "open.canary.max_cost_usd_micros: 9999; expected 10000"},
+        {"NegativeFailures",
+         [](O& o) { o.mutable_stop_when()->set_failed(-1); },
+         "open.stop_when.failed: -1; expected 1 to 1000000"},
+        {"RatioWithoutAfter",
+         [](O& o) { o.mutable_stop_when()->clear_after(); },
+         "open.stop_when.after: 0; expected 1 to 1000000"},
+        {"AfterWithoutRatio",
+         [](O& o) { o.mutable_stop_when()->clear_failed_ratio(); },
+         "open.stop_when.after: 50; it is for failed_ratio"},
+        {"NegativeRatio",
+         [](O& o) { o.mutable_stop_when()->set_failed_ratio(-0.1); },
+         "open.stop_when.failed_ratio: -0.1; expected a part"},
+        {"NothingToStopWhen", [](O& o) { o.mutable_stop_when()->Clear(); },
+         "open.stop_when: expected failed, or failed_ratio and after"},
+    }),
+    [](const auto& test) { return std::string(test.param.name); });
+
+TEST(JournalKindTest, ThoseOfRulesHaveNames) {
+  EXPECT_EQ(NameOf(JournalKind::kCanaryPassed), "canary_passed");
+  EXPECT_EQ(NameOf(JournalKind::kCanaryFailed), "canary_failed");
+  EXPECT_EQ(NameOf(JournalKind::kStopped), "stopped");
+}
 
 TEST(JournalKindTest, EachHasAName) {
   for (int kind = 1; kind <= static_cast<int>(JournalKind::kSkipped); ++kind) {

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
+#include <vector>
+
 namespace midwatch {
 namespace {
 
@@ -121,6 +124,241 @@ Tally OneStart() {
   tally.max_cost = 1'000'000;
   tally.reserved = 1'000'000;
   return tally;
+}
+
+v1::ClassRetry Rule(v1::FailureClass failure, int32_t max_failures,
+                    int backoff_seconds = 0, int backoff_max_seconds = 0) {
+  v1::ClassRetry rule;
+  rule.set_failure_class(failure);
+  rule.set_max_failures(max_failures);
+  if (backoff_seconds > 0) {
+    rule.mutable_backoff()->set_seconds(backoff_seconds);
+  }
+  if (backoff_max_seconds > 0) {
+    rule.mutable_backoff_max()->set_seconds(backoff_max_seconds);
+  }
+  return rule;
+}
+
+constexpr v1::FailureClass kByService = v1::FAILURE_CLASS_SERVICE;
+constexpr v1::FailureClass kByTask = v1::FAILURE_CLASS_TASK;
+constexpr v1::FailureClass kByRefusal = v1::FAILURE_CLASS_REFUSAL;
+
+struct ClassCase {
+  const char* name;
+  std::vector<v1::ClassRetry> rules;
+  v1::FailureClass failure;
+  // Attempts before this one.
+  int32_t by_service, by_task, by_refusal;
+  v1::TaskState want;
+  absl::Duration delay;
+  const char* reason = "";
+};
+
+class DecideByClassTest : public ::testing::TestWithParam<ClassCase> {};
+
+TEST_P(DecideByClassTest, MatchesTable) {
+  const ClassCase& c = GetParam();
+  Tally tally;
+  tally.starts = tally.attempts = 1 + c.by_service + c.by_task + c.by_refusal;
+  tally.failures = c.by_task + c.by_refusal;
+  tally.max_cost = 10'000'000;
+  tally.has_session = true;
+  tally.failed_as[v1::FAILURE_CLASS_SERVICE] = c.by_service;
+  tally.failed_as[v1::FAILURE_CLASS_TASK] = c.by_task;
+  tally.failed_as[v1::FAILURE_CLASS_REFUSAL] = c.by_refusal;
+  for (const v1::ClassRetry& rule : c.rules) {
+    *tally.spec.mutable_retry()->add_classes() = rule;
+  }
+  const Disposition next = Decide(tally, EndingOf(c.failure), /*jitter=*/1.0);
+  EXPECT_EQ(next.state, c.want) << next.reason;
+  EXPECT_EQ(next.delay, c.delay);
+  EXPECT_NE(next.reason.find(c.reason), std::string::npos) << next.reason;
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, DecideByClassTest,
+                         ::testing::ValuesIn<ClassCase>({
+                             {"ServiceMayBreakItOnce",
+                              {Rule(kByService, 2)},
+                              kByService,
+                              0,
+                              0,
+                              0,
+                              kAgain,
+                              absl::Seconds(10)},
+                             {"ServiceBrokeItTwice",
+                              {Rule(kByService, 2)},
+                              kByService,
+                              1,
+                              0,
+                              0,
+                              kFailed,
+                              absl::ZeroDuration(),
+                              "(the service broke it 2 times)"},
+                             {"OthersDoNotCountForIt",
+                              {Rule(kByService, 2)},
+                              kByService,
+                              0,
+                              2,
+                              0,
+                              kAgain,
+                              absl::Seconds(40)},
+                             {"NorItForOthers",
+                              {Rule(kByService, 2)},
+                              kByTask,
+                              5,
+                              1,
+                              0,
+                              kAgain,
+                              absl::Minutes(10) + absl::Seconds(40)},
+                             {"OneBound",
+                              {Rule(kByTask, 1)},
+                              kByTask,
+                              0,
+                              0,
+                              0,
+                              kFailed,
+                              absl::ZeroDuration(),
+                              "(no further try is allowed)"},
+                             {"MoreThanTheOthersMay",
+                              {Rule(kByTask, 5)},
+                              kByTask,
+                              0,
+                              3,
+                              0,
+                              kAgain,
+                              absl::Seconds(80)},
+                             {"ItsOwnBound",
+                              {Rule(kByTask, 5)},
+                              kByTask,
+                              0,
+                              4,
+                              0,
+                              kFailed,
+                              absl::ZeroDuration(),
+                              "(it failed 5 times)"},
+                             {"ABoundForRefusalsTriesThemAgain",
+                              {Rule(kByRefusal, 2)},
+                              kByRefusal,
+                              0,
+                              0,
+                              0,
+                              kAgain,
+                              absl::Seconds(10)},
+                             {"RefusedTwice",
+                              {Rule(kByRefusal, 2)},
+                              kByRefusal,
+                              0,
+                              0,
+                              1,
+                              kFailed,
+                              absl::ZeroDuration(),
+                              "(it was refused 2 times)"},
+                             {"BoundsOfTheirOwnLeaveTheShared",
+                              {Rule(kByRefusal, 9)},
+                              kByTask,
+                              0,
+                              1,
+                              4,
+                              kAgain,
+                              absl::Seconds(320)},
+                             {"TheSharedBound",
+                              {Rule(kByRefusal, 9)},
+                              kByTask,
+                              0,
+                              2,
+                              1,
+                              kFailed,
+                              absl::ZeroDuration(),
+                              "(it failed 3 times)"},
+                             {"WithoutABoundTheSharedHolds",
+                              {Rule(kByTask, 0, 60)},
+                              kByTask,
+                              0,
+                              2,
+                              0,
+                              kFailed,
+                              absl::ZeroDuration(),
+                              "(it failed 3 times)"},
+                             {"RefusalsAreNotTriedForADelay",
+                              {Rule(kByRefusal, 0, 60)},
+                              kByRefusal,
+                              0,
+                              0,
+                              0,
+                              kFailed,
+                              absl::ZeroDuration(),
+                              "refusals are not tried again"},
+                             {"ABackoff",
+                              {Rule(kByTask, 0, 60)},
+                              kByTask,
+                              0,
+                              1,
+                              0,
+                              kAgain,
+                              absl::Minutes(2)},
+                             {"OfItsClassAlone",
+                              {Rule(kByTask, 0, 60)},
+                              kByService,
+                              1,
+                              0,
+                              0,
+                              kAgain,
+                              absl::Seconds(20)},
+                             {"ABackoffIsBounded",
+                              {Rule(kByService, 0, 60, 90)},
+                              kByService,
+                              4,
+                              0,
+                              0,
+                              kAgain,
+                              absl::Seconds(90)},
+                             {"BoundedByTheDefault",
+                              {Rule(kByService, 0, 60)},
+                              kByService,
+                              8,
+                              0,
+                              0,
+                              kAgain,
+                              absl::Minutes(15)},
+                             {"LongerThanTheDefault",
+                              {Rule(kByService, 0, 3600)},
+                              kByService,
+                              8,
+                              0,
+                              0,
+                              kAgain,
+                              absl::Hours(1)},
+                             {"ABoundAlone",
+                              {Rule(kByService, 0, 0, 5)},
+                              kByService,
+                              0,
+                              0,
+                              0,
+                              kAgain,
+                              absl::Seconds(5)},
+                             {"StartsAreBoundedAllTheSame",
+                              {Rule(kByService, 50)},
+                              kByService,
+                              9,
+                              0,
+                              0,
+                              kFailed,
+                              absl::ZeroDuration(),
+                              "(it was started 10 times)"},
+                         }),
+                         [](const auto& test) {
+                           return std::string(test.param.name);
+                         });
+
+TEST(DecideTest, WhatAnOutageKeptFromASessionDoesNotCountForItsClass) {
+  v1::Ending ending = EndingOf(v1::FAILURE_CLASS_SERVICE);
+  ending.set_charged(false);
+  Tally tally = OneStart();
+  *tally.spec.mutable_retry()->add_classes() = Rule(kByService, 1);
+  EXPECT_EQ(Decide(tally, ending, 1.0).state, v1::TASK_STATE_QUEUED);
+  tally.has_session = true;
+  EXPECT_EQ(Decide(tally, ending, 1.0).state, v1::TASK_STATE_FAILED);
 }
 
 TEST(DecideTest, UnknownCostIsTheWholeReservation) {
