@@ -17,6 +17,7 @@
 #include "cli/json_line.h"
 #include "cli/jsonl_tasks.h"
 #include "cli/line_file.h"
+#include "cli/rule_reader.h"
 #include "cli/spec_reader.h"
 #include "cli/task_reader.h"
 #include "cli/template_text.h"
@@ -246,13 +247,19 @@ void BatchFileReader::ReadTop(const YAML::Node& root, bool tasks_follow) {
       name_into("account", &v1::OpenBatch::mutable_account),
       {"max_running", max_running},
       {"budget", budget},
+      {"canary",
+       [this](const Node& n) {
+         ReadCanary(n, spec_reader_, complaints_, *open_.mutable_canary());
+       }},
+      {"stop_when",
+       [this](const Node& n) {
+         ReadStopWhen(n, spec_reader_, complaints_, *open_.mutable_stop_when());
+       }},
       {"defaults", [this](const Node& n) { spec_ = spec_reader_.ReadSpec(n); },
        true},
       {"tasks", [this](const Node& n) { task_reader_.ReadTasks(n); }},
       {"foreach", [this](const Node& n) { task_reader_.ReadForeach(n); }},
       {"schedule", nullptr},
-      {"canary", nullptr},
-      {"stop_when", nullptr},
       {"deadline", nullptr},
       {"needs", nullptr}};
   if (tasks_follow) {

@@ -15,6 +15,9 @@
 //              table, CSV or JSONL, of which {{column}} is a value
 //   queue, tenant, account, max_running
 //   budget     what all its tasks may cost together
+//   canary     its first tasks, which run before the others: tasks (how many),
+//              min_success, max_cost
+//   stop_when  pauses it: failed (so many), or failed_ratio once `after` ended
 //
 // A task's own parameters are filled into the prompt by the scheduler.
 //

@@ -42,8 +42,10 @@ void AddBatches(CLI::App& app, Invocation& in) {
       "pause", "Start nothing more of it; what runs goes on");
   AddPause(*pause, "BATCH", kId, in.pause);
   pause->callback([&in] { in.exit_code = BatchPause(in.global, in.pause); });
-  CLI::App* resume =
-      batch->add_subcommand("resume", "Let its tasks start again");
+  CLI::App* resume = batch->add_subcommand(
+      "resume",
+      "Let its tasks start again, also after its canary failed or its stop "
+      "rule was met");
   resume->add_option("BATCH", in.id, kId)->required()->type_name("");
   resume->callback([&in] { in.exit_code = BatchResume(in.global, in.id); });
 

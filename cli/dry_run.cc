@@ -10,6 +10,7 @@
 #include "base/status_macros.h"
 #include "cli/exit_code.h"
 #include "cli/money.h"
+#include "cli/rule_views.h"
 #include "cli/spec_reader.h"
 #include "cli/utf8.h"
 
@@ -85,8 +86,14 @@ std::string DryRunText(const DryRun& dry_run) {
       ")\n  inputs    ", dry_run.inputs,
       dry_run.inputs == 1 ? " file, " : " files, ", dry_run.input_bytes,
       " bytes\n  goes to   queue ", OrDefault(open.queue()), ", tenant ",
-      OrDefault(open.tenant()), ", account ", OrDefault(open.account()),
-      "\n  content   ", open.content_sha256(), "\n");
+      OrDefault(open.tenant()), ", account ", OrDefault(open.account()), "\n");
+  if (open.has_canary()) {
+    absl::StrAppend(&text, "  canary    ", RuleWords(open.canary()), "\n");
+  }
+  if (open.has_stop_when()) {
+    absl::StrAppend(&text, "  stops     ", RuleWords(open.stop_when()), "\n");
+  }
+  absl::StrAppend(&text, "  content   ", open.content_sha256(), "\n");
   for (const std::string& note : dry_run.notes) {
     absl::StrAppend(&text, "\n", Printable(note), "\n");
   }
@@ -107,6 +114,9 @@ Json ToJson(const DryRun& dry_run) {
           {"task_max_usd_micros", dry_run.task_usd_micros},
           {"batch_max_usd_micros", dry_run.batch_usd_micros},
           {"budget_usd_micros", budget},
+          {"canary", open.has_canary() ? ToJson(open.canary()) : Json(nullptr)},
+          {"stop_when",
+           open.has_stop_when() ? ToJson(open.stop_when()) : Json(nullptr)},
           {"inputs", dry_run.inputs},
           {"input_bytes", dry_run.input_bytes},
           {"content_sha256", open.content_sha256()},

@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "cli/control_views.h"
 #include "cli/money.h"
+#include "cli/rule_views.h"
 #include "cli/utf8.h"
 #include "cli/views.h"
 
@@ -64,6 +65,7 @@ Progress::Progress(Terminal& terminal, const Clock& clock, bool silent)
 void Progress::Add(const v1::WatchBatchResponse& message) {
   if (message.has_batch()) {
     PrintAccount(message.batch());
+    PrintCanary(message.batch());
     PrintPauses(message.batch());
     batch_ = message.batch();
   }
@@ -174,6 +176,15 @@ void Progress::PrintPauses(const v1::Batch& batch) {
         QueuePauseLine(batch), absl::StrCat("queue ", OneLine(batch.queue())));
 }
 
+void Progress::PrintCanary(const v1::Batch& batch) {
+  if (silent_ || terminal_.is_live()) return;
+  if (batch_.canary().verdict() != v1::CANARY_VERDICT_UNDECIDED ||
+      batch.canary().verdict() == v1::CANARY_VERDICT_UNDECIDED) {
+    return;
+  }
+  terminal_.Print(absl::StrCat("the canary ", CanaryLine(batch)));
+}
+
 void Progress::PrintState(const v1::TaskChange& change, const Open& task) {
   if (silent_ || terminal_.is_live()) return;
   const bool succeeded = change.state() == v1::TASK_STATE_SUCCEEDED;
@@ -260,7 +271,7 @@ LiveMoment Progress::Moment(size_t running_max) const {
     const bool own = batch_.full_cap() == v1::CAP_SCOPE_BATCH;
     for (const std::string& hold :
          {BatchPauseLine(batch_), QueuePauseLine(batch_),
-          own ? std::string() : FullCapLine(batch_)}) {
+          CanaryHoldLine(batch_), own ? std::string() : FullCapLine(batch_)}) {
       if (!hold.empty()) moment.holds.push_back(hold);
     }
   }

@@ -80,6 +80,8 @@ class Progress {
   void PrintAccount(const v1::Batch& batch);
   // One line whenever the batch or its queue is paused, or not any more.
   void PrintPauses(const v1::Batch& batch);
+  // One line once its canary is decided.
+  void PrintCanary(const v1::Batch& batch);
   void PrintState(const v1::TaskChange& change, const Open& task);
   std::vector<LiveMoment::Rate> Rates() const;
   std::string StatusLine() const;

@@ -29,6 +29,7 @@
 #include "cli/price_file.h"
 #include "cli/progress.h"
 #include "cli/rehearsal.h"
+#include "cli/rule_views.h"
 #include "cli/run_note.h"
 #include "cli/scheduler_connection.h"
 #include "cli/shell_words.h"
@@ -65,6 +66,7 @@ std::string HostOf(absl::string_view url) {
 // those that wait.
 bool OnlyWaits(const v1::Batch& batch) {
   const v1::TaskCounts& counts = batch.counts();
+  if (OnlyCanaryWaits(batch)) return true;
   return batch.state() == v1::BATCH_STATE_SEALED && counts.waiting() > 0 &&
          FinalOf(counts) + counts.waiting() + counts.blocked() ==
              TotalOf(counts);

@@ -129,6 +129,24 @@ std::optional<int64_t> SpecReader::Number(const YAML::Node& node,
   return std::nullopt;
 }
 
+std::optional<double> SpecReader::Part(const YAML::Node& node,
+                                       absl::string_view what) {
+  std::optional<std::string> text = Text(node, what);
+  if (!text) return std::nullopt;
+  const absl::string_view digits = *text;
+  const size_t point = digits.find('.');
+  const bool plain = digits.find_first_not_of("0123456789.") == digits.npos &&
+                     (point == digits.npos || digits.size() - point <= 7);
+  double part = 0;
+  if (plain && absl::SimpleAtod(digits, &part) && part > 0 && part <= 1) {
+    return part;
+  }
+  complaints_.Add(node.Mark(), absl::StrCat(what, " is '", Printable(*text),
+                                            "'; expected a part such as 0.8, "
+                                            "over 0 and at most 1"));
+  return std::nullopt;
+}
+
 std::optional<int64_t> SpecReader::Usd(const YAML::Node& node,
                                        absl::string_view what) {
   std::optional<std::string> text = Text(node, what);
@@ -226,26 +244,28 @@ void SpecReader::ReadEnvironment(const YAML::Node& node,
 }
 
 void SpecReader::ReadRetry(const YAML::Node& node, v1::RetryPolicy& retry) {
-  ReadMap(node, "retry",
-          {{"max_failures",
-            [&](const YAML::Node& n) {
-              if (auto v = Number(n, "max_failures", 1, 100)) {
-                retry.set_max_failures(static_cast<int32_t>(*v));
-              }
-            }},
-           {"max_starts",
-            [&](const YAML::Node& n) {
-              if (auto v = Number(n, "max_starts", 1, 1000)) {
-                retry.set_max_starts(static_cast<int32_t>(*v));
-              }
-            }},
-           {"retry_refusals",
-            [&](const YAML::Node& n) {
-              if (auto v = ReadBool(n, "retry_refusals", complaints_)) {
-                retry.set_retry_refusals(*v);
-              }
-            }}},
-          complaints_);
+  ReadMap(
+      node, "retry",
+      {{"max_failures",
+        [&](const YAML::Node& n) {
+          if (auto v = Number(n, "max_failures", 1, 100)) {
+            retry.set_max_failures(static_cast<int32_t>(*v));
+          }
+        }},
+       {"max_starts",
+        [&](const YAML::Node& n) {
+          if (auto v = Number(n, "max_starts", 1, 1000)) {
+            retry.set_max_starts(static_cast<int32_t>(*v));
+          }
+        }},
+       {"retry_refusals",
+        [&](const YAML::Node& n) {
+          if (auto v = ReadBool(n, "retry_refusals", complaints_)) {
+            retry.set_retry_refusals(*v);
+          }
+        }},
+       {"classes", [&](const YAML::Node& n) { ReadRetryClasses(n, retry); }}},
+      complaints_);
 }
 
 void SpecReader::ReadTimeouts(const YAML::Node& node, v1::Timeouts& timeouts) {

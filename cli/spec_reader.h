@@ -89,6 +89,8 @@ class SpecReader {
                        const std::string& value);
   std::optional<int64_t> Number(const YAML::Node& node, absl::string_view what,
                                 int64_t min, int64_t max);
+  // Over 0 and at most 1, in up to six decimals.
+  std::optional<double> Part(const YAML::Node& node, absl::string_view what);
   // Dollars, as max_cost takes them.
   std::optional<int64_t> Usd(const YAML::Node& node, absl::string_view what);
 
@@ -96,6 +98,12 @@ class SpecReader {
   void ReadAgent(const YAML::Node& node, v1::AgentRef& agent);
   void ReadEnvironment(const YAML::Node& node, v1::EnvironmentRef& environment);
   void ReadRetry(const YAML::Node& node, v1::RetryPolicy& retry);
+  // retry_classes.cc
+  void ReadRetryClasses(const YAML::Node& node, v1::RetryPolicy& retry);
+  void ReadClassRetry(const YAML::Node& node, const std::string& name,
+                      v1::ClassRetry& rule);
+  void ReadBackoff(const YAML::Node& node, absl::string_view what,
+                   google::protobuf::Duration& backoff);
   void ReadTimeouts(const YAML::Node& node, v1::Timeouts& timeouts);
   void ReadExpect(const YAML::Node& node, v1::Expectation& expect,
                   std::vector<TaskText>& texts);

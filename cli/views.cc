@@ -13,6 +13,7 @@
 #include "absl/time/civil_time.h"
 #include "cli/control_views.h"
 #include "cli/money.h"
+#include "cli/rule_views.h"
 #include "cli/table.h"
 #include "cli/utf8.h"
 
@@ -324,52 +325,55 @@ Json ToJson(const v1::Account& account) {
 
 Json ToJson(const v1::Batch& batch) {
   const v1::TaskCounts& counts = batch.counts();
-  return {{"batch_id", batch.batch_id()},
-          {"name", batch.name()},
-          {"state", NameOf(batch.state())},
-          {"tenant", batch.tenant()},
-          {"queue", batch.queue()},
-          {"account", batch.account()},
-          {"submitted_at", InstantToJson(batch.submitted_at())},
-          {"ended_at", InstantToJson(batch.ended_at())},
-          {"counts",
-           {{"total", TotalOf(counts)},
-            {"blocked", counts.blocked()},
-            {"queued", counts.queued()},
-            {"running", counts.running()},
-            {"waiting", counts.waiting()},
-            {"cancelling", counts.cancelling()},
-            {"succeeded", counts.succeeded()},
-            {"failed", counts.failed()},
-            {"cancelled", counts.cancelled()},
-            {"skipped", counts.skipped()}}},
-          {"cost_usd", ToUsd(batch.charged_usd_micros())},
-          {"charged_usd_micros", batch.charged_usd_micros()},
-          {"reserved_usd_micros", batch.reserved_usd_micros()},
-          {"estimated_cost_usd_micros", batch.estimated_cost_usd_micros()},
-          {"forecast", ForecastToJson(batch.forecast())},
-          {"calibration",
-           {{"foretold", batch.calibration().foretold()},
-            {"cost_within_p50", batch.calibration().cost_within_p50()},
-            {"cost_within_p90", batch.calibration().cost_within_p90()},
-            {"time_within_p50", batch.calibration().time_within_p50()},
-            {"time_within_p90", batch.calibration().time_within_p90()}}},
-          {"overshoot_usd_micros", batch.overshoot_usd_micros()},
-          {"budget_usd_micros", batch.has_budget_usd_micros()
-                                    ? Json(batch.budget_usd_micros())
-                                    : Json(nullptr)},
-          {"waits_for_budget", batch.waits_for_budget()},
-          {"account_trouble", batch.has_account_trouble()
-                                  ? ToJson(batch.account_trouble())
-                                  : Json(nullptr)},
-          {"pause", batch.has_pause() ? ToJson(batch.pause()) : Json(nullptr)},
-          {"queue_pause", batch.has_queue_pause() ? ToJson(batch.queue_pause())
-                                                  : Json(nullptr)},
-          {"full_cap", batch.full_cap() != v1::CAP_SCOPE_UNSPECIFIED
-                           ? Json(NameOf(batch.full_cap()))
-                           : Json(nullptr)},
-          {"max_running", batch.max_running()},
-          {"content_sha256", batch.content_sha256()}};
+  return {
+      {"batch_id", batch.batch_id()},
+      {"name", batch.name()},
+      {"state", NameOf(batch.state())},
+      {"tenant", batch.tenant()},
+      {"queue", batch.queue()},
+      {"account", batch.account()},
+      {"submitted_at", InstantToJson(batch.submitted_at())},
+      {"ended_at", InstantToJson(batch.ended_at())},
+      {"counts",
+       {{"total", TotalOf(counts)},
+        {"blocked", counts.blocked()},
+        {"queued", counts.queued()},
+        {"running", counts.running()},
+        {"waiting", counts.waiting()},
+        {"cancelling", counts.cancelling()},
+        {"succeeded", counts.succeeded()},
+        {"failed", counts.failed()},
+        {"cancelled", counts.cancelled()},
+        {"skipped", counts.skipped()}}},
+      {"cost_usd", ToUsd(batch.charged_usd_micros())},
+      {"charged_usd_micros", batch.charged_usd_micros()},
+      {"reserved_usd_micros", batch.reserved_usd_micros()},
+      {"estimated_cost_usd_micros", batch.estimated_cost_usd_micros()},
+      {"forecast", ForecastToJson(batch.forecast())},
+      {"calibration",
+       {{"foretold", batch.calibration().foretold()},
+        {"cost_within_p50", batch.calibration().cost_within_p50()},
+        {"cost_within_p90", batch.calibration().cost_within_p90()},
+        {"time_within_p50", batch.calibration().time_within_p50()},
+        {"time_within_p90", batch.calibration().time_within_p90()}}},
+      {"overshoot_usd_micros", batch.overshoot_usd_micros()},
+      {"budget_usd_micros", batch.has_budget_usd_micros()
+                                ? Json(batch.budget_usd_micros())
+                                : Json(nullptr)},
+      {"waits_for_budget", batch.waits_for_budget()},
+      {"account_trouble", batch.has_account_trouble()
+                              ? ToJson(batch.account_trouble())
+                              : Json(nullptr)},
+      {"pause", batch.has_pause() ? ToJson(batch.pause()) : Json(nullptr)},
+      {"queue_pause",
+       batch.has_queue_pause() ? ToJson(batch.queue_pause()) : Json(nullptr)},
+      {"full_cap", batch.full_cap() != v1::CAP_SCOPE_UNSPECIFIED
+                       ? Json(NameOf(batch.full_cap()))
+                       : Json(nullptr)},
+      {"canary", batch.has_canary() ? ToJson(batch.canary()) : Json(nullptr)},
+      {"stop_when", batch.has_stop() ? ToJson(batch.stop()) : Json(nullptr)},
+      {"max_running", batch.max_running()},
+      {"content_sha256", batch.content_sha256()}};
 }
 
 std::string ToLine(const Json& json) {
@@ -541,6 +545,8 @@ std::string BatchDetails(const v1::Batch& batch) {
   if (batch.max_running() > 0) {
     line("cap", absl::StrCat(batch.max_running(), " at once"));
   }
+  if (batch.has_canary()) line("canary", CanaryLine(batch));
+  if (batch.has_stop()) line("stop when", StopLine(batch.stop()));
   for (const std::string& held :
        {BatchPauseLine(batch), QueuePauseLine(batch), FullCapLine(batch)}) {
     if (!held.empty()) line("waits", held);

@@ -74,13 +74,19 @@ queue: q
 tenant: t
 account: other
 max_running: 4
+canary: {tasks: "{{tries}}", min_success: 0.8, max_cost: "{{cost}}"}
+stop_when: {failed: 20, failed_ratio: 0.3, after: 50}
 defaults:
   agent: {name: a, model: "{{model}}", system: "say {{this}}", tools: [{type: x, n: 3, on: true, text: "3"}]}
   environment: {name: e, config: {type: cloud}}
   prompt: |
     Look at {{package}} with {{model}}.
   max_cost: "{{cost}}"
-  retry: {max_failures: "{{tries}}", max_starts: 5, retry_refusals: true}
+  retry:
+    max_failures: "{{tries}}"
+    max_starts: 5
+    retry_refusals: true
+    classes: {task: {max_failures: "{{tries}}"}, service: {backoff: 30s, backoff_max: 2h}}
   timeouts: {start: 90s, idle: 1h30m, total: 1500ms}
   expect: {files: ["{{package}}.json"]}
   priority: 0
@@ -97,6 +103,12 @@ tasks:
   EXPECT_EQ(open.tenant(), "t");
   EXPECT_EQ(open.account(), "other");
   EXPECT_EQ(open.max_running(), 4);
+  EXPECT_EQ(open.canary().tasks(), 2);
+  EXPECT_EQ(open.canary().min_success(), 0.8);
+  EXPECT_EQ(open.canary().max_cost_usd_micros(), 500'000);
+  EXPECT_EQ(open.stop_when().failed(), 20);
+  EXPECT_EQ(open.stop_when().failed_ratio(), 0.3);
+  EXPECT_EQ(open.stop_when().after(), 50);
   const v1::TaskSpec& spec = open.spec();
   EXPECT_EQ(spec.agent().definition_json(),
             R"({"name":"a","model":"runbook","system":"say {{this}}",)"
@@ -108,6 +120,15 @@ tasks:
   EXPECT_EQ(spec.retry().max_failures(), 2);
   EXPECT_EQ(spec.retry().max_starts(), 5);
   EXPECT_TRUE(spec.retry().retry_refusals());
+  ASSERT_EQ(spec.retry().classes_size(), 2);
+  const v1::ClassRetry& service = spec.retry().classes(0);
+  EXPECT_EQ(service.failure_class(), v1::FAILURE_CLASS_SERVICE);
+  EXPECT_EQ(service.max_failures(), 0);
+  EXPECT_EQ(service.backoff().seconds(), 30);
+  EXPECT_EQ(service.backoff_max().seconds(), 7200);
+  EXPECT_EQ(spec.retry().classes(1).failure_class(), v1::FAILURE_CLASS_TASK);
+  EXPECT_EQ(spec.retry().classes(1).max_failures(), 2);
+  EXPECT_FALSE(spec.retry().classes(1).has_backoff());
   EXPECT_EQ(spec.timeouts().start().seconds(), 90);
   EXPECT_EQ(spec.timeouts().idle().seconds(), 5400);
   EXPECT_EQ(spec.timeouts().total().seconds(), 1);
@@ -396,8 +417,45 @@ constexpr MistakeCase kMistakes[] = {
      "2:1: unknown key 'nmae' in the batch; expected one of name, params"},
     {"DoubledKey", "name: n\nname: m\n%Dtasks: [{name: x}]\n",
      "2:1: 'name' is there twice in the batch; expected once"},
-    {"LaterFeature", "name: n\n%Dcanary: {tasks: 5}\ntasks: [{name: x}]\n",
-     "5:1: 'canary' in the batch does not exist in this release"},
+    {"CanaryOfNone", "name: n\n%Dcanary: {tasks: 0}\ntasks: [{name: x}]\n",
+     "5:17: tasks is '0'; expected a whole number from 1 to 1000"},
+    {"CanaryWithoutTasks",
+     "name: n\n%Dcanary: {min_success: 1}\ntasks: [{name: x}]\n",
+     "5:9: 'tasks' is missing in canary"},
+    {"CanaryOfAll",
+     "name: n\n%Dcanary: {tasks: 2, min_success: 80%}\n"
+     "tasks: [{name: x}]\n",
+     "5:33: min_success is '80%'; expected a part such as 0.8, over 0"},
+    {"CanaryOfNoSuccess",
+     "name: n\n%Dcanary: {tasks: 2, min_success: 0}\ntasks: [{name: x}]\n",
+     "5:33: min_success is '0'; expected a part such as 0.8, over 0"},
+    {"CanaryOfMore",
+     "name: n\n%Dcanary: {tasks: 2, min_success: 1.5}\n"
+     "tasks: [{name: x}]\n",
+     "5:33: min_success is '1.5'; expected a part"},
+    {"StopWhenever", "name: n\n%Dstop_when: {}\ntasks: [{name: x}]\n",
+     "5:12: stop_when says nothing; expected failed, or failed_ratio and "
+     "after"},
+    {"StopWithoutAfter",
+     "name: n\n%Dstop_when: {failed_ratio: 0.3}\ntasks: [{name: x}]\n",
+     "5:27: failed_ratio without after; expected after how many tasks"},
+    {"StopAfterAlone",
+     "name: n\n%Dstop_when: {failed: 2, after: 3}\ntasks: [{name: x}]\n",
+     "5:31: after is for failed_ratio"},
+    {"RetryOfNoClass",
+     "name: n\n%D  retry: {classes: {account: {max_failures: 2}}}\n"
+     "tasks: [{name: x}]\n",
+     "5:21: unknown key 'account' in classes; expected one of service, task, "
+     "refusal"},
+    {"RetryOfAClass",
+     "name: n\n%D  retry: {classes: {task: {backoff: soon}}}\n"
+     "tasks: [{name: x}]\n",
+     "5:37: backoff is 'soon'; expected a time such as 30s or 10m, from 1s to "
+     "24h"},
+    {"RetryBackwards",
+     "name: n\n%D  retry: {classes: {task: {backoff: 2m, backoff_max: 1m}}}\n"
+     "tasks: [{name: x}]\n",
+     "5:54: backoff_max is less than backoff"},
     {"LaterInSpec", "name: n\n%D  outcome: 1h\ntasks: [{name: x}]\n",
      "5:3: 'outcome' in defaults does not exist in this release"},
     {"LaterInTask", "name: n\n%Dtasks: [{name: x, spec: {}}]\n",

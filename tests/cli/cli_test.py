@@ -215,7 +215,9 @@ class CliTest(unittest.TestCase):
             self.assertRegex(out, r"\n  tasks +one, two\n")
             self.assertRegex(out, r"\n  at most +\$0\.20 \(\$0\.10 a task\)\n")
         (self.path / "in.txt").write_text("input")
-        head = {"batch": {"name": "n", "budget": 2, "defaults": {
+        head = {"batch": {"name": "n", "budget": 2, "canary": {
+            "tasks": 3, "min_success": 0.5, "max_cost": 1}, "stop_when": {
+            "failed": 2}, "defaults": {
             "agent": "a", "prompt": "p", "max_cost": "$0.50",
             "on_budget": "raise", "raise_to": "$1.50"}}}
         tasks = [{"name": name, "inputs": [{"path": "in.txt", "mount": "m"}]}
@@ -234,9 +236,16 @@ class CliTest(unittest.TestCase):
             "tenant": "default", "account": "default", "tasks": 6,
             "first_names": list("abcde"), "task_max_usd_micros": 1500000,
             "batch_max_usd_micros": 2000000, "budget_usd_micros": 2000000,
+            "canary": {"tasks": 3, "min_success": 0.5,
+                       "max_cost_usd_micros": 1000000},
+            "stop_when": {"failed": 2, "failed_ratio": None, "after": None},
             "inputs": 1, "input_bytes": 5, "notes": []})
         self.assertEqual(sorted(path.name for path in self.path.iterdir()),
                          ["b.jsonl", "batch.yaml", "in.txt"])
+        code, out, err = self.run_cli("submit", "b.jsonl", "--dry-run")
+        self.assertIn("\n  canary    the first 3 tasks, of which 0.5 must "
+                      "succeed, for at most $1.00\n"
+                      "  stops     once 2 failed\n", out)
         (self.path / "b.jsonl").write_text("{}\n")
         code, out, err = self.run_cli("submit", "b.jsonl", "--dry-run")
         self.assertEqual((code, out), (2, ""))

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "cli/rule_views.h"
 #include "cli/views.h"
 
 namespace midwatch::cli {
@@ -73,6 +74,83 @@ TEST(ControlViewsTest, ABatchStandsPausedOnceNothingOfItRuns) {
   EXPECT_FALSE(StandsPaused(batch));
   batch.mutable_queue_pause();
   EXPECT_TRUE(StandsPaused(batch));
+}
+
+v1::Batch BatchWithCanary() {
+  v1::Batch batch;
+  batch.set_state(v1::BATCH_STATE_SEALED);
+  batch.mutable_counts()->set_queued(7);
+  v1::CanaryState& canary = *batch.mutable_canary();
+  canary.mutable_rule()->set_tasks(5);
+  canary.mutable_rule()->set_min_success(0.8);
+  canary.mutable_rule()->set_max_cost_usd_micros(3'000'000);
+  canary.set_tasks(5);
+  canary.set_succeeded(2);
+  canary.set_failed(1);
+  canary.set_verdict(v1::CANARY_VERDICT_UNDECIDED);
+  return batch;
+}
+
+TEST(ControlViewsTest, ACanarySaysHowFarItHasCome) {
+  v1::Batch batch = BatchWithCanary();
+  EXPECT_EQ(CanaryLine(batch),
+            "3 of 5 done, 1 failed; the other tasks wait for it");
+  EXPECT_EQ(CanaryHoldLine(batch), "canary: " + CanaryLine(batch));
+  EXPECT_THAT(BatchDetails(batch), HasSubstr("canary      3 of 5 done"));
+  v1::CanaryState& canary = *batch.mutable_canary();
+  canary.set_left_out(1);
+  batch.set_state(v1::BATCH_STATE_DONE);
+  EXPECT_EQ(CanaryLine(batch),
+            "4 of 5 done, 1 failed, 1 cancelled or skipped; not decided before "
+            "the batch was cancelled");
+  canary.set_verdict(v1::CANARY_VERDICT_PASSED);
+  canary.set_left_out(0);
+  canary.set_succeeded(4);
+  EXPECT_EQ(CanaryLine(batch), "passed: 5 of 5 done, 1 failed");
+  EXPECT_EQ(CanaryHoldLine(batch), "");
+  canary.set_verdict(v1::CANARY_VERDICT_FAILED);
+  canary.set_reason("the canary failed: it has cost $4.00, more than ...");
+  EXPECT_EQ(CanaryLine(batch), "failed: it has cost $4.00, more than ...");
+  canary.set_verdict(v1::CANARY_VERDICT_OVERRULED);
+  EXPECT_EQ(CanaryLine(batch),
+            "failed: it has cost $4.00, more than ...; resumed all the same");
+  const Json json = ToJson(batch)["canary"];
+  EXPECT_EQ(json["verdict"], "overruled");
+  EXPECT_EQ(json["rule"]["min_success"], 0.8);
+  EXPECT_EQ(json["rule"]["max_cost_usd_micros"], 3'000'000);
+  EXPECT_EQ(json["succeeded"], 4);
+  EXPECT_TRUE(ToJson(v1::Batch())["canary"].is_null());
+}
+
+TEST(ControlViewsTest, AStopRuleSaysHowNearItIs) {
+  v1::Batch batch = BatchWithCanary();
+  v1::StopState& stop = *batch.mutable_stop();
+  stop.mutable_rule()->set_failed(20);
+  stop.set_failed(3);
+  stop.set_ended(12);
+  EXPECT_THAT(BatchDetails(batch),
+              HasSubstr("stop when   once 20 failed; so far 3 of 12"));
+  stop.mutable_rule()->set_failed_ratio(0.3);
+  stop.mutable_rule()->set_after(50);
+  EXPECT_EQ(StopLine(stop),
+            "once 20 failed, or once 0.3 of those done failed, after 50; so "
+            "far 3 of 12");
+  EXPECT_EQ(ToJson(batch)["stop_when"]["rule"]["after"], 50);
+  EXPECT_EQ(ToJson(batch)["stop_when"]["failed"], 3);
+  EXPECT_TRUE(ToJson(v1::Batch())["stop_when"].is_null());
+}
+
+TEST(ControlViewsTest, ACanaryOfWhichAllWaitWaitsForAPerson) {
+  v1::Batch batch = BatchWithCanary();
+  batch.mutable_counts()->set_waiting(1);
+  EXPECT_FALSE(OnlyCanaryWaits(batch)) << "another of it is queued";
+  batch.mutable_counts()->set_waiting(2);
+  EXPECT_TRUE(OnlyCanaryWaits(batch));
+  batch.mutable_counts()->set_running(1);
+  EXPECT_FALSE(OnlyCanaryWaits(batch));
+  batch.mutable_counts()->set_running(0);
+  batch.mutable_canary()->set_verdict(v1::CANARY_VERDICT_PASSED);
+  EXPECT_FALSE(OnlyCanaryWaits(batch));
 }
 
 TEST(ControlViewsTest, AQueueIsShownWithAllThatIsSetOfIt) {
