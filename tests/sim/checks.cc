@@ -97,6 +97,12 @@ const char* NameOf(JournalKind kind) {
       return "pauses over";
     case JournalKind::kControlSet:
       return "caps set";
+    case JournalKind::kCanaryPassed:
+      return "canaries passed";
+    case JournalKind::kCanaryFailed:
+      return "canaries failed";
+    case JournalKind::kStopped:
+      return "batches stopped";
     default:
       return nullptr;
   }
@@ -192,6 +198,7 @@ void Checks::ReadJournal() {
     journal_.Fold(entry);
     Count(entry);
     CheckHolds(entry);
+    CheckRules(entry);
     CheckBlame(entry, session);
     CheckNeeds(entry);
     CheckStart(entry);
@@ -347,6 +354,104 @@ void Checks::CheckHolds(const JournalRow& row) {
   }
 }
 
+void Checks::SetRules(const Story& story) { rules_ = story; }
+
+// Lines are counted from 0, tasks from 1.
+void Checks::CountOutcome(const JournalRow& row) {
+  const bool over = row.kind == JournalKind::kSettled ||
+                    row.kind == JournalKind::kCancelled ||
+                    row.kind == JournalKind::kSkipped ||
+                    row.kind == JournalKind::kExpired;
+  const int good = over && row.state == v1::TASK_STATE_SUCCEEDED ? 1 : 0;
+  const int bad = over && row.state == v1::TASK_STATE_FAILED ? 1 : 0;
+  ended_ += good + bad;
+  failed_ += bad;
+  if (row.task == 0 || row.task > rules_.canary) return;
+  canary_charged_ += row.charged;
+  canary_good_ += good;
+  canary_bad_ += bad;
+  canary_out_ += over ? 1 - good - bad : 0;
+}
+
+bool Checks::IsStopMet() const {
+  return (rules_.stop_failed > 0 && failed_ >= rules_.stop_failed) ||
+         (rules_.stop_tenths > 0 && ended_ >= rules_.stop_after &&
+          10 * failed_ >= rules_.stop_tenths * ended_);
+}
+
+// However many lines are still to come.
+bool Checks::IsCanaryLost() const {
+  const int64_t counted = rules_.canary - canary_out_;
+  return (rules_.canary_cents > 0 &&
+          canary_charged_ > rules_.canary_cents * 10'000) ||
+         10 * canary_bad_ > (10 - rules_.canary_tenths) * counted;
+}
+
+void Checks::CheckRuledStart(const JournalRow& row) {
+  auto report = [&](const char* what) {
+    Report(kRules, absl::StrCat("journal ", row.seq, ": task ", row.task,
+                                " starts ", what));
+  };
+  if (held_by_rule_) report("before anybody resumed its batch");
+  if (IsStopMet()) report("though its batch is to stop");
+  if (rules_.canary == 0 || canary_decided_) return;
+  counts_.Add("starts of canaries");
+  if (row.task > rules_.canary) report("before its canary's verdict");
+  if (IsCanaryLost()) report("though its canary has failed");
+}
+
+void Checks::CheckVerdict(const JournalRow& row) {
+  const int64_t size = std::min(rules_.canary, rules_.tasks);
+  const int64_t counted = size - canary_out_;
+  const int64_t limit = rules_.canary_cents * int64_t{10'000};
+  const bool dear = limit > 0 && canary_charged_ > limit;
+  const bool open = canary_good_ + canary_bad_ < counted;
+  const bool passed = row.kind == JournalKind::kCanaryPassed;
+  const bool justified =
+      passed ? 10 * canary_good_ >= rules_.canary_tenths * counted && !dear &&
+                   !(limit > 0 && open)
+             : dear || counted == 0 ||
+                   10 * canary_bad_ > (10 - rules_.canary_tenths) * counted;
+  if (canary_decided_ || !justified) {
+    Report(kRules,
+           absl::StrCat("journal ", row.seq, ": the canary has ",
+                        passed ? "passed" : "failed", " with ", canary_good_,
+                        " good, ", canary_bad_, " bad, ", canary_out_,
+                        " left out, for ", canary_charged_, ": ", row.why));
+  }
+  canary_decided_ = true;
+}
+
+void Checks::CheckRules(const JournalRow& row) {
+  CountOutcome(row);
+  switch (row.kind) {
+    case JournalKind::kGranted:
+      return CheckRuledStart(row);
+    case JournalKind::kCanaryFailed:
+      held_by_rule_ = true;
+      return CheckVerdict(row);
+    case JournalKind::kCanaryPassed:
+      return CheckVerdict(row);
+    case JournalKind::kStopped:
+      if (held_by_rule_ || !IsStopMet()) {
+        Report(kRules, absl::StrCat("journal ", row.seq, ": stopped with ",
+                                    failed_, " of ", ended_, " failed"));
+      }
+      held_by_rule_ = true;
+      return;
+    case JournalKind::kResumed:
+      if (row.batch == 0 || !held_by_rule_) return;
+      held_by_rule_ = false;
+      ended_ = failed_ = 0;
+      return;
+    case JournalKind::kBatchCancelAsked:
+      cancelling_ = true;
+      return;
+    default:
+      return;
+  }
+}
+
 // An attempt that failed by the task's fault had a session that did.
 void Checks::CheckBlame(const JournalRow& row, const std::string& session) {
   const bool ended =
@@ -467,6 +572,9 @@ void Checks::AtEnd(int64_t tasks) {
     return;
   }
   AfterCommit();
+  if (rules_.canary > 0 && !canary_decided_ && !cancelling_) {
+    Report(kRules, "the canary has no verdict");
+  }
   CheckTaskRows(tasks);
   CheckSessions();
   CheckEvents();

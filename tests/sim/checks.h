@@ -43,6 +43,10 @@ class Checks {
   void SetNeeds(std::vector<TaskNeeds> needs) { needs_ = std::move(needs); }
   // When they may start, likewise; empty: at once.
   void SetStarts(std::vector<TaskStart> starts) { starts_ = std::move(starts); }
+  // The batch's rules, and how many tasks it has.
+  void SetRules(const Story& story);
+  // A rule has paused the batch, and nobody has resumed it.
+  bool held_by_rule() const { return held_by_rule_; }
   // The script made this session end by its task's own fault.
   void OwnFault(const std::string& session);
 
@@ -74,6 +78,13 @@ class Checks {
   std::vector<int64_t> NeededBy(int64_t task) const;
   // What people hold back, as the journal says, did not start.
   void CheckHolds(const JournalRow& row);
+  // Nor what a canary or a stop rule does, which are judged anew.
+  void CheckRules(const JournalRow& row);
+  void CountOutcome(const JournalRow& row);
+  void CheckRuledStart(const JournalRow& row);
+  bool IsStopMet() const;
+  bool IsCanaryLost() const;
+  void CheckVerdict(const JournalRow& row);
   void CheckMoney();
   void CheckTaskRows(int64_t tasks);
   void CheckSessions();
@@ -96,6 +107,12 @@ class Checks {
   std::set<std::string> strangers_, own_faults_;
   std::set<int64_t> running_;     // tasks, those being cancelled with them
   std::set<std::string> paused_;  // "batch", "queue"
+  Story rules_;                   // of which only the rules, and how many tasks
+  bool canary_decided_ = false, held_by_rule_ = false, cancelling_ = false;
+  // Of the canary's tasks, how many ended how, and what they cost.
+  int64_t canary_good_ = 0, canary_bad_ = 0, canary_out_ = 0;
+  int64_t canary_charged_ = 0;
+  int64_t ended_ = 0, failed_ = 0;       // that the stop rule counts
   std::map<std::string, int64_t> caps_;  // by whose; all bind all tasks
 };
 

@@ -49,6 +49,16 @@ const char* KindName(JournalKind kind) {
                                     "not fired",
                                     "unblocked",
                                     "skipped"};
+  switch (kind) {
+    case JournalKind::kCanaryPassed:
+      return "canary passed";
+    case JournalKind::kCanaryFailed:
+      return "canary failed";
+    case JournalKind::kStopped:
+      return "stopped";
+    default:
+      break;
+  }
   const auto number = static_cast<size_t>(kind);
   return number < std::size(kNames) ? kNames[number] : "?";
 }

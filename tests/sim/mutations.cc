@@ -14,6 +14,7 @@ const std::vector<NamedMutation>& AllMutations() {
       {"reservation", {.guard = Guard::kReservation}, {kBudgets}},
       {"outbox", {.guard = Guard::kOutbox}, {kOutbox}},
       {"event dedupe", {.guard = Guard::kEventDedupe}, {kEvents}},
+      {"canary", {.guard = Guard::kCanary}, {kRules}},
       {"fsync", {.disk_lies = true}, {kKept}},
   };
   return *all;

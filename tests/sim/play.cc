@@ -17,6 +17,9 @@ constexpr absl::Duration kTick = absl::Seconds(1);
 // waited for two.
 constexpr absl::Duration kEnough = absl::Hours(6);
 constexpr double kAnswersEachTick = 0.05;
+// Of the seconds in which a rule holds the batch, in how many somebody resumes
+// it.
+constexpr double kResumesEachTick = 0.05;
 // When somebody makes room in budgets that hold the night up.
 constexpr absl::Duration kMoreMoney = absl::Minutes(20);
 
@@ -231,6 +234,10 @@ void Night::Tick() {
   world_.GoOnSubmitting();
   world_.AnswerSome(kAnswersEachTick);
   if (open_account_ && world_.OpenAccount()) open_account_ = false;
+  if (world_.checks.held_by_rule() &&
+      world_.random.Fraction() < kResumesEachTick) {
+    world_.Resume(/*queue=*/false);
+  }
   std::erase_if(wishes_, [](auto& wish) { return wish.second.ask(); });
 }
 
@@ -253,6 +260,7 @@ Outcome Night::Run() {
   world_.checks.clock_stepped = std::any_of(
       story_.faults.begin(), story_.faults.end(),
       [](const Fault& fault) { return fault.kind == FaultKind::kWallStep; });
+  batch.rules = story_;
   world_.BeginSubmit(batch, story_.lines_a_step);
   Plan();
   const absl::Duration calm = story_.Calm();

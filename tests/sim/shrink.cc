@@ -49,6 +49,9 @@ std::vector<Story> Smaller(const Story& story) {
     if (story.*flag) with([&](Story& s) { s.*flag = false; });
   }
   if (story.cancels > 0) with([](Story& s) { s.cancels = 0; });
+  for (auto rule : {&Story::canary, &Story::stop_failed, &Story::stop_tenths}) {
+    if (story.*rule > 0) with([&](Story& s) { s.*rule = 0; });
+  }
   if (story.told > 0) with([](Story& s) { s.told = s.allowed = 0; });
   for (auto quirk : {&Story::list_spread, &Story::status_lag}) {
     if (story.*quirk != absl::ZeroDuration()) {

@@ -114,6 +114,10 @@ void ExpectWork(const Counts& counts, int nights) {
       {"events doubled", 1},
       {"starts of tasks that need others", 0.5},
       {"tasks skipped", 0.1},
+      {"starts of canaries", 0.5},
+      {"canaries passed", 0.05},
+      {"canaries failed", 0.02},
+      {"batches stopped", 0.02},
       {"turns that failed by themselves", 0.3},
       {"turns that overshot", 0.1},
       {"turns that flushed their queue", 1}};
@@ -189,6 +193,34 @@ TEST(SimTest, NightsOfTasksThatWaitForTheirTimeEndWell) {
   EXPECT_GT(counts.Of("starts after a delay"), 30);
   EXPECT_GT(counts.Of("tasks expired"), 10);
   EXPECT_GT(counts.Of("tasks whose key was held"), 30);
+}
+
+// Canaries that fail and batches that stop, under schedulers that die.
+TEST(SimTest, NightsWithRulesEndWell) {
+  Counts counts;
+  for (uint64_t seed = 330; seed < 340; ++seed) {
+    Story story = Plain(seed);
+    story.own_faults = 0.25;
+    story.cancels = 6;
+    story.canary = 1 + static_cast<int>(seed % 7);
+    story.canary_tenths = 8;
+    story.canary_cents = seed % 3 == 0 ? 40 * story.canary : 0;
+    story.stop_failed = seed % 2 == 0 ? 3 : 0;
+    story.stop_tenths = seed % 2 == 0 ? 0 : 3;
+    story.stop_after = 8;
+    story.max_failures = 1;
+    story.merges = seed % 4 == 0;
+    for (int i = 0; i < 8; ++i) {
+      story.faults.push_back(At(FaultKind::kSchedulerKill, 20 * i, 3));
+      story.faults.back().tasks = 9 * i + 1;
+    }
+    story.faults.push_back(At(FaultKind::kPowerLoss, 50, 5));
+    counts.Add(PlayWell(story).counts);
+  }
+  EXPECT_GT(counts.Of("starts of canaries"), 20);
+  EXPECT_GT(counts.Of("canaries passed"), 2);
+  EXPECT_GT(counts.Of("canaries failed"), 2);
+  EXPECT_GT(counts.Of("batches stopped"), 5);
 }
 
 // Sessions that are created with their message, some of them unheard.

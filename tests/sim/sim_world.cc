@@ -315,14 +315,35 @@ void AddStart(const TaskStart& start, v1::TaskLine& line) {
   }
 }
 
+void AddRules(const Story& rules, v1::OpenBatch& open) {
+  if (rules.canary > 0) {
+    v1::Canary& canary = *open.mutable_canary();
+    canary.set_tasks(rules.canary);
+    canary.set_min_success(rules.canary_tenths / 10.0);
+    canary.set_max_cost_usd_micros(rules.canary_cents * int64_t{10'000});
+  }
+  if (rules.stop_failed > 0) {
+    open.mutable_stop_when()->set_failed(rules.stop_failed);
+  }
+  if (rules.stop_tenths > 0) {
+    open.mutable_stop_when()->set_failed_ratio(rules.stop_tenths / 10.0);
+    open.mutable_stop_when()->set_after(rules.stop_after);
+  }
+  if (rules.max_failures > 0) {
+    open.mutable_spec()->mutable_retry()->set_max_failures(rules.max_failures);
+  }
+}
+
 }  // namespace
 
 void World::BeginSubmit(const BatchPlan& plan, int lines_a_step) {
   checks.SetNeeds(plan.needs);
   checks.SetStarts(plan.starts);
+  checks.SetRules(plan.rules);
   v1::SubmitBatchRequest open;
   open.mutable_open()->set_name(kBatch);
   open.mutable_open()->set_budget_usd_micros(plan.budget);
+  AddRules(plan.rules, *open.mutable_open());
   v1::TaskSpec& spec = *open.mutable_open()->mutable_spec();
   spec.mutable_agent()->set_definition_json(
       R"({"name":"sim","model":"claude-sonnet-5-5"})");

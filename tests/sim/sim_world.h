@@ -61,6 +61,7 @@ struct BatchPlan {
   absl::Duration answer_within;   // zero: as the spec's default
   std::vector<TaskNeeds> needs;   // by line, or empty: none
   std::vector<TaskStart> starts;  // likewise
+  Story rules;                    // of which only the rules
 };
 
 class World {

@@ -240,6 +240,20 @@ Story MakeStory(uint64_t seed, int tasks) {
   if (dice.OneIn(3)) story.needs = dice.Up(0.7);
   story.merges = dice.OneIn(4);
   if (dice.OneIn(3)) story.waits = dice.Up(0.5);
+  if (dice.OneIn(4)) {
+    story.canary = dice.Pick(1, 8);
+    story.canary_tenths = dice.Pick(5, 10);
+    if (dice.OneIn(3)) story.canary_cents = story.canary * dice.Pick(5, 40);
+  }
+  if (dice.OneIn(4)) {
+    story.stop_failed = dice.OneIn(2) ? dice.Pick(1, 4) : 0;
+    if (story.stop_failed == 0) {
+      story.stop_tenths = dice.Pick(1, 4);
+      story.stop_after = dice.Pick(2, 12);
+    }
+  }
+  // Else nearly every task succeeds in the end.
+  if (story.HasRules()) story.max_failures = dice.Pick(1, 2);
   return story;
 }
 
@@ -301,6 +315,18 @@ std::string Describe(const Story& story) {
     absl::StrAppendFormat(&text,
                           ", of delays, expiries and unique keys %.0f %% each",
                           100 * story.waits);
+  }
+  if (story.canary > 0) {
+    absl::StrAppend(&text, ", a canary of ", story.canary, " for ",
+                    story.canary_cents, " cents (", story.canary_tenths,
+                    " tenths)");
+  }
+  if (story.stop_failed > 0) {
+    absl::StrAppend(&text, ", stops after ", story.stop_failed);
+  }
+  if (story.stop_tenths > 0) {
+    absl::StrAppend(&text, ", stops at ", story.stop_tenths, " tenths after ",
+                    story.stop_after);
   }
   if (story.told > 0) {
     absl::StrAppend(&text, ", ", story.allowed, " requests a minute, told ",

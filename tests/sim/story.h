@@ -97,11 +97,20 @@ struct Story {
   bool merges = false;                  // the last one needs all
   double waits = 0;                     // how many are delayed, expire, or
                                         // hold keys: of each so many
+  // Of the batch: a canary of so many tasks (0: none), so many tenths of which
+  // must succeed, for so many cents (0: whatever it costs); and after how many
+  // failures it stops (0: none), or at how many tenths of `stop_after`.
+  int canary = 0, canary_tenths = 10, canary_cents = 0;
+  int stop_failed = 0, stop_tenths = 0, stop_after = 0;
+  int max_failures = 0;                 // of a task; 0: the default
   absl::Duration turn_max, queued_max;  // of the dice for each turn
   // Quirks of the service: see FakeAgentsOptions.
   absl::Duration list_spread, status_lag;
   std::vector<Fault> faults;
 
+  bool HasRules() const {
+    return canary > 0 || stop_failed > 0 || stop_tenths > 0;
+  }
   // Since the beginning: nothing goes wrong any more.
   absl::Duration Calm() const;
 };
