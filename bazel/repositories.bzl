@@ -29,6 +29,7 @@ _LIBRARIES = {
     "nlohmann_json": {"//:json": "nlohmann_json"},
     "openssl": {"//:crypto": "libcrypto", "//:ssl": "libssl"},
     "sqlite": {"//:sqlite": "sqlite3"},
+    "valijson": {"//:valijson": ""},
     "yaml_cpp": {"//:yaml-cpp": "yaml-cpp"},
     "zstd": {"//:zstd": "libzstd"},
 }
