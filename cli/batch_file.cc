@@ -23,6 +23,7 @@
 #include "cli/template_text.h"
 #include "cli/utf8.h"
 #include "cli/yaml_reader.h"
+#include "net/hook_url.h"
 
 namespace midwatch::cli {
 namespace {
@@ -75,6 +76,7 @@ class BatchFileReader {
   void ReadHead(const YAML::Node& root, bool tasks_follow);
   void ReadTop(const YAML::Node& root, bool tasks_follow);
   void ReadParams(const YAML::Node& node);
+  void ReadHook(const YAML::Node& node, const char* what, v1::Hook& hook);
   void TakeGivenParams(const YAML::Mark& mark);
   using Look = void (BatchFileReader::*)(const TaskText&, const PlannedTask&);
   void ForEachText(Look look);
@@ -113,6 +115,25 @@ void BatchFileReader::ReadParams(const YAML::Node& node) {
       params_[name] = *value;
     }
   }
+}
+
+void BatchFileReader::ReadHook(const YAML::Node& node, const char* what,
+                               v1::Hook& hook) {
+  auto url = [&](const YAML::Node& n) {
+    std::optional<std::string> text = spec_reader_.Text(n, "url");
+    if (!text) return;
+    // The scheduler says whether it takes http to other machines.
+    const absl::Status allowed = CheckHookUrl(*text, /*plain_http=*/true);
+    if (!allowed.ok()) {
+      complaints_.Add(n.Mark(), absl::StrCat("url '", Printable(*text),
+                                             "': ", allowed.message()));
+    }
+    hook.set_url(*text);
+  };
+  auto secret = [&](const YAML::Node& n) {
+    if (auto name = spec_reader_.Name(n, "secret")) hook.set_secret(*name);
+  };
+  ReadMap(node, what, {{"url", url, true}, {"secret", secret}}, complaints_);
 }
 
 void BatchFileReader::TakeGivenParams(const YAML::Mark& mark) {
@@ -239,6 +260,12 @@ void BatchFileReader::ReadTop(const YAML::Node& root, bool tasks_follow) {
   auto budget = [this](const Node& n) {
     open_.set_budget_usd_micros(spec_reader_.Usd(n, "budget").value_or(0));
   };
+  auto hook_into = [this](const char* key,
+                          v1::Hook* (v1::OpenBatch::*field)()) {
+    return YamlKey{key, [this, key, field](const Node& n) {
+                     ReadHook(n, key, *(open_.*field)());
+                   }};
+  };
   std::vector<YamlKey> keys = {
       name_into("name", &v1::OpenBatch::mutable_name, true),
       {"params", params_known},
@@ -255,6 +282,8 @@ void BatchFileReader::ReadTop(const YAML::Node& root, bool tasks_follow) {
        [this](const Node& n) {
          ReadStopWhen(n, spec_reader_, complaints_, *open_.mutable_stop_when());
        }},
+      hook_into("on_finish", &v1::OpenBatch::mutable_on_finish),
+      hook_into("on_failure", &v1::OpenBatch::mutable_on_failure),
       {"defaults", [this](const Node& n) { spec_ = spec_reader_.ReadSpec(n); },
        true},
       {"tasks", [this](const Node& n) { task_reader_.ReadTasks(n); }},

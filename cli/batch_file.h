@@ -18,6 +18,9 @@
 //   canary     its first tasks, which run before the others: tasks (how many),
 //              min_success, max_cost
 //   stop_when  pauses it: failed (so many), or failed_ratio once `after` ended
+//   on_finish, on_failure
+//              where it is told that the batch is done, and that the first of
+//              its tasks has failed: {url: https://..., secret: NAME}
 //
 // A task's own parameters are filled into the prompt by the scheduler.
 //

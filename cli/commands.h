@@ -46,6 +46,12 @@ struct RehearsalOptions {
   std::string spend_cap;  // dollars; empty: none
 };
 
+// Of a command that sends hooks.
+struct HookFlags {
+  std::string secrets;  // a file of them; see LoadHookSecrets
+  bool plain_http = false;
+};
+
 struct RunOptions {
   std::string file;
   std::map<std::string, std::string> params;
@@ -58,6 +64,7 @@ struct RunOptions {
   RehearsalOptions rehearsal;
   std::string prices;  // a file of them; see LoadPrices
   std::string tools;   // a file of handlers; see LoadTools
+  HookFlags hooks;
   bool moved = false;  // the state directory is a copy, and the only one
   bool unsafe_no_sandbox = false;
 };
@@ -244,6 +251,7 @@ int Restore(const GlobalOptions& global, const std::string& path);
 struct SchedulerOptions {
   std::vector<std::string> listen;
   std::string artifacts_dir;
+  HookFlags hooks;
   bool moved = false;  // the state directory is a copy, and the only one
   std::string keep_transcripts;  // a duration; empty: for ever
 };

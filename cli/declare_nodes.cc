@@ -15,6 +15,7 @@ void AddScheduler(CLI::App& app, Invocation& in) {
       ->add_option("--artifacts-dir", in.scheduler.artifacts_dir,
                    "Where inputs and outputs are kept")
       ->type_name("DIR");
+  AddHooks(*scheduler, in.scheduler.hooks);
   AddMoved(*scheduler, in.scheduler.moved);
   scheduler
       ->add_option("--keep-transcripts", in.scheduler.keep_transcripts,

@@ -173,6 +173,17 @@ void AddMoved(CLI::App& command, bool& moved) {
                    "original any more; needed once");
 }
 
+void AddHooks(CLI::App& command, HookFlags& hooks) {
+  command
+      .add_option("--hook-secrets", hooks.secrets,
+                  "YAML: secrets: {NAME: whsec_...}, that on_finish and "
+                  "on_failure are signed with; \"default\" may be in "
+                  "MIDWATCH_HOOK_SECRET")
+      ->type_name("FILE");
+  command.add_flag("--hook-http", hooks.plain_http,
+                   "Hooks may go over http to other machines");
+}
+
 CLI::Option* AddMaxRunning(CLI::App& command, ControlOptions& control) {
   return command
       .add_option("--max-running", control.max_running,

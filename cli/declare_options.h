@@ -31,6 +31,7 @@ void AddTools(CLI::App& command, std::string& tools);
 void AddRehearsal(CLI::App& command, const std::string& prefix,
                   RehearsalOptions& rehearsal);
 void AddMoved(CLI::App& command, bool& moved);
+void AddHooks(CLI::App& command, HookFlags& hooks);
 CLI::Option* AddMaxRunning(CLI::App& command, ControlOptions& control);
 // A cap and a weight.
 void AddControls(CLI::App& command, ControlOptions& control);

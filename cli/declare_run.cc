@@ -31,6 +31,7 @@ void AddRun(CLI::App& app, Invocation& in) {
   AddRehearsal(*run, "--harness-", in.run.rehearsal);
   AddPrices(*run, in.run.prices);
   AddTools(*run, in.run.tools);
+  AddHooks(*run, in.run.hooks);
   AddMoved(*run, in.run.moved);
   run->add_flag("--unsafe-no-sandbox", in.run.unsafe_no_sandbox,
                 "Run the agents' commands as you, without a sandbox");

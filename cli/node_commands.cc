@@ -11,6 +11,7 @@
 #include "cli/api_key.h"
 #include "cli/commands.h"
 #include "cli/exit_code.h"
+#include "cli/hook_secrets.h"
 #include "cli/interrupts.h"
 #include "cli/limits.h"
 #include "cli/model_options.h"
@@ -59,6 +60,9 @@ absl::Status RunScheduler(const GlobalOptions& global,
   node.artifacts_dir = options.artifacts_dir;
   node.listen = options.listen;
   node.fires_schedules = true;
+  node.sends_hooks = true;
+  node.hooks_plain_http = options.hooks.plain_http;
+  ASSIGN_OR_RETURN(node.hook_keys, LoadHookSecrets(options.hooks.secrets));
   node.moved = options.moved;
   ASSIGN_OR_RETURN(node.keep_transcripts, ReadKeep(options.keep_transcripts));
   if (node.listen.empty()) node.listen.push_back(kDefaultAddress);

@@ -22,6 +22,8 @@
 #include "cli/exit_code.h"
 #include "cli/export.h"
 #include "cli/follow.h"
+#include "cli/hook_secrets.h"
+#include "cli/hook_views.h"
 #include "cli/interrupts.h"
 #include "cli/limits.h"
 #include "cli/log_file.h"
@@ -82,6 +84,7 @@ class BatchRun {
     for (const std::string& note : file_.notes) Say(note);
     ASSIGN_OR_RETURN(prices_, LoadPrices(options_.prices));
     ASSIGN_OR_RETURN(tools_, LoadTools(options_.tools));
+    ASSIGN_OR_RETURN(hook_keys_, LoadHookSecrets(options_.hooks.secrets));
     ASSIGN_OR_RETURN(state_dir_, OpenStateDir(global_.state_dir));
     LogToFile(state_dir_ + "/midwatch.log");
     RETURN_IF_ERROR(StartScheduler());
@@ -106,6 +109,9 @@ class BatchRun {
     SchedulerNodeOptions node;
     node.data_dir = state_dir_;
     node.embeds_workers = true;
+    node.sends_hooks = true;
+    node.hooks_plain_http = options_.hooks.plain_http;
+    node.hook_keys = hook_keys_;
     node.moved = options_.moved;
     if (std::string socket = SocketAddress(state_dir_); !socket.empty()) {
       node.listen.push_back(socket);
@@ -294,6 +300,8 @@ class BatchRun {
       command += Flag("--jobs", absl::StrCat(options_.jobs));
     command += Flag("--prices", options_.prices);
     command += Flag("--tools", options_.tools);
+    command += Flag("--hook-secrets", options_.hooks.secrets);
+    if (options_.hooks.plain_http) command += " --hook-http";
     command += RehearsalFlags();
     if (options_.unsafe_no_sandbox) command += " --unsafe-no-sandbox";
     return command;
@@ -309,7 +317,28 @@ class BatchRun {
     return flags + Flag("--harness-spend-cap", rehearsal.spend_cap);
   }
 
+  // Who is to be told is told before this process ends, where that takes no
+  // longer than a failed first try and another. Otherwise the next scheduler on
+  // the state directory goes on with it.
+  absl::Status AwaitHooks() {
+    constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
+    constexpr absl::Duration kAwaited = absl::Seconds(10);
+    const absl::Duration until = RealClock().Steady() + kAwaited;
+    std::string due;
+    do {
+      ASSIGN_OR_RETURN(v1::Batch batch, connection_->GetBatch(batch_id_));
+      due = DueHookLine(batch);
+    } while (!due.empty() && RealClock().Steady() < until &&
+             !interrupts_.Wait(kLookEvery));
+    if (!due.empty()) {
+      Say(absl::StrCat(due, "; `", global_.program,
+                       " scheduler` on this state directory goes on with it"));
+    }
+    return absl::OkStatus();
+  }
+
   absl::StatusOr<ExitCode> Conclude() {
+    RETURN_IF_ERROR(AwaitHooks());
     interrupts_.Unblock();
     worker_->Drain();
     ASSIGN_OR_RETURN(v1::Batch batch, connection_->GetBatch(batch_id_));
@@ -381,6 +410,7 @@ class BatchRun {
   AccountOptions service_;
   PriceTable prices_;
   std::map<std::string, ToolOptions> tools_;
+  std::map<std::string, std::string> hook_keys_;
   // In the order in which they stop, from the last to the first.
   std::unique_ptr<SchedulerNode> scheduler_;
   std::unique_ptr<SchedulerConnection> connection_;

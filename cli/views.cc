@@ -12,6 +12,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/civil_time.h"
 #include "cli/control_views.h"
+#include "cli/hook_views.h"
 #include "cli/money.h"
 #include "cli/rule_views.h"
 #include "cli/table.h"
@@ -372,6 +373,7 @@ Json ToJson(const v1::Batch& batch) {
                        : Json(nullptr)},
       {"canary", batch.has_canary() ? ToJson(batch.canary()) : Json(nullptr)},
       {"stop_when", batch.has_stop() ? ToJson(batch.stop()) : Json(nullptr)},
+      {"hooks", HooksToJson(batch)},
       {"max_running", batch.max_running()},
       {"content_sha256", batch.content_sha256()}};
 }
@@ -558,6 +560,9 @@ std::string BatchDetails(const v1::Batch& batch) {
     line("waits",
          "a budget has no room for the next task: see `midwatch "
          "budget list`");
+  }
+  for (const v1::HookDelivery& hook : batch.hooks()) {
+    line("hook", HookLine(hook));
   }
   if (batch.has_forecast()) {
     line("forecast", absl::StrCat(ForecastWords(batch.forecast()), " a task"));

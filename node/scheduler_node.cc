@@ -19,6 +19,7 @@
 #include "base/real_clock.h"
 #include "base/real_executor.h"
 #include "base/status_macros.h"
+#include "net/curl_transport.h"
 #include "node/direct_scheduler_client.h"
 #include "scheduler/backup.h"
 #include "scheduler/grpc_services.h"
@@ -103,6 +104,7 @@ class SchedulerNodeImpl final : public SchedulerNode {
     }
     executor_.Stop();
     scheduler_.reset();
+    hook_transport_.reset();
     pool_.reset();
     store_.reset();
     for (const std::string& path : unix_sockets_) unlink(path.c_str());
@@ -114,8 +116,14 @@ class SchedulerNodeImpl final : public SchedulerNode {
     SchedulerOptions options;
     options.leases.workers_died_too = node.embeds_workers;
     options.fires_schedules = node.fires_schedules;
+    options.hooks.keys = node.hook_keys;
+    options.hooks.plain_http = node.hooks_plain_http;
     std::promise<absl::Status> started;
     executor_.Post([&] {
+      if (node.sends_hooks) {
+        hook_transport_ = MakeCurlTransport(executor_, {});
+        options.hooks.transport = hook_transport_.get();
+      }
       scheduler_.emplace(executor_, RealClock(), random_, *store_, options);
       scheduler_->Start(
           [&](absl::Status status) { started.set_value(std::move(status)); });
@@ -183,6 +191,7 @@ class SchedulerNodeImpl final : public SchedulerNode {
   std::unique_ptr<SqliteStore> store_;
   std::optional<ArtifactDirectory> artifacts_;
   std::optional<Backups> backups_;
+  std::unique_ptr<HttpTransport> hook_transport_;
   std::optional<Scheduler> scheduler_;
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<grpc::Server> server_;

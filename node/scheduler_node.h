@@ -3,6 +3,7 @@
 #ifndef MIDWATCH_NODE_SCHEDULER_NODE_H_
 #define MIDWATCH_NODE_SCHEDULER_NODE_H_
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +36,11 @@ struct SchedulerNodeOptions {
   // See SchedulerOptions. A command that is there for a moment, or for a batch
   // of its own, submits nothing that nobody asked it for.
   bool fires_schedules = false;
+  // Hooks are sent from this process, signed with these keys; otherwise what is
+  // due waits for one that does. See HookOptions.
+  bool sends_hooks = false;
+  std::map<std::string, std::string> hook_keys;
+  bool hooks_plain_http = false;
   // See SqliteStoreOptions.
   bool moved = false;
   // How long the events of attempts that are over stay, from their beginning.

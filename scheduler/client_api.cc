@@ -214,6 +214,9 @@ void Scheduler::SubmitBatchStep(const v1::SubmitBatchRequest& request,
       absl::StatusOr<OpenBatch> write =
           FromProto(request.request_id(), request.open());
       if (!write.ok()) return reply(write.status());
+      if (absl::Status hooks = hooks_.Check(*write); !hooks.ok()) {
+        return reply(hooks);
+      }
       return ApplyBatchStep(*std::move(write), std::move(reply));
     }
     case v1::SubmitBatchRequest::kChunk:

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "base/utf8.h"
+#include "net/hook_url.h"
 #include "scheduler/field_checks.h"
 #include "scheduler/need_check.h"
 #include "scheduler/parameters.h"
@@ -115,6 +116,20 @@ NewTask ToNewTask(const v1::TaskSpec& shared, const v1::TaskLine& line,
   return task;
 }
 
+void CheckHook(const std::string& field, const v1::Hook& hook,
+               FieldViolations& wrong) {
+  if (hook.url().empty()) {
+    if (!hook.secret().empty()) wrong.Add(field + ".url", "required");
+    return;
+  }
+  // Whether http is allowed everywhere, the scheduler that sends says.
+  const absl::Status url = CheckHookUrl(hook.url(), /*plain_http=*/true);
+  if (!url.ok()) wrong.Add(field + ".url", url.message());
+  if (!hook.secret().empty()) {
+    wrong.Add(CheckName(field + ".secret", hook.secret()));
+  }
+}
+
 }  // namespace
 
 absl::Status CheckRequestId(const std::string& request_id) {
@@ -202,6 +217,10 @@ OpenBatch ToOpenBatch(const v1::OpenBatch& open, FieldViolations& in_open) {
                 " (one cent) to ", kBudgetMax, ", or none");
   }
   ReadRules(open, write, in_open);
+  CheckHook("on_finish", open.on_finish(), in_open);
+  CheckHook("on_failure", open.on_failure(), in_open);
+  write.on_finish = open.on_finish();
+  write.on_failure = open.on_failure();
   write.spec = open.spec();
   CheckSpec(write.spec, in_open);
   return write;

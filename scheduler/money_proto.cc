@@ -64,6 +64,9 @@ constexpr KindName kKindNames[] = {
     {JournalKind::kCanaryPassed, "canary_passed"},
     {JournalKind::kCanaryFailed, "canary_failed"},
     {JournalKind::kStopped, "stopped"},
+    {JournalKind::kHookDue, "hook_due"},
+    {JournalKind::kHookDelivered, "hook_delivered"},
+    {JournalKind::kHookGivenUp, "hook_given_up"},
 };
 
 // The parts of a key, into a write that has them.

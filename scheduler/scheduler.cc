@@ -35,7 +35,9 @@ Scheduler::Scheduler(Executor& executor, const Clock& clock, Random& random,
                         CancelSteps(batch, std::move(reason), /*begun=*/false,
                                     std::move(done));
                       },
-                  .plan_timers = [this](absl::Time at) { PlanTimers(at); }}) {}
+                  .plan_timers = [this](absl::Time at) { PlanTimers(at); }}),
+      hooks_(executor, clock, random, store, ids_, std::move(options.hooks),
+             [this](absl::Time at) { PlanTimers(at); }) {}
 
 void Scheduler::Start(absl::AnyInvocable<void(absl::Status)> ready) {
   store_.SetCommitListener([this](const std::vector<int64_t>& batches) {
@@ -67,6 +69,8 @@ void Scheduler::Start(absl::AnyInvocable<void(absl::Status)> ready) {
           schedules_.Wake(schedule);
         }
         PlanTimers(found->next_timer);
+        // Those that were due, and perhaps under way, when the last one ended.
+        hooks_.Wake();
         FaultPoint("scheduler.start.after");
         LogInfo("scheduler ready", {{"live", found->live.size()}});
         ready(absl::OkStatus());
@@ -118,6 +122,7 @@ void Scheduler::FireTimers() {
       leases_.WantAdmission();
     }
     for (int64_t schedule : fired->schedules) schedules_.Wake(schedule);
+    if (fired->hooks_due) hooks_.Wake();
     for (int64_t task : fired->ended) feeds_.Notify(task);
     for (RowKey batch : fired->cancelling) {
       LogInfo("batch cancelled for a need", {{"batch", ids_.Format(batch)}});

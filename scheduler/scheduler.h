@@ -22,6 +22,7 @@
 #include "midwatch/v1/worker_service.pb.h"
 #include "scheduler/cost_estimates.h"
 #include "scheduler/event_feeds.h"
+#include "scheduler/hook_sender.h"
 #include "scheduler/lease_book.h"
 #include "scheduler/rate_book.h"
 #include "scheduler/reply.h"
@@ -37,6 +38,7 @@ struct SchedulerOptions {
   // Otherwise schedules rest until a scheduler that does starts; what was
   // planned already, and what is fired by hand, is submitted all the same.
   bool fires_schedules = true;
+  HookOptions hooks;
 };
 
 // Lives on one executor; all calls on its thread, and all answers come on it.
@@ -233,6 +235,7 @@ class Scheduler {
   WatchHub watches_;
   EventFeeds feeds_;
   ScheduleBook schedules_;
+  HookSender hooks_;
   absl::Time timers_at_ = absl::InfiniteFuture();
   Executor::TimerId timer_ = 0;
   bool telling_estimates_ = false;

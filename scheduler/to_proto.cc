@@ -6,6 +6,7 @@
 #include "base/external_id.h"
 #include "base/status_macros.h"
 #include "scheduler/control_proto.h"
+#include "scheduler/hook_message.h"
 #include "scheduler/parameters.h"
 #include "scheduler/rule_proto.h"
 
@@ -59,6 +60,23 @@ v1::Forecast ToProto(const Forecast& forecast) {
   return out;
 }
 
+v1::HookDelivery ToProto(const HookRecord& hook, const std::string& batch_id) {
+  v1::HookDelivery out;
+  out.set_event(hook.event);
+  out.set_url(hook.url);
+  out.set_state(hook.state);
+  out.set_message_id(HookMessageId(batch_id, hook.event));
+  out.set_tries(hook.tries);
+  const auto set = [](absl::Time at, auto mutable_time) {
+    if (at != absl::InfiniteFuture()) *mutable_time() = ToTimestamp(at);
+  };
+  set(hook.at, [&] { return out.mutable_fired_at(); });
+  set(hook.due, [&] { return out.mutable_next_try_at(); });
+  set(hook.ended_at, [&] { return out.mutable_ended_at(); });
+  out.set_trouble(hook.why);
+  return out;
+}
+
 v1::Batch ToProto(const BatchRecord& batch, const Ids& ids) {
   v1::Batch out;
   out.set_batch_id(ids.Format(batch.key));
@@ -109,6 +127,9 @@ v1::Batch ToProto(const BatchRecord& batch, const Ids& ids) {
   out.set_full_cap(batch.full_cap);
   if (batch.canary) *out.mutable_canary() = ToProto(*batch.canary);
   if (batch.stop) *out.mutable_stop() = ToProto(*batch.stop);
+  for (const HookRecord& hook : batch.hooks) {
+    *out.add_hooks() = ToProto(hook, out.batch_id());
+  }
   out.set_content_sha256(batch.content_sha256);
   out.set_request_id(batch.request_id);
   return out;

@@ -33,6 +33,7 @@ class Ids {
 
 v1::Account ToProto(const AccountRecord& account);
 v1::Forecast ToProto(const Forecast& forecast);
+v1::HookDelivery ToProto(const HookRecord& hook, const std::string& batch_id);
 v1::Batch ToProto(const BatchRecord& batch, const Ids& ids);
 v1::Task ToProto(const TaskRecord& task, const Ids& ids, absl::Time now);
 v1::TaskChange ToProto(const JournalRecord& entry, const Ids& ids);

@@ -317,6 +317,7 @@ absl::StatusOr<BatchRecord> SqliteReader::GetBatch(RowKey key) {
   if (found.empty() || found[0].key != key) {
     return absl::NotFoundError("no such batch");
   }
+  RETURN_IF_ERROR(AddHooks(found[0]));
   return std::move(found[0]);
 }
 

@@ -76,6 +76,8 @@ class SqliteReader final : public StoreReader {
   absl::StatusOr<std::vector<RowKey>> ListCancellingBatches() override;
   absl::StatusOr<absl::Time> NextTimer() override;
   absl::StatusOr<std::vector<int64_t>> ListAwakeSchedules() override;
+  absl::StatusOr<std::vector<DueHook>> ListDueHooks(absl::Time at,
+                                                    int limit) override;
   absl::StatusOr<std::vector<std::pair<std::string, std::string>>>
   FindRemoteIds(const std::string& account,
                 const std::vector<std::string>& keys) override;
@@ -96,6 +98,7 @@ class SqliteReader final : public StoreReader {
   absl::Status AddQuestions(TaskRecord& task);
   absl::Status AddFirings(ScheduleRecord& schedule, int limit);
   absl::Status AddWaits(TaskRecord& task);
+  absl::Status AddHooks(BatchRecord& batch);
 
   std::unique_ptr<Sqlite> queue_;
   std::unique_ptr<Sqlite> events_;

@@ -19,6 +19,13 @@ int64_t DayOf(int64_t micros) {
   return micros / absl::ToInt64Microseconds(absl::Hours(24));
 }
 
+// "" of none: hashes that were stored before there were hooks stay as they are.
+std::string HookText(const char* what, const v1::Hook& hook) {
+  if (hook.url().empty()) return "";
+  return absl::StrCat(what, hook.url().size(), ":", hook.url(),
+                      hook.secret().size(), ":", hook.secret());
+}
+
 std::string HashOf(const OpenBatch& batch) {
   return Sha256Hex(absl::StrCat(
       batch.name.size(), ":", batch.name, batch.tenant.size(), ":",
@@ -33,7 +40,9 @@ std::string HashOf(const OpenBatch& batch) {
       batch.stop_when ? absl::StrCat("stop:", batch.stop_when->failed, ":",
                                      batch.stop_when->failed_ratio, ":",
                                      batch.stop_when->after)
-                      : ""));
+                      : "",
+      HookText("on_finish:", batch.on_finish),
+      HookText("on_failure:", batch.on_failure)));
 }
 
 std::string HashOf(const SubmitTask& submit) {
@@ -105,6 +114,9 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const OpenBatch& write) {
       write.request_id, write.content_sha256, hash));
   int64_t id = db_.last_insert_id();
   RETURN_IF_ERROR(PutRules(id, write));
+  const RowKey key{id, now / 1000};
+  RETURN_IF_ERROR(InsertHook(key, v1::HOOK_EVENT_FINISH, write.on_finish));
+  RETURN_IF_ERROR(InsertHook(key, v1::HOOK_EVENT_FAILURE, write.on_failure));
   JournalEntry entry{.kind = JournalKind::kBatchOpened, .batch = id};
   RETURN_IF_ERROR(Journal(entry).status());
   if (write.budget > 0) {
@@ -204,7 +216,9 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const SealBatch& write) {
   RETURN_IF_ERROR(Journal(entry).status());
   RETURN_IF_ERROR(JudgeBatch(batch.batch.row, 0));
   RETURN_IF_ERROR(EndBatchIfDone(batch.batch.row));
-  return FindBatch(write.request_id);
+  ASSIGN_OR_RETURN(batch, FindBatch(write.request_id));
+  batch.needs_met = std::exchange(needs_met_, false);
+  return batch;
 }
 
 absl::StatusOr<std::optional<TaskKey>> QueueWriter::FindRequest(

@@ -225,6 +225,10 @@ absl::Status QueueWriter::Count(int64_t batch, v1::TaskState from,
       delta(v1::TASK_STATE_FAILED), delta(v1::TASK_STATE_CANCELLED),
       delta(v1::TASK_STATE_SKIPPED), charge_delta, reserve_delta, over_delta,
       batch));
+  // Before the batch ends, which is told after it.
+  if (to == v1::TASK_STATE_FAILED) {
+    RETURN_IF_ERROR(FireHook(batch, v1::HOOK_EVENT_FAILURE));
+  }
   return IsFinal(to) ? EndBatchIfDone(batch) : absl::OkStatus();
 }
 
@@ -237,7 +241,8 @@ absl::Status QueueWriter::EndBatchIfDone(int64_t batch) {
       static_cast<int>(v1::BATCH_STATE_CANCELLING)));
   if (db_.changes() == 0) return absl::OkStatus();
   JournalEntry entry{.kind = JournalKind::kBatchDone, .batch = batch};
-  return Journal(entry).status();
+  RETURN_IF_ERROR(Journal(entry).status());
+  return FireHook(batch, v1::HOOK_EVENT_FINISH);
 }
 
 absl::Status QueueWriter::MakeReady(const TaskRow& task, int64_t at_micros) {
@@ -379,6 +384,10 @@ absl::StatusOr<TimersFired> QueueWriter::Do(const FireTimers&) {
     }
     if (timer.kind == kExpiryTimer) {
       RETURN_IF_ERROR(Expire(timer.ref, timer.at, result));
+      continue;
+    }
+    if (timer.kind == kHookTimer) {
+      result.hooks_due = true;
       continue;
     }
     if (timer.kind == kNeedTimer) continue;

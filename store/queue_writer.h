@@ -173,6 +173,8 @@ class QueueWriter {
   absl::StatusOr<RunBegun> Do(const BeginRun& write);
   absl::StatusOr<FiringPlan> Do(const PlanFirings& write);
   absl::StatusOr<FiringEnded> Do(const EndFiring& write);
+  // queue_hook.cc
+  absl::StatusOr<Done> Do(const NoteHookTry& write);
   // queue_writer.cc
   absl::StatusOr<RemoteId> Do(const RecordRemoteId& write);
   absl::StatusOr<TimersFired> Do(const FireTimers& write);
@@ -561,6 +563,16 @@ class QueueWriter {
   // Somebody resumed it, or its pause is over.
   absl::Status GoOnAllTheSame(int64_t batch);
 
+  // queue_hook.cc
+  // Nothing where it has no url.
+  absl::Status InsertHook(RowKey batch, v1::HookEvent event,
+                          const v1::Hook& hook);
+  // It has happened: what the batch's hook has to say is due, unless it has no
+  // such hook or that was due before.
+  absl::Status FireHook(int64_t batch, v1::HookEvent event);
+  absl::Status DescribeForHook(int64_t batch, v1::Batch& out);
+  // A task of the batch that has failed.
+  absl::StatusOr<RowKey> FindFailed(int64_t batch, v1::TaskChange& out);
   // queue_schedule.cc
   struct ScheduleRow {
     RowKey key;
@@ -607,7 +619,7 @@ class QueueWriter {
   };
   static constexpr size_t kKnownLabelsMax = 1000;
   Known known_;
-  // Since the last result that said so: timers of needs are due.
+  // Since the last result that said so: timers of needs or hooks are due.
   bool needs_met_ = false;
   // The first timer that was set since the last result that said so.
   absl::Time timer_at_ = absl::InfiniteFuture();
@@ -632,6 +644,7 @@ inline constexpr int kScheduleTimer = 7;  // ref: a schedule
 inline constexpr int kNeedTimer = 8;      // ref: a final task that others need
 inline constexpr int kBlockedTimer = 9;   // ref: a task to be looked at
 inline constexpr int kExpiryTimer = 12;   // ref: a task whose expiry is there
+inline constexpr int kHookTimer = 14;     // ref: a hook
 
 inline bool IsFinal(v1::TaskState state) {
   return state >= v1::TASK_STATE_SUCCEEDED;

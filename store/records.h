@@ -162,6 +162,28 @@ struct TenantRecord {
   int64_t running = 0;
 };
 
+// See v1::HookDelivery.
+struct HookRecord {
+  v1::HookEvent event{};
+  std::string url;
+  v1::HookState state{};
+  int32_t tries = 0;
+  absl::Time at = absl::InfiniteFuture();
+  absl::Time due = absl::InfiniteFuture();
+  absl::Time ended_at = absl::InfiniteFuture();
+  std::string why;
+};
+
+// What is to be told now.
+struct DueHook {
+  int64_t id = 0;
+  RowKey batch;
+  std::optional<RowKey> task;  // that failed
+  std::string url, secret;
+  int32_t tries = 0;  // so far
+  v1::HookNews news;  // without ids
+};
+
 struct BatchRecord {
   RowKey key;
   std::string name, tenant, queue, account, request_id, content_sha256;
@@ -180,6 +202,7 @@ struct BatchRecord {
   v1::CapScope full_cap = v1::CAP_SCOPE_UNSPECIFIED;
   std::optional<CanaryRecord> canary;
   std::optional<StopRecord> stop;
+  std::vector<HookRecord> hooks;  // only from GetBatch
 };
 
 struct AttemptRecord {
@@ -269,6 +292,9 @@ enum class JournalKind {
   kTaskChanged = 45,   // by a client, while it waited
   kExpired = 46,       // its first attempt was not granted in time
   kBatchRetried = 47,  // opened with what did not succeed of another
+  kHookDue = 50,    // what happened is to be told
+  kHookDelivered = 51,
+  kHookGivenUp = 52,
 };
 
 // One state change, and the money it moved. `seq` rises by one with each.

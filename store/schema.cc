@@ -336,6 +336,17 @@ ALTER TABLE batch ADD COLUMN stop_ended INT DEFAULT 0;
 ALTER TABLE batch ADD COLUMN stopped INT DEFAULT 0;
 )sql";
 
+// A hook is DUE from `at` on: `news` (HookNews) is to be delivered, from `due`
+// on. task is the one that failed. The keys are whole, so that a message needs
+// nothing else.
+constexpr char kQueue20[] = R"sql(
+CREATE TABLE hook(
+  id INTEGER PRIMARY KEY, batch INT, batch_at INT, event INT, url TEXT,
+  secret TEXT, state INT, at INT, task INT, task_at INT, news BLOB,
+  tries INT DEFAULT 0, due INT, why TEXT, ended_at INT, UNIQUE(batch, event));
+CREATE INDEX hook_due ON hook(due) WHERE due IS NOT NULL;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -359,7 +370,7 @@ const SchemaSteps& QueueSchema() {
       kQueue1,  kQueue2,  kQueue3,  kQueue4,  kQueue5,  kQueue6,
       kQueue7,  kQueue8,  kQueue9,  kQueue10, kQueue11, kQueue12,
       kQueue13, kQueue14, kQueue15, kQueue16, kQueue17, kQueue18,
-      kQueue19};
+      kQueue19, kQueue20};
   return *steps;
 }
 

@@ -333,6 +333,10 @@ class SqliteStoreImpl final : public SqliteStore {
     absl::StatusOr<std::vector<int64_t>> ListAwakeSchedules() override {
       return status_;
     }
+    absl::StatusOr<std::vector<DueHook>> ListDueHooks(absl::Time,
+                                                      int) override {
+      return status_;
+    }
     absl::StatusOr<std::vector<std::pair<std::string, std::string>>>
     FindRemoteIds(const std::string&,
                   const std::vector<std::string>&) override {

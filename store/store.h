@@ -10,6 +10,7 @@
 //   outbox      what is to be said to a session after its first message
 //   settle      to record how an attempt ended, once
 //   errand      what is left to do at the service after a settle
+//   hook        where something is told once it has happened to a batch
 //   journal     every state change and every micro-dollar moved, in order
 //
 // A worker's every write carries its LeaseKey. A key whose lease is gone gets
@@ -133,6 +134,10 @@ class StoreReader {
   virtual absl::StatusOr<absl::Time> NextTimer() = 0;
   // Schedules with something to plan or to submit.
   virtual absl::StatusOr<std::vector<int64_t>> ListAwakeSchedules() = 0;
+
+  // What hooks have to say by `at`, the longest due first.
+  virtual absl::StatusOr<std::vector<DueHook>> ListDueHooks(absl::Time at,
+                                                            int limit) = 0;
 
   // Pairs of key and id, for those keys that have one.
   virtual absl::StatusOr<std::vector<std::pair<std::string, std::string>>>

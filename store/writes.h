@@ -48,7 +48,7 @@ struct NewTask {
 };
 
 // Where a result has needs_met, tasks that need others may be ready or are to
-// end: FireTimers is to be applied now.
+// end, or a hook is due: FireTimers is to be applied now.
 
 struct BatchProgress {
   RowKey batch;
@@ -68,6 +68,7 @@ struct OpenBatch {
   int64_t budget = 0;  // of the batch in total; 0: none
   std::optional<CanaryRule> canary;
   std::optional<StopRule> stop_when;
+  v1::Hook on_finish, on_failure;  // without a url: none
 };
 
 // Lines that are there already are skipped.
@@ -703,6 +704,22 @@ struct EndFiring {
   std::string why;
 };
 
+// Hooks ----------------------------------------------------------------------
+
+enum class HookEnd { kDelivered, kAgain, kGivenUp };
+
+// What became of a try to deliver what a hook says. Again, or of an earlier
+// try: OK, nothing changes.
+//   kNotFound  no such hook
+struct NoteHookTry {
+  using Result = Done;
+  int64_t hook = 0;
+  int32_t tries = 0;  // this one included
+  HookEnd end = HookEnd::kAgain;
+  absl::Time due;   // of the next one, where there is one; a timer is set
+  std::string why;  // one line, where it was not delivered
+};
+
 // Timers ---------------------------------------------------------------------
 
 struct TimersFired {
@@ -713,6 +730,7 @@ struct TimersFired {
   // Batches to be cancelled, as the policies of tasks of theirs say: write
   // CancelBatch. (A scheduler that starts finds them among those that are.)
   std::vector<RowKey> cancelling;
+  bool hooks_due = false;  // some hook may be: see ListDueHooks
 };
 
 // Opens accounts whose pause is over, and queues and batches; makes tasks ready
@@ -734,7 +752,7 @@ using Write = std::variant<
     ResumeAccount, PassProbe, SetControl, SetBatchCap, PauseQueue, ResumeQueue,
     PauseBatch, ResumeBatch, RecordRemoteId, LeaseErrands, CompleteErrands,
     ExplainSessions, CompleteSweep, PutSchedule, DeleteSchedule, PauseSchedule,
-    BeginRun, PlanFirings, EndFiring, FireTimers>;
+    BeginRun, PlanFirings, EndFiring, NoteHookTry, FireTimers>;
 
 using WriteResult =
     std::variant<BatchProgress, TaskKey, BatchRetried, CancelResult,

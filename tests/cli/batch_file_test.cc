@@ -66,6 +66,23 @@ class BatchFileTest : public ::testing::Test {
   fs::path folder_;
 };
 
+TEST_F(BatchFileTest, ReadsHooks) {
+  absl::StatusOr<BatchFile> batch = Load(absl::StrCat(
+      "name: b\nparams: {host: example.com}\n", kDefaults,
+      "on_finish: {url: \"https://{{host}}/x\", secret: nightly}\n"
+      "on_failure: {url: \"http://127.0.0.1:9/\"}\ntasks: [{name: one}]\n"));
+  ASSERT_OK(batch);
+  EXPECT_EQ(batch->open.on_finish().url(), "https://example.com/x");
+  EXPECT_EQ(batch->open.on_finish().secret(), "nightly");
+  EXPECT_EQ(batch->open.on_failure().url(), "http://127.0.0.1:9/");
+  EXPECT_THAT(
+      Load(absl::StrCat("name: b\n", kDefaults,
+                        "on_finish: {url: ftp://x}\ntasks: [{name: one}]\n")),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("batch.yaml:5:18: url 'ftp://x': not http(s); "
+                         "expected https://")));
+}
+
 TEST_F(BatchFileTest, ReadsEveryPart) {
   absl::StatusOr<BatchFile> batch = Load(R"(
 name: "nightly {{model}}"

@@ -92,6 +92,10 @@ class Process:
                 env={**os.environ, **(env or {})},
                 preexec_fn=_die_with_the_test)
 
+    def add_options(self, *options):
+        """Beside its own, from its next start on."""
+        self._command += [str(option) for option in options]
+
     def set_option(self, name, value):
         """From its next start on, another value of an option that it has."""
         self._command[self._command.index(name) + 1] = str(value)

@@ -49,6 +49,25 @@ TEST(FromProtoTest, ManyOpenBracesTakeNoTime) {
   EXPECT_OK(FromProto(request));
 }
 
+TEST(FromProtoTest, HooksAreChecked) {
+  v1::OpenBatch open;
+  open.set_name("b");
+  *open.mutable_spec() = Valid().spec();
+  open.mutable_on_finish()->set_url("http://example.com/");
+  open.mutable_on_failure()->set_url("https://example.com/");
+  open.mutable_on_failure()->set_secret("s");
+  auto write = FromProto("r", open);
+  ASSERT_OK(write);
+  EXPECT_EQ(write->on_finish.url(), "http://example.com/");
+  EXPECT_EQ(write->on_failure.secret(), "s");
+
+  open.mutable_on_finish()->set_url("example.com");
+  open.mutable_on_failure()->clear_url();
+  const std::string wrong(FromProto("r", open).status().message());
+  EXPECT_THAT(wrong, HasSubstr("open.on_finish.url: not http(s)"));
+  EXPECT_THAT(wrong, HasSubstr("open.on_failure.url: required"));
+}
+
 // Half a character cannot be sent on.
 TEST(FromProtoTest, AWorkersDescriptionIsCutBetweenCharacters) {
   v1::RegisterWorkerRequest request;

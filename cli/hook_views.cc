@@ -1,0 +1,74 @@
+#include "cli/hook_views.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/time/time.h"
+#include "cli/utf8.h"
+#include "scheduler/to_proto.h"
+
+namespace midwatch::cli {
+namespace {
+
+const char* NameOf(v1::HookEvent event) {
+  return event == v1::HOOK_EVENT_FINISH ? "on_finish" : "on_failure";
+}
+
+std::string NameOf(v1::HookState state) {
+  return absl::AsciiStrToLower(
+      absl::StripPrefix(v1::HookState_Name(state), "HOOK_STATE_"));
+}
+
+// "" where nothing went wrong yet.
+std::string TroubleOf(const v1::HookDelivery& hook) {
+  if (hook.trouble().empty()) return "";
+  return absl::StrCat(" (try ", hook.tries(), ": ", Printable(hook.trouble()),
+                      ")");
+}
+
+std::string StateWords(const v1::HookDelivery& hook) {
+  switch (hook.state()) {
+    case v1::HOOK_STATE_ARMED:
+      return "has not happened";
+    case v1::HOOK_STATE_DUE:
+      return absl::StrCat(
+          "not delivered yet, tried again after ",
+          absl::FormatTime("%H:%M:%S", FromTimestamp(hook.next_try_at()),
+                           absl::LocalTimeZone()),
+          TroubleOf(hook));
+    case v1::HOOK_STATE_GIVEN_UP:
+      return absl::StrCat("given up", TroubleOf(hook));
+    default:
+      return NameOf(hook.state());
+  }
+}
+
+}  // namespace
+
+std::string HookLine(const v1::HookDelivery& hook) {
+  return absl::StrCat(NameOf(hook.event()), " to ", Printable(hook.url()), ": ",
+                      StateWords(hook));
+}
+
+std::string DueHookLine(const v1::Batch& batch) {
+  for (const v1::HookDelivery& hook : batch.hooks()) {
+    if (hook.state() == v1::HOOK_STATE_DUE) return HookLine(hook);
+  }
+  return "";
+}
+
+nlohmann::ordered_json HooksToJson(const v1::Batch& batch) {
+  nlohmann::ordered_json hooks = nlohmann::ordered_json::array();
+  for (const v1::HookDelivery& hook : batch.hooks()) {
+    hooks.push_back({{"event", NameOf(hook.event())},
+                     {"url", hook.url()},
+                     {"state", NameOf(hook.state())},
+                     {"webhook_id", hook.message_id()},
+                     {"tries", hook.tries()},
+                     {"trouble", hook.trouble()}});
+  }
+  return hooks;
+}
+
+}  // namespace midwatch::cli
