@@ -60,6 +60,9 @@ const char* KindName(JournalKind kind) {
       break;
   }
   const auto number = static_cast<size_t>(kind);
+  if (kind == JournalKind::kHookDue) return "hook due";
+  if (kind == JournalKind::kHookDelivered) return "hook delivered";
+  if (kind == JournalKind::kHookGivenUp) return "hook given up";
   return number < std::size(kNames) ? kNames[number] : "?";
 }
 

@@ -50,6 +50,8 @@ class Night {
       limits.mutable_files()->set_per_minute(Story::FilesOf(story.told));
       world_.limits = {limits};
     }
+    world_.sends_hooks = story.hooks;
+    world_.hook_endpoint.trouble = story.hook_trouble;
     worker_back_.resize(static_cast<size_t>(story.workers) + 1);
   }
   ~Night() { guard_internal::removed = Guard::kNone; }
@@ -76,6 +78,7 @@ class Night {
   // What people and process supervisors do: once a second.
   void Tick();
   void LetSweepsEnd();
+  void LetHooksEnd();
 
   const Story& story_;
   World world_;
@@ -261,6 +264,7 @@ Outcome Night::Run() {
       story_.faults.begin(), story_.faults.end(),
       [](const Fault& fault) { return fault.kind == FaultKind::kWallStep; });
   batch.rules = story_;
+  batch.hooks = story_.hooks;
   world_.BeginSubmit(batch, story_.lines_a_step);
   Plan();
   const absl::Duration calm = story_.Calm();
@@ -293,6 +297,7 @@ Outcome Night::Run() {
   outcome.night = world_.time.Elapsed();
   if (world_.Done()) {
     LetSweepsEnd();
+    LetHooksEnd();
     world_.CheckAtEnd(story_.tasks);
   }
   outcome.violations = world_.checks.violations();
@@ -320,6 +325,16 @@ void Night::LetSweepsEnd() {
   wait(absl::Hours(1));
   if (world_.service->Calls("list_sessions") != lists) {
     world_.checks.Report(kAccounts, "sweeps go on looking");
+  }
+}
+
+// A server that fails seven times of ten is tried for most of a day.
+void Night::LetHooksEnd() {
+  constexpr int kHoursMax = 30;
+  for (int hour = 0; hour < kHoursMax && story_.hooks; ++hour) {
+    Tick();
+    if (world_.scheduler_up() && !world_.HooksAreDue()) return;
+    world_.time.Advance(absl::Hours(1));
   }
 }
 

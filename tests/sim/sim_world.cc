@@ -1,12 +1,14 @@
 #include "tests/sim/sim_world.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/end_process.h"
 #include "base/log.h"
 #include "node/direct_scheduler_client.h"
+#include "scheduler/hook_message.h"
 
 namespace midwatch::sim {
 namespace {
@@ -96,8 +98,15 @@ bool World::StartScheduler() {
     return false;
   }
   life->store = *std::move(store);
+  SchedulerOptions scheduler_options;
+  if (sends_hooks) {
+    life->hooks = hook_endpoint.MakeTransport(*life->executor);
+    scheduler_options.hooks = {.transport = life->hooks.get(),
+                               .keys = {{"default", "a key of this night"}}};
+  }
   life->scheduler =
-      std::make_unique<Scheduler>(*life->executor, clock, random, *life->store);
+      std::make_unique<Scheduler>(*life->executor, clock, random, *life->store,
+                                  std::move(scheduler_options));
   scheduler_ = std::move(life);
   if (!OpenViews()) {
     KillScheduler();
@@ -344,6 +353,12 @@ void World::BeginSubmit(const BatchPlan& plan, int lines_a_step) {
   open.mutable_open()->set_name(kBatch);
   open.mutable_open()->set_budget_usd_micros(plan.budget);
   AddRules(plan.rules, *open.mutable_open());
+  if (plan.hooks) {
+    for (v1::Hook* hook : {open.mutable_open()->mutable_on_finish(),
+                           open.mutable_open()->mutable_on_failure()}) {
+      hook->set_url("https://hooks.test/night");
+    }
+  }
   v1::TaskSpec& spec = *open.mutable_open()->mutable_spec();
   spec.mutable_agent()->set_definition_json(
       R"({"name":"sim","model":"claude-sonnet-5-5"})");
@@ -610,6 +625,56 @@ BatchRecord World::Batch() {
 bool World::Done() {
   return scheduler_ != nullptr && submitted() &&
          Batch().state == v1::BATCH_STATE_DONE;
+}
+
+std::vector<HookRecord> World::Hooks() {
+  auto batch = reader_->GetBatch(Batch().key);
+  return batch.ok() ? std::move(batch->hooks) : std::vector<HookRecord>();
+}
+
+bool World::HooksAreDue() {
+  const std::vector<HookRecord> hooks = Hooks();
+  return std::any_of(hooks.begin(), hooks.end(), [](const HookRecord& hook) {
+    return hook.state == v1::HOOK_STATE_DUE;
+  });
+}
+
+// Whatever happened was told, or given up; and nothing else was told.
+void World::CheckHooks() {
+  if (scheduler_ == nullptr) return;  // reported already
+  std::set<std::string> ids;
+  for (const HookRecord& hook : Hooks()) {
+    const std::string id = HookMessageId(BatchId(), hook.event);
+    auto taken = hook_endpoint.taken().find(id);
+    const bool came = taken != hook_endpoint.taken().end();
+    const bool happened = hook.event == v1::HOOK_EVENT_FINISH ||
+                          Batch().counts[v1::TASK_STATE_FAILED] > 0;
+    const v1::HookState state = hook.state;
+    if (happened ? state == v1::HOOK_STATE_ARMED || state == v1::HOOK_STATE_DUE
+                 : state != v1::HOOK_STATE_ARMED) {
+      checks.Report(kHooks, absl::StrCat(id, " is ", v1::HookState_Name(state),
+                                         happened ? "" : ", of nothing"));
+    }
+    if (state == v1::HOOK_STATE_DELIVERED && !came) {
+      checks.Report(kHooks, absl::StrCat(id, " never came"));
+    }
+    if (state == v1::HOOK_STATE_ARMED && came) {
+      checks.Report(kHooks, absl::StrCat(id, " came before it happened"));
+    }
+    counts.Add(absl::StrCat("hooks ", v1::HookState_Name(state).substr(11)));
+    ids.insert(id);
+    if (!came) continue;
+    const std::set<std::string> bodies(taken->second.begin(),
+                                       taken->second.end());
+    if (bodies.size() > 1) {
+      checks.Report(kHooks, absl::StrCat(id, " came with several bodies"));
+    }
+  }
+  for (const auto& [id, bodies] : hook_endpoint.taken()) {
+    if (ids.count(id) == 0) {
+      checks.Report(kHooks, absl::StrCat(id, " is no hook's"));
+    }
+  }
 }
 
 std::vector<TaskRecord> World::Tasks() {

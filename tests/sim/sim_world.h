@@ -24,6 +24,7 @@
 #include "tests/sim/checks.h"
 #include "tests/sim/counts.h"
 #include "tests/sim/flaky_client.h"
+#include "tests/sim/hook_endpoint.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/story.h"
 #include "tests/testing/fake_agents_service.h"
@@ -37,6 +38,7 @@ namespace midwatch::sim {
 // One life of a scheduler process.
 struct SchedulerLife {
   testing::FakeExecutor* executor = nullptr;
+  std::unique_ptr<HttpTransport> hooks;
   std::unique_ptr<Store> store;
   std::unique_ptr<Scheduler> scheduler;
 };
@@ -62,6 +64,7 @@ struct BatchPlan {
   std::vector<TaskNeeds> needs;   // by line, or empty: none
   std::vector<TaskStart> starts;  // likewise
   Story rules;                    // of which only the rules
+  bool hooks = false;             // on_finish and on_failure
 };
 
 class World {
@@ -132,7 +135,12 @@ class World {
   std::vector<JournalRecord> Journal();
 
   // What must hold at the end of a night whose `tasks` are all final.
-  void CheckAtEnd(int64_t tasks) { checks.AtEnd(tasks); }
+  void CheckAtEnd(int64_t tasks) {
+    checks.AtEnd(tasks);
+    CheckHooks();
+  }
+  // Some hook has something to say. Only while a scheduler is up.
+  bool HooksAreDue();
 
   // A line of the night's story; log lines come here by themselves.
   void Trace(absl::string_view line);
@@ -144,10 +152,13 @@ class World {
   // What workers say that the service allows.
   std::vector<v1::AccountLimits> limits;
   Flakiness flakiness;
+  // Hooks are sent by schedulers that are started.
+  bool sends_hooks = false;
 
   testing::VirtualTime time;
   SeededRandom random;
   Counts counts;
+  HookEndpoint hook_endpoint{random, counts};
 
  private:
   Sha256 trace_;
@@ -169,6 +180,9 @@ class World {
   bool OpenViews();
   // "" where there is none yet. Only while a scheduler is up.
   std::string BatchId();
+  // Of the batch. Only while a scheduler is up.
+  std::vector<HookRecord> Hooks();
+  void CheckHooks();
   void SayStep();
 
   std::unique_ptr<testing::FakeAgentsService> MakeService(

@@ -51,6 +51,7 @@ constexpr FaultKind kDrawn[] = {
 
 constexpr uint64_t kNeedsSeed = 0x6e65656473;     // "needs"
 constexpr uint64_t kStartsSeed = 0x737461727473;  // "starts"
+constexpr uint64_t kHooksSeed = 0x686f6f6b73;  // "hooks"
 
 constexpr FaultKind kHolds[] = {FaultKind::kQueuePaused,
                                 FaultKind::kBatchPaused, FaultKind::kCapSet};
@@ -254,6 +255,10 @@ Story MakeStory(uint64_t seed, int tasks) {
   }
   // Else nearly every task succeeds in the end.
   if (story.HasRules()) story.max_failures = dice.Pick(1, 2);
+  // Of their own: other nights stay as they were.
+  Dice hook_dice(SeededRandom(seed ^ kHooksSeed).Next());
+  story.hooks = hook_dice.OneIn(4);
+  if (story.hooks) story.hook_trouble = hook_dice.Up(0.7);
   return story;
 }
 
@@ -327,6 +332,10 @@ std::string Describe(const Story& story) {
   if (story.stop_tenths > 0) {
     absl::StrAppend(&text, ", stops at ", story.stop_tenths, " tenths after ",
                     story.stop_after);
+  }
+  if (story.hooks) {
+    absl::StrAppendFormat(&text, ", hooks of which %.0f %% of tries fail",
+                          100 * story.hook_trouble);
   }
   if (story.told > 0) {
     absl::StrAppend(&text, ", ", story.allowed, " requests a minute, told ",

@@ -103,6 +103,8 @@ struct Story {
   int canary = 0, canary_tenths = 10, canary_cents = 0;
   int stop_failed = 0, stop_tenths = 0, stop_after = 0;
   int max_failures = 0;                 // of a task; 0: the default
+  bool hooks = false;                   // the batch has both
+  double hook_trouble = 0;              // how many tries of them fail
   absl::Duration turn_max, queued_max;  // of the dice for each turn
   // Quirks of the service: see FakeAgentsOptions.
   absl::Duration list_spread, status_lag;
