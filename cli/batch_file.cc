@@ -63,7 +63,8 @@ class BatchFileReader {
   BatchFileReader(const std::string& path, const Values& given_params)
       : given_params_(given_params),
         complaints_(path),
-        spec_reader_(params_, complaints_),
+        spec_reader_(std::filesystem::path(path).parent_path(), params_,
+                     complaints_),
         task_reader_(std::filesystem::path(path).parent_path(), params_,
                      spec_reader_, complaints_) {}
 

@@ -9,6 +9,8 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/civil_time.h"
 #include "absl/time/time.h"
+#include "base/json_schema.h"
+#include "cli/config_file.h"
 #include "cli/money.h"
 #include "cli/utf8.h"
 
@@ -23,6 +25,7 @@ constexpr absl::Duration kTimeoutMax = absl::Hours(29 * 24);
 constexpr size_t kPromptBytesMax = 12 << 20;
 constexpr size_t kPathBytesMax = 1000;
 constexpr size_t kExpectedFilesMax = 100;
+constexpr size_t kJsonChecksMax = 15;  // and one of the message
 
 }  // namespace
 
@@ -304,7 +307,79 @@ void SpecReader::ReadExpect(const YAML::Node& node, v1::Expectation& expect,
       expect.add_files(path);
     }
   };
-  ReadMap(node, "expect", {{"files", files}, {"schema", nullptr}}, complaints_);
+  auto file_schemas = [&](const YAML::Node& n) {
+    ReadFileSchemas(n, expect, texts);
+  };
+  auto message_schema = [&](const YAML::Node& n) {
+    ReadSchema(n, *expect.add_json());
+  };
+  ReadMap(node, "expect",
+          {{"files", files},
+           {"json_schema", file_schemas},
+           {"message_schema", message_schema}},
+          complaints_);
+}
+
+void SpecReader::ReadFileSchemas(const YAML::Node& node,
+                                 v1::Expectation& expect,
+                                 std::vector<TaskText>& texts) {
+  if (!node.IsMap() || node.size() > kJsonChecksMax) {
+    complaints_.Add(
+        node.Mark(),
+        absl::StrCat("json_schema is no map of at most ", kJsonChecksMax,
+                     " files; expected path: schema"));
+    return;
+  }
+  for (const auto& entry : node) {
+    TaskText path =
+        ReadTaskText(entry.first, "a path of json_schema", kPathBytesMax);
+    if (entry.first.IsScalar() && !IsPathBelow(path.text)) {
+      complaints_.Add(entry.first.Mark(),
+                      absl::StrCat("expected file '", Printable(path.text),
+                                   "'; expected a relative path under "
+                                   "/mnt/session/outputs/"));
+    }
+    v1::JsonCheck& check = *expect.add_json();
+    check.set_path(path.text);
+    ReadSchema(entry.second, check);
+    if (std::count(expect.files().begin(), expect.files().end(), path.text)) {
+      continue;
+    }
+    expect.add_files(path.text);
+    texts.push_back(std::move(path));
+  }
+}
+
+void SpecReader::ReadSchema(const YAML::Node& node, v1::JsonCheck& check) {
+  std::optional<std::string> text = SchemaText(node);
+  if (!text) return;
+  if (absl::Status status = JsonSchema::Parse(*text).status(); !status.ok()) {
+    complaints_.Add(node.Mark(), absl::StrCat("this is no schema to check by: ",
+                                              status.message()));
+  }
+  check.set_schema(*std::move(text));
+}
+
+std::optional<std::string> SpecReader::SchemaText(const YAML::Node& node) {
+  auto as_it_is = [](const std::string& text) { return text; };
+  if (!node.IsScalar()) return ToJson(node, as_it_is, complaints_);
+  std::optional<std::string> name = Text(node, "a schema's file");
+  if (!name) return std::nullopt;
+  const std::string path = folder_ / *name;
+  absl::StatusOr<std::string> text = ReadConfigFile(path, "a JSON Schema");
+  if (!text.ok()) {
+    complaints_.Add(node.Mark(), absl::StrCat(text.status().message(),
+                                              "; expected a schema, or the "
+                                              "file that holds it"));
+    return std::nullopt;
+  }
+  Complaints inside(path);
+  std::optional<YAML::Node> root =
+      ParseYaml(*text, absl::EndsWith(path, ".json"), inside);
+  std::optional<std::string> json;
+  if (root) json = ToJson(*root, as_it_is, inside);
+  complaints_.Take(inside);
+  return json;
 }
 
 TaskText SpecReader::ReadPrompt(const YAML::Node& node) {

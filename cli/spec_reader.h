@@ -3,6 +3,7 @@
 #define MIDWATCH_CLI_SPEC_READER_H_
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -62,8 +63,10 @@ struct OwnSpec {
 // reader.
 class SpecReader {
  public:
-  SpecReader(const Values& params, Complaints& complaints)
-      : params_(params), complaints_(complaints) {}
+  // Files are named from `folder` on.
+  SpecReader(std::filesystem::path folder, const Values& params,
+             Complaints& complaints)
+      : folder_(std::move(folder)), params_(params), complaints_(complaints) {}
 
   // `defaults` of a batch file. Complains of all that is wrong with it.
   SpecWithTexts ReadSpec(const YAML::Node& node);
@@ -107,6 +110,13 @@ class SpecReader {
   void ReadTimeouts(const YAML::Node& node, v1::Timeouts& timeouts);
   void ReadExpect(const YAML::Node& node, v1::Expectation& expect,
                   std::vector<TaskText>& texts);
+  // `json_schema`: paths with the schemas that their files fit, which are
+  // expected then.
+  void ReadFileSchemas(const YAML::Node& node, v1::Expectation& expect,
+                       std::vector<TaskText>& texts);
+  // A JSON Schema, or the file that holds it.
+  void ReadSchema(const YAML::Node& node, v1::JsonCheck& check);
+  std::optional<std::string> SchemaText(const YAML::Node& node);
   TaskText ReadPrompt(const YAML::Node& node);
   std::vector<YamlKey> OwnTextKeys(OwnSpec& own);
   void ReadUnique(const YAML::Node& node, SpecWithTexts& out);
@@ -119,6 +129,7 @@ class SpecReader {
                         size_t bytes_max);
   std::string Json(const YAML::Node& node);
 
+  const std::filesystem::path folder_;
   const Values& params_;
   Complaints& complaints_;
 };

@@ -110,6 +110,7 @@ class WorkerNodeImpl final : public WorkerNode {
       parts.accounts[name] = clients_.back().get();
       if (account.limits) worker.limits.push_back(*account.limits);
     }
+    parts.pool = pool_.get();
     MakeTools(options.tools);
     for (const auto& [name, handler] : tools_)
       parts.tools[name] = handler.get();

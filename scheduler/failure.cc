@@ -177,6 +177,9 @@ std::string DescribeEnding(const v1::Ending& ending) {
       break;
     case v1::Ending::KIND_OUTPUT_MISSING:
       return absl::StrCat("expected output missing: ", ending.missing_output());
+    case v1::Ending::KIND_CHECK_FAILED:
+      text = absl::StrCat("check failed: ", ending.failed_check());
+      break;
     default:
       text = "the session broke off";
   }

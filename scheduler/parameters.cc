@@ -53,6 +53,9 @@ absl::StatusOr<v1::TaskSpec> FillIn(v1::TaskSpec spec,
     for (std::string& file : *spec.mutable_expect()->mutable_files()) {
       ASSIGN_OR_RETURN(file, FillIn(file, parameters));
     }
+    for (v1::JsonCheck& check : *spec.mutable_expect()->mutable_json()) {
+      ASSIGN_OR_RETURN(*check.mutable_path(), FillIn(check.path(), parameters));
+    }
   }
   return spec;
 }

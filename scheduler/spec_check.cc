@@ -5,8 +5,10 @@
 #include <string>
 #include <tuple>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/json_schema.h"
 #include "scheduler/field_checks.h"
 #include "scheduler/retry.h"
 
@@ -18,6 +20,7 @@ using Json = nlohmann::json;
 constexpr int64_t kCentUsdMicros = 10'000;
 constexpr int64_t kMaxCostDefault = 1'000'000;
 constexpr int64_t kMaxCostMax = 1'000'000'000'000;
+constexpr int kJsonChecksMax = 16;
 
 void CheckAgentDefinition(const std::string& text, FieldViolations& wrong) {
   constexpr absl::string_view kField = "spec.agent.definition_json";
@@ -86,6 +89,24 @@ void CheckPromptSize(const std::string& where, const std::string& prompt,
             kPromptBytesMax, " (12 MiB)");
 }
 
+void CheckJsonChecks(const std::string& field, const v1::Expectation& expect,
+                     FieldViolations& wrong) {
+  if (expect.json_size() > kJsonChecksMax) {
+    return wrong.Add(field, expect.json_size(), "; at most ", kJsonChecksMax);
+  }
+  for (int i = 0; i < expect.json_size(); ++i) {
+    const std::string& path = expect.json(i).path();
+    if (!path.empty() && !absl::c_linear_search(expect.files(), path)) {
+      wrong.Add(absl::StrCat(field, "[", i, "].path"), path,
+                "; expected one of expect.files, or none for the message");
+    }
+    const absl::Status schema =
+        JsonSchema::Parse(expect.json(i).schema()).status();
+    if (schema.ok()) continue;
+    wrong.Add(absl::StrCat(field, "[", i, "].schema"), schema.message());
+  }
+}
+
 void CheckExpectation(const std::string& where, const v1::Expectation& expect,
                       FieldViolations& wrong) {
   if (expect.files_size() > 100) {
@@ -96,6 +117,7 @@ void CheckExpectation(const std::string& where, const v1::Expectation& expect,
     wrong.Add(CheckRelativePath(absl::StrCat(where, "expect.files[", i, "]"),
                                 expect.files(i)));
   }
+  CheckJsonChecks(where + "expect.json", expect, wrong);
 }
 
 // Whether it is unset, or 1 second to 24 hours.

@@ -69,6 +69,7 @@ struct AttemptParts {
   const PriceTable& prices;
   const ToolHandlers& tools;
   std::string cluster;
+  BlockingPool* pool = nullptr;  // see WorkerParts
 };
 
 class Attempt {
@@ -236,6 +237,11 @@ class Attempt {
   Async<absl::StatusOr<std::vector<RemoteFile>>> ListOutputs(bool expecting);
   Async<absl::StatusOr<v1::Output>> StoreOutput(RemoteFile file);
   Async<absl::Status> StoreFinalMessage(v1::Ending& ending);
+
+  // ---- check_outputs.cc ----
+  // Whether what a turn that ended well has left fits; says in `ending` what
+  // does not.
+  Async<absl::Status> CheckOutputs(v1::Ending& ending);
 
   // ---- settle.cc ----
   Async<absl::Status> End(Verdict verdict);

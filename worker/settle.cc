@@ -77,6 +77,10 @@ Async<absl::Status> Attempt::End(Verdict verdict) {
     }
   }
   CO_RETURN_IF_ERROR(co_await StoreFinalMessage(ending));
+  if (ending.kind() == v1::Ending::KIND_IDLE &&
+      verdict.stop_reason == "end_turn" && !cancelling_) {
+    CO_RETURN_IF_ERROR(co_await CheckOutputs(ending));
+  }
   FaultPoint("worker.outputs.after");
   // Whatever the settle relies on is stored before it, and what came while
   // outputs were collected is judged.

@@ -292,7 +292,8 @@ void Worker::Impl::Take(const v1::Lease& lease) {
                              term,
                              options.prices,
                              parts.tools,
-                             cluster};
+                             cluster,
+                             parts.pool};
   auto attempt = std::make_shared<Attempt>(std::move(attempt_parts), lease);
   attempts[KeyOf(token)] = attempt;
   Spawn(parts.executor, RunAttempt(*this, std::move(attempt)));

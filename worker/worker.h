@@ -42,6 +42,8 @@ struct WorkerParts {
   std::map<std::string, AgentsClient*> accounts;
   // Of custom tools, by name: what has none is put to a person.
   ToolHandlers tools = {};
+  // Where outputs are checked. Null: on the executor's thread.
+  BlockingPool* pool = nullptr;
 };
 
 // Lives on one executor; all calls on its thread. Destroying it drops every

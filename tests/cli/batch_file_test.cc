@@ -83,6 +83,51 @@ TEST_F(BatchFileTest, ReadsHooks) {
                          "expected https://")));
 }
 
+TEST_F(BatchFileTest, ReadsSchemas) {
+  Write("schemas/of data.yaml", "type: array\nitems: {type: string}\n");
+  absl::StatusOr<BatchFile> batch = Load(absl::StrCat(
+      "name: b\n", kDefaults,
+      "  expect:\n"
+      "    files: [a.json]\n"
+      "    json_schema:\n"
+      "      a.json: {type: object, properties: {n: {maximum: 3}}}\n"
+      "      b.json: schemas/of data.yaml\n"
+      "    message_schema: {const: \"{{x}}\"}\n"
+      "tasks: [{name: one}]\n"));
+  ASSERT_OK(batch);
+  const v1::Expectation& expect = batch->open.spec().expect();
+  EXPECT_THAT(expect.files(), ElementsAre("a.json", "b.json"));
+  ASSERT_EQ(expect.json_size(), 3);
+  EXPECT_EQ(expect.json(0).path(), "a.json");
+  EXPECT_EQ(expect.json(0).schema(),
+            R"({"type":"object","properties":{"n":{"maximum":3}}})");
+  EXPECT_EQ(expect.json(1).path(), "b.json");
+  EXPECT_EQ(expect.json(1).schema(),
+            R"({"type":"array","items":{"type":"string"}})");
+  EXPECT_EQ(expect.json(2).path(), "");
+  EXPECT_EQ(expect.json(2).schema(), R"({"const":"{{x}}"})");
+}
+
+TEST_F(BatchFileTest, BadSchemasAreRefusedWithTheirPlaces) {
+  Write("broken.yaml", "type: [\n");
+  const absl::Status status =
+      Load(absl::StrCat("name: b\n", kDefaults,
+                        "  expect:\n"
+                        "    json_schema:\n"
+                        "      a.json: {items: {tpye: object}}\n"
+                        "      b.json: missing.json\n"
+                        "      c.json: broken.yaml\n"
+                        "      /d.json: {}\n"
+                        "tasks: [{name: one}]\n"))
+          .status();
+  const std::string said(status.message());
+  EXPECT_THAT(said, HasSubstr("batch.yaml:7:15: this is no schema to check by: "
+                              "at /items/tpye: unknown keyword"));
+  EXPECT_THAT(said, HasSubstr("batch.yaml:8:15: "));
+  EXPECT_THAT(said, HasSubstr("broken.yaml:"));
+  EXPECT_THAT(said, HasSubstr("batch.yaml:10:7: expected file '/d.json'"));
+}
+
 TEST_F(BatchFileTest, ReadsEveryPart) {
   absl::StatusOr<BatchFile> batch = Load(R"(
 name: "nightly {{model}}"

@@ -51,6 +51,9 @@ GOOD = [
     (("defaults", "timeouts"), {"start": "90s", "idle": "1h30m",
                                 "total": "1.5h"}),
     (("defaults", "expect"), {"files": ["a/b.txt", "{{p}}.txt"]}),
+    (("defaults", "expect"), {"json_schema": {
+        "a.json": {"type": "object"}, "{{p}}.json": "schema.yaml"},
+        "message_schema": {"enum": [1, "x", None]}}),
     (("on_finish",), {"url": "https://example.com/x?y={{p}}"}),
     (("on_failure",), {"url": "http://127.0.0.1:9000/", "secret": "s"}),
     (("defaults", "priority"), 0), (("defaults", "priority"), "9"),
@@ -125,6 +128,11 @@ BAD = [
     (("defaults", "expect"), {"files": "x"}),
     (("defaults", "expect"), {"files": ["/x"]}),
     (("defaults", "expect"), {"files": ["x"] * 101}),
+    (("defaults", "expect"), {"json_schema": ["a.json"]}),
+    (("defaults", "expect"), {"json_schema": {"/a.json": {}}}),
+    (("defaults", "expect"), {"json_schema": {"a.json": {"pattern": "x"}}}),
+    (("defaults", "expect"), {"message_schema": []}),
+    (("defaults", "expect"), {"message_schema": ""}),
     (("on_finish",), {"url": "ftp://example.com"}), (("on_finish",), {}),
     (("on_finish",), "https://example.com"),
     (("on_finish",), {"url": "https://me:secret@example.com/"}),
@@ -220,6 +228,7 @@ class BatchSchemaTest(unittest.TestCase):
         self.path = pathlib.Path(folder.name)
         (self.path / "rows.csv").write_text("id\n1\n2\n")
         (self.path / "rows.jsonl").write_text('{"n": "a"}\n')
+        (self.path / "schema.yaml").write_text("type: array\n")
 
     def read(self, name, text):
         """Whether the reader takes it, and what it complains of."""

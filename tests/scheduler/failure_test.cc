@@ -146,12 +146,22 @@ INSTANTIATE_TEST_SUITE_P(
          "billing_error", kSpendCap},
         {"Deleted", v1::Ending::KIND_DELETED, "", "", kTask},
         {"TimedOut", v1::Ending::KIND_TIMED_OUT, "", "", kTask},
+        {"CheckFailed", v1::Ending::KIND_CHECK_FAILED, "end_turn", "", kTask},
         {"OutputMissing", v1::Ending::KIND_OUTPUT_MISSING, "end_turn", "",
          kTask},
         {"Broken", v1::Ending::KIND_BROKEN, "", "model_overloaded_error",
          kService},
     }),
     [](const auto& test) { return std::string(test.param.name); });
+
+TEST(DescribeEndingTest, ACheckThatFailedIsTheReason) {
+  v1::Ending ending;
+  ending.set_kind(v1::Ending::KIND_CHECK_FAILED);
+  ending.set_stop_reason("end_turn");
+  ending.set_failed_check("a.json does not fit its JSON Schema: at /b: no");
+  EXPECT_EQ(DescribeEnding(ending),
+            "check failed: a.json does not fit its JSON Schema: at /b: no");
+}
 
 TEST(DescribeEndingTest, IsOneBoundedLine) {
   v1::Ending ending;

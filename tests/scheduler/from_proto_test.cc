@@ -49,6 +49,24 @@ TEST(FromProtoTest, ManyOpenBracesTakeNoTime) {
   EXPECT_OK(FromProto(request));
 }
 
+TEST(FromProtoTest, JsonChecksAreCheckedAndFilledIn) {
+  v1::SubmitTaskRequest request = Valid();
+  v1::Expectation& expect = *request.mutable_spec()->mutable_expect();
+  expect.add_files("{{what}}.json");
+  expect.add_json()->set_path("{{what}}.json");
+  expect.mutable_json(0)->set_schema(R"({"type": "array"})");
+  EXPECT_OK(FromProto(request));
+  auto filled = FillIn(request.spec(), request.line().parameters());
+  ASSERT_OK(filled);
+  EXPECT_EQ(filled->expect().json(0).path(), "it.json");
+
+  expect.add_json()->set_path("another.json");
+  expect.mutable_json(1)->set_schema(R"({"tpye": "array"})");
+  const std::string wrong(FromProto(request).status().message());
+  EXPECT_THAT(wrong, HasSubstr("spec.expect.json[1].path"));
+  EXPECT_THAT(wrong, HasSubstr("spec.expect.json[1].schema: at /tpye"));
+}
+
 TEST(FromProtoTest, HooksAreChecked) {
   v1::OpenBatch open;
   open.set_name("b");

@@ -52,6 +52,49 @@ TEST(OutputsStoryTest, MissingFileIsReportedWithWhatIsThere) {
   EXPECT_EQ(ending.outputs_size(), 1);
 }
 
+// A task whose agent leaves that, against a schema of report.json and one of
+// its last message.
+v1::Ending EndingOf(const std::string& report, const std::string& message) {
+  World world;
+  world.service.hooks.script = [&](const FakePrompt&) {
+    FakeTurn turn;
+    turn.files = {{"report.json", report}};
+    turn.message = message;
+    return turn;
+  };
+  v1::TaskSpec spec = World::Spec();
+  spec.mutable_expect()->add_files("report.json");
+  v1::JsonCheck& file = *spec.mutable_expect()->add_json();
+  file.set_path("report.json");
+  file.set_schema(R"({"type": "object", "required": ["verdict"]})");
+  v1::JsonCheck& said = *spec.mutable_expect()->add_json();
+  said.set_schema(R"({"type": "array"})");
+  world.AddNode();
+  const std::string id = world.scheduler.Add(spec);
+  EXPECT_TRUE(world.RunUntilSettled(id));
+  return world.Task(id).ending;
+}
+
+TEST(OutputsStoryTest, WhatFitsItsSchemasIsTaken) {
+  EXPECT_EQ(EndingOf(R"({"verdict": 1})", "[1]").kind(), v1::Ending::KIND_IDLE);
+  const v1::Ending fenced =
+      EndingOf(R"({"verdict": 1})", "```json\n[\n1]\n```\n");
+  EXPECT_EQ(fenced.kind(), v1::Ending::KIND_IDLE) << fenced.failed_check();
+}
+
+TEST(OutputsStoryTest, WhatDoesNotFitIsSaidInALine) {
+  const v1::Ending file = EndingOf(R"({"word": 1})", "[]");
+  EXPECT_EQ(file.kind(), v1::Ending::KIND_CHECK_FAILED);
+  EXPECT_THAT(file.failed_check(),
+              HasSubstr("report.json does not fit its JSON Schema: at the "
+                        "top: "));
+  EXPECT_EQ(file.outputs_size(), 1);
+  const v1::Ending message = EndingOf(R"({"verdict": 1})", "All done.");
+  EXPECT_EQ(message.kind(), v1::Ending::KIND_CHECK_FAILED);
+  EXPECT_EQ(message.failed_check(),
+            "the final message does not fit its JSON Schema: it is no JSON");
+}
+
 // The file was there long before the answer that does not show it.
 TEST(OutputsStoryTest, AListThatIsLongOnItsWayIsNoMissingFile) {
   World world;
