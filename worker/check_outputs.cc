@@ -10,6 +10,7 @@
 #include "absl/strings/strip.h"
 #include "base/json_schema.h"
 #include "base/log.h"
+#include "base/status_macros.h"
 #include "worker/attempt.h"
 #include "worker/output_path.h"
 
