@@ -130,6 +130,8 @@ struct TaskListOptions {
 };
 int TaskList(const GlobalOptions& global, const TaskListOptions& options);
 int TaskGet(const GlobalOptions& global, const std::string& task);
+// The one thing that it waits for, and about when it starts.
+int TaskWhy(const GlobalOptions& global, const std::string& task);
 int TaskEvents(const GlobalOptions& global, const std::string& task,
                int attempt);
 struct TaskLogsOptions {

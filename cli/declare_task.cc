@@ -31,6 +31,11 @@ void AddTasks(CLI::App& app, Invocation& in) {
   get->add_option("TASK", in.id, "Id")->required()->type_name("");
   get->callback([&in] { in.exit_code = TaskGet(in.global, in.id); });
 
+  CLI::App* why = task->add_subcommand(
+      "why", "The one thing that it waits for, and about when it starts");
+  why->add_option("TASK", in.id, "Id")->required()->type_name("");
+  why->callback([&in] { in.exit_code = TaskWhy(in.global, in.id); });
+
   CLI::App* events =
       task->add_subcommand("events", "What happened in its session");
   events->add_option("TASK", in.id, "Id")->required()->type_name("");

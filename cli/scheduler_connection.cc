@@ -38,21 +38,28 @@ std::string EnvironmentOr(const char* name, const std::string& otherwise) {
   return value != nullptr && *value != '\0' ? value : otherwise;
 }
 
+absl::StatusOr<std::string> StateDirPath(const std::string& given) {
+  if (!given.empty()) return given;
+  const std::string home = EnvironmentOr("HOME", "");
+  const std::string states = EnvironmentOr(
+      "XDG_STATE_HOME", home.empty() ? "" : home + "/.local/state");
+  if (!states.empty()) return states + "/midwatch";
+  return absl::InvalidArgumentError(
+      "neither HOME nor XDG_STATE_HOME is set; name a directory with "
+      "--state-dir");
+}
+
 }  // namespace
 
+absl::StatusOr<std::string> FindStateDir(const std::string& given) {
+  ASSIGN_OR_RETURN(const std::string path, StateDirPath(given));
+  std::error_code error;
+  if (!fs::exists(path + "/queue.db", error)) return "";
+  return OpenStateDir(path);
+}
+
 absl::StatusOr<std::string> OpenStateDir(const std::string& given) {
-  std::string path = given;
-  if (path.empty()) {
-    const std::string home = EnvironmentOr("HOME", "");
-    const std::string states = EnvironmentOr(
-        "XDG_STATE_HOME", home.empty() ? "" : home + "/.local/state");
-    if (states.empty()) {
-      return absl::InvalidArgumentError(
-          "neither HOME nor XDG_STATE_HOME is set; name a directory with "
-          "--state-dir");
-    }
-    path = states + "/midwatch";
-  }
+  ASSIGN_OR_RETURN(const std::string path, StateDirPath(given));
   std::error_code error;
   const bool is_new = fs::create_directories(path, error);
   if (!error && is_new) {
@@ -295,6 +302,20 @@ absl::StatusOr<v1::ListTaskEventsResponse> SchedulerConnection::ListTaskEvents(
     const v1::ListTaskEventsRequest& request) {
   v1::ListTaskEventsResponse response;
   MIDWATCH_CALL(tasks_, ListTaskEvents, request, response);
+  return response;
+}
+
+absl::StatusOr<v1::ExplainTaskResponse> SchedulerConnection::ExplainTask(
+    const v1::ExplainTaskRequest& request) {
+  v1::ExplainTaskResponse response;
+  MIDWATCH_CALL(tasks_, ExplainTask, request, response);
+  return response;
+}
+
+absl::StatusOr<v1::ForecastTasksResponse> SchedulerConnection::ForecastTasks(
+    const v1::ForecastTasksRequest& request) {
+  v1::ForecastTasksResponse response;
+  MIDWATCH_CALL(tasks_, ForecastTasks, request, response);
   return response;
 }
 

@@ -33,6 +33,9 @@ absl::StatusOr<std::string> OpenStateDir(const std::string& given);
 // Where a scheduler that uses `state_dir` can be reached by commands beside it:
 // "unix:...", or "" where the path is too long for a socket.
 std::string SocketAddress(const std::string& state_dir);
+// The same directory where there is a queue in it already, else "". Makes
+// nothing.
+absl::StatusOr<std::string> FindStateDir(const std::string& given);
 
 // Whether some process listens at `address` ("unix:PATH"). One that was killed
 // leaves its socket behind.
@@ -74,6 +77,10 @@ class SchedulerConnection {
                                                      int limit);
 
   absl::StatusOr<v1::Task> GetTask(const std::string& task_id);
+  absl::StatusOr<v1::ExplainTaskResponse> ExplainTask(
+      const v1::ExplainTaskRequest& request);
+  absl::StatusOr<v1::ForecastTasksResponse> ForecastTasks(
+      const v1::ForecastTasksRequest& request);
   absl::StatusOr<v1::CancelTaskResponse> CancelTask(const std::string& task_id,
                                                     const std::string& reason);
   absl::StatusOr<v1::AnswerTaskResponse> AnswerTask(

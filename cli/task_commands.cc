@@ -11,6 +11,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/random.h"
+#include "base/real_clock.h"
 #include "base/status_macros.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
@@ -140,6 +141,23 @@ int TaskGet(const GlobalOptions& global, const std::string& task) {
         ASSIGN_OR_RETURN(v1::Task found, scheduler.GetTask(task));
         std::fputs(global.json ? (ToLine(ToJson(found)) + "\n").c_str()
                                : TaskDetails(found, Terminal().width()).c_str(),
+                   stdout);
+        return kExitSucceeded;
+      });
+}
+
+int TaskWhy(const GlobalOptions& global, const std::string& task) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        v1::ExplainTaskRequest request;
+        request.set_task_id(task);
+        // Programs get instants; words are for whoever sits here.
+        request.set_utc_offset_seconds(
+            absl::LocalTimeZone().At(RealClock().Now()).offset);
+        ASSIGN_OR_RETURN(v1::ExplainTaskResponse why,
+                         scheduler.ExplainTask(request));
+        std::fputs(global.json ? (ToLine(ToJson(why)) + "\n").c_str()
+                               : WhyText(why).c_str(),
                    stdout);
         return kExitSucceeded;
       });

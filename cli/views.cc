@@ -298,6 +298,27 @@ Json ToJson(const v1::Task& task) {
       {"attempt_list", attempts}};
 }
 
+Json ToJson(const v1::ExplainTaskResponse& why) {
+  return {
+      {"task_id", why.task_id()},
+      {"state", NameOf(why.state())},
+      {"reason", EnumName(v1::WaitReason_Name(why.reason()), "WAIT_REASON_")},
+      {"sentence", why.sentence()},
+      {"until", InstantToJson(why.until())},
+      {"predicted_start", InstantToJson(why.predicted_start())},
+      {"prediction", why.prediction()},
+      {"tasks_before", why.tasks_before()},
+      {"more_before", why.more_before()}};
+}
+
+std::string WhyText(const v1::ExplainTaskResponse& why) {
+  return absl::StrCat(
+      OneLine(why.sentence()), "\n",
+      why.prediction().empty()
+          ? ""
+          : absl::StrCat("Predicted start: ", OneLine(why.prediction()), "\n"));
+}
+
 Json RatesToJson(const v1::Account& account) {
   Json rates = Json::array();
   for (const v1::RequestRate& rate : account.rates()) {

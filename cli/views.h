@@ -11,6 +11,7 @@
 #include "midwatch/v1/account_service.pb.h"
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/task.pb.h"
+#include "midwatch/v1/task_service.pb.h"
 
 namespace midwatch::cli {
 
@@ -61,6 +62,7 @@ Json ToJson(const v1::Task& task);
 Json ToJson(const v1::Batch& batch);
 Json ToJson(const v1::Account& account);
 std::string NameOf(v1::RequestClass request_class);
+Json ToJson(const v1::ExplainTaskResponse& why);
 // On one line; bytes that are not UTF-8 are replaced.
 std::string ToLine(const Json& json);
 
@@ -80,6 +82,8 @@ std::string TaskTable(const std::vector<v1::Task>& tasks, int width);
 // All that is known of one, a line each.
 std::string BatchDetails(const v1::Batch& batch);
 std::string TaskDetails(const v1::Task& task, int width);
+// Why it waits, and about when it starts: a line each.
+std::string WhyText(const v1::ExplainTaskResponse& why);
 
 }  // namespace midwatch::cli
 

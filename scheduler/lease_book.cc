@@ -297,6 +297,25 @@ std::vector<WorkerOffer> LeaseBook::Offers() const {
   return offers;
 }
 
+ServingFacts LeaseBook::ServingOf(const std::string& account) const {
+  ServingFacts serving;
+  for (const auto& [id, worker] : workers_) {
+    const auto& served = worker.accounts;
+    if (!worker.ready ||
+        std::find(served.begin(), served.end(), account) == served.end()) {
+      continue;
+    }
+    ++serving.workers;
+    serving.capacity += worker.capacity;
+    serving.free += std::max(0, worker.capacity - HeldBy(id));
+  }
+  const KeptSlots kept = SlotsOfTheSilent();
+  if (auto of = kept.find(account); of != kept.end()) {
+    serving.free = std::max(0, serving.free - of->second);
+  }
+  return serving;
+}
+
 void LeaseBook::WantAdmission() {
   if (admission_wanted_) return;
   admission_wanted_ = true;

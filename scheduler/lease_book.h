@@ -21,6 +21,7 @@
 #include "scheduler/rate_book.h"
 #include "scheduler/reply.h"
 #include "scheduler/to_proto.h"
+#include "scheduler/why.h"
 #include "store/store.h"
 
 namespace midwatch {
@@ -83,6 +84,10 @@ class LeaseBook {
   void Forget(const LeaseKey& lease);
   // It is on, and free to be adopted.
   void Release(const LeaseKey& lease);
+
+  // What serves tasks of the account at this moment, without the service's
+  // rates.
+  ServingFacts ServingOf(const std::string& account) const;
 
   // Holding tasks or not; for `midwatch` and tests.
   size_t live_attempts() const { return live_.size(); }

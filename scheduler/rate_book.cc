@@ -195,6 +195,36 @@ void RateBook::Describe(v1::Account& account) const {
   }
 }
 
+void RateBook::DescribeStarts(const std::string& account,
+                              ServingFacts& serving) const {
+  const RateBucket* bucket = FindCreates(account);
+  if (bucket == nullptr) return;
+  const absl::Duration now = clock_.Steady();
+  // Without a rate of their own, each session's message takes as much.
+  serving.creates_per_minute =
+      bucket->rate_per_minute() / (accounts_.at(account).writes_apart ? 1 : 2);
+  serving.until_create = bucket->NextRoom(now, SlotPurpose::kStart) - now;
+  serving.resting = bucket->stopped_until() > now;
+}
+
+void RateBook::DescribeLimits(const std::string& account,
+                              v1::AccountLimits& limits) const {
+  auto known = accounts_.find(account);
+  if (known == accounts_.end()) return;
+  limits.set_account(account);
+  limits.set_limit_group(known->second.group);
+  for (const auto& [key, bucket] : buckets_) {
+    if (key.first != known->second.group || bucket.unlimited()) continue;
+    v1::RequestLimit& limit =
+        key.second == v1::REQUEST_CLASS_CREATE  ? *limits.mutable_create()
+        : key.second == v1::REQUEST_CLASS_WRITE ? *limits.mutable_write()
+        : key.second == v1::REQUEST_CLASS_READ  ? *limits.mutable_read()
+                                                : *limits.mutable_files();
+    limit.set_per_minute(bucket.rate_per_minute());
+    limit.set_burst(bucket.limit().burst);
+  }
+}
+
 const RateBucket* RateBook::FindCreates(const std::string& account) const {
   auto known = accounts_.find(account);
   if (known == accounts_.end()) return nullptr;

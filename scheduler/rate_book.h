@@ -19,6 +19,7 @@
 #include "scheduler/admission.h"
 #include "scheduler/rate_bucket.h"
 #include "scheduler/reply.h"
+#include "scheduler/why.h"
 
 namespace midwatch {
 
@@ -39,6 +40,13 @@ class RateBook {
 
   // How the account's rates stand, into `account`, by its name.
   void Describe(v1::Account& account) const;
+
+  // How fast sessions may be created, and when the next one.
+  void DescribeStarts(const std::string& account, ServingFacts& serving) const;
+  // What is handed out at most now, of each class; unchanged where the account
+  // is not known.
+  void DescribeLimits(const std::string& account,
+                      v1::AccountLimits& limits) const;
 
   // How many creates of each of these accounts have a slot, `most` at most;
   // accounts without a limit are left out.

@@ -1,5 +1,6 @@
 // Starting, and timers. account_api.cc, client_api.cc, control_api.cc,
-// money_api.cc, schedule_api.cc and worker_api.cc hold the rest.
+// explain_api.cc, money_api.cc, schedule_api.cc and worker_api.cc hold the
+// rest.
 #include "scheduler/scheduler.h"
 
 #include <algorithm>

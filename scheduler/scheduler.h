@@ -73,6 +73,11 @@ class Scheduler {
                       Reply<v1::ListTaskEventsResponse> reply);
   void ListLastEvents(const v1::ListLastEventsRequest& request,
                       Reply<v1::ListLastEventsResponse> reply);
+  // explain_api.cc
+  void ExplainTask(const v1::ExplainTaskRequest& request,
+                   Reply<v1::ExplainTaskResponse> reply);
+  void ForecastTasks(const v1::ForecastTasksRequest& request,
+                     Reply<v1::ForecastTasksResponse> reply);
   void SubmitBatchStep(const v1::SubmitBatchRequest& request,
                        Reply<v1::SubmitBatchResponse> reply);
   void GetBatch(const v1::GetBatchRequest& request,

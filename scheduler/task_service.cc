@@ -20,6 +20,8 @@ class TaskServiceImpl final : public v1::TaskService::CallbackService {
   MIDWATCH_SERVE_UNARY(UpdateTask, scheduler_)
   MIDWATCH_SERVE_UNARY(ListTaskEvents, scheduler_)
   MIDWATCH_SERVE_UNARY(ListLastEvents, scheduler_)
+  MIDWATCH_SERVE_UNARY(ExplainTask, scheduler_)
+  MIDWATCH_SERVE_UNARY(ForecastTasks, scheduler_)
 
   grpc::ServerWriteReactor<v1::FollowTaskEventsResponse>* FollowTaskEvents(
       grpc::CallbackServerContext*,

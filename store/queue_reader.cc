@@ -87,18 +87,6 @@ TaskRecord ReadTask(const SqliteStatement& row) {
   "JOIN label t ON t.id = b.tenant JOIN label q ON q.id = b.queue "        \
   "JOIN label a ON a.id = b.account "
 
-// Without what only the writer needs to know.
-AccountStanding ReadStanding(const SqliteStatement& row, int column) {
-  AccountStanding standing;
-  if (row.IsNull(column)) return standing;
-  standing.state = static_cast<v1::AccountState>(row.Int(column));
-  standing.why = row.Text(column + 1);
-  standing.since = TimeAt(row, column + 2, absl::InfinitePast());
-  standing.until = TimeAt(row, column + 3, absl::InfiniteFuture());
-  standing.next_probe = TimeAt(row, column + 4, absl::InfiniteFuture());
-  return standing;
-}
-
 AccountRecord ReadAccount(const SqliteStatement& row) {
   return {row.Text(0), ReadStanding(row, 1), static_cast<int32_t>(row.Int(6)),
           row.Int(7)};
@@ -199,6 +187,17 @@ absl::StatusOr<std::vector<T>> ReadAll(SqliteStatement row,
 }
 
 }  // namespace
+
+AccountStanding ReadStanding(const SqliteStatement& row, int column) {
+  AccountStanding standing;
+  if (row.IsNull(column)) return standing;
+  standing.state = static_cast<v1::AccountState>(row.Int(column));
+  standing.why = row.Text(column + 1);
+  standing.since = TimeAt(row, column + 2, absl::InfinitePast());
+  standing.until = TimeAt(row, column + 3, absl::InfiniteFuture());
+  standing.next_probe = TimeAt(row, column + 4, absl::InfiniteFuture());
+  return standing;
+}
 
 absl::StatusOr<std::vector<AccountRecord>> SqliteReader::ListAccounts() {
   return ReadAll(

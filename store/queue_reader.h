@@ -20,6 +20,11 @@ JournalRecord ReadJournalRow(const SqliteStatement& row);
 // Three columns from `column` on: when a pause began, why, until when.
 std::optional<PauseRecord> ReadPause(const SqliteStatement& row, int column);
 
+// Five columns from `column` on: state, why, since, until, next_probe, all NULL
+// for an account that was never but open. Without what only the writer needs to
+// know.
+AccountStanding ReadStanding(const SqliteStatement& row, int column);
+
 // Of `firing f LEFT JOIN batch b ON b.id = f.batch`: what ReadFiringRow reads.
 #define MIDWATCH_FIRING_COLUMNS                                   \
   "f.id, f.key, f.due, f.state, f.at, f.by_hand, f.batch, b.at, " \
@@ -40,6 +45,8 @@ class SqliteReader final : public StoreReader {
 
   absl::StatusOr<TaskRecord> GetTask(RowKey task) override;
   absl::StatusOr<BatchRecord> GetBatch(RowKey batch) override;
+  absl::StatusOr<TaskStanding> ReadTaskStanding(RowKey task,
+                                                absl::Time now) override;
   absl::StatusOr<RowPage<TaskRecord>> ListTasks(const TaskFilter& filter,
                                                 int64_t after,
                                                 int limit) override;
@@ -65,6 +72,7 @@ class SqliteReader final : public StoreReader {
   absl::StatusOr<v1::SubmitBatchRequest> ReadScheduleStep(int64_t schedule,
                                                           int64_t revision,
                                                           int64_t k) override;
+  absl::StatusOr<KindRecord> ReadKind(const std::string& kind) override;
   absl::StatusOr<std::vector<AccountRecord>> ListAccounts() override;
   absl::StatusOr<std::vector<QueueRecord>> ListQueues(const std::string& after,
                                                       int limit) override;

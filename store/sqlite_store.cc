@@ -270,6 +270,12 @@ class SqliteStoreImpl final : public SqliteStore {
     explicit BrokenReader(absl::Status status) : status_(std::move(status)) {}
     absl::StatusOr<TaskRecord> GetTask(RowKey) override { return status_; }
     absl::StatusOr<BatchRecord> GetBatch(RowKey) override { return status_; }
+    absl::StatusOr<TaskStanding> ReadTaskStanding(RowKey, absl::Time) override {
+      return status_;
+    }
+    absl::StatusOr<KindRecord> ReadKind(const std::string&) override {
+      return status_;
+    }
     absl::StatusOr<RowPage<TaskRecord>> ListTasks(const TaskFilter&, int64_t,
                                                   int) override {
       return status_;

@@ -34,6 +34,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "store/records.h"
+#include "store/task_standing.h"
 #include "store/writes.h"
 
 namespace midwatch {
@@ -80,6 +81,9 @@ class StoreReader {
   // kNotFound: no such row, or made at another time than its key says.
   virtual absl::StatusOr<TaskRecord> GetTask(RowKey task) = 0;
   virtual absl::StatusOr<BatchRecord> GetBatch(RowKey batch) = 0;
+  // What the task's start depends on at this moment; its counts are bounded.
+  virtual absl::StatusOr<TaskStanding> ReadTaskStanding(RowKey task,
+                                                        absl::Time now) = 0;
 
   // By row, rising, after `after` (0 at first).
   virtual absl::StatusOr<RowPage<TaskRecord>> ListTasks(
@@ -114,6 +118,9 @@ class StoreReader {
   // there is none, as after a newer revision once that one is not needed.
   virtual absl::StatusOr<v1::SubmitBatchRequest> ReadScheduleStep(
       int64_t schedule, int64_t revision, int64_t k) = 0;
+
+  // How tasks of a kind (KindOf) went; empty where none has succeeded.
+  virtual absl::StatusOr<KindRecord> ReadKind(const std::string& kind) = 0;
 
   // Those that a task, a worker or a call has named, by name.
   virtual absl::StatusOr<std::vector<AccountRecord>> ListAccounts() = 0;

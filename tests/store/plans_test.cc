@@ -53,6 +53,27 @@ TEST_F(PlansTest, EveryStatementIsASearch) {
   ASSERT_OK(reader.FindSchedule("nightly", 10));
   ASSERT_OK(reader.ListSchedules(0, 10));
   ASSERT_OK(reader.ReadScheduleStep(1, 1, 0));
+  // One whose key is busy, and which a budget binds.
+  ASSERT_OK(Apply(SetBudget{.scope = v1::BUDGET_SCOPE_QUEUE,
+                            .name = "default",
+                            .row = {},
+                            .window = v1::BUDGET_WINDOW_TOTAL,
+                            .zone = "",
+                            .limit = 90'000'000}));
+  RowKey last;
+  for (const char* request : {"first", "second"}) {
+    SubmitTask keyed = Single(request);
+    keyed.task.concurrency_key = "k";
+    auto task = Apply(keyed);
+    ASSERT_OK(task);
+    last = task->task;
+  }
+  AdmitTo(Register(), 10);
+  auto standing = reader.ReadTaskStanding(last, clock_.Now());
+  ASSERT_OK(standing);
+  EXPECT_EQ(standing->key_holder, "one");
+  EXPECT_EQ(standing->budgets.size(), 1u);
+  ASSERT_OK(reader.ReadKind("none"));
 
   int statements = 0;
   std::vector<std::string> all;
