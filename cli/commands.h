@@ -78,6 +78,22 @@ struct SubmitOptions {
 };
 int Submit(const GlobalOptions& global, const SubmitOptions& options);
 
+struct PlanOptions {
+  std::string file;
+  std::map<std::string, std::string> params;
+  std::string start;   // empty: now
+  std::string limits;  // see ReadLimits; empty: as the account's workers say
+  int jobs = 0;        // 0: as many as connected workers take
+  // Of a task whose kind has never succeeded.
+  std::string assume_duration = "10m";
+  std::string assume_cost;  // dollars; empty: its max_cost
+  std::string stream_age;   // a duration; empty: streams are never cut
+  std::string svg;          // a file for the chart; empty: none
+};
+// Plays the batch, and tells when it ends, what it costs and what binds.
+// Submits nothing. 1 where it does not fit its budgets and its deadline.
+int PlanFile(const GlobalOptions& global, const PlanOptions& options);
+
 struct InitOptions {
   std::string file = "batch.yaml";  // "-": to standard output
   bool force = false;               // a file that is there is replaced

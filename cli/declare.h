@@ -19,6 +19,7 @@ struct Invocation {
   InitOptions init;
   RunOptions run;
   SubmitOptions submit;
+  PlanOptions plan;
   SchedulerOptions scheduler;
   WorkerOptions worker;
   HarnessOptions harness;
@@ -49,6 +50,7 @@ struct Invocation {
 void AddInit(CLI::App& app, Invocation& in);
 void AddRun(CLI::App& app, Invocation& in);
 void AddSubmit(CLI::App& app, Invocation& in);
+void AddPlan(CLI::App& app, Invocation& in);
 void AddBatches(CLI::App& app, Invocation& in);
 void AddTasks(CLI::App& app, Invocation& in);
 void AddExport(CLI::App& app, Invocation& in);

@@ -52,4 +52,52 @@ void AddSubmit(CLI::App& app, Invocation& in) {
   });
 }
 
+void AddPlan(CLI::App& app, Invocation& in) {
+  CLI::App* plan = app.add_subcommand(
+      "plan",
+      "Play a batch file on a clock that nobody waits for: when it ends, what "
+      "it costs, which limit binds when; nothing is submitted");
+  plan->add_option("FILE", in.plan.file,
+                   "The batch, in YAML, JSON or, a task a line, JSONL")
+      ->required()
+      ->type_name("");
+  plan->add_option("--param", in.params,
+                   "Replaces a default of the file's params (may be repeated)")
+      ->type_name("NAME=VALUE")
+      ->check(IsPair)
+      ->allow_extra_args(false);
+  plan->add_option("--start", in.plan.start,
+                   "When it is submitted: a time, or how long from now on "
+                   "(8h); else now")
+      ->type_name("TIME");
+  plan->add_option("--jobs", in.plan.jobs,
+                   "Tasks at once; else what the connected workers take, or 32")
+      ->check(CLI::Range(1, 100'000))
+      ->type_name("N");
+  plan->add_option("--limits", in.plan.limits,
+                   "Requests a minute that the service accepts: documented "
+                   "(300 creates, 1200 reads, 500 of files), classic (60, 600, "
+                   "500), none, or a list such as create=120,read=600,burst=5; "
+                   "else as the account's workers say, or documented")
+      ->type_name("LIMITS");
+  plan->add_option("--assume-duration", in.plan.assume_duration,
+                   "Of a task whose kind has never succeeded")
+      ->capture_default_str()
+      ->type_name("SPAN");
+  plan->add_option("--assume-cost", in.plan.assume_cost,
+                   "Of such a task, in dollars; else its max_cost")
+      ->type_name("AMOUNT");
+  plan->add_option("--stream-age", in.plan.stream_age,
+                   "After how long the service cuts a stream (see `doctor "
+                   "--stream-age`); else never")
+      ->type_name("SPAN");
+  plan->add_option("--svg", in.plan.svg,
+                   "Also draw it: spend, tasks at once, limits")
+      ->type_name("FILE");
+  plan->callback([&in] {
+    in.plan.params = ToMap(in.params);
+    in.exit_code = PlanFile(in.global, in.plan);
+  });
+}
+
 }  // namespace midwatch::cli

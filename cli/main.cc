@@ -50,6 +50,7 @@ int Main(int argc, char** argv) {
   AddInit(app, in);
   AddRun(app, in);
   AddSubmit(app, in);
+  AddPlan(app, in);
   AddBatches(app, in);
   AddTasks(app, in);
   AddBudgets(app, in);

@@ -895,9 +895,106 @@ class CliTest(unittest.TestCase):
         help_text = self.run_cli("schedule", "create", "--help")[1]
         self.assertIn("one that comes twice fires the first time", help_text)
 
+    def plan(self, *arguments):
+        code, out, err = self.run_cli("--output", "json", "plan", *arguments)
+        return code, json.loads(out) if out else err
+
+    def test_a_plan_is_made_of_what_ran_before(self):
+        file = self.write()
+        # Nothing is known, and nothing is made.
+        code, plan = self.plan(file, "--assume-duration", "90s")
+        self.assertEqual(code, 0)
+        self.assertFalse((self.path / "midwatch").exists())
+        self.assertEqual(plan["typical"]["tasks_run"], 2)
+        kind, = plan["with"]["kinds"]
+        self.assertTrue(kind["assumed"])
+        self.assertEqual(plan["typical"]["cost_usd_micros"], 2 * 100_000)
+        self.assertGreaterEqual(plan["typical"]["seconds"], 90)
+        self.assertLess(plan["typical"]["seconds"], 100)
+        self.assertEqual([task["name"] for task in plan["first_tasks"]],
+                         ["one", "two"])
+
+        self.assertEqual(self.run_cli("run", file)[0], 0)
+        code, plan = self.plan(file, "--limits", "none", "--svg", "plan.svg")
+        self.assertEqual(code, 0)
+        kind, = plan["with"]["kinds"]
+        self.assertEqual((kind["assumed"], kind["samples"]), (False, 2))
+        self.assertLess(plan["typical"]["cost_usd_micros"], 100_000)
+        self.assertLess(plan["typical"]["seconds"], 60)
+        self.assertEqual(plan["typical"]["requests"],
+                         {"create": 2, "write": 4, "read": 2, "files": 4})
+        chart = (self.path / "plan.svg").read_text()
+        self.assertTrue(chart.startswith("<svg "))
+        self.assertIn("US dollars spent", chart)
+        text = self.run_cli("plan", file)[1]
+        self.assertRegex(text, r"batch: 2 tasks planned, nothing submitted")
+        self.assertRegex(text, r"fits +yes: all run\n")
+        self.assertRegex(text, r"2 tasks like one: .* \(of 2 that succeeded\)")
+        # Nothing was submitted.
+        listed = self.run_cli("--output", "json", "batch", "list")[1]
+        self.assertEqual(len(listed.splitlines()), 1)
+
+    def test_a_plan_says_what_would_not_run(self):
+        file = self.write()
+        text = (self.path / file).read_text()
+        (self.path / file).write_text(
+            text.replace("name: batch\n", "name: batch\nbudget: $0.15\n")
+            .replace("max_cost", "deadline: 60s\n  max_cost"))
+        code, plan = self.plan(file, "--assume-cost", "$0.10")
+        self.assertEqual(code, 1)
+        self.assertFalse(plan["fits"])
+        self.assertEqual(plan["typical"]["tasks_without_room"], 1)
+        self.assertEqual(plan["typical"]["tasks_late"], 1)
+        out = self.run_cli("plan", file, "--assume-cost", "$0.10")[1]
+        self.assertIn("no: 1 task would not run, since the budget of the batch "
+                      "has no room for the $0.10 that each sets aside; 1 task "
+                      "would end after the deadline", out)
+        self.assertIn("ASSUMED $0.10 and 10 m 00 s each", out)
+
+    def test_bad_plans_are_bad_input(self):
+        file = self.write()
+        for more, said in ((["--limits", "much"], "--limits: much: expected"),
+                           (["--assume-cost", "lots"], "--assume-cost: "),
+                           (["--assume-duration", "0s"],
+                            "--assume-duration is '0s'; expected 1s to 720h"),
+                           (["--start", "then"], "--start: "),
+                           (["--svg", "no/such/folder.svg"],
+                            "cannot write no/such/folder.svg")):
+            code, _, err = self.run_cli("plan", file, *more)
+            self.assertEqual(code, 2, more)
+            self.assertIn(said, err)
+        (self.path / "bad.yaml").write_text("name: x\n")
+        code, out, err = self.run_cli("plan", "bad.yaml")
+        self.assertEqual((code, out), (2, ""))
+        self.assertEqual(err,
+                         self.run_cli("run", "--dry-run", "bad.yaml")[2])
+
+    def test_a_task_says_why_it_waits(self):
+        batch = self.run_cli("submit", self.write())[1].strip()
+        task = json.loads(self.run_cli(
+            "--output", "json", "task", "list", "--batch", batch)[1]
+            .splitlines()[1])["task_id"]
+        self.assertEqual(
+            self.run_cli("task", "why", task)[:2],
+            (0, "No worker for account default is connected.\n"
+                "Predicted start: unknown: a worker has to be started\n"))
+        self.run_cli("batch", "pause", batch, "--reason", "look first")
+        why = json.loads(
+            self.run_cli("--output", "json", "task", "why", task)[1])
+        self.assertEqual((why["reason"], why["state"], why["tasks_before"]),
+                         ("batch paused", "queued", 1))
+        self.assertEqual(why["sentence"],
+                         "Batch batch is paused until somebody resumes it: "
+                         "look first.")
+        self.run_cli("task", "cancel", task, "--reason", "not needed")
+        self.assertRegex(self.run_cli("task", "why", task)[1],
+                         r"^It was cancelled at \d\d:\d\d:\d\d( UTC)?: "
+                         r"not needed\.\n$")
+
     def test_unknown_ids_are_bad_input(self):
         for arguments in (["batch", "get", "nonsense"],
                           ["task", "get", "nonsense"],
+                          ["task", "why", "nonsense"],
                           ["task", "get", "01ARZ3NDEKTSV4RRFFQ69G5FAV"],
                           ["task", "list", "--state", "lost"],
                           ["schedule", "run", "nonsense"],

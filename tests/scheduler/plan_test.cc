@@ -1,0 +1,219 @@
+// What a plan says of small batches whose night can be told in one's head.
+#include "scheduler/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace midwatch {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::SizeIs;
+
+constexpr int64_t kOneCent = 10'000;
+constexpr absl::Duration kAMinute = absl::Minutes(1);
+
+// `tasks` that take a minute and ten cents each, and no limit but the places.
+PlanInput BatchOf(int tasks, int jobs = 1000) {
+  PlanInput input;
+  input.kinds = {{.samples = {{10 * kOneCent, 60'000'000}},
+                  .assumed = false,
+                  .dearest = 0,
+                  .expected_files = 1}};
+  input.tasks.resize(static_cast<size_t>(tasks));
+  input.start = absl::FromUnixSeconds(1'800'000'000);
+  input.max_cost = 100 * kOneCent;
+  input.jobs = jobs;
+  return input;
+}
+
+std::vector<absl::Duration> StartsOf(const PlannedNight& night) {
+  std::vector<absl::Duration> starts;
+  for (const PlannedTask& task : night.tasks) starts.push_back(task.start);
+  return starts;
+}
+
+TEST(PlanTest, WithoutALimitAllGoAtOnce) {
+  const PlannedNight night = PlanBatch(BatchOf(50)).typical;
+  EXPECT_EQ(night.run, 50);
+  EXPECT_EQ(night.end, kAMinute);
+  EXPECT_EQ(night.cost, 500 * kOneCent);
+  EXPECT_EQ(night.peak, 50);
+  EXPECT_EQ(night.requests.create, 50);
+  EXPECT_EQ(night.requests.write, 100);  // the message and the archive
+  EXPECT_EQ(night.requests.read, 50);
+  EXPECT_EQ(night.requests.files, 100);  // a list and a file
+  EXPECT_EQ(night.series.TimeOf(PlanLimit::kNone), kAMinute);
+}
+
+TEST(PlanTest, NothingIsNothing) {
+  const PlannedNight night = PlanBatch(BatchOf(0)).typical;
+  EXPECT_EQ(night.run, 0);
+  EXPECT_EQ(night.end, absl::ZeroDuration());
+}
+
+TEST(PlanTest, PlacesBind) {
+  const PlannedNight night = PlanBatch(BatchOf(4, /*jobs=*/2)).typical;
+  EXPECT_THAT(StartsOf(night),
+              ElementsAre(absl::ZeroDuration(), absl::ZeroDuration(), kAMinute,
+                          kAMinute));
+  EXPECT_EQ(night.end, 2 * kAMinute);
+  EXPECT_THAT(
+      night.series.Intervals(),
+      ElementsAre(
+          PlanInterval{absl::ZeroDuration(), kAMinute, PlanLimit::kPlaces},
+          PlanInterval{kAMinute, 2 * kAMinute, PlanLimit::kNone}));
+}
+
+TEST(PlanTest, TheLeastCapBinds) {
+  PlanInput input = BatchOf(6);
+  input.caps = {{"queue nightly", 3}, {"the batch", 2}};
+  const PlannedNight night = PlanBatch(input).typical;
+  EXPECT_EQ(night.peak, 2);
+  EXPECT_EQ(night.end, 3 * kAMinute);
+  EXPECT_EQ(night.series.TimeOf(PlanLimit::kCap), 2 * kAMinute);
+}
+
+// A session takes a create and a write of the same bucket.
+TEST(PlanTest, CreatesAndWritesShareARate) {
+  PlanInput input = BatchOf(60);
+  input.rates.create = RateLimit{60, 1};
+  const PlannedNight night = PlanBatch(input).typical;
+  EXPECT_NEAR(absl::ToDoubleSeconds(night.end), 120 + 60, 6);
+  EXPECT_GT(night.series.TimeOf(PlanLimit::kCreate), absl::Seconds(100));
+
+  input.rates.write = RateLimit{600, 1};
+  EXPECT_NEAR(absl::ToDoubleSeconds(PlanBatch(input).typical.end), 60 + 60, 6);
+  input.rates.write.reset();
+  input.one_call = true;
+  EXPECT_NEAR(absl::ToDoubleSeconds(PlanBatch(input).typical.end), 60 + 60, 6);
+}
+
+TEST(PlanTest, ReadsAndFilesHaveRatesOfTheirOwn) {
+  PlanInput input = BatchOf(60);
+  input.rates.read = RateLimit{30, 1};
+  PlannedNight night = PlanBatch(input).typical;
+  EXPECT_NEAR(absl::ToDoubleSeconds(night.end), 120 + 55, 6);
+  input.stream_age = absl::Seconds(30);  // each is opened again, and read
+  EXPECT_EQ(PlanBatch(input).typical.requests.read, 60 + 60 * 2);
+
+  input = BatchOf(60, /*jobs=*/30);
+  input.rates.files = RateLimit{30, 1};
+  night = PlanBatch(input).typical;
+  EXPECT_NEAR(absl::ToDoubleSeconds(night.end), 60 + 240, 10);
+  EXPECT_GT(night.series.TimeOf(PlanLimit::kFiles), kAMinute);
+}
+
+TEST(PlanTest, ABudgetHoldsBackAndThenRefuses) {
+  PlanInput input = BatchOf(30);
+  // Two dollars: two at once, and with $1.10 spent no dollar is left.
+  input.budgets = {
+      {.of = "the batch", .room = 200 * kOneCent, .limit = 200 * kOneCent}};
+  const PlannedNight night = PlanBatch(input).typical;
+  EXPECT_EQ(night.peak, 2);
+  EXPECT_EQ(night.run, 11);
+  EXPECT_EQ(night.cost, 110 * kOneCent);
+  EXPECT_EQ(night.without_room, 19);
+  EXPECT_EQ(night.budget_without_room, "the batch");
+  EXPECT_GT(night.series.TimeOf(PlanLimit::kBudget), 5 * kAMinute);
+}
+
+TEST(PlanTest, ABudgetOfADayIsRenewed) {
+  PlanInput input = BatchOf(3);
+  input.budgets = {{.of = "tenant acme",
+                    .room = 100 * kOneCent,
+                    .renews_in = absl::Hours(2),
+                    .every = absl::Hours(24),
+                    .limit = 100 * kOneCent}};
+  const PlannedNight night = PlanBatch(input).typical;
+  EXPECT_THAT(StartsOf(night), ElementsAre(absl::ZeroDuration(), absl::Hours(2),
+                                           absl::Hours(26)));
+  EXPECT_EQ(night.without_room, 0);
+}
+
+TEST(PlanTest, WhatIsNeededComesFirst) {
+  PlanInput input = BatchOf(4);
+  input.tasks[1].needs = {0};
+  input.tasks[2].needs = {0, 1};
+  input.tasks[3].needs_all = true;
+  const PlannedNight night = PlanBatch(input).typical;
+  EXPECT_THAT(StartsOf(night), ElementsAre(absl::ZeroDuration(), kAMinute,
+                                           2 * kAMinute, 3 * kAMinute));
+  EXPECT_EQ(night.series.TimeOf(PlanLimit::kNeeds), 3 * kAMinute);
+}
+
+TEST(PlanTest, WhatNeedsOneThatDoesNotRunDoesNotRun) {
+  PlanInput input = BatchOf(4, /*jobs=*/1);
+  input.budgets = {
+      {.of = "the batch", .room = 105 * kOneCent, .limit = 105 * kOneCent}};
+  input.tasks[3].needs = {2};
+  const PlannedNight night = PlanBatch(input).typical;
+  EXPECT_EQ(night.run, 1);
+  EXPECT_EQ(night.without_room, 2);
+  EXPECT_EQ(night.without_needs, 1);
+  EXPECT_EQ(night.tasks[3].start, absl::InfiniteDuration());
+}
+
+TEST(PlanTest, OneOfAKeyAtATime) {
+  PlanInput input = BatchOf(6);
+  for (size_t i = 0; i < 6; ++i) {
+    input.tasks[i].key = static_cast<int32_t>(i % 2);
+  }
+  const PlannedNight night = PlanBatch(input).typical;
+  EXPECT_EQ(night.peak, 2);
+  EXPECT_EQ(night.end, 3 * kAMinute);
+  EXPECT_EQ(night.series.TimeOf(PlanLimit::kKey), 2 * kAMinute);
+}
+
+TEST(PlanTest, ThoseAfterTheDeadlineAreLate) {
+  PlanInput input = BatchOf(3, /*jobs=*/1);
+  input.deadline = absl::Seconds(150);
+  const PlannedNight night = PlanBatch(input).typical;
+  EXPECT_EQ(night.run, 3);
+  EXPECT_EQ(night.late, 1);
+}
+
+TEST(PlanTest, NothingStartsInAPause) {
+  PlanInput input = BatchOf(1);
+  input.held_for = absl::Hours(1);
+  const PlannedNight night = PlanBatch(input).typical;
+  EXPECT_EQ(night.tasks[0].start, absl::Hours(1));
+  EXPECT_EQ(night.series.TimeOf(PlanLimit::kPause), absl::Hours(1));
+}
+
+// All samples count alike, and their mean decides, not their median.
+TEST(PlanTest, TasksGoAsTheSamplesWent) {
+  PlanInput input = BatchOf(400, /*jobs=*/10);
+  input.kinds[0].samples = {{10 * kOneCent, 60'000'000},
+                            {10 * kOneCent, 60'000'000},
+                            {10 * kOneCent, 60'000'000},
+                            {50 * kOneCent, 300'000'000}};
+  const Plan plan = PlanBatch(input);
+  EXPECT_EQ(plan.typical.cost, 400 * 20 * kOneCent);
+  EXPECT_NEAR(absl::ToDoubleMinutes(plan.typical.end), 400 * 2 / 10.0, 6);
+  // Four samples say little of the mean.
+  EXPECT_GT(plan.slow.cost, plan.typical.cost * 3 / 2);
+  EXPECT_GT(plan.slow.end, plan.typical.end * 1.5);
+  EXPECT_EQ(PlanBatch(input).slow.end, plan.slow.end) << "the same again";
+}
+
+TEST(PlanTest, ManyTasksAreFewSlices) {
+  PlanInput input = BatchOf(20'000, /*jobs=*/50);
+  input.rates.create = RateLimit{300, 5};
+  input.rates.read = RateLimit{1200, 20};
+  const PlannedNight night = PlanBatch(input).typical;
+  EXPECT_EQ(night.run, 20'000);
+  EXPECT_EQ(night.peak, 50);
+  EXPECT_LE(night.series.slices().size(), PlanSeries::kSlicesMax);
+  EXPECT_EQ(night.series.slices().back().charged, night.cost);
+  absl::Duration sum;
+  for (size_t i = 0; i < kPlanLimits; ++i) {
+    sum += night.series.TimeOf(static_cast<PlanLimit>(i));
+  }
+  EXPECT_EQ(sum, night.end);
+}
+
+}  // namespace
+}  // namespace midwatch
