@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "node/direct_scheduler_client.h"
 #include "scheduler/hook_message.h"
+#include "store/prediction.h"
 
 namespace midwatch::sim {
 namespace {
@@ -359,6 +360,7 @@ void World::BeginSubmit(const BatchPlan& plan, int lines_a_step) {
       hook->set_url("https://hooks.test/night");
     }
   }
+  open.mutable_open()->set_max_running(plan.max_running);
   v1::TaskSpec& spec = *open.mutable_open()->mutable_spec();
   spec.mutable_agent()->set_definition_json(
       R"({"name":"sim","model":"claude-sonnet-5-5"})");
@@ -386,7 +388,8 @@ void World::BeginSubmit(const BatchPlan& plan, int lines_a_step) {
     }
   }
   steps_.emplace_back().mutable_seal()->set_lines(plan.tasks);
-  for (v1::SubmitBatchRequest& step : steps_) step.set_request_id("sim-batch");
+  for (v1::SubmitBatchRequest& step : steps_)
+    step.set_request_id(plan.request_id);
   step_ = 0;
 }
 
@@ -620,6 +623,11 @@ BatchRecord World::Batch() {
     batch_ = page.ok() && !page->rows.empty() ? page->rows[0] : BatchRecord();
   }
   return *batch_;
+}
+
+KindRecord World::Kind() {
+  auto kind = reader_->ReadKind(KindOf(steps_.at(0).open().spec()));
+  return kind.ok() ? *std::move(kind) : KindRecord();
 }
 
 bool World::Done() {

@@ -65,6 +65,9 @@ struct BatchPlan {
   std::vector<TaskStart> starts;  // likewise
   Story rules;                    // of which only the rules
   bool hooks = false;             // on_finish and on_failure
+  int max_running = 0;            // 0: no cap
+  // Another one, for another batch in the same world.
+  std::string request_id = "sim-batch";
 };
 
 class World {
@@ -129,7 +132,9 @@ class World {
 
   // What the store holds now. Only while a scheduler is up.
   SqliteReader& reader() { return *reader_; }
-  BatchRecord Batch();
+  BatchRecord Batch();  // the newest
+  // How tasks of its kind went.
+  KindRecord Kind();
   bool Done();
   std::vector<TaskRecord> Tasks();
   std::vector<JournalRecord> Journal();
