@@ -33,6 +33,10 @@ struct ApiError {
 inline constexpr char kUnresolvedHost[] = "unresolved_host";
 inline constexpr char kUntrustedCertificate[] = "untrusted_certificate";
 
+// What is said of a refusal, once it is known that the session is archived: the
+// service itself does not tell it from other requests that it will not take.
+inline constexpr char kSessionArchived[] = "session_archived";
+
 // A Status with `error` attached and named in its message. Codes:
 //   kUnavailable         no answer, 408, 429, 5xx, 529: try again later
 //   kUnauthenticated     401

@@ -25,7 +25,7 @@ constexpr double kRowHeight = 20;
 // By PlanLimit: told apart also without red and green.
 constexpr const char* kColours[] = {"#9aa4af", "#c9b8d8", "#b8c4d8", "#d98324",
                                     "#8c5fbf", "#a67c52", "#2f7fb8", "#46a0a0",
-                                    "#7d8f2d", "#c8444f"};
+                                    "#7d8f2d", "#c8444f", "#d4b106", "#6e7781"};
 
 constexpr char kStyle[] = R"(<style>
   text { font: 12px system-ui, sans-serif; fill: #3b434b; }

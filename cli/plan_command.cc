@@ -54,7 +54,9 @@ class Planning {
     RETURN_IF_ERROR(ReadGuess());
     ASSIGN_OR_RETURN(BatchFile file,
                      LoadBatchFile(options_.file, options_.params));
-    ASSIGN_OR_RETURN(batch_, ToPlanInput(file));
+    ASSIGN_OR_RETURN(const absl::Time start, ReadStart());
+    ASSIGN_OR_RETURN(batch_, ToPlanInput(file, start));
+    input().stream_age = stream_age_;
     words_.open = file.open;
     words_.notes = file.notes;
     if (batch_.outside_needs > 0) {
@@ -62,7 +64,6 @@ class Planning {
           batch_.outside_needs,
           " needs are of tasks outside the file, and taken for done"));
     }
-    RETURN_IF_ERROR(ReadStart());
     RETURN_IF_ERROR(TakeRatesAndJobs());
     RETURN_IF_ERROR(AskScheduler());
     RETURN_IF_ERROR(TakeNames(file));
@@ -97,19 +98,16 @@ class Planning {
     return absl::OkStatus();
   }
 
-  absl::Status ReadStart() {
+  absl::StatusOr<absl::Time> ReadStart() const {
     const absl::Time now = RealClock().Now();
-    input().start = now;
-    input().stream_age = stream_age_;
-    if (options_.start.empty()) return absl::OkStatus();
+    if (options_.start.empty()) return now;
     google::protobuf::Timestamp start;
     absl::Status status = ReadUntil(options_.start, now, start);
     if (!status.ok()) {
       return absl::InvalidArgumentError(
           absl::StrCat("--start: ", status.message()));
     }
-    input().start = ToTime(start);
-    return absl::OkStatus();
+    return ToTime(start);
   }
 
   absl::Status TakeRatesAndJobs() {

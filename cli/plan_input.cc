@@ -11,7 +11,9 @@
 #include "cli/spec_reader.h"
 #include "cli/template_text.h"
 #include "cli/views.h"
+#include "store/batch_rules.h"
 #include "store/prediction.h"
+#include "store/start_rules.h"
 
 namespace midwatch::cli {
 namespace {
@@ -21,13 +23,14 @@ constexpr size_t kBytesAtOnce = 4 << 20;
 
 class PlanReader {
  public:
-  explicit PlanReader(const v1::TaskSpec& spec) : spec_(spec) {
+  PlanReader(const v1::TaskSpec& spec, absl::Time start)
+      : spec_(spec), start_(start) {
     KindFor(spec);
     key_has_parameters_ =
         spec.concurrency_key().find("{{") != std::string::npos;
   }
 
-  void Add(const v1::TaskLine& line, bool may_be_needed) {
+  void Add(const v1::TaskLine& line) {
     PlanTask& task = out_.input.tasks.emplace_back();
     const auto number = static_cast<int32_t>(out_.input.tasks.size() - 1);
     task.kind = 0;
@@ -55,7 +58,8 @@ class PlanReader {
         ++out_.outside_needs;
       }
     }
-    if (may_be_needed) by_name_[line.name()] = number;
+    by_name_[line.name()] = number;
+    task.not_before = StartRulesOf(spec_, line).StartOf(start_) - start_;
   }
 
   BatchToPlan Take() { return std::move(out_); }
@@ -86,6 +90,7 @@ class PlanReader {
   }
 
   const v1::TaskSpec& spec_;
+  const absl::Time start_;
   bool key_has_parameters_ = false;
   BatchToPlan out_;
   std::map<std::string, int32_t> kinds_, keys_, by_name_;
@@ -102,31 +107,37 @@ std::optional<RateLimit> ToRateLimit(bool has, const v1::RequestLimit& limit) {
 
 }  // namespace
 
-absl::StatusOr<BatchToPlan> ToPlanInput(const BatchFile& file) {
+absl::StatusOr<BatchToPlan> ToPlanInput(const BatchFile& file,
+                                        absl::Time start) {
   if (file.tasks() > kPlannedTasksMax) {
     return absl::InvalidArgumentError(
         absl::StrCat("the batch has ", file.tasks(), " tasks, and at most ",
                      kPlannedTasksMax, " are planned; plan a part of it"));
   }
   const v1::OpenBatch& open = file.open;
-  PlanReader reader(open.spec());
+  PlanReader reader(open.spec(), start);
   if (file.stream != nullptr) {
     int64_t next = 0;
     while (next < file.tasks()) {
       ASSIGN_OR_RETURN(std::vector<v1::TaskLine> lines,
                        file.stream->Read(next, kLinesAtOnce, kBytesAtOnce));
-      for (const v1::TaskLine& line : lines) {
-        reader.Add(line, /*may_be_needed=*/false);
-      }
+      for (const v1::TaskLine& line : lines) reader.Add(line);
       next += static_cast<int64_t>(lines.size());
     }
   } else {
-    for (const v1::TaskLine& line : file.lines) {
-      reader.Add(line, /*may_be_needed=*/true);
-    }
+    for (const v1::TaskLine& line : file.lines) reader.Add(line);
   }
   BatchToPlan plan = reader.Take();
   PlanInput& input = plan.input;
+  input.start = start;
+  if (open.has_canary()) {
+    input.canary = {
+        .tasks = open.canary().tasks(),
+        .min_success = open.canary().has_min_success()
+                           ? std::llround(kWhole * open.canary().min_success())
+                           : kWhole,
+        .max_cost = open.canary().max_cost_usd_micros()};
+  }
   input.max_cost = open.spec().max_cost_usd_micros() > 0
                        ? open.spec().max_cost_usd_micros()
                        : kMaxCostMicrosDefault;

@@ -26,9 +26,12 @@ struct BatchToPlan {
   int64_t outside_needs = 0;
 };
 
+// Of a batch that is submitted at `start`.
+//
 //   kInvalidArgument  more than kPlannedTasksMax tasks
 //   kAborted          the file was changed meanwhile
-absl::StatusOr<BatchToPlan> ToPlanInput(const BatchFile& file);
+absl::StatusOr<BatchToPlan> ToPlanInput(const BatchFile& file,
+                                        absl::Time start);
 
 PlanRates ToPlanRates(const v1::AccountLimits& limits);
 

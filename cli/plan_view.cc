@@ -67,6 +67,10 @@ const char* LimitName(PlanLimit limit) {
       return "concurrency_key";
     case PlanLimit::kBudget:
       return "budget";
+    case PlanLimit::kCanary:
+      return "canary";
+    case PlanLimit::kDelay:
+      return "delay";
   }
   return "none";
 }
@@ -108,6 +112,13 @@ std::string FitsLine(const PlanInput& input, const PlannedNight& night) {
                     " such ones");
     joint = "; ";
   }
+  if (night.without_canary > 0) {
+    absl::StrAppend(&text, joint, SoManyTasks(night.without_canary),
+                    " would wait for somebody, since the canary would cost "
+                    "more than its max_cost of ",
+                    FormatUsd(input.canary.max_cost));
+    joint = "; ";
+  }
   if (night.late > 0) {
     absl::StrAppend(&text, joint, SoManyTasks(night.late),
                     " would end after the ", "deadline");
@@ -144,6 +155,7 @@ Json NightToJson(const PlanInput& input, const PlannedNight& night) {
           {"tasks_late", night.late},
           {"tasks_without_room", night.without_room},
           {"tasks_without_needs", night.without_needs},
+          {"tasks_without_canary", night.without_canary},
           {"peak_running", night.peak},
           {"fits", Fits(night)},
           {"requests",
@@ -202,7 +214,8 @@ Json TasksToJson(const PlanWords& words, const PlannedNight& night) {
 }  // namespace
 
 bool Fits(const PlannedNight& night) {
-  return night.without_room == 0 && night.without_needs == 0 && night.late == 0;
+  return night.without_room == 0 && night.without_needs == 0 &&
+         night.without_canary == 0 && night.late == 0;
 }
 
 std::string LimitWords(PlanLimit limit, const PlanInput& input) {
@@ -237,6 +250,11 @@ std::string LimitWords(PlanLimit limit, const PlanInput& input) {
     case PlanLimit::kBudget:
       return absl::StrCat("a budget: each start sets ",
                           FormatUsd(input.max_cost), " aside");
+    case PlanLimit::kCanary:
+      return absl::StrCat("the canary: its first ", input.canary.tasks,
+                          " run before the others");
+    case PlanLimit::kDelay:
+      return "what is left is to start later";
   }
   return "";
 }

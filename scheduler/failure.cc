@@ -63,6 +63,10 @@ v1::FailureClass ClassifyFailure(const v1::Failure& failure) {
                "environment_create_disabled"})) {
     return v1::FAILURE_CLASS_ACCOUNT;
   }
+  // Not by the task: another session may end as it should.
+  if (failure.error_type() == "session_archived") {
+    return v1::FAILURE_CLASS_SERVICE;
+  }
   switch (failure.http_status()) {
     case 0:  // no answer
       return IsOneOf(failure.error_type(),

@@ -24,6 +24,7 @@
 #include "midwatch/v1/batch_service.pb.h"
 #include "scheduler/plan_series.h"
 #include "scheduler/rate_bucket.h"
+#include "store/batch_rules.h"
 #include "store/prediction.h"
 
 namespace midwatch {
@@ -46,6 +47,8 @@ struct PlanTask {
   int32_t new_inputs = 0;  // files to be uploaded before it starts
   bool needs_all = false;  // every task before it
   std::vector<int32_t> needs;  // tasks before it
+  // It does not start sooner, from the start of the plan on.
+  absl::Duration not_before = absl::ZeroDuration();
 };
 
 struct PlanCap {
@@ -73,6 +76,7 @@ struct PlanInput {
   std::vector<PlanTask> tasks;  // in the order in which they are submitted
   absl::Time start;
   absl::Duration held_for;  // nothing starts before: a pause
+  CanaryRule canary;        // of no tasks: there is none
   int64_t max_cost = 0;     // of each task
   int priority = 5;
   absl::Duration deadline = absl::InfiniteDuration();  // from the start
@@ -108,6 +112,8 @@ struct PlannedNight {
   // Tasks that find no room in a budget, the first such, and those that need
   // one which does not run.
   int64_t without_room = 0, without_needs = 0;
+  // And those that wait behind a canary which costs more than it may.
+  int64_t without_canary = 0;
   std::string budget_without_room;
   PlanSeries series;
 };

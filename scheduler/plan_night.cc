@@ -112,7 +112,7 @@ class Night {
         Handle(event);
       }
       // Renewals of budgets do not matter once nothing waits for one.
-      if (running_ == 0 && !MayYetStart()) break;
+      if (running_ == 0 && delayed_ == 0 && !MayYetStart()) break;
     }
     Conclude();
     return std::move(night_);
@@ -122,6 +122,7 @@ class Night {
   enum class Step {
     kSettled,  // first: it makes room
     kUnheld,
+    kDelayOver,
     kRenewed,
     kSlot,  // a create may have one
     kCreated,
@@ -177,6 +178,10 @@ class Night {
       lanes_[static_cast<size_t>(key) + 1].key = key;
     }
     unsettled_ = unstarted_ = static_cast<int64_t>(tasks);
+    canary_tally_.lines = unsettled_;
+    canary_tally_.sealed = true;
+    canary_.verdict = input_.canary.tasks > 0 ? v1::CANARY_VERDICT_UNDECIDED
+                                              : v1::CANARY_VERDICT_PASSED;
     for (size_t i = 0; i < tasks; ++i) MakeReadyIfMet(static_cast<int32_t>(i));
     if (input_.held_for > absl::ZeroDuration()) {
       events_.push({input_.held_for, Step::kUnheld, 0});
@@ -193,6 +198,15 @@ class Night {
     const auto task = static_cast<size_t>(id);
     if (open_needs_[task] > 0) return;
     if (input_.tasks[task].needs_all && first_unsettled_ < task) return;
+    if (input_.tasks[task].not_before > now_) {
+      events_.push({input_.tasks[task].not_before, Step::kDelayOver, id});
+      ++delayed_;
+      return;
+    }
+    if (task >= CanaryTasks() && canary_.verdict != v1::CANARY_VERDICT_PASSED) {
+      behind_canary_.push_back(id);
+      return;
+    }
     absl::Time latest = absl::InfiniteFuture();
     if (input_.deadline < absl::InfiniteDuration()) {
       latest = input_.start + input_.deadline -
@@ -206,6 +220,22 @@ class Night {
     lane.ready.Add(rank, id);
     ++ready_;
     if (!lane.blocked) heads_.insert({lane.ready.head(), LaneNumber(id)});
+  }
+
+  size_t CanaryTasks() const {
+    return static_cast<size_t>(input_.canary.tasks);
+  }
+  // Once it has passed, the others are ready.
+  void JudgeCanaryWith(int32_t id, int64_t cost) {
+    if (static_cast<size_t>(id) >= CanaryTasks()) return;
+    ++canary_tally_.succeeded;
+    canary_tally_.charged += cost;
+    if (canary_.verdict != v1::CANARY_VERDICT_UNDECIDED) return;
+    canary_ = JudgeCanary(input_.canary, canary_tally_);
+    if (canary_.verdict != v1::CANARY_VERDICT_PASSED) return;
+    for (int32_t other : std::exchange(behind_canary_, {})) {
+      MakeReadyIfMet(other);
+    }
   }
 
   static int64_t LaneIndex(int32_t key) { return int64_t{key} + 1; }
@@ -378,6 +408,10 @@ class Night {
       case Step::kUnheld:
       case Step::kSlot:
         return;
+      case Step::kDelayOver:
+        --delayed_;
+        MakeReadyIfMet(event.task);
+        return;
       case Step::kRenewed: {
         const auto budget = static_cast<size_t>(event.task);
         rooms_[budget] = input_.budgets[budget].limit;
@@ -463,6 +497,7 @@ class Night {
       heads_.insert({lane.ready.head(), LaneNumber(id)});
     }
     --unsettled_;
+    JudgeCanaryWith(id, cost);
     Meet(id);
   }
 
@@ -497,7 +532,7 @@ class Night {
   PlanLimit BoundBy() const {
     if (unstarted_ == 0) return PlanLimit::kNone;
     if (now_ < input_.held_for) return PlanLimit::kPause;
-    if (ready_ == 0) return PlanLimit::kNeeds;
+    if (ready_ == 0) return WhatMakesReady();
     if (no_money_) return PlanLimit::kBudget;
     if (IsBehind(read_.get(), now_)) return PlanLimit::kRead;
     if (IsBehind(files_.get(), now_)) return PlanLimit::kFiles;
@@ -507,10 +542,18 @@ class Night {
     return heads_.empty() ? PlanLimit::kKey : PlanLimit::kNone;
   }
 
+  // Of what has not started nothing is ready.
+  PlanLimit WhatMakesReady() const {
+    if (!behind_canary_.empty()) return PlanLimit::kCanary;
+    return delayed_ > 0 && running_ == 0 ? PlanLimit::kDelay
+                                         : PlanLimit::kNeeds;
+  }
+
   void Conclude() {
     night_.series.Note(now_, BoundBy(), running_, night_.cost, reserved_);
     night_.without_room = ready_;
-    night_.without_needs = unstarted_ - ready_;
+    night_.without_canary = static_cast<int64_t>(behind_canary_.size());
+    night_.without_needs = unstarted_ - ready_ - night_.without_canary;
     for (size_t i = 0; ready_ > 0 && i < rooms_.size(); ++i) {
       if (rooms_[i] >= input_.max_cost) continue;
       night_.budget_without_room = input_.budgets[i].of;
@@ -532,6 +575,10 @@ class Night {
   const size_t caps_;
   std::vector<int64_t> rooms_;  // by budget
   std::map<int32_t, int64_t> reserves_;
+  CanaryTally canary_tally_;
+  CanaryOutcome canary_;
+  std::vector<int32_t> behind_canary_;
+  int64_t delayed_ = 0;  // would be ready otherwise
   bool no_money_ = false;
   bool waits_for_slot_ = false;
   absl::Duration slot_at_;

@@ -24,8 +24,10 @@ enum class PlanLimit {
   kCap,     // a cap on what runs
   kKey,     // their concurrency keys
   kBudget,  // a budget
+  kCanary,  // the canary's verdict
+  kDelay,   // those that are left are to start later
 };
-inline constexpr size_t kPlanLimits = 10;
+inline constexpr size_t kPlanLimits = 12;
 
 struct PlanSlice {
   // For how long in it each limit bound.

@@ -322,6 +322,13 @@ class Explainer {
   // ---- 4 ----
 
   std::optional<Why> WhatOthersEnd() const {
+    if (is_.canary_tasks > 0) {
+      return Say(v1::WAIT_REASON_CANARY, "Of the canary of batch ",
+                 is_.batch_name, " ", is_.canary_over, " of ",
+                 Count(is_.canary_tasks, "task"),
+                 is_.canary_over == 1 ? " is" : " are",
+                 " done, and it has no verdict yet.");
+    }
     if (!is_.key_holder.empty()) {
       return Say(v1::WAIT_REASON_KEY, "Task ", is_.key_holder,
                  " is on, which has the same concurrency key (",
@@ -452,6 +459,9 @@ class Explainer {
     if (why.reason == v1::WAIT_REASON_BUDGET && !why.until) {
       return unknown(
           "what runs has to leave room in the budget, or it has to be raised");
+    }
+    if (why.reason == v1::WAIT_REASON_CANARY) {
+      return unknown("the canary has to pass, or somebody has to go on");
     }
     if (IsAPersons(why)) return unknown("somebody has to resume it");
     const std::optional<absl::Duration> wait = WaitForOthers();

@@ -10,8 +10,8 @@
 //      already leaves no room in a budget
 //   3. what ends at a known time, the latest of them: a delay, a pause with an
 //      end, an account that is tried again, a budget's window
-//   4. what ends as other tasks end, the narrowest first: its concurrency key,
-//      a cap, a budget's room, the places at the workers
+//   4. what ends as other tasks end, the narrowest first: its batch's canary,
+//      its concurrency key, a cap, a budget's room, the places at the workers
 //   5. the service's rate, then the tasks and queues that go before it
 //
 // Pure: no I/O, and no clock but `now`.

@@ -2,7 +2,8 @@
 //
 //   canary     the first tasks of a batch; the others wait for its verdict
 //   stop rule  how many failures are too many
-//   left out   cancelled, skipped: says nothing of how the work goes, and counts
+//   left out   cancelled, skipped: says nothing of how the work goes, and
+//   counts
 //              neither as a success nor as a failure
 #ifndef MIDWATCH_STORE_BATCH_RULES_H_
 #define MIDWATCH_STORE_BATCH_RULES_H_

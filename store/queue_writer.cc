@@ -109,7 +109,8 @@ absl::StatusOr<std::string> QueueWriter::LabelName(int64_t id) {
 absl::StatusOr<QueueWriter::TaskRow> QueueWriter::LoadTask(int64_t id) {
   SqliteStatement row = db_.Query(
       "SELECT at, lane, batch, template, state, prio, attempts, failures, "
-      "max_cost, charged, rank, not_before, excused, expires_at, line FROM task "
+      "max_cost, charged, rank, not_before, excused, expires_at, line FROM "
+      "task "
       "WHERE id = ?",
       id);
   if (!row.Step()) {

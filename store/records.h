@@ -282,17 +282,17 @@ enum class JournalKind {
   kControlSet = 31,   // a weight or a cap
   kScheduleSet = 32,  // made, changed, paused or resumed
   kScheduleDeleted = 33,
-  kFired = 34,         // a schedule's batch is submitted
-  kNotFired = 35,      // a time of a schedule passed without one
-  kUnblocked = 36,     // all that the task needs is done
-  kSkipped = 37,       // what it needs did not succeed, or its key was held
+  kFired = 34,      // a schedule's batch is submitted
+  kNotFired = 35,   // a time of a schedule passed without one
+  kUnblocked = 36,  // all that the task needs is done
+  kSkipped = 37,    // what it needs did not succeed, or its key was held
   kCanaryPassed = 40,
   kCanaryFailed = 41,
-  kStopped = 42,  // a batch, by its stop rule
+  kStopped = 42,       // a batch, by its stop rule
   kTaskChanged = 45,   // by a client, while it waited
   kExpired = 46,       // its first attempt was not granted in time
   kBatchRetried = 47,  // opened with what did not succeed of another
-  kHookDue = 50,    // what happened is to be told
+  kHookDue = 50,       // what happened is to be told
   kHookDelivered = 51,
   kHookGivenUp = 52,
 };

@@ -22,20 +22,28 @@ constexpr int kOtherQueuesMax = 64;
 
 struct LaneRow {
   int64_t id = 0, tenant = 0, queue = 0, batch = 0, account = 0;
+  bool canary = false;
   std::string key;
   std::optional<int64_t> rank;  // the task's
 };
 
 absl::StatusOr<LaneRow> FindLane(Sqlite& db, int64_t task) {
   SqliteStatement row = db.Query(
-      "SELECT l.id, l.tenant, l.queue, l.batch, l.account, l.ckey, t.rank "
+      "SELECT l.id, l.tenant, l.queue, l.batch, l.account, l.ckey, l.canary, "
+      "t.rank "
       "FROM task t JOIN lane l ON l.id = t.lane WHERE t.id = ?",
       task);
   LaneRow lane;
   if (row.Step()) {
-    lane = {row.Int(0), row.Int(1),  row.Int(2), row.Int(3),
-            row.Int(4), row.Text(5), {}};
-    if (!row.IsNull(6)) lane.rank = row.Int(6);
+    lane = {.id = row.Int(0),
+            .tenant = row.Int(1),
+            .queue = row.Int(2),
+            .batch = row.Int(3),
+            .account = row.Int(4),
+            .canary = row.Int(6) != 0,
+            .key = row.Text(5),
+            .rank = {}};
+    if (!row.IsNull(7)) lane.rank = row.Int(7);
   }
   RETURN_IF_ERROR(row.status());
   if (lane.id == 0) return absl::DataLossError("the task's lane is missing");
@@ -67,7 +75,8 @@ absl::Status AddBatch(Sqlite& db, const LaneRow& lane, TaskStanding& standing) {
   if (lane.batch == 0) return absl::OkStatus();
   SqliteStatement row = db.Query(
       "SELECT name, state, running + cancelling, max_running, paused_at, "
-      "pause_why, pause_until FROM batch WHERE id = ?",
+      "pause_why, pause_until, canary, canary_tasks, "
+      "canary_good + canary_bad + canary_out FROM batch WHERE id = ?",
       lane.batch);
   if (row.Step()) {
     standing.batch_name = row.Text(0);
@@ -77,6 +86,10 @@ absl::Status AddBatch(Sqlite& db, const LaneRow& lane, TaskStanding& standing) {
           {v1::CAP_SCOPE_BATCH, standing.batch_name, row.Int(2), row.Int(3)});
     }
     standing.batch_pause = ReadPause(row, 4);
+    if (!lane.canary && row.Int(7) == v1::CANARY_VERDICT_UNDECIDED) {
+      standing.canary_tasks = row.Int(8);
+      standing.canary_over = row.Int(9);
+    }
   }
   return row.status();
 }

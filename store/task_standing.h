@@ -49,6 +49,9 @@ struct TaskStanding {
   bool ready = false;
   AccountStanding account_standing;
   std::optional<PauseRecord> queue_pause, batch_pause;
+  // Of its batch's canary, where that has no verdict yet and the task is not of
+  // it: how many tasks it has, 0 for none, and how many of these are over.
+  int64_t canary_tasks = 0, canary_over = 0;
   std::vector<StandingCap> caps;
   std::vector<StandingBudget> budgets;
   // What the first task of its lane sets aside: others of the lane start only

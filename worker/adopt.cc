@@ -22,10 +22,6 @@ Verdict Broken(v1::Failure failure) {
   return verdict;
 }
 
-bool IsRefusal(const absl::Status& status) {
-  return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status);
-}
-
 }  // namespace
 
 Async<absl::Status> Attempt::Rebuild() {

@@ -220,6 +220,11 @@ class Attempt {
   Async<Step> SayAnswer(v1::Say say);
   // Sends it: a tool's answer, or the session's new budget.
   Async<absl::Status> SendAnswer(v1::Say say);
+  // Why it was not taken, and whether it may be another time. An archived
+  // session never takes it: a fence's archive that was long on its way, or a
+  // person, ended it meanwhile.
+  Async<absl::StatusOr<bool>> MayStillBeSaid(const absl::Status& refused,
+                                             v1::Failure& failure);
   // Whether it got there, though the answer to the request says otherwise.
   Async<absl::StatusOr<bool>> WasAnswered(v1::Say say);
   // The session waits for what a person is to decide.
@@ -292,6 +297,9 @@ v1::Failure ToFailure(const absl::Status& status, const char* operation);
 
 // The request may have had its effect although it failed.
 bool MaybeExecuted(const absl::Status& status);
+
+// The service will not: 400, or 409.
+bool IsRefusal(const absl::Status& status);
 
 // Trouble of reaching the scheduler, or of its being busy.
 bool IsTransient(const absl::Status& status);

@@ -234,6 +234,10 @@ bool MaybeExecuted(const absl::Status& status) {
   return !error || error->maybe_executed;
 }
 
+bool IsRefusal(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status);
+}
+
 bool IsTransient(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
 }

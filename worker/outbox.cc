@@ -97,7 +97,7 @@ Async<Attempt::Step> Attempt::SayMessage(v1::Say say, int count) {
       break;
     }
     v1::Failure failure = ToFailure(failed, "send_message");
-    CO_ASSIGN_OR_RETURN(bool again, co_await TryAgain(failure));
+    CO_ASSIGN_OR_RETURN(bool again, co_await MayStillBeSaid(failed, failure));
     if (again) continue;
     std::optional<Verdict> verdict = Judge(transcript_.state());
     if (!verdict) {
@@ -108,6 +108,19 @@ Async<Attempt::Step> Attempt::SayMessage(v1::Say say, int count) {
     co_return verdict;
   }
   co_return std::nullopt;
+}
+
+Async<absl::StatusOr<bool>> Attempt::MayStillBeSaid(const absl::Status& refused,
+                                                    v1::Failure& failure) {
+  if (IsRefusal(refused)) {
+    absl::StatusOr<Session> session =
+        co_await parts_.agents.GetSession(session_id_);
+    if (session.ok() && session->archived) {
+      failure.set_error_type(kSessionArchived);
+      co_return false;
+    }
+  }
+  co_return co_await TryAgain(failure);
 }
 
 Async<absl::StatusOr<bool>> Attempt::HistoryShows(int count) {
@@ -203,7 +216,7 @@ Async<Attempt::Step> Attempt::SayAnswer(v1::Say say) {
       break;
     }
     v1::Failure failure = ToFailure(sent, "send_answer");
-    CO_ASSIGN_OR_RETURN(bool again, co_await TryAgain(failure));
+    CO_ASSIGN_OR_RETURN(bool again, co_await MayStillBeSaid(sent, failure));
     if (again) continue;
     Verdict verdict;
     verdict.kind = v1::Ending::KIND_BROKEN;

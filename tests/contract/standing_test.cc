@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "store/batch_rules.h"
 #include "store/prediction.h"
 #include "tests/contract/store_contract.h"
 
@@ -110,6 +111,22 @@ TEST_P(StandingTest, TheHolderOfItsKeyIsNamed) {
   AdmitTo(Register(), 2);
   EXPECT_EQ(Standing(second).concurrency_key, "deploy");
   EXPECT_EQ(Standing(second).key_holder, "one");
+}
+
+TEST_P(StandingTest, ItsCanaryIsThereUntilItsVerdict) {
+  OpenBatch open = Opening("ruled");
+  open.canary = {.tasks = 1, .min_success = kWhole, .max_cost = 0};
+  ASSERT_OK(Apply(open));
+  ASSERT_OK(Apply(AddTasks{.request_id = "ruled",
+                           .first_line = 0,
+                           .tasks = {Line("a"), Line("b")}}));
+  ASSERT_OK(Apply(SealBatch{"ruled", 2}));
+  EXPECT_EQ(Standing(InBatch(0)).canary_tasks, 0);
+  EXPECT_EQ(Standing(InBatch(1)).canary_tasks, 1);
+  EXPECT_EQ(Standing(InBatch(1)).canary_over, 0);
+  const GrantRecord grant = GrantAndRecord(Register());
+  ASSERT_OK(SettleWith(grant.lease, Success()));
+  EXPECT_EQ(Standing(InBatch(1)).canary_tasks, 0);
 }
 
 TEST_P(StandingTest, ATaskThatIsTriedAgainHasNoPlaceYet) {

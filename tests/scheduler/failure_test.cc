@@ -46,6 +46,8 @@ INSTANTIATE_TEST_SUITE_P(
         {"RequestTimeout", "send_events", 408, "", "", "", "", false, kService},
         {"ConflictThatStayed", "send_events", 409, "conflict_error", "", "", "",
          false, kService},
+        {"ArchivedMeanwhile", "send_answer", 400, "session_archived", "", "",
+         "the session takes no more events", false, kService},
         {"RateLimited", "create_session", 429, "rate_limit_error", "", "", "",
          true, kService},
         {"RampLimitNamesItself", "create_session", 429, "rate_limit_error",

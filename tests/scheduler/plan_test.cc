@@ -183,6 +183,49 @@ TEST(PlanTest, NothingStartsInAPause) {
   EXPECT_EQ(night.series.TimeOf(PlanLimit::kPause), absl::Hours(1));
 }
 
+TEST(PlanTest, WhatIsDelayedStartsLater) {
+  PlanInput input = BatchOf(3);
+  input.tasks[1].not_before = absl::Hours(2);
+  input.tasks[2].needs = {0};
+  input.tasks[2].not_before = absl::Seconds(30);  // over before the need is
+  const PlannedNight night = PlanBatch(input).typical;
+  EXPECT_THAT(StartsOf(night),
+              ElementsAre(absl::ZeroDuration(), absl::Hours(2), kAMinute));
+  EXPECT_EQ(night.series.TimeOf(PlanLimit::kDelay),
+            absl::Hours(2) - 2 * kAMinute);
+  EXPECT_EQ(night.without_needs, 0);
+}
+
+TEST(PlanTest, TheOthersWaitForTheCanary) {
+  PlanInput input = BatchOf(6, /*jobs=*/2);
+  input.canary = {.tasks = 3, .min_success = kWhole, .max_cost = 0};
+  const PlannedNight night = PlanBatch(input).typical;
+  EXPECT_THAT(StartsOf(night),
+              ElementsAre(absl::ZeroDuration(), absl::ZeroDuration(), kAMinute,
+                          2 * kAMinute, 2 * kAMinute, 3 * kAMinute));
+  EXPECT_EQ(night.series.TimeOf(PlanLimit::kCanary), kAMinute);
+
+  // Half of them are enough, and are there once the first two are done.
+  input.canary.min_success = kWhole / 2;
+  EXPECT_EQ(PlanBatch(input).typical.tasks[3].start, kAMinute);
+}
+
+TEST(PlanTest, BehindACanaryThatCostsTooMuchNothingRuns) {
+  PlanInput input = BatchOf(5);
+  input.canary = {.tasks = 2, .min_success = kWhole, .max_cost = 15 * kOneCent};
+  input.tasks[4].needs = {3};
+  const PlannedNight night = PlanBatch(input).typical;
+  EXPECT_EQ(night.run, 2);
+  EXPECT_EQ(night.without_canary, 2);
+  EXPECT_EQ(night.without_needs, 1);
+}
+
+TEST(PlanTest, ABatchThatIsShorterIsAllCanary) {
+  PlanInput input = BatchOf(2);
+  input.canary = {.tasks = 10, .min_success = kWhole, .max_cost = 0};
+  EXPECT_EQ(PlanBatch(input).typical.run, 2);
+}
+
 // All samples count alike, and their mean decides, not their median.
 TEST(PlanTest, TasksGoAsTheSamplesWent) {
   PlanInput input = BatchOf(400, /*jobs=*/10);

@@ -290,6 +290,16 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     WhatOthersEnd, WhyTest,
     ::testing::ValuesIn<WhyCase>({
+        {"ItsCanary",
+         [](auto& is, auto&) {
+           is.canary_tasks = 5;
+           is.canary_over = 3;
+           is.caps = {{v1::CAP_SCOPE_BATCH, "docs", 2, 2}};
+         },
+         v1::WAIT_REASON_CANARY,
+         "Of the canary of batch docs 3 of 5 tasks are done, and it has no "
+         "verdict yet.",
+         "unknown: the canary has to pass, or somebody has to go on"},
         {"Key",
          [](auto& is, auto& serving) {
            is.concurrency_key = "deploy";

@@ -51,7 +51,7 @@ constexpr FaultKind kDrawn[] = {
 
 constexpr uint64_t kNeedsSeed = 0x6e65656473;     // "needs"
 constexpr uint64_t kStartsSeed = 0x737461727473;  // "starts"
-constexpr uint64_t kHooksSeed = 0x686f6f6b73;  // "hooks"
+constexpr uint64_t kHooksSeed = 0x686f6f6b73;     // "hooks"
 
 constexpr FaultKind kHolds[] = {FaultKind::kQueuePaused,
                                 FaultKind::kBatchPaused, FaultKind::kCapSet};

@@ -93,10 +93,10 @@ struct Story {
   // How many turns do what.
   double asks = 0, own_faults = 0, overshoots = 0, flushes = 0, hides_cost = 0;
   int cancels = 0;
-  double needs = 0;                     // how many tasks need others
-  bool merges = false;                  // the last one needs all
-  double waits = 0;                     // how many are delayed, expire, or
-                                        // hold keys: of each so many
+  double needs = 0;     // how many tasks need others
+  bool merges = false;  // the last one needs all
+  double waits = 0;     // how many are delayed, expire, or
+                        // hold keys: of each so many
   // Of the batch: a canary of so many tasks (0: none), so many tenths of which
   // must succeed, for so many cents (0: whatever it costs); and after how many
   // failures it stops (0: none), or at how many tenths of `stop_after`.

@@ -816,6 +816,11 @@ int FakeAgentsService::environments() const {
 
 void FakeAgentsService::ForgetAgents() { impl_->agents.clear(); }
 
+void FakeAgentsService::ArchiveSession(const std::string& session_id) {
+  auto it = impl_->sessions.find(session_id);
+  if (it != impl_->sessions.end()) (void)impl_->Archive(it->second);
+}
+
 void FakeAgentsService::DeleteSession(const std::string& session_id) {
   auto it = impl_->sessions.find(session_id);
   if (it == impl_->sessions.end()) return;

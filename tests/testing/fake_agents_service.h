@@ -212,6 +212,7 @@ class FakeAgentsService {
 
   // Acts from outside: somebody removes a resource.
   void ForgetAgents();
+  void ArchiveSession(const std::string& session_id);
   void DeleteSession(const std::string& session_id);
 
   Executor& executor() { return executor_; }

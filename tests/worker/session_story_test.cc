@@ -21,7 +21,8 @@ FakeTurn Asking(int tool_calls) {
 }
 
 struct ParkedWorld : World {
-  explicit ParkedWorld(int tool_calls = 1) {
+  explicit ParkedWorld(int tool_calls = 1, FakeAgentsOptions options = {})
+      : World(options) {
     service.hooks.script = [=](const FakePrompt&) {
       return Asking(tool_calls);
     };
@@ -62,6 +63,27 @@ TEST(SessionStoryTest, AnAnswerWhoseOwnAnswerIsLostIsNotGivenTwice) {
   world.Linger();
   ExpectDoneOnce(world, world.id);
   EXPECT_EQ(world.OnlySession().answers, 1);
+}
+
+// A fence's archive may be long on its way, and find it waiting for a person.
+// The task's spec has nothing to do with that.
+TEST(SessionStoryTest, ASessionThatWasArchivedMeanwhileIsToldApart) {
+  for (int refusal : {400, 409}) {
+    FakeAgentsOptions options;
+    options.archived_refusal = refusal;
+    ParkedWorld world(1, options);
+    ASSERT_TRUE(world.RunUntilParked());
+    world.service.ArchiveSession(world.OnlySession().id);
+    world.scheduler.Answer(world.id, v1::SAY_KIND_ALLOW, "");
+    ASSERT_TRUE(world.RunUntilSettled(world.id));
+    const v1::Ending& ending = world.Task(world.id).ending;
+    EXPECT_EQ(ending.kind(), v1::Ending::KIND_BROKEN);
+    EXPECT_EQ(ending.failure().operation(), "send_message");
+    EXPECT_EQ(ending.failure().http_status(), refusal);
+    EXPECT_EQ(ending.failure().error_type(), "session_archived");
+    EXPECT_TRUE(ending.charged());
+    EXPECT_TRUE(ending.has_list_cost_usd_micros());
+  }
 }
 
 // A session that spends its budget of $1 in its first turn.
