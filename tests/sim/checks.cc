@@ -423,6 +423,9 @@ void Checks::CheckVerdict(const JournalRow& row) {
 }
 
 void Checks::CheckRules(const JournalRow& row) {
+  // The story's batch is the first one; others have rules of their own.
+  constexpr int64_t kStorysBatch = 1;
+  if (row.batch != kStorysBatch) return;
   CountOutcome(row);
   switch (row.kind) {
     case JournalKind::kGranted:
@@ -440,7 +443,7 @@ void Checks::CheckRules(const JournalRow& row) {
       held_by_rule_ = true;
       return;
     case JournalKind::kResumed:
-      if (row.batch == 0 || !held_by_rule_) return;
+      if (!held_by_rule_) return;
       held_by_rule_ = false;
       ended_ = failed_ = 0;
       return;

@@ -33,6 +33,7 @@ using testing::FakeTurn;
 
 constexpr int kPackages = 40;
 constexpr int kAtOnce = 6;    // of an audit's tasks, as its file says
+constexpr int kCanary = 5;    // likewise
 constexpr int kCapacity = 8;  // of the one worker
 constexpr int kBacklog = 160;
 constexpr absl::Duration kDeadline = absl::Minutes(45);
@@ -77,7 +78,9 @@ std::string WriteAudit(const testing::TempDir& dir) {
       example, {{"glob: /usr/share/doc/*/copyright",
                  absl::StrCat("glob: ", dir.path(), "/doc/*/copyright")},
                 {"defaults:\n",
-                 "max_running: 6\nbudget: $20\ndefaults:\n"
+                 "max_running: 6\nbudget: $20\n"
+                 "canary: {tasks: 5, min_success: 0.8, max_cost: $1}\n"
+                 "defaults:\n"
                  "  deadline: 45m\n"}});
   EXPECT_TRUE(absl::StrContains(text, dir.path()));
   EXPECT_TRUE(absl::StrContains(text, "deadline: 45m"));
@@ -225,6 +228,9 @@ class ScheduledNightsTest : public ::testing::TestWithParam<ThreeNights> {
                            const std::vector<TaskRecord>& tasks);
   // Of the audit, never more run than its file allows.
   static void ExpectCap(AuditNights& nights, const BatchRecord& audit);
+  // Its canary passed once, and nothing else of it started before.
+  static void ExpectCanary(AuditNights& nights, const BatchRecord& audit,
+                           const std::vector<TaskRecord>& tasks);
   static void ExpectAudit(AuditNights& nights, const BatchRecord& audit);
 };
 
@@ -262,6 +268,27 @@ void ScheduledNightsTest::ExpectCap(AuditNights& nights,
   EXPECT_EQ(most, size_t{kAtOnce});
 }
 
+void ScheduledNightsTest::ExpectCanary(AuditNights& nights,
+                                       const BatchRecord& audit,
+                                       const std::vector<TaskRecord>& tasks) {
+  std::map<int64_t, int64_t> lines;
+  for (const TaskRecord& task : tasks) lines[task.key.row] = task.line;
+  auto journal = nights.world.reader().ListJournal(audit.key.row, 0, 1'000'000);
+  ASSERT_OK(journal.status());
+  int passed = 0;
+  std::set<int64_t> before;
+  for (const JournalRecord& row : *journal) {
+    if (row.kind == JournalKind::kCanaryPassed) ++passed;
+    if (row.kind != JournalKind::kGranted || passed > 0) continue;
+    EXPECT_LT(lines[row.task->row], kCanary);
+    before.insert(row.task->row);
+  }
+  EXPECT_EQ(passed, 1);
+  EXPECT_EQ(before.size(), size_t{kCanary});
+  ASSERT_TRUE(audit.canary.has_value());
+  EXPECT_EQ(audit.canary->verdict, v1::CANARY_VERDICT_PASSED);
+}
+
 void ScheduledNightsTest::ExpectAudit(AuditNights& nights,
                                       const BatchRecord& audit) {
   EXPECT_EQ(audit.state, v1::BATCH_STATE_DONE);
@@ -272,6 +299,7 @@ void ScheduledNightsTest::ExpectAudit(AuditNights& nights,
   ASSERT_OK(tasks.status());
   ExpectReport(nights, tasks->rows);
   ExpectCap(nights, audit);
+  ExpectCanary(nights, audit, tasks->rows);
 }
 
 TEST_P(ScheduledNightsTest, EachFiresOnceAndEndsInTime) {
