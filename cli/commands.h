@@ -138,6 +138,13 @@ int TenantList(const GlobalOptions& global);
 int TenantGet(const GlobalOptions& global, const std::string& tenant);
 int TenantSet(const GlobalOptions& global, const ControlOptions& options);
 
+struct KeyOptions {
+  std::string tenant, key;
+  int max_running = 1;
+};
+int KeyList(const GlobalOptions& global, const KeyOptions& options);
+int KeySet(const GlobalOptions& global, const KeyOptions& options);
+
 struct TaskListOptions {
   std::string batch, queue;                   // empty: any
   std::vector<std::string> states;            // empty: any

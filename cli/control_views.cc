@@ -89,6 +89,13 @@ Json ToJson(const v1::Tenant& tenant) {
           {"running", tenant.running()}};
 }
 
+Json ToJson(const v1::ConcurrencyKey& key) {
+  return {{"tenant", key.tenant()},
+          {"key", key.key()},
+          {"max_running", key.max_running()},
+          {"running", key.running()}};
+}
+
 std::string QueueTable(const std::vector<v1::Queue>& queues, int width) {
   std::vector<std::vector<std::string>> rows;
   for (const v1::Queue& queue : queues) {
@@ -122,6 +129,15 @@ std::string TenantTable(const std::vector<v1::Tenant>& tenants, int width) {
   return FormatTable(
       {{"TENANT"}, {"WEIGHT", true}, {"CAP", true}, {"RUNNING", true}}, rows,
       width);
+}
+
+std::string KeyTable(const std::vector<v1::ConcurrencyKey>& keys, int width) {
+  std::vector<std::vector<std::string>> rows;
+  for (const v1::ConcurrencyKey& key : keys) {
+    rows.push_back({Printable(key.key()), absl::StrCat(key.max_running()),
+                    absl::StrCat(key.running())});
+  }
+  return FormatTable({{"KEY"}, {"CAP", true}, {"RUNNING", true}}, rows, width);
 }
 
 std::string QueueDetails(const v1::Queue& queue) {

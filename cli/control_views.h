@@ -22,8 +22,10 @@ std::string NameOf(v1::CapScope scope);
 Json ToJson(const v1::Pause& pause);
 Json ToJson(const v1::Queue& queue);
 Json ToJson(const v1::Tenant& tenant);
+Json ToJson(const v1::ConcurrencyKey& key);
 
 std::string QueueTable(const std::vector<v1::Queue>& queues, int width);
+std::string KeyTable(const std::vector<v1::ConcurrencyKey>& keys, int width);
 std::string TenantTable(const std::vector<v1::Tenant>& tenants, int width);
 // All that is known of one, a line each.
 std::string QueueDetails(const v1::Queue& queue);

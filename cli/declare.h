@@ -34,6 +34,7 @@ struct Invocation {
   JournalOptions journal;
   PauseOptions pause;
   ControlOptions control;
+  KeyOptions key;
   ScheduleOptions schedule;
   AccountSweepOptions account_sweep;
   TaskAnswerOptions answer;
@@ -62,6 +63,7 @@ void AddPriceList(CLI::App& app, Invocation& in);
 void AddSchedules(CLI::App& app, Invocation& in);
 void AddQueues(CLI::App& app, Invocation& in);
 void AddTenants(CLI::App& app, Invocation& in);
+void AddKeys(CLI::App& app, Invocation& in);
 void AddAccounts(CLI::App& app, Invocation& in);
 void AddScheduler(CLI::App& app, Invocation& in);
 void AddWorker(CLI::App& app, Invocation& in);

@@ -45,4 +45,30 @@ void AddTenants(CLI::App& app, Invocation& in) {
   change->callback([&in] { in.exit_code = TenantSet(in.global, in.control); });
 }
 
+void AddKeys(CLI::App& app, Invocation& in) {
+  CLI::App* key = app.add_subcommand(
+      "key",
+      "How many tasks of a concurrency_key run at once: one, unless it is set");
+  key->require_subcommand(1);
+  CLI::App* list =
+      key->add_subcommand("list", "Those whose cap was set to other than 1");
+  CLI::App* set = key->add_subcommand(
+      "set",
+      "Change its cap, to 1 for what it was at first; nothing that runs "
+      "is stopped");
+  for (CLI::App* each : {list, set}) {
+    each->add_option("--tenant", in.key.tenant, "Whose tasks (default)");
+  }
+  list->callback([&in] { in.exit_code = KeyList(in.global, in.key); });
+  set->add_option("KEY", in.key.key,
+                  "As its tasks have it once their parameters are filled in")
+      ->required()
+      ->type_name("");
+  set->add_option("--max-running", in.key.max_running,
+                  "So many run at once, 1 to 100,000")
+      ->required()
+      ->type_name("N");
+  set->callback([&in] { in.exit_code = KeySet(in.global, in.key); });
+}
+
 }  // namespace midwatch::cli

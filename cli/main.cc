@@ -59,6 +59,7 @@ int Main(int argc, char** argv) {
   AddPriceList(app, in);
   AddQueues(app, in);
   AddTenants(app, in);
+  AddKeys(app, in);
   AddAccounts(app, in);
   AddExport(app, in);
   AddBackup(app, in);

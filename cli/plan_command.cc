@@ -216,6 +216,16 @@ class Planning {
     ASSIGN_OR_RETURN(v1::Tenant tenant,
                      OrEmpty(scheduler.GetTenant(tenant_name)));
     AddCap("tenant " + tenant_name, tenant.max_running());
+    ASSIGN_OR_RETURN(std::vector<v1::ConcurrencyKey> capped,
+                     scheduler.ListConcurrencyKeys(tenant_name));
+    input().key_max.assign(batch_.keys.size(), 1);
+    for (const v1::ConcurrencyKey& each : capped) {
+      const auto key =
+          std::find(batch_.keys.begin(), batch_.keys.end(), each.key());
+      if (key == batch_.keys.end()) continue;
+      input().key_max[static_cast<size_t>(key - batch_.keys.begin())] =
+          each.max_running();
+    }
     ASSIGN_OR_RETURN(v1::Account account,
                      OrEmpty(scheduler.GetAccount(AccountName())));
     AddCap("account " + AccountName(), account.max_running());

@@ -85,8 +85,10 @@ class PlanReader {
       key = FillIn(key, values, nullptr);
     }
     if (key.empty()) return -1;
-    return keys_.try_emplace(key, static_cast<int32_t>(keys_.size()))
-        .first->second;
+    auto [known, is_new] =
+        keys_.try_emplace(key, static_cast<int32_t>(keys_.size()));
+    if (is_new) out_.keys.push_back(key);
+    return known->second;
   }
 
   const v1::TaskSpec& spec_;

@@ -22,6 +22,8 @@ struct BatchToPlan {
   std::vector<v1::TaskSpec> specs;
   // Tasks of each kind.
   std::vector<int64_t> tasks_of_kind;
+  // Concurrency keys, in the order of their numbers.
+  std::vector<std::string> keys;
   // Needs of tasks that are not in the file: taken for done.
   int64_t outside_needs = 0;
 };

@@ -246,7 +246,7 @@ std::string LimitWords(PlanLimit limit, const PlanInput& input) {
                                 least->max);
     }
     case PlanLimit::kKey:
-      return "concurrency keys: their tasks run one at a time";
+      return "concurrency keys: of each key's tasks few run at once";
     case PlanLimit::kBudget:
       return absl::StrCat("a budget: each start sets ",
                           FormatUsd(input.max_cost), " aside");

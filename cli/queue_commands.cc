@@ -1,7 +1,8 @@
-// `midwatch queue ...` and `midwatch tenant ...`.
+// `midwatch queue ...`, `midwatch tenant ...` and `midwatch key ...`.
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "base/real_clock.h"
 #include "base/status_macros.h"
 #include "cli/client_command.h"
@@ -131,6 +132,41 @@ int TenantSet(const GlobalOptions& global, const ControlOptions& options) {
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
         ASSIGN_OR_RETURN(v1::Tenant tenant, scheduler.UpdateTenant(request));
         PrintTenant(global, tenant);
+        return kExitSucceeded;
+      });
+}
+
+int KeyList(const GlobalOptions& global, const KeyOptions& options) {
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        ASSIGN_OR_RETURN(std::vector<v1::ConcurrencyKey> keys,
+                         scheduler.ListConcurrencyKeys(options.tenant));
+        if (!global.json) {
+          std::fputs(KeyTable(keys, Terminal().width()).c_str(), stdout);
+          return kExitSucceeded;
+        }
+        for (const v1::ConcurrencyKey& key : keys) {
+          std::fputs((ToLine(ToJson(key)) + "\n").c_str(), stdout);
+        }
+        return kExitSucceeded;
+      });
+}
+
+int KeySet(const GlobalOptions& global, const KeyOptions& options) {
+  v1::UpdateConcurrencyKeyRequest request;
+  request.set_tenant(options.tenant);
+  request.set_key(options.key);
+  request.set_max_running(options.max_running);
+  return WithScheduler(
+      global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        RETURN_IF_ERROR(scheduler.UpdateConcurrencyKey(request));
+        const Json set = {{"key", options.key},
+                          {"max_running", options.max_running}};
+        std::fputs(global.json ? (ToLine(set) + "\n").c_str()
+                               : absl::StrCat(Printable(options.key), ": ",
+                                              options.max_running, " at once\n")
+                                     .c_str(),
+                   stdout);
         return kExitSucceeded;
       });
 }

@@ -434,6 +434,23 @@ absl::StatusOr<v1::Tenant> SchedulerConnection::UpdateTenant(
   return response.tenant();
 }
 
+absl::StatusOr<std::vector<v1::ConcurrencyKey>>
+SchedulerConnection::ListConcurrencyKeys(const std::string& tenant) {
+  v1::ListConcurrencyKeysRequest request;
+  request.set_tenant(tenant);
+  v1::ListConcurrencyKeysResponse response;
+  MIDWATCH_CALL(tenants_, ListConcurrencyKeys, request, response);
+  return std::vector<v1::ConcurrencyKey>(response.keys().begin(),
+                                         response.keys().end());
+}
+
+absl::Status SchedulerConnection::UpdateConcurrencyKey(
+    const v1::UpdateConcurrencyKeyRequest& request) {
+  v1::UpdateConcurrencyKeyResponse response;
+  MIDWATCH_CALL(tenants_, UpdateConcurrencyKey, request, response);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<v1::Batch> SchedulerConnection::UpdateBatch(
     const v1::UpdateBatchRequest& request) {
   v1::UpdateBatchResponse response;

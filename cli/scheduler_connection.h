@@ -125,6 +125,10 @@ class SchedulerConnection {
   absl::StatusOr<v1::Tenant> GetTenant(const std::string& name);
   absl::StatusOr<v1::Tenant> UpdateTenant(
       const v1::UpdateTenantRequest& request);
+  absl::StatusOr<std::vector<v1::ConcurrencyKey>> ListConcurrencyKeys(
+      const std::string& tenant);
+  absl::Status UpdateConcurrencyKey(
+      const v1::UpdateConcurrencyKeyRequest& request);
 
   absl::StatusOr<v1::SetBudgetResponse> SetBudget(
       const v1::SetBudgetRequest& request);

@@ -84,7 +84,7 @@ class Caps {
       money_room_[budget.budget] = budget.room;
     }
     for (const LaneView& lane : view.lanes) {
-      if (lane.key_busy) busy_keys_.insert(lane.concurrency_key);
+      key_room_[lane.concurrency_key] = lane.key_room;
     }
   }
 
@@ -92,7 +92,7 @@ class Caps {
   std::optional<LaneBlock> Binding(const LaneView& lane,
                                    const ReadyTask& next) const {
     if (!lane.concurrency_key.empty() &&
-        busy_keys_.contains(lane.concurrency_key)) {
+        key_room_.at(lane.concurrency_key) <= 0) {
       return LaneBlock::kKeyBusy;
     }
     auto room = batch_room_.find(lane.batch);
@@ -115,7 +115,7 @@ class Caps {
   // its overshoot: as much as there is room for, since a budget as large as one
   // task would never let it start otherwise.
   int64_t Use(const LaneView& lane, const ReadyTask& task) {
-    if (!lane.concurrency_key.empty()) busy_keys_.insert(lane.concurrency_key);
+    if (!lane.concurrency_key.empty()) --key_room_[lane.concurrency_key];
     auto room = batch_room_.find(lane.batch);
     if (room != batch_room_.end()) --room->second;
     for (int64_t cap : lane.caps) --cap_room_[cap];
@@ -135,7 +135,7 @@ class Caps {
   std::map<int64_t, int> batch_room_;
   std::map<int64_t, int64_t> cap_room_;    // of queues, tenants and accounts
   std::map<int64_t, int64_t> money_room_;  // by budget, micro-dollars
-  std::set<std::string> busy_keys_;
+  std::map<std::string, int64_t> key_room_;
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "scheduler/control_proto.h"
+#include "scheduler/field_checks.h"
 #include "scheduler/from_proto.h"
 #include "scheduler/rich_error.h"
 #include "scheduler/scheduler.h"
@@ -188,6 +189,35 @@ void Scheduler::UpdateTenant(const v1::UpdateTenantRequest& request,
                 reply = std::move(reply)](absl::Status status) mutable {
                  if (!status.ok()) return reply(status);
                  AnswerWithTenant(name, std::move(reply));
+               });
+}
+
+void Scheduler::ListConcurrencyKeys(
+    const v1::ListConcurrencyKeysRequest& request,
+    Reply<v1::ListConcurrencyKeysResponse> reply) {
+  const std::string tenant = OrDefault(request.tenant());
+  store_.Read<std::vector<KeyRecord>>(
+      [tenant](StoreReader& reader) { return reader.ListKeyCaps(tenant); },
+      [tenant, reply = std::move(reply)](
+          absl::StatusOr<std::vector<KeyRecord>> keys) mutable {
+        if (!keys.ok()) return reply(keys.status());
+        v1::ListConcurrencyKeysResponse response;
+        for (const KeyRecord& key : *keys) {
+          *response.add_keys() = ToProto(key, tenant);
+        }
+        reply(std::move(response));
+      });
+}
+
+void Scheduler::UpdateConcurrencyKey(
+    const v1::UpdateConcurrencyKeyRequest& request,
+    Reply<v1::UpdateConcurrencyKeyResponse> reply) {
+  absl::StatusOr<SetKeyCap> write = FromProto(request);
+  if (!write.ok()) return reply(write.status());
+  ApplyControl(*std::move(write),
+               [reply = std::move(reply)](absl::Status status) mutable {
+                 if (!status.ok()) return reply(status);
+                 reply(v1::UpdateConcurrencyKeyResponse());
                });
 }
 

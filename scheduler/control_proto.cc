@@ -81,6 +81,15 @@ v1::Tenant ToProto(const TenantRecord& tenant) {
   return out;
 }
 
+v1::ConcurrencyKey ToProto(const KeyRecord& key, const std::string& tenant) {
+  v1::ConcurrencyKey out;
+  out.set_tenant(tenant);
+  out.set_key(key.key);
+  out.set_max_running(key.max_running);
+  out.set_running(key.running);
+  return out;
+}
+
 absl::StatusOr<SetControl> FromProto(const v1::UpdateQueueRequest& request) {
   return ReadControl(Controlled::kQueue, request);
 }
@@ -100,6 +109,22 @@ absl::StatusOr<SetControl> FromProto(const v1::UpdateAccountRequest& request) {
   return SetControl{.of = Controlled::kAccount,
                     .name = request.name(),
                     .max_running = request.max_running()};
+}
+
+absl::StatusOr<SetKeyCap> FromProto(
+    const v1::UpdateConcurrencyKeyRequest& request) {
+  FieldViolations wrong;
+  SetKeyCap write{.tenant = OrDefault(request.tenant()),
+                  .key = request.key(),
+                  .max_running = request.max_running()};
+  wrong.Add(CheckName("tenant", write.tenant));
+  wrong.Add(CheckName("key", write.key));
+  if (write.max_running < 1 || write.max_running > kMaxRunningMax) {
+    wrong.Add("max_running", write.max_running, "; expected 1 to ",
+              kMaxRunningMax);
+  }
+  RETURN_IF_ERROR(wrong.ToStatus());
+  return write;
 }
 
 absl::StatusOr<SetBatchCap> FromProto(const v1::UpdateBatchRequest& request) {

@@ -18,12 +18,15 @@ namespace midwatch {
 v1::Pause ToProto(const PauseRecord& pause);
 v1::Queue ToProto(const QueueRecord& queue);
 v1::Tenant ToProto(const TenantRecord& tenant);
+v1::ConcurrencyKey ToProto(const KeyRecord& key, const std::string& tenant);
 
 // What a request sets, of the message of that name. All: kInvalidArgument, with
 // every field that is wrong.
 absl::StatusOr<SetControl> FromProto(const v1::UpdateQueueRequest& request);
 absl::StatusOr<SetControl> FromProto(const v1::UpdateTenantRequest& request);
 absl::StatusOr<SetControl> FromProto(const v1::UpdateAccountRequest& request);
+absl::StatusOr<SetKeyCap> FromProto(
+    const v1::UpdateConcurrencyKeyRequest& request);
 // Its batch is not set.
 absl::StatusOr<SetBatchCap> FromProto(const v1::UpdateBatchRequest& request);
 

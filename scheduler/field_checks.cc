@@ -31,6 +31,10 @@ absl::Status CheckName(absl::string_view field, absl::string_view text,
   return absl::OkStatus();
 }
 
+std::string OrDefault(const std::string& name) {
+  return name.empty() ? "default" : name;
+}
+
 absl::Status CheckRelativePath(absl::string_view field,
                                absl::string_view path) {
   RETURN_IF_ERROR(CheckName(field, path, 1000));

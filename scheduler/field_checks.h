@@ -45,6 +45,9 @@ using ProtoLabels = google::protobuf::Map<std::string, std::string>;
 void CheckLabels(const std::string& field, const ProtoLabels& labels,
                  FieldViolations& wrong);
 
+// What a tenant, queue or account is called where a request names none.
+std::string OrDefault(const std::string& name);
+
 }  // namespace midwatch
 
 #endif  // MIDWATCH_SCHEDULER_FIELD_CHECKS_H_

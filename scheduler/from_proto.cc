@@ -28,10 +28,6 @@ constexpr int64_t kBudgetMax = 1'000'000'000'000'000;
 constexpr int64_t kTaskCostMax = 1'000'000'000'000;
 constexpr absl::Duration kExpiryAheadMax = absl::Hours(2 * 366 * 24);
 
-std::string OrDefault(const std::string& name) {
-  return name.empty() ? "default" : name;
-}
-
 void CheckInputs(const v1::TaskLine& line, FieldViolations& wrong) {
   if (line.inputs_size() > 500) {
     wrong.Add("inputs", line.inputs_size(), "; a session takes 500 files");

@@ -43,9 +43,9 @@ struct PlanKind {
 
 struct PlanTask {
   int32_t kind = 0;
-  int32_t key = -1;        // of equal ones one runs at a time; -1: no such rule
-  int32_t new_inputs = 0;  // files to be uploaded before it starts
-  bool needs_all = false;  // every task before it
+  int32_t key = -1;            // see PlanInput::key_max; -1: no such rule
+  int32_t new_inputs = 0;      // files to be uploaded before it starts
+  bool needs_all = false;      // every task before it
   std::vector<int32_t> needs;  // tasks before it
   // It does not start sooner, from the start of the plan on.
   absl::Duration not_before = absl::ZeroDuration();
@@ -82,6 +82,8 @@ struct PlanInput {
   absl::Duration deadline = absl::InfiniteDuration();  // from the start
   int jobs = 1;                                        // places at the workers
   std::vector<PlanCap> caps;
+  // Of the tasks of each key so many run at once; of keys past its end, one.
+  std::vector<int64_t> key_max;
   std::vector<PlanBudget> budgets;
   PlanRates rates;
   bool one_call = false;

@@ -313,7 +313,7 @@ class Night {
       shown.account = kPlanAccount;
       if (lane.key >= 0) {
         shown.concurrency_key = absl::StrCat(lane.key);
-        shown.key_busy = lane.running > 0;
+        shown.key_room = KeyMax(lane.key) - lane.running;
       }
       lane.ready.ForFirst(most, [&](const std::pair<int64_t, int32_t>& ready) {
         const PlanTask& task = input_.tasks[static_cast<size_t>(ready.second)];
@@ -336,6 +336,11 @@ class Night {
           {static_cast<int64_t>(i), running_, input_.caps[i].max});
     }
     return view;
+  }
+
+  int64_t KeyMax(int32_t key) const {
+    const auto index = static_cast<size_t>(key);
+    return index < input_.key_max.size() ? input_.key_max[index] : 1;
   }
 
   void Block(const AdmissionDecisions::Block& block) {

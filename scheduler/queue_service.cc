@@ -30,6 +30,8 @@ class TenantServiceImpl final : public v1::TenantService::CallbackService {
   MIDWATCH_SERVE_UNARY(ListTenants, scheduler_)
   MIDWATCH_SERVE_UNARY(GetTenant, scheduler_)
   MIDWATCH_SERVE_UNARY(UpdateTenant, scheduler_)
+  MIDWATCH_SERVE_UNARY(ListConcurrencyKeys, scheduler_)
+  MIDWATCH_SERVE_UNARY(UpdateConcurrencyKey, scheduler_)
 
  private:
   Executor& executor_;

@@ -111,6 +111,10 @@ class Scheduler {
                  Reply<v1::GetTenantResponse> reply);
   void UpdateTenant(const v1::UpdateTenantRequest& request,
                     Reply<v1::UpdateTenantResponse> reply);
+  void ListConcurrencyKeys(const v1::ListConcurrencyKeysRequest& request,
+                           Reply<v1::ListConcurrencyKeysResponse> reply);
+  void UpdateConcurrencyKey(const v1::UpdateConcurrencyKeyRequest& request,
+                            Reply<v1::UpdateConcurrencyKeyResponse> reply);
   // BudgetService.
   void SetBudget(const v1::SetBudgetRequest& request,
                  Reply<v1::SetBudgetResponse> reply);

@@ -329,6 +329,12 @@ class Explainer {
                  is_.canary_over == 1 ? " is" : " are",
                  " done, and it has no verdict yet.");
     }
+    if (!is_.key_holder.empty() && is_.key_max > 1) {
+      return Say(v1::WAIT_REASON_KEY, "As many tasks of its concurrency key (",
+                 is_.concurrency_key, ") are on as may be, ", is_.key_max,
+                 " of them, task ", is_.key_holder, " among them", Before(),
+                 ".");
+    }
     if (!is_.key_holder.empty()) {
       return Say(v1::WAIT_REASON_KEY, "Task ", is_.key_holder,
                  " is on, which has the same concurrency key (",
@@ -424,7 +430,7 @@ class Explainer {
 
   // How many may run at once before which it waits; 0: no such bound.
   int64_t Width() const {
-    if (!is_.key_holder.empty()) return 1;
+    if (!is_.key_holder.empty()) return is_.key_max;
     int64_t width = serving_.free <= 0 ? serving_.capacity : 0;
     for (const StandingCap& cap : is_.caps) {
       if (cap.running >= cap.max && (width == 0 || cap.max < width)) {

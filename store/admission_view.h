@@ -52,10 +52,10 @@ struct LaneView {
   int64_t queue = 0;
   std::string account;
   int64_t batch = 0;  // 0: none
-  // Tasks whose keys are equal run one at a time; "" for none. Distinct
-  // tenants' keys are distinct here.
+  // Of tasks whose keys are equal so many more may start; "" for none, which
+  // bounds nothing. Distinct tenants' keys are distinct here.
   std::string concurrency_key;
-  bool key_busy = false;         // one of the key's tasks is on
+  int64_t key_room = 1;
   std::vector<ReadyTask> ready;  // the first ones, by rank
   std::vector<int64_t> budgets;  // that bind it
   std::vector<int64_t> caps;     // likewise: of its queue, tenant and account

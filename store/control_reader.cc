@@ -180,4 +180,20 @@ absl::StatusOr<TenantRecord> SqliteReader::GetTenant(const std::string& name) {
   return std::move(found.as_tenant);
 }
 
+absl::StatusOr<std::vector<KeyRecord>> SqliteReader::ListKeyCaps(
+    const std::string& tenant) {
+  std::vector<KeyRecord> keys;
+  SqliteStatement row = queue_->Query(
+      "SELECT c.ckey, c.max_running, (SELECT sum(running) FROM lane n "
+      "WHERE n.tenant = c.tenant AND n.ckey = c.ckey AND n.ckey != '') "
+      "FROM label l JOIN key_cap c ON c.tenant = l.id "
+      "WHERE l.kind = ? AND l.name = ? ORDER BY c.ckey",
+      static_cast<int>(kTenantLabel), tenant);
+  while (row.Step()) {
+    keys.push_back({row.Text(0), static_cast<int32_t>(row.Int(1)), row.Int(2)});
+  }
+  RETURN_IF_ERROR(row.status());
+  return keys;
+}
+
 }  // namespace midwatch

@@ -37,6 +37,43 @@ absl::StatusOr<bool> QueueWriter::HasControls() {
   return *known_.has_controls;
 }
 
+absl::StatusOr<bool> QueueWriter::HasKeyCaps() {
+  if (!known_.has_key_caps.has_value()) {
+    SqliteStatement row = db_.Query("SELECT 1 FROM key_cap LIMIT 1");
+    bool any = row.Step();
+    RETURN_IF_ERROR(row.status());
+    known_.has_key_caps = any;
+  }
+  return *known_.has_key_caps;
+}
+
+absl::StatusOr<int64_t> QueueWriter::KeyRoom(int64_t tenant,
+                                             const std::string& key) {
+  int64_t room = 1;
+  ASSIGN_OR_RETURN(bool any, HasKeyCaps());
+  if (any) {
+    SqliteStatement row = db_.Query(
+        "SELECT max_running FROM key_cap WHERE tenant = ? AND ckey = ?", tenant,
+        key);
+    if (row.Step()) room = row.Int(0);
+    RETURN_IF_ERROR(row.status());
+  }
+  SqliteStatement row = db_.Query(
+      "SELECT sum(running) FROM lane "
+      "WHERE tenant = ? AND ckey = ? AND ckey != ''",
+      tenant, key);
+  if (row.Step()) room -= row.Int(0);
+  RETURN_IF_ERROR(row.status());
+  return room;
+}
+
+absl::Status QueueWriter::UnblockKey(int64_t tenant, const std::string& key) {
+  return db_.Run(
+      "UPDATE lane SET blocked = blocked & ~? "
+      "WHERE tenant = ? AND ckey = ? AND ckey != ''",
+      static_cast<int>(LaneBlock::kKeyBusy), tenant, key);
+}
+
 absl::StatusOr<QueueWriter::Control> QueueWriter::LoadControl(int64_t label) {
   Control control;
   SqliteStatement row = db_.Query(
@@ -169,6 +206,36 @@ absl::StatusOr<Done> QueueWriter::Do(const SetControl& write) {
                      .why = absl::StrCat(WordFor(write.of), write.name, what)};
   RETURN_IF_ERROR(Journal(entry).status());
   RETURN_IF_ERROR(TouchBatchesOf(label));
+  return Done{};
+}
+
+absl::StatusOr<Done> QueueWriter::Do(const SetKeyCap& write) {
+  ASSIGN_OR_RETURN(int64_t tenant, LabelId(kTenantLabel, write.tenant));
+  if (write.max_running == 1) {
+    RETURN_IF_ERROR(db_.Run("DELETE FROM key_cap WHERE tenant = ? AND ckey = ?",
+                            tenant, write.key));
+  } else {
+    SqliteStatement row = db_.Query("SELECT count(*) FROM key_cap");
+    const int64_t caps = row.Step() ? row.Int(0) : 0;
+    RETURN_IF_ERROR(row.status());
+    if (caps >= kKeyCapsMax) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          kKeyCapsMax,
+          " concurrency keys have a cap of their own; set those that are not "
+          "used any more to 1 first"));
+    }
+    RETURN_IF_ERROR(db_.Run(
+        "INSERT INTO key_cap(tenant, ckey, max_running) VALUES (?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET max_running = excluded.max_running",
+        tenant, write.key, write.max_running));
+    known_.has_key_caps = true;
+  }
+  RETURN_IF_ERROR(UnblockKey(tenant, write.key));
+  JournalEntry entry{
+      .kind = JournalKind::kControlSet,
+      .why = absl::StrCat("concurrency key ", write.key, " of tenant ",
+                          write.tenant, ": max_running ", write.max_running)};
+  RETURN_IF_ERROR(Journal(entry).status());
   return Done{};
 }
 

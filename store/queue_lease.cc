@@ -278,12 +278,7 @@ absl::Status QueueWriter::ViewLanes(int64_t account_id,
     if (!lane.concurrency_key.empty()) {
       std::string key =
           lane.concurrency_key.substr(lane.concurrency_key.find('/') + 1);
-      SqliteStatement row = db_.Query(
-          "SELECT sum(running) FROM lane "
-          "WHERE tenant = ? AND ckey = ? AND ckey != ''",
-          each.scopes.tenant, key);
-      lane.key_busy = row.Step() && row.Int(0) > 0;
-      RETURN_IF_ERROR(row.status());
+      ASSIGN_OR_RETURN(lane.key_room, KeyRoom(each.scopes.tenant, key));
     }
     SqliteStatement row =
         lane.budgets.empty()

@@ -78,6 +78,8 @@ class SqliteReader final : public StoreReader {
                                                       int limit) override;
   absl::StatusOr<std::vector<TenantRecord>> ListTenants(
       const std::string& after, int limit) override;
+  absl::StatusOr<std::vector<KeyRecord>> ListKeyCaps(
+      const std::string& tenant) override;
   absl::StatusOr<QueueRecord> GetQueue(const std::string& name) override;
   absl::StatusOr<TenantRecord> GetTenant(const std::string& name) override;
   absl::StatusOr<std::vector<LiveRecord>> ListLive() override;

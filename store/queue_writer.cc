@@ -295,10 +295,7 @@ absl::Status QueueWriter::LeaveLane(int64_t lane, int64_t batch) {
   RETURN_IF_ERROR(
       db_.Run("UPDATE lane SET running = running - 1 WHERE id = ?", lane));
   if (!key.empty()) {
-    RETURN_IF_ERROR(
-        db_.Run("UPDATE lane SET blocked = blocked & ~? "
-                "WHERE tenant = ? AND ckey = ? AND ckey != ''",
-                static_cast<int>(LaneBlock::kKeyBusy), tenant, key));
+    RETURN_IF_ERROR(UnblockKey(tenant, key));
   }
   RETURN_IF_ERROR(CountRunning(lane, -1));
   return UnblockBatch(batch);

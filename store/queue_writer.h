@@ -155,6 +155,7 @@ class QueueWriter {
   absl::StatusOr<Done> Do(const PassProbe& write);
   // queue_control.cc
   absl::StatusOr<Done> Do(const SetControl& write);
+  absl::StatusOr<Done> Do(const SetKeyCap& write);
   absl::StatusOr<Done> Do(const SetBatchCap& write);
   absl::StatusOr<Done> Do(const PauseQueue& write);
   absl::StatusOr<Done> Do(const ResumeQueue& write);
@@ -506,6 +507,10 @@ class QueueWriter {
   absl::StatusOr<Control> LoadControl(int64_t label);
   // Somebody has set something of one of them.
   absl::StatusOr<bool> HasControls();
+  absl::StatusOr<bool> HasKeyCaps();
+  // How many more tasks of the key may start.
+  absl::StatusOr<int64_t> KeyRoom(int64_t tenant, const std::string& key);
+  absl::Status UnblockKey(int64_t tenant, const std::string& key);
   // One more task of the lane runs, or one fewer, which makes room under caps.
   absl::Status CountRunning(int64_t lane, int by);
   // Looks again at lanes that the cap of this one held back.
@@ -616,6 +621,7 @@ class QueueWriter {
     v1::TaskSpec spec;
     int64_t ruleless = 0;  // a batch without canary and stop rule
     std::optional<bool> has_budgets, has_controls, has_unique_keys;
+    std::optional<bool> has_key_caps;
   };
   static constexpr size_t kKnownLabelsMax = 1000;
   Known known_;

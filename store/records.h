@@ -155,6 +155,13 @@ struct QueueRecord {
 };
 
 // See v1::Tenant.
+// A concurrency key with a cap of its own.
+struct KeyRecord {
+  std::string key;
+  int32_t max_running = 1;
+  int64_t running = 0;
+};
+
 struct TenantRecord {
   std::string name;
   int32_t weight = 1;

@@ -347,6 +347,12 @@ CREATE TABLE hook(
 CREATE INDEX hook_due ON hook(due) WHERE due IS NOT NULL;
 )sql";
 
+// Concurrency keys of which other than one task may run at once.
+constexpr char kQueue21[] = R"sql(
+CREATE TABLE key_cap(tenant INT, ckey TEXT, max_running INT,
+  PRIMARY KEY(tenant, ckey)) WITHOUT ROWID;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -369,7 +375,7 @@ const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps = new SchemaSteps{
       kQueue1,  kQueue2,  kQueue3,  kQueue4,  kQueue5,  kQueue6,  kQueue7,
       kQueue8,  kQueue9,  kQueue10, kQueue11, kQueue12, kQueue13, kQueue14,
-      kQueue15, kQueue16, kQueue17, kQueue18, kQueue19, kQueue20};
+      kQueue15, kQueue16, kQueue17, kQueue18, kQueue19, kQueue20, kQueue21};
   return *steps;
 }
 

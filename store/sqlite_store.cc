@@ -323,6 +323,10 @@ class SqliteStoreImpl final : public SqliteStore {
                                                           int) override {
       return status_;
     }
+    absl::StatusOr<std::vector<KeyRecord>> ListKeyCaps(
+        const std::string&) override {
+      return status_;
+    }
     absl::StatusOr<QueueRecord> GetQueue(const std::string&) override {
       return status_;
     }

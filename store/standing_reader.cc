@@ -185,16 +185,26 @@ absl::Status AddKeyHolder(Sqlite& db, const LaneRow& lane,
                           TaskStanding& standing) {
   standing.concurrency_key = lane.key;
   if (lane.key.empty()) return absl::OkStatus();
-  std::vector<int64_t> busy;
   {
     SqliteStatement row = db.Query(
-        "SELECT id FROM lane WHERE tenant = ? AND ckey = ? AND ckey != '' "
-        "AND running > 0 LIMIT 1",
+        "SELECT max_running FROM key_cap WHERE tenant = ? AND ckey = ?",
         lane.tenant, lane.key);
-    if (row.Step()) busy.push_back(row.Int(0));
+    if (row.Step()) standing.key_max = row.Int(0);
     RETURN_IF_ERROR(row.status());
   }
-  if (busy.empty()) return absl::OkStatus();
+  int64_t busy = 0, running = 0;
+  {
+    SqliteStatement row = db.Query(
+        "SELECT id, running FROM lane WHERE tenant = ? AND ckey = ? "
+        "AND ckey != '' AND running > 0",
+        lane.tenant, lane.key);
+    while (row.Step()) {
+      busy = row.Int(0);
+      running += row.Int(1);
+    }
+    RETURN_IF_ERROR(row.status());
+  }
+  if (running < standing.key_max) return absl::OkStatus();
   standing.key_holder = "another one";
   // Of what is on, by its tasks' ids: a lane does not know its running task.
   SqliteStatement row = db.Query(
@@ -202,7 +212,7 @@ absl::Status AddKeyHolder(Sqlite& db, const LaneRow& lane,
       "WHERE v.task > 0 LIMIT ?",
       kStandingCountMax);
   while (row.Step()) {
-    if (row.Int(0) != busy[0]) continue;
+    if (row.Int(0) != busy) continue;
     standing.key_holder = row.Text(1);
     break;
   }

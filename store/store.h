@@ -131,6 +131,10 @@ class StoreReader {
       const std::string& after, int limit) = 0;
   virtual absl::StatusOr<std::vector<TenantRecord>> ListTenants(
       const std::string& after, int limit) = 0;
+  // Of this tenant, by key: kKeyCapsMax at most. Empty where nothing has named
+  // it.
+  virtual absl::StatusOr<std::vector<KeyRecord>> ListKeyCaps(
+      const std::string& tenant) = 0;
   // kNotFound: nothing has named it.
   virtual absl::StatusOr<QueueRecord> GetQueue(const std::string& name) = 0;
   virtual absl::StatusOr<TenantRecord> GetTenant(const std::string& name) = 0;

@@ -59,7 +59,9 @@ struct TaskStanding {
   int64_t lane_wants = 0;
   bool is_first = false;
   std::string concurrency_key;
-  std::string key_holder;  // the task of the same key that is on; "": none
+  int64_t key_max = 1;  // so many of its key may be on at once
+  // A task of the same key that is on, where no more may be; "": none.
+  std::string key_holder;
   // Ready tasks of its tenant's queue, on its account, that go before it.
   int64_t before = 0;
   bool more_before = false;

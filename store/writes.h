@@ -499,6 +499,18 @@ struct SetControl {
   std::optional<int32_t> max_running;  // 0: no cap
 };
 
+// How many have a cap of their own.
+inline constexpr int kKeyCapsMax = 10'000;
+
+// How many tasks of a tenant's concurrency key may run at once. The tenant is
+// made where nothing has named it. Again: OK.
+//   kResourceExhausted  kKeyCapsMax keys have a cap
+struct SetKeyCap {
+  using Result = Done;
+  std::string tenant, key;
+  int32_t max_running = 1;  // 1: as at first
+};
+
 // Another cap for a batch. Again: OK.
 //   kNotFound            no such batch
 //   kFailedPrecondition  it is done or being cancelled
@@ -744,15 +756,17 @@ struct FireTimers {
   using Result = TimersFired;
 };
 
-using Write = std::variant<
-    OpenBatch, AddTasks, SealBatch, SubmitTask, RetryTask, RetryBatch,
-    UpdateTask, CancelTask, CancelBatch, AnswerTask, RegisterWorker, FreeLeases,
-    Admit, Park, BeginCreate, RecordSession, ClearSession, MarkStarted, AddSay,
-    MarkSaid, HandBack, Settle, SetBudget, DeleteBudget, PauseAccount,
-    ResumeAccount, PassProbe, SetControl, SetBatchCap, PauseQueue, ResumeQueue,
-    PauseBatch, ResumeBatch, RecordRemoteId, LeaseErrands, CompleteErrands,
-    ExplainSessions, CompleteSweep, PutSchedule, DeleteSchedule, PauseSchedule,
-    BeginRun, PlanFirings, EndFiring, NoteHookTry, FireTimers>;
+using Write =
+    std::variant<OpenBatch, AddTasks, SealBatch, SubmitTask, RetryTask,
+                 RetryBatch, UpdateTask, CancelTask, CancelBatch, AnswerTask,
+                 RegisterWorker, FreeLeases, Admit, Park, BeginCreate,
+                 RecordSession, ClearSession, MarkStarted, AddSay, MarkSaid,
+                 HandBack, Settle, SetBudget, DeleteBudget, PauseAccount,
+                 ResumeAccount, PassProbe, SetControl, SetKeyCap, SetBatchCap,
+                 PauseQueue, ResumeQueue, PauseBatch, ResumeBatch,
+                 RecordRemoteId, LeaseErrands, CompleteErrands, ExplainSessions,
+                 CompleteSweep, PutSchedule, DeleteSchedule, PauseSchedule,
+                 BeginRun, PlanFirings, EndFiring, NoteHookTry, FireTimers>;
 
 using WriteResult =
     std::variant<BatchProgress, TaskKey, BatchRetried, CancelResult,

@@ -435,6 +435,14 @@ class CliTest(unittest.TestCase):
         self.assertEqual(shown("tenant", "get", "default"), tenant)
         account = shown("account", "set", "default", "--max-running", "7")
         self.assertEqual(account["max_running"], 7)
+        self.assertEqual(shown("key", "set", "repo-7", "--max-running", "3"),
+                         {"key": "repo-7", "max_running": 3})
+        self.assertEqual(shown("key", "list"),
+                         {"tenant": "default", "key": "repo-7",
+                          "max_running": 3, "running": 0})
+        self.assertEqual(self.run_cli("key", "set", "repo-7", "--max-running",
+                                      "1")[1], "repo-7: 1 at once\n")
+        self.assertNotIn("repo-7", self.run_cli("key", "list")[1])
         changed = shown("batch", "set", batch, "--max-running", "9")
         self.assertEqual(changed["max_running"], 9)
         # What is wrong is said, with what to do.
@@ -447,6 +455,8 @@ class CliTest(unittest.TestCase):
                  "weight: 0; expected 1 to 1000"),
                 (("batch", "pause", batch, "--until", "soon"),
                  "--until is 'soon'; expected"),
+                (("key", "set", "repo-7", "--max-running", "0"),
+                 "max_running: 0; expected 1 to 100000"),
                 (("account", "set", "none", "--max-running", "1"),
                  "no such account")]:
             code, _, err = self.run_cli(*arguments)

@@ -24,6 +24,7 @@ class AdmissionModel {
   Pauses paused;                                     // accounts
   Pauses paused_queues, paused_batches;              // batches by request_id
   std::map<std::pair<Controlled, std::string>, int> caps;
+  std::map<std::pair<std::string, std::string>, int> key_caps;  // by tenant
 
   void Do(const PauseAccount& w) { paused[w.account] = w.until; }
   void Do(const ResumeAccount& w) { paused.erase(w.account); }
@@ -34,6 +35,7 @@ class AdmissionModel {
   void Do(const SetBatchCap& w) {
     queue_.batches.at(GoingOn(w.batch)).opened.max_running = w.max_running;
   }
+  void Do(const SetKeyCap& w) { key_caps[{w.tenant, w.key}] = w.max_running; }
   void Do(const SetControl& w) { caps[{w.of, w.name}] = *w.max_running; }
   void Do(const FireTimers&) {
     const absl::Time now = queue_.clock.Now();
@@ -104,16 +106,21 @@ class AdmissionModel {
   // Why the task may not start now; "" where it may.
   std::string WhyNot(const ModelTask& task) const {
     if (!IsReady(task)) return "is not ready";
+    int of_key = 0;  // that are on
     for (const ModelTask& other : queue_.tasks) {
       if (IsReady(other) && SameLane(other, task) &&
           TurnOf(other) < TurnOf(task)) {
         return "is not the first of its lane";
       }
-      if (!other.on) continue;
-      if (!task.is.concurrency_key.empty() && other.tenant == task.tenant &&
+      if (other.on && other.tenant == task.tenant &&
           other.is.concurrency_key == task.is.concurrency_key) {
-        return "is not the only one on of its key";
+        ++of_key;
       }
+    }
+    auto set = key_caps.find({task.tenant, task.is.concurrency_key});
+    if (!task.is.concurrency_key.empty() &&
+        of_key >= (set == key_caps.end() ? 1 : set->second)) {
+      return "is one too many of its key";
     }
     OpenBatch of{
         .tenant = task.tenant, .queue = task.queue, .account = task.account};

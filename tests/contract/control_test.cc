@@ -281,6 +281,41 @@ TEST_P(ControlTest, ACapOfABatchIsChangedWhileItRuns) {
   EXPECT_OK(Apply(Opening("batch-1", 2)));
 }
 
+TEST_P(ControlTest, ACapOfAKeyIsChangedWhileItsTasksRun) {
+  auto cap = [&](int max_running) {
+    return Apply(SetKeyCap{"default", "repo", max_running}).status();
+  };
+  auto caps = [&](const std::string& tenant) {
+    auto keys = Read<std::vector<KeyRecord>>(
+        [&](StoreReader& reader) { return reader.ListKeyCaps(tenant); });
+    EXPECT_OK(keys);
+    return *keys;
+  };
+  ASSERT_OK(cap(2));  // before any task has it
+  for (const char* name : {"a", "b", "c", "d", "e"}) {
+    SubmitTask task = Single(name);
+    task.task.concurrency_key = "repo";
+    ASSERT_OK(Apply(task));
+  }
+  const int64_t worker = Register();
+  EXPECT_THAT(Started(worker), SizeIs(2));
+  ASSERT_THAT(caps("default"), SizeIs(1));
+  EXPECT_EQ(caps("default")[0].key, "repo");
+  EXPECT_EQ(caps("default")[0].max_running, 2);
+  EXPECT_EQ(caps("default")[0].running, 2);
+  EXPECT_THAT(caps("nobody's"), IsEmpty());
+  ASSERT_OK(cap(3));
+  EXPECT_THAT(Started(worker), SizeIs(1));
+  ASSERT_OK(cap(1));
+  EXPECT_OK(cap(1));  // again
+  EXPECT_THAT(caps("default"), IsEmpty());
+  EndOne();
+  EndOne();
+  EXPECT_THAT(Started(worker), IsEmpty());
+  EndOne();
+  EXPECT_THAT(Started(worker), SizeIs(1));
+}
+
 TEST_P(ControlTest, CapsOfSeveralScopesHoldTogether) {
   for (int i = 0; i < 4; ++i) {
     Add(absl::StrCat("a-slow", i), "slow", "a");

@@ -76,6 +76,7 @@ TEST_P(QueuePropertyTest, TheStoreIsTheModelInEveryStory) {
                              "ResumeQueue OK",
                              "SetBatchCap OK",
                              "SetControl OK",
+                             "SetKeyCap OK",
                              "Park OK",
                              "Park ABORTED",
                              "RecordSession OK",

@@ -126,6 +126,8 @@ void QueueTrial::Take(const Step& step) {
       return OfQueue(step);
     case Act::kSetCap:
       return SetCap(step);
+    case Act::kSetKeyCap:
+      return SetKeyCaps(step);
     case Act::kAdvance:
     case Act::kSleep:
     case Act::kCrash:
@@ -458,6 +460,13 @@ void QueueTrial::SetCap(const Step& step) {
   (void)Both(step, "SetControl",
              SetControl{.of = of, .name = name, .max_running = cap},
              absl::StrCat(name, " ", cap));
+}
+
+void QueueTrial::SetKeyCaps(const Step& step) {
+  const char* tenant = step.which % 2 == 0 ? "ann" : "bob";
+  const int cap = 1 + static_cast<int>(step.much % 3);
+  (void)Both(step, "SetKeyCap", SetKeyCap{tenant, "key", cap},
+             absl::StrCat(tenant, " ", cap));
 }
 
 void QueueTrial::Pass(const Step& step) {

@@ -111,6 +111,9 @@ TEST_P(StandingTest, TheHolderOfItsKeyIsNamed) {
   AdmitTo(Register(), 2);
   EXPECT_EQ(Standing(second).concurrency_key, "deploy");
   EXPECT_EQ(Standing(second).key_holder, "one");
+  ASSERT_OK(Apply(SetKeyCap{"default", "deploy", 2}));
+  EXPECT_EQ(Standing(second).key_holder, "");
+  EXPECT_EQ(Standing(second).key_max, 2);
 }
 
 TEST_P(StandingTest, ItsCanaryIsThereUntilItsVerdict) {

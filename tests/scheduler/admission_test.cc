@@ -113,7 +113,7 @@ TEST(AdmissionTest, ABusyKeyBlocksItsLane) {
   view.lanes = {Lane(1, {{11, 1}}), Lane(2, {{21, 2}, {22, 3}}),
                 Lane(3, {{31, 4}})};
   view.lanes[0].concurrency_key = "t/k1";
-  view.lanes[0].key_busy = true;
+  view.lanes[0].key_room = 0;
   view.lanes[1].concurrency_key = "t/k2";
   view.lanes[2].concurrency_key = "t/k2";
   AdmissionDecisions decisions = Decide({{1, 9, {"a"}}}, view);

@@ -167,6 +167,15 @@ TEST(PlanTest, OneOfAKeyAtATime) {
   EXPECT_EQ(night.series.TimeOf(PlanLimit::kKey), 2 * kAMinute);
 }
 
+TEST(PlanTest, AsManyOfAKeyAsItsCap) {
+  PlanInput input = BatchOf(6);
+  for (PlanTask& task : input.tasks) task.key = 0;
+  input.key_max = {3};
+  const PlannedNight night = PlanBatch(input).typical;
+  EXPECT_EQ(night.peak, 3);
+  EXPECT_EQ(night.end, 2 * kAMinute);
+}
+
 TEST(PlanTest, ThoseAfterTheDeadlineAreLate) {
   PlanInput input = BatchOf(3, /*jobs=*/1);
   input.deadline = absl::Seconds(150);

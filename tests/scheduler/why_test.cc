@@ -300,6 +300,16 @@ INSTANTIATE_TEST_SUITE_P(
          "Of the canary of batch docs 3 of 5 tasks are done, and it has no "
          "verdict yet.",
          "unknown: the canary has to pass, or somebody has to go on"},
+        {"ItsKeysCap",
+         [](auto& is, auto&) {
+           is.concurrency_key = "deploy";
+           is.key_max = 3;
+           is.key_holder = "first";
+         },
+         v1::WAIT_REASON_KEY,
+         "As many tasks of its concurrency key (deploy) are on as may be, 3 of "
+         "them, task first among them.",
+         "about 08:03:20 UTC"},
         {"Key",
          [](auto& is, auto& serving) {
            is.concurrency_key = "deploy";
