@@ -178,7 +178,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"LinesSentAgainAreTakenAgain", TakeLinesAgain, 3, "number of tasks"},
         {"AChargeIsDoubled", ChargeTwice, 4, "charge"},
         {"ABatchCapIsForgotten", ForgetBatchCaps, 4, "one too many"},
-        {"AKeyIsForgotten", ForgetKeys, 6, "the only one on of its key"},
+        {"AKeyIsForgotten", ForgetKeys, 6, "one too many of its key"},
         {"ALapsedWorkerKeepsItsLeases", KeepLeasesOfTheDead, 4, "lease"},
         {"ALaterSessionIsTakenForTheFirst", AnswerWithTheLastSession, 6,
          "session"},

@@ -40,9 +40,8 @@ enum class Act {
   kResumeQueue,
   kPauseBatch,
   kResumeBatch,
-  kSetCap,  // of a queue, a tenant or an account
+  kSetCap,  // of a queue, a tenant, an account or a key
   kSetBatchCap,
-  kSetKeyCap,
   kAdvance,  // and what is due by then
   kSleep,    // nobody sees what is due
   kCrash,
@@ -76,7 +75,7 @@ inline Story DrawStory(uint64_t seed, int steps) {
       {Act::kPause, 2},       {Act::kResume, 2},      {Act::kAdvance, 6},
       {Act::kSleep, 1},       {Act::kCrash, 2},       {Act::kPauseQueue, 2},
       {Act::kResumeQueue, 2}, {Act::kPauseBatch, 2},  {Act::kResumeBatch, 2},
-      {Act::kSetCap, 3},      {Act::kSetBatchCap, 2}, {Act::kSetKeyCap, 2},
+      {Act::kSetCap, 3},      {Act::kSetBatchCap, 2},
   };
   int total = 0;
   for (const Weight& each : kWeights) total += each.weight;

@@ -126,8 +126,6 @@ void QueueTrial::Take(const Step& step) {
       return OfQueue(step);
     case Act::kSetCap:
       return SetCap(step);
-    case Act::kSetKeyCap:
-      return SetKeyCaps(step);
     case Act::kAdvance:
     case Act::kSleep:
     case Act::kCrash:
@@ -455,18 +453,18 @@ void QueueTrial::SetCap(const Step& step) {
       {Controlled::kTenant, "ann"},
       {Controlled::kTenant, "bob"},
       {Controlled::kAccount, kAccounts[0]}};
+  if (step.how < kNumbers / 4) {
+    const char* tenant = step.which % 2 == 0 ? "ann" : "bob";
+    const int cap = 1 + static_cast<int>(step.much % 3);
+    (void)Both(step, "SetKeyCap", SetKeyCap{tenant, "key", cap},
+               absl::StrCat(tenant, " ", cap));
+    return;
+  }
   const auto& [of, name] = kOf[step.which % std::size(kOf)];
   const int cap = static_cast<int>(step.much % 4);
   (void)Both(step, "SetControl",
              SetControl{.of = of, .name = name, .max_running = cap},
              absl::StrCat(name, " ", cap));
-}
-
-void QueueTrial::SetKeyCaps(const Step& step) {
-  const char* tenant = step.which % 2 == 0 ? "ann" : "bob";
-  const int cap = 1 + static_cast<int>(step.much % 3);
-  (void)Both(step, "SetKeyCap", SetKeyCap{tenant, "key", cap},
-             absl::StrCat(tenant, " ", cap));
 }
 
 void QueueTrial::Pass(const Step& step) {

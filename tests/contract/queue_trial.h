@@ -57,7 +57,6 @@ class QueueTrial : private StoreHost {
   void OfAccount(const Step& step);
   void OfQueue(const Step& step);
   void SetCap(const Step& step);
-  void SetKeyCaps(const Step& step);
   void Pass(const Step& step);
 
   // Writes to both, twice where `step` says so, and compares the answers.
