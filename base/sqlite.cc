@@ -181,6 +181,11 @@ absl::StatusOr<std::unique_ptr<Sqlite>> Sqlite::Open(
     return ToStatus(raw, code, absl::StrCat("cannot open ", path));
   }
   sqlite3_extended_result_codes(raw, 1);
+  // Plans do not depend on the values that are bound: a statement whose plan
+  // might is prepared anew each time that it is used, which costs more than the
+  // statement itself.
+  code = sqlite3_db_config(raw, SQLITE_DBCONFIG_ENABLE_QPSG, 1, nullptr);
+  if (code != SQLITE_OK) return ToStatus(raw, code, "stable plans");
   sqlite3_busy_timeout(raw, options.busy_timeout_millis);
   std::string pragmas =
       absl::StrCat("PRAGMA cache_size=-", options.cache_kib,

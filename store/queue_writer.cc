@@ -303,11 +303,12 @@ absl::Status QueueWriter::LeaveLane(int64_t lane, int64_t batch) {
 
 absl::Status QueueWriter::UnblockBatch(int64_t batch) {
   if (batch == 0) return absl::OkStatus();
+  static_assert(static_cast<int>(LaneBlock::kBatchCap) == 2,
+                "the bit is in the statement");
   return db_.Run(
-      "UPDATE lane SET blocked = blocked & ~? "
-      "WHERE batch = ? AND batch > 0 AND blocked & ? != 0",
-      static_cast<int>(LaneBlock::kBatchCap), batch,
-      static_cast<int>(LaneBlock::kBatchCap));
+      "UPDATE lane SET blocked = blocked & ~2 "
+      "WHERE batch = ? AND batch > 0 AND blocked & 2 != 0",
+      batch);
 }
 
 absl::StatusOr<RemoteId> QueueWriter::Do(const RecordRemoteId& write) {
