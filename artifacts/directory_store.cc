@@ -44,6 +44,18 @@ class UniqueFd {
   int fd_;
 };
 
+// Whether the artifact's file is there; if so, it is as young as one that was
+// stored now.
+bool Touch(const std::string& name) {
+  return utimensat(AT_FDCWD, name.c_str(), nullptr, 0) == 0;
+}
+
+bool IsOlder(const std::string& path, absl::Time before) {
+  struct stat stat;
+  return lstat(path.c_str(), &stat) == 0 && S_ISREG(stat.st_mode) &&
+         absl::TimeFromTimespec(stat.st_mtim) < before;
+}
+
 // Removes a scratch file that did not become an artifact.
 class ScratchRemover {
  public:
@@ -193,7 +205,7 @@ absl::Status ArtifactDirectory::Adopt(int fd, const std::string& scratch,
                                       const ArtifactRef& ref) const {
   const std::string name = NameOf(ref.sha256);
   // Where the name is taken, it has these bytes, synced.
-  if (access(name.c_str(), F_OK) != 0) {
+  if (!Touch(name)) {
     if (fchmod(fd, 0444) != 0 || fsync(fd) != 0) {
       return ErrnoStatus("cannot sync", scratch);
     }
@@ -218,6 +230,48 @@ absl::StatusOr<std::string> ArtifactDirectory::PathOf(
   if (errno != ENOENT) return ErrnoStatus("cannot find", name);
   return absl::NotFoundError(
       absl::StrCat("no artifact ", sha256, " in ", root_));
+}
+
+absl::Status ArtifactDirectory::Keep(absl::string_view sha256) const {
+  ASSIGN_OR_RETURN(std::string name, PathOf(sha256));
+  if (Touch(name)) return absl::OkStatus();
+  // It went at this moment.
+  return absl::NotFoundError(
+      absl::StrCat("no artifact ", sha256, " in ", root_));
+}
+
+absl::StatusOr<int64_t> ArtifactDirectory::RemoveUnused(
+    absl::Time before,
+    absl::FunctionRef<bool(absl::string_view sha256)> is_used) const {
+  int64_t removed = 0;
+  for (int shard = 0; shard < 256; ++shard) {
+    const std::string digits = absl::StrFormat("%02x", shard);
+    std::error_code error;
+    std::filesystem::directory_iterator entries(root_ + "/" + digits, error);
+    if (error) {
+      return absl::UnavailableError(
+          absl::StrCat("cannot list ", root_, "/", digits));
+    }
+    for (const auto& entry : entries) {
+      const std::string path = entry.path().string();
+      const std::string sha256 = digits + entry.path().filename().string();
+      if (!IsArtifactName(sha256) || !IsOlder(path, before) ||
+          is_used(sha256)) {
+        continue;
+      }
+      // Out of the way first: whoever stores it from here on stores it anew,
+      // and who has kept it just before is seen, and gets it back.
+      const std::string scratch = ScratchPath();
+      if (rename(path.c_str(), scratch.c_str()) != 0) continue;
+      if (!IsOlder(scratch, before)) {
+        (void)rename(scratch.c_str(), path.c_str());
+        continue;
+      }
+      unlink(scratch.c_str());
+      ++removed;
+    }
+  }
+  return removed;
 }
 
 std::string ArtifactDirectory::ScratchPath() const {

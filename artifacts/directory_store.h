@@ -7,9 +7,11 @@
 #include <string>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "artifacts/artifact_store.h"
 #include "base/blocking_pool.h"
 #include "base/executor.h"
@@ -32,6 +34,15 @@ class ArtifactDirectory {
   absl::StatusOr<ArtifactRef> PutFile(const std::string& path) const;
   // kNotFound, kInvalidArgument as in ArtifactStore::LocalPath.
   absl::StatusOr<std::string> PathOf(absl::string_view sha256) const;
+  // As PathOf, and keeps the artifact from RemoveUnused as if it were stored
+  // now: for who is about to refer to it.
+  absl::Status Keep(absl::string_view sha256) const;
+  // Removes artifacts that were stored, again or for the first time, and kept
+  // before `before`, but for those that `is_used`; how many. Others may use the
+  // directory meanwhile: one that is stored or kept at the same moment stays.
+  absl::StatusOr<int64_t> RemoveUnused(
+      absl::Time before,
+      absl::FunctionRef<bool(absl::string_view sha256)> is_used) const;
   std::string ScratchPath() const;
   const std::string& root() const { return root_; }
 

@@ -154,11 +154,12 @@ class ArtifactServiceImpl final : public v1::ArtifactService::CallbackService {
     pool_.Run([this, request, response, reactor] {
       absl::Status status;
       for (const std::string& name : request->sha256()) {
-        absl::StatusOr<std::string> path = artifacts_.PathOf(name);
-        if (absl::IsNotFound(path.status())) {
+        // Who asks is about to refer to it.
+        const absl::Status kept = artifacts_.Keep(name);
+        if (absl::IsNotFound(kept)) {
           response->add_missing_sha256(name);
         } else {
-          status.Update(path.status());
+          status.Update(kept);
         }
       }
       reactor->Finish(ToGrpc(status));

@@ -57,6 +57,14 @@ class ArtifactDirectoryTest : public ::testing::Test {
     EXPECT_EQ(::stat(path.c_str(), &stat), 0) << path;
     return static_cast<int>(stat.st_mode & 0777);
   }
+  // As if it had been stored so long ago.
+  void Age(const ArtifactDirectory& directory, const std::string& sha256,
+           absl::Duration by) {
+    const timespec at = absl::ToTimespec(RealClock().Now() - by);
+    const timespec times[2] = {at, at};
+    ASSERT_EQ(utimensat(AT_FDCWD, directory.PathOf(sha256)->c_str(), times, 0),
+              0);
+  }
   bool ScratchIsEmpty() const { return fs::is_empty(root_ + "/scratch"); }
 
   const fs::path dir_ = fs::path(::testing::TempDir()) /
@@ -88,6 +96,47 @@ TEST_F(ArtifactDirectoryTest, StoresBytesUnderTheirHash) {
   EXPECT_EQ(path, absl::StrCat(root_, "/2c/", kHelloHash + 2));
   EXPECT_EQ(Read(path), "hello");
   EXPECT_EQ(Mode(path), 0444);
+  EXPECT_TRUE(ScratchIsEmpty());
+}
+
+TEST_F(ArtifactDirectoryTest, WhatIsOldAndUnusedIsRemoved) {
+  ArtifactDirectory directory = Open();
+  std::vector<std::string> names;
+  for (const char* bytes : {"old", "used", "young", "stored", "kept"}) {
+    names.push_back(directory.PutBytes(bytes)->sha256);
+    if (bytes != std::string("young")) {
+      Age(directory, names.back(), absl::Hours(48));
+    }
+  }
+  ASSERT_THAT(directory.PutBytes("stored"), IsOk());
+  ASSERT_THAT(directory.Keep(names[4]), IsOk());
+  const absl::Time before = RealClock().Now() - absl::Hours(24);
+  auto is_used = [&](absl::string_view sha256) { return sha256 == names[1]; };
+  EXPECT_EQ(*directory.RemoveUnused(before, is_used), 1);
+  EXPECT_THAT(directory.PathOf(names[0]),
+              StatusIs(absl::StatusCode::kNotFound));
+  for (size_t i = 1; i < names.size(); ++i) {
+    EXPECT_THAT(directory.PathOf(names[i]), IsOk()) << i;
+  }
+  EXPECT_TRUE(ScratchIsEmpty());
+  EXPECT_EQ(*directory.RemoveUnused(before, is_used), 0) << "said again";
+  EXPECT_THAT(directory.Keep(names[0]), StatusIs(absl::StatusCode::kNotFound));
+}
+
+// Between the look at its age and its removal somebody was told that it is
+// there.
+TEST_F(ArtifactDirectoryTest, OneThatIsKeptAtTheLastMomentStays) {
+  ArtifactDirectory directory = Open();
+  const std::string name = directory.PutBytes("hello")->sha256;
+  Age(directory, name, absl::Hours(48));
+  const absl::Time before = RealClock().Now() - absl::Hours(24);
+  EXPECT_EQ(*directory.RemoveUnused(before,
+                                    [&](absl::string_view) {
+                                      EXPECT_THAT(directory.Keep(name), IsOk());
+                                      return false;
+                                    }),
+            0);
+  EXPECT_EQ(Read(*directory.PathOf(name)), "hello");
   EXPECT_TRUE(ScratchIsEmpty());
 }
 
