@@ -116,6 +116,13 @@ int BatchSet(const GlobalOptions& global, const std::string& batch,
 // What did not succeed of a batch, as a new one, whose id is printed.
 int BatchRetry(const GlobalOptions& global, const std::string& batch,
                bool cancelled_too);
+// By their ids alone: a name that is said again would delete the next one.
+struct BatchDeleteOptions {
+  std::vector<std::string> ids;
+  std::string reason;
+  bool yes = false;  // without being asked
+};
+int BatchDelete(const GlobalOptions& global, const BatchDeleteOptions& options);
 // Of a batch (id or name), a queue or an account.
 struct PauseOptions {
   std::string what, reason;
@@ -279,6 +286,8 @@ struct SchedulerOptions {
   HookFlags hooks;
   bool moved = false;  // the state directory is a copy, and the only one
   std::string keep_transcripts;  // a duration; empty: for ever
+  std::string keep_batches;      // likewise
+  int keep_batches_count = -1;   // of each queue; -1: all
 };
 int ServeScheduler(const GlobalOptions& global,
                    const SchedulerOptions& options);

@@ -27,6 +27,7 @@ struct Invocation {
   std::vector<std::string> params;  // "name=value"
   std::vector<std::string> ids;
   BatchListOptions batch_list;
+  BatchDeleteOptions batch_delete;
   TaskListOptions task_list;
   TaskLogsOptions task_logs;
   TaskCancelOptions task_cancel;

@@ -5,7 +5,7 @@ namespace midwatch::cli {
 
 void AddBatches(CLI::App& app, Invocation& in) {
   CLI::App* batch = app.add_subcommand(
-      "batch", "Look at batches, or pause, change or end one");
+      "batch", "Look at batches, or pause, change, end or delete them");
   batch->require_subcommand(1);
   constexpr char kId[] = "Id, or name (the newest)";
 
@@ -56,6 +56,24 @@ void AddBatches(CLI::App& app, Invocation& in) {
       ->type_name("TEXT");
   cancel->callback(
       [&in] { in.exit_code = BatchCancel(in.global, in.id, in.reason); });
+
+  CLI::App* remove = batch->add_subcommand(
+      "delete",
+      "Delete batches that are done, for good: tasks, results, transcripts");
+  remove
+      ->add_option("ID", in.batch_delete.ids,
+                   "Ids; names are not taken, since one said again would be "
+                   "the next batch's")
+      ->required()
+      ->type_name("");
+  remove->add_flag("--yes", in.batch_delete.yes, "Without being asked");
+  remove->add_option("--reason", in.batch_delete.reason, "For the journal")
+      ->type_name("TEXT");
+  remove->footer(
+      "What they cost stays in the journal, as one sum for each, and in every "
+      "budget but\ntheir own. See docs/operations.md.");
+  remove->callback(
+      [&in] { in.exit_code = BatchDelete(in.global, in.batch_delete); });
 
   CLI::App* retry = batch->add_subcommand(
       "retry",

@@ -22,6 +22,17 @@ void AddScheduler(CLI::App& app, Invocation& in) {
                    "Delete events of attempts that are over, so long after "
                    "they began: 720h; else never")
       ->type_name("DURATION");
+  scheduler
+      ->add_option("--keep-batches", in.scheduler.keep_batches,
+                   "Delete batches so long after they are done, with their "
+                   "tasks, results and transcripts: 720h; else never")
+      ->type_name("DURATION");
+  scheduler
+      ->add_option("--keep-batches-count", in.scheduler.keep_batches_count,
+                   "Keep no more than so many of each queue that are done, "
+                   "those that ended last; else all")
+      ->check(CLI::Range(0, 1'000'000))
+      ->type_name("N");
   scheduler->callback(
       [&in] { in.exit_code = ServeScheduler(in.global, in.scheduler); });
 }

@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "base/external_id.h"
 #include "base/status_macros.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
@@ -186,7 +187,9 @@ std::string TextLine(const v1::JournalEntry& entry) {
 absl::StatusOr<v1::ListJournalRequest> ToFilter(SchedulerConnection& scheduler,
                                                 const JournalOptions& options) {
   v1::ListJournalRequest filter;
-  if (!options.batch.empty()) {
+  if (ParseExternalId(options.batch).ok()) {
+    filter.set_batch_id(options.batch);  // of one that is deleted, too
+  } else if (!options.batch.empty()) {
     ASSIGN_OR_RETURN(v1::Batch batch, scheduler.FindBatch(options.batch));
     filter.set_batch_id(batch.batch_id());
   }

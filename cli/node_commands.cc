@@ -42,14 +42,16 @@ std::string BoundAddress(const std::string& address, int port) {
 }
 
 // An hour at least: who retries a task or looks at it has that long.
-absl::StatusOr<absl::Duration> ReadKeep(const std::string& text) {
+absl::StatusOr<absl::Duration> ReadKeep(const char* option,
+                                        const std::string& text) {
   absl::Duration keep = absl::InfiniteDuration();
   if (text.empty()) return keep;
   if (absl::ParseDuration(text, &keep) && keep >= absl::Hours(1)) return keep;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "--keep-transcripts: expected a duration of an hour or more, "
-      "such as 720h, not '",
-      text, "'"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(option,
+                   ": expected a duration of an hour or more, such as 720h, "
+                   "not '",
+                   text, "'"));
 }
 
 absl::Status RunScheduler(const GlobalOptions& global,
@@ -64,7 +66,13 @@ absl::Status RunScheduler(const GlobalOptions& global,
   node.hooks_plain_http = options.hooks.plain_http;
   ASSIGN_OR_RETURN(node.hook_keys, LoadHookSecrets(options.hooks.secrets));
   node.moved = options.moved;
-  ASSIGN_OR_RETURN(node.keep_transcripts, ReadKeep(options.keep_transcripts));
+  ASSIGN_OR_RETURN(node.keep_transcripts,
+                   ReadKeep("--keep-transcripts", options.keep_transcripts));
+  ASSIGN_OR_RETURN(node.keep_batches,
+                   ReadKeep("--keep-batches", options.keep_batches));
+  if (options.keep_batches_count >= 0) {
+    node.keep_batches_count = options.keep_batches_count;
+  }
   if (node.listen.empty()) node.listen.push_back(kDefaultAddress);
   // For the commands beside it.
   if (std::string socket = SocketAddress(node.data_dir); !socket.empty()) {

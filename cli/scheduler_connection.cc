@@ -494,6 +494,31 @@ absl::StatusOr<v1::Batch> SchedulerConnection::RetryBatch(
   }
 }
 
+absl::StatusOr<std::optional<int64_t>> SchedulerConnection::DeleteBatch(
+    const v1::DeleteBatchRequest& request) {
+  bool begun = false;
+  for (int tried = 1;;) {
+    v1::DeleteBatchResponse response;
+    absl::Status status =
+        Call([this](grpc::ClientContext& context, const auto& q,
+                    auto& a) { return batches_->DeleteBatch(&context, q, &a); },
+             request, response, "DeleteBatch");
+    if (status.ok() && !response.more()) return response.tasks();
+    if (status.ok()) {
+      begun = true;
+      tried = 1;
+      continue;
+    }
+    // It was there, and now it is not: the answer was lost.
+    if (begun && absl::IsNotFound(status)) return std::nullopt;
+    if (!absl::IsUnavailable(status) || tried++ == kRetryTriesMax ||
+        !WaitUntilConnected(kReconnectTimeout)) {
+      return status;
+    }
+    begun = true;
+  }
+}
+
 absl::StatusOr<v1::SetBudgetResponse> SchedulerConnection::SetBudget(
     const v1::SetBudgetRequest& request) {
   v1::SetBudgetResponse response;

@@ -5,6 +5,7 @@
 #include <grpcpp/channel.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -67,6 +68,10 @@ class SchedulerConnection {
   // What did not succeed of a batch as a new one; of the whole batch, over as
   // many calls as that takes. A call whose answer was lost is made again.
   absl::StatusOr<v1::Batch> RetryBatch(const v1::RetryBatchRequest& request);
+  // Waits for its end. How many tasks it had; unset where somebody else deleted
+  // it to the end meanwhile.
+  absl::StatusOr<std::optional<int64_t>> DeleteBatch(
+      const v1::DeleteBatchRequest& request);
   // Newest first, `limit` at most, of those that `filter` names.
   absl::StatusOr<std::vector<v1::Batch>> ListBatches(
       v1::ListBatchesRequest filter, int limit);

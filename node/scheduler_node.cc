@@ -6,6 +6,7 @@
 #include <grpcpp/impl/service_type.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <future>
 #include <optional>
 #include <utility>
@@ -22,6 +23,7 @@
 #include "net/curl_transport.h"
 #include "node/direct_scheduler_client.h"
 #include "scheduler/backup.h"
+#include "scheduler/deleted_sweep.h"
 #include "scheduler/grpc_services.h"
 #include "scheduler/scheduler.h"
 #include "store/sqlite_store.h"
@@ -33,6 +35,12 @@ constexpr int kSchedulerPoolThreads = 4;
 // Of old transcripts. Not at once: there is more to do at a start.
 constexpr absl::Duration kFirstDrop = absl::Seconds(10);
 constexpr absl::Duration kDropEvery = absl::Hours(1);
+// Of what deleted batches left. A file stays for a while after it was stored,
+// so it is looked for some times after each deletion; and at each start, for
+// what the last process did not come to.
+constexpr absl::Duration kFirstSweep = absl::Minutes(1);
+constexpr absl::Duration kSweepEvery = absl::Hours(1);
+constexpr absl::Duration kFileSweepEvery = absl::Hours(6);
 
 // Without authentication only this machine may be listened to.
 absl::Status CheckLoopback(const std::string& address) {
@@ -71,6 +79,8 @@ class SchedulerNodeImpl final : public SchedulerNode {
     if (keep_transcripts_ < absl::InfiniteDuration()) {
       executor_.Post([this] { DropTranscriptsIn(kFirstDrop); });
     }
+    data_dir_ = options.data_dir;
+    executor_.Post([this] { SweepDeletedIn(kFirstSweep); });
     return Serve(options.listen);
   }
 
@@ -102,6 +112,7 @@ class SchedulerNodeImpl final : public SchedulerNode {
       server_.reset();
       services_.clear();
     }
+    stopping_ = true;
     executor_.Stop();
     scheduler_.reset();
     hook_transport_.reset();
@@ -118,6 +129,8 @@ class SchedulerNodeImpl final : public SchedulerNode {
     options.fires_schedules = node.fires_schedules;
     options.hooks.keys = node.hook_keys;
     options.hooks.plain_http = node.hooks_plain_http;
+    options.retention = {.keep_for = node.keep_batches,
+                         .keep_newest = node.keep_batches_count};
     std::promise<absl::Status> started;
     executor_.Post([&] {
       if (node.sends_hooks) {
@@ -145,6 +158,50 @@ class SchedulerNodeImpl final : public SchedulerNode {
             }
             executor_.Post([this] { DropTranscriptsIn(kDropEvery); });
           });
+    });
+  }
+
+  // On the executor.
+  void SweepDeletedIn(absl::Duration wait) {
+    executor_.After(wait, [this] {
+      store_->Read<absl::Time>(
+          [](StoreReader& reader) { return reader.LastDeletion(); },
+          [this](absl::StatusOr<absl::Time> last) {
+            if (last.ok()) SweepDeleted(*last);
+            SweepDeletedIn(kSweepEvery);
+          });
+    });
+  }
+
+  void SweepDeleted(absl::Time last_deletion) {
+    const absl::Time now = RealClock().Now();
+    const bool first = std::exchange(first_sweep_, false);
+    if (last_deletion == absl::InfinitePast()) return;
+    if (first || last_deletion > now - kArtifactGrace) {
+      store_->DropDeletedEvents([](absl::StatusOr<int64_t> dropped) {
+        if (!dropped.ok()) {
+          LogWarning("transcripts of deleted batches not dropped",
+                     {{"why", dropped.status().message()}});
+        } else if (*dropped > 0) {
+          LogInfo("transcripts of deleted batches dropped",
+                  {{"chunks", *dropped}});
+        }
+      });
+    }
+    const bool due =
+        last_deletion > now - kArtifactGrace - 2 * kFileSweepEvery &&
+        now >= next_file_sweep_;
+    if (!first && !due) return;
+    next_file_sweep_ = now + kFileSweepEvery;
+    pool_->Run([this, now] {
+      absl::StatusOr<int64_t> removed = SweepArtifacts(
+          data_dir_, *artifacts_, now, [this] { return stopping_.load(); });
+      if (!removed.ok()) {
+        LogWarning("artifacts not swept",
+                   {{"why", removed.status().message()}});
+      } else if (*removed > 0) {
+        LogInfo("artifacts removed", {{"files", *removed}});
+      }
     });
   }
 
@@ -198,7 +255,11 @@ class SchedulerNodeImpl final : public SchedulerNode {
   std::vector<int> ports_;
   std::vector<std::string> unix_sockets_;
   std::string artifacts_dir_;
+  std::string data_dir_;
   absl::Duration keep_transcripts_;
+  bool first_sweep_ = true;
+  absl::Time next_file_sweep_ = absl::InfinitePast();
+  std::atomic<bool> stopping_ = false;  // what takes long is given up
 };
 
 }  // namespace

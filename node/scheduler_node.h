@@ -3,8 +3,10 @@
 #ifndef MIDWATCH_NODE_SCHEDULER_NODE_H_
 #define MIDWATCH_NODE_SCHEDULER_NODE_H_
 
+#include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,6 +47,9 @@ struct SchedulerNodeOptions {
   bool moved = false;
   // How long the events of attempts that are over stay, from their beginning.
   absl::Duration keep_transcripts = absl::InfiniteDuration();
+  // See RetentionRules.
+  absl::Duration keep_batches = absl::InfiniteDuration();
+  std::optional<int64_t> keep_batches_count;
 };
 
 class SchedulerNode {

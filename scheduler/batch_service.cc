@@ -58,6 +58,7 @@ class BatchServiceImpl final : public v1::BatchService::CallbackService {
   MIDWATCH_SERVE_UNARY(PauseBatch, scheduler_)
   MIDWATCH_SERVE_UNARY(ResumeBatch, scheduler_)
   MIDWATCH_SERVE_UNARY(RetryBatch, scheduler_)
+  MIDWATCH_SERVE_UNARY(DeleteBatch, scheduler_)
 
   grpc::ServerBidiReactor<v1::SubmitBatchRequest, v1::SubmitBatchResponse>*
   SubmitBatch(grpc::CallbackServerContext*) override {

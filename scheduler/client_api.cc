@@ -1,5 +1,7 @@
 // What clients ask of the scheduler.
 #include <limits>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +17,8 @@ namespace {
 
 constexpr char kTask[] = "midwatch.v1.Task";
 constexpr char kBatch[] = "midwatch.v1.Batch";
+// Of one call, well within its time.
+constexpr absl::Duration kDeleteWait = absl::Seconds(20);
 
 // `reply`, with errors that say which `type` of thing there is not.
 template <typename T>
@@ -338,6 +342,39 @@ void Scheduler::CancelBatch(const v1::CancelBatchRequest& request,
                       reply(std::move(response));
                     });
               });
+}
+
+void Scheduler::DeleteBatch(const v1::DeleteBatchRequest& request,
+                            Reply<v1::DeleteBatchResponse> reply) {
+  reply = Naming(kBatch, request.batch_id(), std::move(reply));
+  absl::StatusOr<RowKey> key = ids_.Parse("batch_id", request.batch_id());
+  if (!key.ok()) return reply(key.status());
+  if (absl::Status status = CheckReason(request.reason()); !status.ok()) {
+    return reply(status);
+  }
+  LogInfo("batch delete asked", {{"batch", request.batch_id()}});
+  // Whichever comes first answers: the end, or that it takes long.
+  auto once = std::make_shared<std::optional<Reply<v1::DeleteBatchResponse>>>(
+      std::move(reply));
+  auto answer = [once](absl::StatusOr<v1::DeleteBatchResponse> response) {
+    if (!once->has_value()) return;
+    Reply<v1::DeleteBatchResponse> to = *std::exchange(*once, std::nullopt);
+    to(std::move(response));
+  };
+  const Executor::TimerId timer = executor_.After(kDeleteWait, [answer] {
+    v1::DeleteBatchResponse response;
+    response.set_more(true);
+    answer(std::move(response));
+  });
+  retention_.Delete(
+      *key, request.reason(),
+      [this, answer, timer](const absl::StatusOr<int64_t>& tasks) {
+        executor_.Cancel(timer);
+        if (!tasks.ok()) return answer(tasks.status());
+        v1::DeleteBatchResponse response;
+        response.set_tasks(*tasks);
+        answer(std::move(response));
+      });
 }
 
 }  // namespace midwatch

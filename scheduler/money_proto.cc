@@ -67,6 +67,7 @@ constexpr KindName kKindNames[] = {
     {JournalKind::kHookDue, "hook_due"},
     {JournalKind::kHookDelivered, "hook_delivered"},
     {JournalKind::kHookGivenUp, "hook_given_up"},
+    {JournalKind::kBatchDeleted, "batch_deleted"},
 };
 
 // The parts of a key, into a write that has them.

@@ -38,7 +38,8 @@ Scheduler::Scheduler(Executor& executor, const Clock& clock, Random& random,
                       },
                   .plan_timers = [this](absl::Time at) { PlanTimers(at); }}),
       hooks_(executor, clock, random, store, ids_, std::move(options.hooks),
-             [this](absl::Time at) { PlanTimers(at); }) {}
+             [this](absl::Time at) { PlanTimers(at); }),
+      retention_(executor, clock, store, ids_, options.retention) {}
 
 void Scheduler::Start(absl::AnyInvocable<void(absl::Status)> ready) {
   store_.SetCommitListener([this](const std::vector<int64_t>& batches) {
@@ -47,7 +48,7 @@ void Scheduler::Start(absl::AnyInvocable<void(absl::Status)> ready) {
   });
   struct Found {
     std::vector<LiveRecord> live;
-    std::vector<RowKey> cancelling;
+    std::vector<RowKey> cancelling, deleting;
     std::vector<int64_t> awake_schedules;
     absl::Time next_timer;
   };
@@ -56,6 +57,7 @@ void Scheduler::Start(absl::AnyInvocable<void(absl::Status)> ready) {
         Found found;
         ASSIGN_OR_RETURN(found.live, reader.ListLive());
         ASSIGN_OR_RETURN(found.cancelling, reader.ListCancellingBatches());
+        ASSIGN_OR_RETURN(found.deleting, reader.ListDeletingBatches());
         ASSIGN_OR_RETURN(found.awake_schedules, reader.ListAwakeSchedules());
         ASSIGN_OR_RETURN(found.next_timer, reader.NextTimer());
         return found;
@@ -66,6 +68,7 @@ void Scheduler::Start(absl::AnyInvocable<void(absl::Status)> ready) {
         for (RowKey batch : found->cancelling) {
           CancelSteps(batch, "", /*begun=*/true, [](absl::Status) {});
         }
+        retention_.Start(found->deleting);
         for (int64_t schedule : found->awake_schedules) {
           schedules_.Wake(schedule);
         }

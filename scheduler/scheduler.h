@@ -26,6 +26,7 @@
 #include "scheduler/lease_book.h"
 #include "scheduler/rate_book.h"
 #include "scheduler/reply.h"
+#include "scheduler/retention.h"
 #include "scheduler/schedule_book.h"
 #include "scheduler/to_proto.h"
 #include "scheduler/watch_hub.h"
@@ -39,6 +40,8 @@ struct SchedulerOptions {
   // planned already, and what is fired by hand, is submitted all the same.
   bool fires_schedules = true;
   HookOptions hooks;
+  // Which batches are deleted by themselves: none.
+  RetentionRules retention = {};
 };
 
 // Lives on one executor; all calls on its thread, and all answers come on it.
@@ -94,6 +97,8 @@ class Scheduler {
                    Reply<v1::ResumeBatchResponse> reply);
   void RetryBatch(const v1::RetryBatchRequest& request,
                   Reply<v1::RetryBatchResponse> reply);
+  void DeleteBatch(const v1::DeleteBatchRequest& request,
+                   Reply<v1::DeleteBatchResponse> reply);
   // QueueService, TenantService.
   void ListQueues(const v1::ListQueuesRequest& request,
                   Reply<v1::ListQueuesResponse> reply);
@@ -245,6 +250,7 @@ class Scheduler {
   EventFeeds feeds_;
   ScheduleBook schedules_;
   HookSender hooks_;
+  Retention retention_;
   absl::Time timers_at_ = absl::InfiniteFuture();
   Executor::TimerId timer_ = 0;
   bool telling_estimates_ = false;

@@ -29,7 +29,9 @@ absl::StatusOr<QueueContent> CheckDatabases(const std::string& folder,
 
 // Calls `visit` with the name of each artifact that queue.db of `folder` refers
 // to (inputs of tasks and of schedules, outputs, last messages), until it
-// returns an error. Those that several tasks refer to come as often.
+// returns an error. Those that several tasks refer to come as often. The queue
+// may be in use: each is visited that a row referred to from the beginning to
+// the end of the call, or that another row has from such a one.
 //   kDataLoss  a row cannot be read
 absl::Status ForEachArtifact(
     const std::string& folder,

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -22,6 +23,20 @@ struct OldEvents {
   int64_t dropped = 0;  // chunks
   bool more = true;
 };
+
+// Attempts that are deleted: the journal has no row of their grant.
+struct DeletedEvents {
+  std::vector<int64_t> grants;  // rising
+  int64_t dropped = 0;          // chunks
+};
+
+// By the two files of `dir`. Minutes for millions of attempts.
+absl::StatusOr<DeletedEvents> FindDeletedEvents(const std::string& dir,
+                                                const std::string& vfs);
+
+// One step: deletes some chunks of the last of `grants`, and drops that from
+// them once it has none.
+absl::Status DropDeletedEvents(Sqlite& events, DeletedEvents& deleted);
 
 // Of attempts that began before `before`, by the queue.db of `dir`.
 absl::StatusOr<OldEvents> FindOldEvents(const std::string& dir,

@@ -68,7 +68,17 @@ absl::StatusOr<RowPage<JournalRecord>> SqliteReader::ListMoney(
     const MoneyFilter& filter, int64_t after_seq, int limit) {
   absl::Time from = filter.from;
   std::optional<RowKey> batch = filter.batch;
-  if (batch.has_value()) RETURN_IF_ERROR(GetBatch(*batch).status());
+  if (batch.has_value()) {
+    // Of one that is deleted, what is left says what became of it.
+    const absl::Status there = GetBatch(*batch).status();
+    if (!there.ok() && !absl::IsNotFound(there)) return there;
+    SqliteStatement row =
+        queue_->Query("SELECT 1 FROM batch WHERE id = ? AND at / 1000 = ?",
+                      batch->row, batch->unix_millis);
+    const bool was = row.Step();
+    RETURN_IF_ERROR(row.status());
+    if (!was) return there;
+  }
   if (filter.task.has_value()) {
     ASSIGN_OR_RETURN(TaskRecord task, GetTask(*filter.task));
     from = std::max(from, task.at);

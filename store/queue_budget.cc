@@ -244,8 +244,8 @@ absl::StatusOr<int64_t> QueueWriter::RefOf(v1::BudgetScope scope,
                                            RowKey row) {
   if (scope == v1::BUDGET_SCOPE_TENANT) return LabelId(kTenantLabel, name);
   if (scope == v1::BUDGET_SCOPE_QUEUE) return LabelId(kQueueLabel, name);
-  SqliteStatement batch =
-      db_.Query("SELECT at FROM batch WHERE id = ?", row.row);
+  SqliteStatement batch = db_.Query(
+      "SELECT at FROM batch WHERE id = ? AND deleted_at IS NULL", row.row);
   bool found = batch.Step() && batch.Int(0) / 1000 == row.unix_millis;
   RETURN_IF_ERROR(batch.status());
   if (!found) return absl::NotFoundError("no such batch");

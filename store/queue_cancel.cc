@@ -119,9 +119,10 @@ absl::StatusOr<CancelBatchResult> QueueWriter::Do(const CancelBatch& write) {
   std::string reason = write.reason;
   v1::BatchState state;
   {
-    SqliteStatement row =
-        db_.Query("SELECT at, state, cancel_why FROM batch WHERE id = ?",
-                  write.batch.row);
+    SqliteStatement row = db_.Query(
+        "SELECT at, state, cancel_why FROM batch WHERE id = ? "
+        "AND deleted_at IS NULL",
+        write.batch.row);
     bool found = row.Step();
     RETURN_IF_ERROR(row.status());
     if (!found || row.Int(0) / 1000 != write.batch.unix_millis) {

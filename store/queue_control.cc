@@ -241,7 +241,9 @@ absl::StatusOr<Done> QueueWriter::Do(const SetKeyCap& write) {
 
 absl::StatusOr<std::optional<int64_t>> QueueWriter::FindPause(RowKey batch) {
   SqliteStatement row = db_.Query(
-      "SELECT at, state, pause_until FROM batch WHERE id = ?", batch.row);
+      "SELECT at, state, pause_until FROM batch WHERE id = ? "
+      "AND deleted_at IS NULL",
+      batch.row);
   const bool found = row.Step() && row.Int(0) / 1000 == batch.unix_millis;
   RETURN_IF_ERROR(row.status());
   if (!found) return absl::NotFoundError("no such batch");

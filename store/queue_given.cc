@@ -224,7 +224,10 @@ absl::StatusOr<bool> QueueWriter::GoToRetried(int64_t& batch, int64_t& until) {
   }
   batch = row.Int(0);
   until = row.Int(1);
-  return true;
+  ASSIGN_OR_RETURN(bool deleted, IsDeleted(batch));
+  if (!deleted) return true;
+  return absl::FailedPreconditionError(
+      "it needs tasks of a batch that is deleted");
 }
 
 absl::StatusOr<int64_t> QueueWriter::StandIn(int64_t task) {

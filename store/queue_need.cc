@@ -159,7 +159,10 @@ absl::StatusOr<int64_t> QueueWriter::FirstUnsuccessful(int64_t batch,
 
 absl::StatusOr<bool> QueueWriter::MeetNeeds(int64_t needed, int& room,
                                             TimersFired& result) {
-  ASSIGN_OR_RETURN(TaskRow done, LoadTask(needed));
+  absl::StatusOr<TaskRow> found = LoadTask(needed);
+  if (absl::IsNotFound(found.status())) return true;  // deleted
+  RETURN_IF_ERROR(found.status());
+  const TaskRow& done = *found;
   if (!IsFinal(done.state)) return true;
   struct Row {
     int64_t task = 0, k = 0;
@@ -359,7 +362,9 @@ absl::Status QueueWriter::CheckDone(int64_t task, bool anyway) {
   SqliteStatement row =
       db_.Query("SELECT name, state FROM task WHERE id = ?", task);
   if (!row.Step()) {
-    return absl::DataLossError(absl::StrCat("task row ", task));
+    RETURN_IF_ERROR(row.status());
+    return absl::FailedPreconditionError(
+        "it needs a task whose batch is deleted");
   }
   const auto state = static_cast<v1::TaskState>(row.Int(1));
   if (state == v1::TASK_STATE_SUCCEEDED || (anyway && IsFinal(state))) {

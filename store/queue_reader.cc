@@ -214,7 +214,9 @@ absl::StatusOr<std::vector<AccountRecord>> SqliteReader::ListAccounts() {
 absl::StatusOr<TaskRecord> SqliteReader::GetTask(RowKey key) {
   ASSIGN_OR_RETURN(
       std::vector<TaskRecord> found,
-      ReadAll(queue_->Query(MIDWATCH_TASK_COLUMNS "WHERE t.id = ?", key.row),
+      ReadAll(queue_->Query(MIDWATCH_TASK_COLUMNS
+                            "WHERE t.id = ? AND b.deleted_at IS NULL",
+                            key.row),
               ReadTask));
   if (found.empty() || found[0].key != key) {
     return absl::NotFoundError("no such task");
@@ -311,10 +313,19 @@ absl::StatusOr<std::vector<AttemptRecord>> SqliteReader::ListAttempts(
 absl::StatusOr<BatchRecord> SqliteReader::GetBatch(RowKey key) {
   ASSIGN_OR_RETURN(
       std::vector<BatchRecord> found,
-      ReadAll(queue_->Query(MIDWATCH_BATCH_COLUMNS "WHERE b.id = ?", key.row),
+      ReadAll(queue_->Query(MIDWATCH_BATCH_COLUMNS
+                            "WHERE b.id = ? AND b.deleted_at IS NULL",
+                            key.row),
               ReadBatch));
   if (found.empty() || found[0].key != key) {
-    return absl::NotFoundError("no such batch");
+    SqliteStatement row = queue_->Query(
+        "SELECT 1 FROM batch WHERE id = ? AND at / 1000 = ? "
+        "AND deleted_at IS NOT NULL",
+        key.row, key.unix_millis);
+    const bool deleted = row.Step();
+    RETURN_IF_ERROR(row.status());
+    return absl::NotFoundError(deleted ? "the batch is deleted"
+                                       : "no such batch");
   }
   RETURN_IF_ERROR(AddHooks(found[0]));
   return std::move(found[0]);
@@ -326,8 +337,8 @@ absl::StatusOr<RowPage<TaskRecord>> SqliteReader::ListTasks(
                    FindTasks(*queue_, filter, after, limit));
   RowPage<TaskRecord> page{.rows = {}, .next = found.next};
   for (int64_t id : found.rows) {
-    SqliteStatement row =
-        queue_->Query(MIDWATCH_TASK_COLUMNS "WHERE t.id = ?", id);
+    SqliteStatement row = queue_->Query(
+        MIDWATCH_TASK_COLUMNS "WHERE t.id = ? AND b.deleted_at IS NULL", id);
     if (!row.Step()) {
       RETURN_IF_ERROR(row.status());
       continue;
@@ -347,11 +358,13 @@ absl::StatusOr<RowPage<BatchRecord>> SqliteReader::ListBatches(
   SqliteStatement row =
       filter.name.empty()
           ? queue_->Query(MIDWATCH_BATCH_COLUMNS
-                          "WHERE b.id < ? ORDER BY b.id DESC LIMIT ?",
+                          "WHERE b.id < ? AND b.deleted_at IS NULL "
+                          "ORDER BY b.id DESC LIMIT ?",
                           before, kExaminedMax)
           : queue_->Query(
                 MIDWATCH_BATCH_COLUMNS
-                "WHERE b.name = ? AND b.id < ? ORDER BY b.id DESC LIMIT ?",
+                "WHERE b.name = ? AND b.id < ? AND b.deleted_at IS NULL "
+                "ORDER BY b.id DESC LIMIT ?",
                 filter.name, before, kExaminedMax);
   RowPage<BatchRecord> page;
   int examined = 0;
@@ -456,6 +469,44 @@ absl::StatusOr<std::vector<RowKey>> SqliteReader::ListCancellingBatches() {
   while (row.Step()) result.push_back({row.Int(0), row.Int(1) / 1000});
   RETURN_IF_ERROR(row.status());
   return result;
+}
+
+absl::StatusOr<std::vector<RowKey>> SqliteReader::ListDeletingBatches() {
+  SqliteStatement row =
+      queue_->Query("SELECT id, at FROM batch WHERE deleting != 0 ORDER BY id");
+  std::vector<RowKey> result;
+  while (row.Step()) result.push_back({row.Int(0), row.Int(1) / 1000});
+  RETURN_IF_ERROR(row.status());
+  return result;
+}
+
+absl::StatusOr<RowPage<EndedBatch>> SqliteReader::ListEndedBatches(
+    int64_t after, int limit) {
+  SqliteStatement row = queue_->Query(
+      "SELECT id, at, queue, ended_at FROM batch WHERE id > ? AND state = ? "
+      "AND deleted_at IS NULL ORDER BY id LIMIT ?",
+      after, static_cast<int>(v1::BATCH_STATE_DONE), limit);
+  RowPage<EndedBatch> page;
+  while (row.Step()) {
+    page.rows.push_back({.key = {row.Int(0), row.Int(1) / 1000},
+                         .queue = row.Int(2),
+                         .ended_at = absl::FromUnixMicros(row.Int(3))});
+  }
+  RETURN_IF_ERROR(row.status());
+  if (page.rows.size() == static_cast<size_t>(limit)) {
+    page.next = page.rows.back().key.row;
+  }
+  return page;
+}
+
+absl::StatusOr<absl::Time> SqliteReader::LastDeletion() {
+  SqliteStatement row = queue_->Query(
+      "SELECT deleted_at FROM batch WHERE deleted_at IS NOT NULL "
+      "ORDER BY deleted_at DESC LIMIT 1");
+  absl::Time last = absl::InfinitePast();
+  if (row.Step()) last = absl::FromUnixMicros(row.Int(0));
+  RETURN_IF_ERROR(row.status());
+  return last;
 }
 
 absl::StatusOr<absl::Time> SqliteReader::NextTimer() {

@@ -84,6 +84,10 @@ class SqliteReader final : public StoreReader {
   absl::StatusOr<TenantRecord> GetTenant(const std::string& name) override;
   absl::StatusOr<std::vector<LiveRecord>> ListLive() override;
   absl::StatusOr<std::vector<RowKey>> ListCancellingBatches() override;
+  absl::StatusOr<std::vector<RowKey>> ListDeletingBatches() override;
+  absl::StatusOr<RowPage<EndedBatch>> ListEndedBatches(int64_t after,
+                                                       int limit) override;
+  absl::StatusOr<absl::Time> LastDeletion() override;
   absl::StatusOr<absl::Time> NextTimer() override;
   absl::StatusOr<std::vector<int64_t>> ListAwakeSchedules() override;
   absl::StatusOr<std::vector<DueHook>> ListDueHooks(absl::Time at,

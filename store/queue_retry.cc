@@ -94,8 +94,10 @@ absl::StatusOr<BatchProgress> QueueWriter::FindRetry(const RetryBatch& write,
 absl::StatusOr<BatchProgress> QueueWriter::OpenRetry(const RetryBatch& write,
                                                      const std::string& hash) {
   {
-    SqliteStatement row =
-        db_.Query("SELECT at, state FROM batch WHERE id = ?", write.batch.row);
+    SqliteStatement row = db_.Query(
+        "SELECT at, state FROM batch WHERE id = ? "
+        "AND deleted_at IS NULL",
+        write.batch.row);
     const bool found = row.Step();
     RETURN_IF_ERROR(row.status());
     if (!found || row.Int(0) / 1000 != write.batch.unix_millis) {
@@ -202,6 +204,19 @@ absl::StatusOr<int64_t> QueueWriter::NeededAgain(int64_t needed,
   return StandIn(needed);
 }
 
+absl::Status QueueWriter::CheckIsThere(int64_t task) {
+  absl::StatusOr<TaskRow> found = LoadTask(task);
+  if (!found.ok() && !absl::IsNotFound(found.status())) return found.status();
+  bool gone = !found.ok();
+  if (!gone) {
+    ASSIGN_OR_RETURN(gone, IsDeleted(found->batch));
+  }
+  if (!gone) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "a task of it needs another one whose batch is deleted, so it cannot be "
+      "tried again");
+}
+
 absl::StatusOr<std::vector<NewNeed>> QueueWriter::NeedsAgain(
     const TaskRow& old, const v1::TaskLine& line, int64_t batch,
     bool cancelled_too) {
@@ -236,6 +251,7 @@ absl::StatusOr<std::vector<NewNeed>> QueueWriter::NeedsAgain(
       ASSIGN_OR_RETURN(needed, FirstLeftOut(old, cancelled_too));
     }
     if (needed == 0) continue;
+    RETURN_IF_ERROR(CheckIsThere(needed));
     ASSIGN_OR_RETURN(TaskRow task, LoadTask(needed));
     need.task = RowKey{task.id, task.at / 1000};
   }

@@ -29,7 +29,10 @@ absl::Status QueueWriter::ForgetExpiry(const TaskRow& task) {
 }
 
 absl::Status QueueWriter::Expire(int64_t id, int64_t at, TimersFired& result) {
-  ASSIGN_OR_RETURN(TaskRow task, LoadTask(id));
+  absl::StatusOr<TaskRow> found = LoadTask(id);
+  if (absl::IsNotFound(found.status())) return absl::OkStatus();  // deleted
+  RETURN_IF_ERROR(found.status());
+  const TaskRow& task = *found;
   const bool waits = task.state == v1::TASK_STATE_QUEUED ||
                      task.state == v1::TASK_STATE_BLOCKED;
   if (!waits || task.expires_at != at) return absl::OkStatus();

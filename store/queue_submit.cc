@@ -73,13 +73,18 @@ absl::Status QueueWriter::RefuseWhenFull() const {
 
 absl::StatusOr<BatchProgress> QueueWriter::FindBatch(
     const std::string& request_id) {
-  SqliteStatement row =
-      db_.Query("SELECT id, at, state, lines FROM batch WHERE request_id = ?",
-                request_id);
+  SqliteStatement row = db_.Query(
+      "SELECT id, at, state, lines, deleted_at FROM batch WHERE request_id = ?",
+      request_id);
   if (!row.Step()) {
     RETURN_IF_ERROR(row.status());
     return absl::NotFoundError(
         absl::StrCat("no batch was opened with request_id '", request_id, "'"));
+  }
+  if (!row.IsNull(4)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the batch that was opened with request_id '", request_id,
+                     "' is deleted; choose a new one to run it again"));
   }
   return BatchProgress{{row.Int(0), row.Int(1) / 1000},
                        static_cast<v1::BatchState>(row.Int(2)),
@@ -328,15 +333,17 @@ absl::StatusOr<QueueWriter::Inserted> QueueWriter::InsertTask(
   const absl::Time expiry = task.start.ExpiryOf(at);
   const bool ready = is.state == v1::TASK_STATE_QUEUED && start <= at;
   int64_t rank = RankOf(at, task.priority, at + start_within);
+  ASSIGN_OR_RETURN(const int64_t floor, TaskFloor());
   RETURN_IF_ERROR(db_.Run(
-      "INSERT INTO task(at, lane, batch, line, name, state, template, "
+      "INSERT INTO task(id, at, lane, batch, line, name, state, template, "
       "line_blob, prio, max_cost, rank, retry_of, queue, labels, not_before, "
       "expires_at, ukey, ended_at) "
-      "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-      now, lane, place.batch, SqliteNullable<int64_t>{line >= 0, line},
-      task.line.name(), static_cast<int>(is.state), template_id,
-      SqliteBlob{LineAsKept(task)}, task.priority, task.max_cost,
-      SqliteNullable<int64_t>{ready, rank},
+      "VALUES (CASE WHEN ? THEN max(?, (SELECT ifnull(max(id), 0) FROM task)) "
+      "+ 1 END,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+      floor > 0 ? 1 : 0, floor, now, lane, place.batch,
+      SqliteNullable<int64_t>{line >= 0, line}, task.line.name(),
+      static_cast<int>(is.state), template_id, SqliteBlob{LineAsKept(task)},
+      task.priority, task.max_cost, SqliteNullable<int64_t>{ready, rank},
       SqliteNullable<int64_t>{retry_of != 0, retry_of}, place.queue,
       SqliteNullable<std::string>{!task.labels.empty(),
                                   LabelLines(task.labels)},

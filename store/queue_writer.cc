@@ -139,7 +139,8 @@ absl::StatusOr<QueueWriter::TaskRow> QueueWriter::LoadTask(int64_t id) {
 
 absl::StatusOr<QueueWriter::TaskRow> QueueWriter::LoadTask(RowKey key) {
   ASSIGN_OR_RETURN(TaskRow task, LoadTask(key.row));
-  if (task.at / 1000 != key.unix_millis) {
+  ASSIGN_OR_RETURN(bool deleted, IsDeleted(task.batch));
+  if (deleted || task.at / 1000 != key.unix_millis) {
     return absl::NotFoundError("no such task");
   }
   return task;
@@ -394,9 +395,11 @@ absl::StatusOr<TimersFired> QueueWriter::Do(const FireTimers&) {
       RETURN_IF_ERROR(LookAtBlocked(timer.ref, result));
       continue;
     }
-    ASSIGN_OR_RETURN(TaskRow task, LoadTask(timer.ref));
-    if (task.state == v1::TASK_STATE_QUEUED && !task.rank.has_value()) {
-      RETURN_IF_ERROR(BeginAnother(task, timer.at));
+    absl::StatusOr<TaskRow> task = LoadTask(timer.ref);
+    if (absl::IsNotFound(task.status())) continue;  // deleted
+    RETURN_IF_ERROR(task.status());
+    if (task->state == v1::TASK_STATE_QUEUED && !task->rank.has_value()) {
+      RETURN_IF_ERROR(BeginAnother(*task, timer.at));
     }
   }
   result.fired = static_cast<int>(due.size());

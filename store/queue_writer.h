@@ -130,6 +130,8 @@ class QueueWriter {
   // queue_cancel.cc
   absl::StatusOr<CancelResult> Do(const CancelTask& write);
   absl::StatusOr<CancelBatchResult> Do(const CancelBatch& write);
+  // queue_delete.cc
+  absl::StatusOr<BatchDeleted> Do(const DeleteBatch& write);
   // queue_park.cc
   absl::StatusOr<Parked> Do(const Park& write);
   absl::StatusOr<Answered> Do(const AnswerTask& write);
@@ -243,6 +245,23 @@ class QueueWriter {
   absl::Status ChangeExpiry(const TaskRow& task, absl::Time expires_at);
   absl::Status ChangePriority(const TaskRow& task, int32_t priority);
   absl::Status ChangeDeadline(const TaskRow& task, absl::Duration deadline);
+  // queue_delete.cc
+  //   kFailedPrecondition  the task is deleted
+  absl::Status CheckIsThere(int64_t task);
+  //   kFailedPrecondition  it has to stay
+  absl::Status CheckDeletable(int64_t batch, int64_t first, int64_t last);
+  absl::Status MarkDeleted(int64_t batch, int64_t first, int64_t last,
+                           const std::string& reason);
+  // Each deletes some rows and takes their number from `room`; what there was
+  // no room for is left.
+  absl::Status DeleteTasks(int64_t batch, int& room);
+  absl::Status DeleteJournal(int64_t batch, int& room);
+  absl::Status DeleteLanes(int64_t batch, int& room);
+  // Nothing but its row is left.
+  absl::Status EndDeletion(int64_t batch);
+  absl::StatusOr<bool> IsDeleted(int64_t batch);
+  // The highest number of a task that was deleted: none comes again.
+  absl::StatusOr<int64_t> TaskFloor();
   // queue_unique.cc
   absl::StatusOr<bool> HasUniqueKeys();
   // The task that holds the key, if one does.
@@ -622,6 +641,7 @@ class QueueWriter {
     int64_t ruleless = 0;  // a batch without canary and stop rule
     std::optional<bool> has_budgets, has_controls, has_unique_keys;
     std::optional<bool> has_key_caps;
+    std::optional<int64_t> task_floor;
   };
   static constexpr size_t kKnownLabelsMax = 1000;
   Known known_;

@@ -302,9 +302,12 @@ enum class JournalKind {
   kHookDue = 50,       // what happened is to be told
   kHookDelivered = 51,
   kHookGivenUp = 52,
+  kBatchDeleted = 60,  // its tasks and the rest of its journal are gone, or go
 };
 
-// One state change, and the money it moved. `seq` rises by one with each.
+// One state change, and the money it moved. `seq` rises by one with each, and
+// those of deleted batches are left out: what they moved is summed up in the
+// row of their batch's end.
 struct JournalRecord {
   int64_t seq = 0;
   absl::Time at;
@@ -321,6 +324,15 @@ struct JournalRecord {
   int64_t reserve_delta = 0, charge_delta = 0, over_delta = 0;
   v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
   std::string why;
+};
+
+// A batch that is done, as retention looks at it.
+struct EndedBatch {
+  RowKey key;
+  int64_t queue = 0;  // the same number for batches of one queue
+  absl::Time ended_at;
+
+  friend bool operator==(const EndedBatch&, const EndedBatch&) = default;
 };
 
 // A budget of a tenant, a queue or a batch; see v1::Budget. Balances are those

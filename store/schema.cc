@@ -353,6 +353,18 @@ CREATE TABLE key_cap(tenant INT, ckey TEXT, max_running INT,
   PRIMARY KEY(tenant, ckey)) WITHOUT ROWID;
 )sql";
 
+// A batch with deleted_at is one that nobody is shown any more. While it is
+// deleting, rows of what hung on it are left (with 2, its spec is to stay); its
+// own stays. The meta row `tasks_deleted` is the highest number of a task that
+// went.
+constexpr char kQueue22[] = R"sql(
+ALTER TABLE batch ADD COLUMN deleted_at INT;
+ALTER TABLE batch ADD COLUMN deleting INT;
+CREATE INDEX batch_deleted ON batch(deleted_at) WHERE deleted_at IS NOT NULL;
+CREATE INDEX batch_deleting ON batch(id) WHERE deleting != 0;
+CREATE INDEX batch_retry ON batch(retry_of) WHERE retry_of IS NOT NULL;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -375,7 +387,8 @@ const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps = new SchemaSteps{
       kQueue1,  kQueue2,  kQueue3,  kQueue4,  kQueue5,  kQueue6,  kQueue7,
       kQueue8,  kQueue9,  kQueue10, kQueue11, kQueue12, kQueue13, kQueue14,
-      kQueue15, kQueue16, kQueue17, kQueue18, kQueue19, kQueue20, kQueue21};
+      kQueue15, kQueue16, kQueue17, kQueue18, kQueue19, kQueue20, kQueue21,
+      kQueue22};
   return *steps;
 }
 

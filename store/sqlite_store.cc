@@ -163,6 +163,18 @@ class SqliteStoreImpl final : public SqliteStore {
     });
   }
 
+  void DropDeletedEvents(
+      absl::AnyInvocable<void(absl::StatusOr<int64_t>)> done) override {
+    pool_.Run([this, done = std::move(done)]() mutable {
+      absl::StatusOr<DeletedEvents> deleted =
+          FindDeletedEvents(options_.dir, options_.vfs);
+      if (!deleted.ok()) return done(deleted.status());
+      DropDeleted(*events_ops_,
+                  std::make_shared<DeletedEvents>(*std::move(deleted)),
+                  std::move(done));
+    });
+  }
+
   void SetCommitListener(
       std::function<void(const std::vector<int64_t>&)> listener) override {
     commit_listener_ = std::make_shared<
@@ -264,6 +276,28 @@ class SqliteStoreImpl final : public SqliteStore {
                               }});
   }
 
+  // As DropSome, an attempt's chunks at a time.
+  void DropDeleted(Writer& events, std::shared_ptr<DeletedEvents> deleted,
+                   absl::AnyInvocable<void(absl::StatusOr<int64_t>)> done) {
+    if (closing_) return done(absl::CancelledError("the store closes"));
+    if (deleted->grants.empty()) return done(deleted->dropped);
+    auto next = std::make_shared<DeletedEvents>();
+    events.Submit(
+        WriteOp{.run =
+                    [this, deleted, next] {
+                      *next = {{deleted->grants.back()}, 0};
+                      return midwatch::DropDeletedEvents(*events_db_, *next);
+                    },
+                .finish =
+                    [this, &events, deleted, next,
+                     done = std::move(done)](absl::Status status) mutable {
+                      if (!status.ok()) return done(std::move(status));
+                      deleted->dropped += next->dropped;
+                      if (next->grants.empty()) deleted->grants.pop_back();
+                      DropDeleted(events, std::move(deleted), std::move(done));
+                    }});
+  }
+
   // Answers every read with one failure.
   class BrokenReader final : public StoreReader {
    public:
@@ -339,6 +373,14 @@ class SqliteStoreImpl final : public SqliteStore {
     absl::StatusOr<std::vector<RowKey>> ListCancellingBatches() override {
       return status_;
     }
+    absl::StatusOr<std::vector<RowKey>> ListDeletingBatches() override {
+      return status_;
+    }
+    absl::StatusOr<RowPage<EndedBatch>> ListEndedBatches(int64_t,
+                                                         int) override {
+      return status_;
+    }
+    absl::StatusOr<absl::Time> LastDeletion() override { return status_; }
     absl::StatusOr<absl::Time> NextTimer() override { return status_; }
     absl::StatusOr<std::vector<int64_t>> ListAwakeSchedules() override {
       return status_;

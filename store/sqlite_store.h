@@ -52,6 +52,10 @@ class SqliteStore : public Store {
   virtual void DropEvents(
       absl::Time before,
       absl::AnyInvocable<void(absl::StatusOr<int64_t>)> done) = 0;
+
+  // As DropEvents, of attempts that are deleted: no journal row is their grant.
+  virtual void DropDeletedEvents(
+      absl::AnyInvocable<void(absl::StatusOr<int64_t>)> done) = 0;
 };
 
 // Opens the databases in `options.dir`, creating or migrating them as needed.

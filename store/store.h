@@ -91,6 +91,12 @@ class StoreReader {
   // By row, falling, before `before` (INT64_MAX at first).
   virtual absl::StatusOr<RowPage<BatchRecord>> ListBatches(
       const BatchFilter& filter, int64_t before, int limit) = 0;
+  // Those that are done and not deleted. By row, rising, after `after` (0 at
+  // first).
+  virtual absl::StatusOr<RowPage<EndedBatch>> ListEndedBatches(int64_t after,
+                                                               int limit) = 0;
+  // When the last deletion began; InfinitePast where there was none.
+  virtual absl::StatusOr<absl::Time> LastDeletion() = 0;
   // What the batch opened with this request_id asks of each of its tasks.
   // kNotFound: none was.
   virtual absl::StatusOr<v1::TaskSpec> FindBatchSpec(
@@ -142,6 +148,8 @@ class StoreReader {
   // Everything that a scheduler which starts must know.
   virtual absl::StatusOr<std::vector<LiveRecord>> ListLive() = 0;
   virtual absl::StatusOr<std::vector<RowKey>> ListCancellingBatches() = 0;
+  // Whose deletion is under way.
+  virtual absl::StatusOr<std::vector<RowKey>> ListDeletingBatches() = 0;
   virtual absl::StatusOr<absl::Time> NextTimer() = 0;
   // Schedules with something to plan or to submit.
   virtual absl::StatusOr<std::vector<int64_t>> ListAwakeSchedules() = 0;

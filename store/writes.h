@@ -203,6 +203,35 @@ struct CancelBatch {
   std::string reason;
 };
 
+// Deleting -------------------------------------------------------------------
+
+// So many rows go with one write, and the labels of one task beyond that.
+inline constexpr int kDeletedRowsMax = 200;
+
+struct BatchDeleted {
+  int64_t tasks = 0;  // that the batch had
+  int rows = 0;       // that went with this write
+  // Not all is gone yet: write the same again.
+  bool more = false;
+};
+
+// The first write marks a batch: no list shows it from then on, and its budgets
+// are gone. Each further one deletes some rows of what hangs on it: tasks with
+// their attempts first, then the journal. The batch's own row stays, with its
+// request_id, and the sum of its journal in the row of its end. Events and
+// artifacts are for sweeps: see SqliteStore.
+// Again: goes on; kNotFound once all is gone.
+//   kNotFound            no such batch
+//   kFailedPrecondition  it is not done; an unfinished task elsewhere needs a
+//                        task of it, or is a retry of one; an errand of it is
+//                        left, so what it cost may change; a task of it holds
+//                        its unique key
+struct DeleteBatch {
+  using Result = BatchDeleted;
+  RowKey batch;
+  std::string reason;
+};
+
 // Answering ------------------------------------------------------------------
 
 struct Answered {
@@ -766,14 +795,16 @@ using Write =
                  PauseQueue, ResumeQueue, PauseBatch, ResumeBatch,
                  RecordRemoteId, LeaseErrands, CompleteErrands, ExplainSessions,
                  CompleteSweep, PutSchedule, DeleteSchedule, PauseSchedule,
-                 BeginRun, PlanFirings, EndFiring, NoteHookTry, FireTimers>;
+                 BeginRun, PlanFirings, EndFiring, NoteHookTry, FireTimers,
+                 DeleteBatch>;
 
 using WriteResult =
     std::variant<BatchProgress, TaskKey, BatchRetried, CancelResult,
                  CancelBatchResult, Answered, Registered, Freed, Grants, Done,
                  RecordedSession, SayAdded, Parked, Settled, BudgetSet,
                  AccountSet, RemoteId, LeasedErrands, ExplainedSessions,
-                 ScheduleSet, RunBegun, FiringPlan, FiringEnded, TimersFired>;
+                 ScheduleSet, RunBegun, FiringPlan, FiringEnded, TimersFired,
+                 BatchDeleted>;
 
 }  // namespace midwatch
 

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import pty
 import re
 import signal
 import subprocess
@@ -70,6 +71,10 @@ class CliTest(unittest.TestCase):
                           ["run", "x", "--param", "novalue"],
                           ["scheduler", "--keep-transcripts", "30d"],
                           ["scheduler", "--keep-transcripts", "1m"],
+                          ["scheduler", "--keep-batches", "30d"],
+                          ["scheduler", "--keep-batches-count", "-1"],
+                          ["batch", "delete"],
+                          ["batch", "delete", "--yes", "a-name"],
                           ["--output", "xml", "batch", "list"]):
             code, _, err = self.run_cli(*arguments)
             self.assertEqual(code, 2, (arguments, err))
@@ -171,6 +176,52 @@ class CliTest(unittest.TestCase):
                       ["export", "batch", "--since", "2020-01-01"],
                       ["export", "--since", "yesterday"]):
             self.assertEqual(self.run_cli(*wrong)[0], 2, wrong)
+
+    def test_batch_delete(self):
+        self.assertEqual(self.run_cli("run", self.write(), "--results", "r")[0],
+                         0)
+        batch = json.loads(self.run_cli("--output", "json", "batch", "list")[1])
+        batch_id = batch["batch_id"]
+        command = ["batch", "delete", batch_id]
+        code, out, err = self.run_cli(*command, stdin=subprocess.DEVNULL)
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("--yes", err)
+        code, _, err = self.run_cli("batch", "delete", "--yes", "batch")
+        self.assertEqual(code, 2)
+        self.assertIn("'batch' is no batch's id", err)
+
+        # A terminal is asked, and says no.
+        leader, follower = pty.openpty()
+        self.addCleanup(os.close, leader)
+        self.addCleanup(os.close, follower)
+        os.write(leader, b"n\n")
+        code, out, err = self.run_cli(*command, stdin=follower)
+        self.assertEqual((code, out), (130, ""))
+        self.assertRegex(err, rf"{batch_id}  batch, 2 tasks, \$0\.04")
+        self.assertIn("nothing is deleted", err)
+        self.assertEqual(self.run_cli("batch", "get", batch_id)[0], 0)
+        os.write(leader, b"y\n")
+        code, out, err = self.run_cli(*command, stdin=follower)
+        self.assertEqual((code, out),
+                         (0, f"deleted {batch_id} with 2 tasks\n"), err)
+
+        for gone in (["batch", "get", batch_id], [*command, "--yes"],
+                     ["export", batch_id]):
+            code, _, err = self.run_cli(*gone)
+            self.assertEqual(code, 2, gone)
+            self.assertIn("deleted", err, gone)
+        self.assertEqual(self.run_cli("batch", "list", "--output", "json")[1],
+                         "")
+        journal = [json.loads(line) for line in self.run_cli(
+            "journal", "--all", "--output", "json")[1].splitlines()]
+        self.assertEqual([(entry["kind"], entry["charged_usd_micros"])
+                          for entry in journal if entry["batch_id"]],
+                         [("batch_done", 40_000), ("batch_deleted", 0)])
+        _, out, err = self.run_cli("journal", "--all", "--batch", batch_id)
+        self.assertIn("batch_deleted", out, err)
+        # The same file is another batch.
+        code, _, err = self.run_cli("run", "batch.yaml", "--results", "r2")
+        self.assertEqual(code, 0, err)
 
     def test_backup_and_restore(self):
         self.assertEqual(self.run_cli("run", self.write(), "--results", "r")[0],

@@ -10,7 +10,10 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "base/real_clock.h"
 #include "base/sqlite.h"
+#include "scheduler/deleted_sweep.h"
 #include "tests/testing/store_fixture.h"
 
 namespace midwatch {
@@ -238,6 +241,61 @@ TEST_F(BackupTest, NothingIsRestoredOverAQueue) {
   std::ofstream(parent_ / "r/events.db") << "half";
   EXPECT_THAT(RestoreBackup(parent_ / "b", parent_ / "r"), IsOk());
   EXPECT_FALSE(fs::exists(parent_ / "r/restoring"));
+}
+
+// Half of it is gone: what is left of its tasks, and of its journal, is no sum
+// of the other.
+TEST_F(BackupTest, ABatchThatIsBeingDeletedIsSoundAtEachStep) {
+  RowKey batch = SubmitBatch(280);
+  worker_ = Register();
+  for (const GrantRecord& grant : AdmitTo(worker_, 50)) {
+    ASSERT_OK(SettleWith(grant.lease, Success()));
+  }
+  while (Apply(CancelBatch{batch, ""})->more) {
+  }
+  ASSERT_EQ(Batch(batch).charged, 1'500'000);
+  SubmitBatch(1, 0, "batch-2");
+  ASSERT_OK(SettleWith(AdmitTo(worker_, 1).at(0).lease, Success()));
+  std::vector<int64_t> tasks;
+  for (bool more = true; more;) {
+    more = Apply(DeleteBatch{batch, ""})->more;
+    auto backup = BackUp(parent_ / absl::StrCat("b", tasks.size()));
+    ASSERT_OK(backup);
+    EXPECT_EQ(backup->batches(), 1);
+    tasks.push_back(backup->tasks());
+  }
+  // All of it is there, some of its tasks, none of them but its journal.
+  ASSERT_GE(tasks.size(), 4u);
+  EXPECT_EQ(tasks[0], 281);
+  EXPECT_GT(tasks[1], 1);
+  EXPECT_LT(tasks[1], 281);
+  EXPECT_EQ(tasks.back(), 1);
+}
+
+TEST_F(BackupTest, FilesThatOnlyADeletedBatchHadAreSwept) {
+  const std::string file = SomeWork();
+  ASSERT_OK(SettleWith(starts_.lease, Success()));
+  ASSERT_OK(SettleWith(runs_.lease, Success()));
+  ASSERT_FALSE(Apply(CancelBatch{batch_, ""})->more);
+  CompleteErrands done{.account = "default", .errands = {}};
+  done.errands.push_back({.session = "sesn_1"});
+  ASSERT_OK(Apply(done));
+  // One that another task shares.
+  const ArtifactRef input = *artifacts_.PutBytes("shared");
+  SubmitTask one = Single("one");
+  one.task.line.add_inputs()->set_sha256(input.sha256);
+  ASSERT_OK(Apply(one));
+  const std::string dir = dir_.path();
+  const absl::Time later = RealClock().Now() + 2 * kArtifactGrace;
+  EXPECT_EQ(*SweepArtifacts(dir, artifacts_, later, kNever), 0);
+  for (bool more = true; more;) more = Apply(DeleteBatch{batch_, ""})->more;
+  EXPECT_EQ(*SweepArtifacts(dir, artifacts_, RealClock().Now(), kNever), 0)
+      << "stored just now";
+  EXPECT_THAT(SweepArtifacts(dir, artifacts_, later, [] { return true; }),
+              StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_EQ(*SweepArtifacts(dir, artifacts_, later, kNever), 1);
+  EXPECT_THAT(artifacts_.PathOf(file), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(artifacts_.PathOf(input.sha256), IsOk());
 }
 
 }  // namespace

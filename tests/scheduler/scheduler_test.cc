@@ -31,10 +31,10 @@ class SchedulerTest : public testing::StoreFixture {
   SchedulerTest() { StartScheduler(); }
   ~SchedulerTest() override { CrashScheduler(); }
 
-  void StartScheduler() {
+  void StartScheduler(SchedulerOptions options = {}) {
     faulty_ = std::make_unique<testing::FaultyStore>(*executor_, *store_);
-    scheduler_ =
-        std::make_unique<Scheduler>(*executor_, clock_, random_, *faulty_);
+    scheduler_ = std::make_unique<Scheduler>(*executor_, clock_, random_,
+                                             *faulty_, options);
     bool ready = false;
     scheduler_->Start([&](absl::Status status) {
       EXPECT_OK(status);
@@ -48,10 +48,10 @@ class SchedulerTest : public testing::StoreFixture {
     scheduler_.reset();
     faulty_.reset();
   }
-  void RestartScheduler() {
+  void RestartScheduler(SchedulerOptions options = {}) {
     CrashScheduler();
     Restart();
-    StartScheduler();
+    StartScheduler(options);
   }
 
   std::shared_ptr<Grants> StartWorker(const char* incarnation) {
@@ -81,6 +81,30 @@ class SchedulerTest : public testing::StoreFixture {
                             });
     time_.RunUntilIdle();
     return cancelled_;
+  }
+
+  // A batch whose tasks are all cancelled.
+  RowKey EndedBatchOf(int tasks, const std::string& request) {
+    RowKey batch = SubmitBatch(tasks, 0, request);
+    for (bool more = true; more;) {
+      more = Apply(midwatch::CancelBatch{batch, ""})->more;
+    }
+    return batch;
+  }
+  // What is answered meanwhile, or nothing yet.
+  std::shared_ptr<std::optional<absl::StatusOr<v1::DeleteBatchResponse>>>
+  DeleteBatch(RowKey batch) {
+    v1::DeleteBatchRequest request;
+    request.set_batch_id(Ids(store_->cluster()).Format(batch));
+    auto answer = std::make_shared<
+        std::optional<absl::StatusOr<v1::DeleteBatchResponse>>>();
+    scheduler_->DeleteBatch(request, [answer](auto r) { *answer = r; });
+    time_.RunUntilIdle();
+    return answer;
+  }
+  std::vector<RowKey> Deleting() {
+    return *Read<std::vector<RowKey>>(
+        [](StoreReader& reader) { return reader.ListDeletingBatches(); });
   }
 
   absl::StatusOr<v1::ListLastEventsResponse> ListLastEvents(
@@ -150,6 +174,91 @@ TEST_F(SchedulerTest, ACancelThatDidNotBeginIsRefused) {
               StatusIs(absl::StatusCode::kResourceExhausted));
   faulty_->on_write = nullptr;
   EXPECT_EQ(Batch(batch).state, v1::BATCH_STATE_SEALED);
+}
+
+TEST_F(SchedulerTest, ADeletionLeavesRoomForOtherWritesAndAnswersAtItsEnd) {
+  RowKey batch = EndedBatchOf(450, "batch-1");
+  auto first = DeleteBatch(batch), again = DeleteBatch(batch);
+  EXPECT_FALSE(first->has_value());
+  EXPECT_EQ(Tasks({.batch = batch.row}).size(), 0);
+  int64_t beside = 0;
+  faulty_->on_write = [&](const Write& write) {
+    if (std::holds_alternative<midwatch::DeleteBatch>(write)) ++beside;
+    return absl::OkStatus();
+  };
+  time_.Advance(Retention::kPause);
+  EXPECT_EQ(beside, 1) << "two calls are one deletion";
+  SubmitOne();
+  time_.Advance(absl::Seconds(5));
+  ASSERT_TRUE(first->has_value() && again->has_value());
+  ASSERT_OK(**first);
+  EXPECT_EQ((**first)->tasks(), 450);
+  EXPECT_FALSE((**first)->more());
+  EXPECT_OK(**again);
+  EXPECT_THAT(Deleting(), SizeIs(0));
+  auto late = DeleteBatch(batch);
+  EXPECT_THAT(**late, StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_F(SchedulerTest, ADeletionThatTakesLongSaysSo) {
+  RowKey batch = EndedBatchOf(450, "batch-1");
+  bool full = false;
+  faulty_->on_write = [&](const Write& write) {
+    bool fails = full && std::holds_alternative<midwatch::DeleteBatch>(write);
+    return fails ? absl::ResourceExhaustedError("disk full") : absl::OkStatus();
+  };
+  auto first = DeleteBatch(batch);
+  full = true;
+  time_.Advance(absl::Seconds(21));
+  ASSERT_TRUE(first->has_value());
+  EXPECT_TRUE((**first)->more());
+  auto again = DeleteBatch(batch);
+  full = false;
+  time_.Advance(absl::Seconds(10));
+  ASSERT_TRUE(again->has_value());
+  EXPECT_EQ((**again)->tasks(), 450);
+}
+
+TEST_F(SchedulerTest, ADeletionThatWasBegunGoesOnAfterARestart) {
+  RowKey batch = EndedBatchOf(450, "batch-1");
+  DeleteBatch(batch);
+  time_.Advance(2 * Retention::kPause);
+  ASSERT_THAT(Deleting(), SizeIs(1));
+  RestartScheduler();
+  time_.Advance(absl::Seconds(5));
+  EXPECT_THAT(Deleting(), SizeIs(0));
+}
+
+TEST_F(SchedulerTest, OldBatchesAreDeletedHourByHour) {
+  RestartScheduler({.retention = {.keep_for = absl::Hours(24)}});
+  RowKey old = EndedBatchOf(3, "batch-1");
+  RowKey open = SubmitBatch(1, 0, "batch-2");
+  time_.Advance(absl::Hours(23));
+  RowKey young = EndedBatchOf(1, "batch-3");
+  EXPECT_EQ(Batch(old).state, v1::BATCH_STATE_DONE);
+  time_.Advance(absl::Hours(3));
+  EXPECT_THAT(Read<BatchRecord>(
+                  [&](StoreReader& reader) { return reader.GetBatch(old); }),
+              StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(Batch(young).state, v1::BATCH_STATE_DONE);
+  EXPECT_EQ(Batch(open).state, v1::BATCH_STATE_SEALED);
+  EXPECT_THAT(Deleting(), SizeIs(0));
+}
+
+TEST_F(SchedulerTest, ABatchThatIsNeededIsDeletedOnceItIsNot) {
+  RestartScheduler({.retention = {.keep_newest = 0}});
+  RowKey batch = EndedBatchOf(1, "batch-1");
+  auto again = Apply(midwatch::RetryBatch{batch, "again", true});
+  ASSERT_OK(again);
+  time_.Advance(absl::Hours(2));
+  EXPECT_EQ(Batch(batch).state, v1::BATCH_STATE_DONE);
+  ASSERT_FALSE(Apply(midwatch::CancelBatch{again->batch, ""})->more);
+  time_.Advance(absl::Hours(2));
+  for (RowKey each : {batch, again->batch}) {
+    EXPECT_THAT(Read<BatchRecord>(
+                    [&](StoreReader& reader) { return reader.GetBatch(each); }),
+                StatusIs(absl::StatusCode::kNotFound));
+  }
 }
 
 TEST_F(SchedulerTest, ADelayThatEndedMeanwhileEndsAtTheStart) {

@@ -74,5 +74,45 @@ TEST_F(EventRetentionTest, AStoreThatClosesDropsNoMore) {
   EXPECT_EQ(CountOf(grant), 0);
 }
 
+TEST_F(EventRetentionTest, ThoseOfDeletedBatchesGoAndNoOthers) {
+  RowKey batch = SubmitBatch(2);
+  const int64_t worker = Register();
+  std::vector<GrantRecord> gone = AdmitTo(worker, 2);
+  Store(gone[0], 40);
+  Store(gone[1], 3);
+  ASSERT_OK(SettleWith(gone[0].lease, Success()));
+  ASSERT_OK(SettleWith(gone[1].lease, Success()));
+  SubmitBatch(1, 0, "batch-2");
+  GrantRecord on = AdmitTo(worker, 1).at(0);
+  Store(on, 2);
+  auto drop = [&] {
+    std::optional<absl::StatusOr<int64_t>> dropped;
+    static_cast<SqliteStore&>(*store_).DropDeletedEvents(
+        [&](absl::StatusOr<int64_t> result) { dropped = result; });
+    time_.RunUntilIdle();
+    EXPECT_OK(*dropped);
+    return dropped->value_or(-1);
+  };
+  EXPECT_EQ(drop(), 0);
+  for (bool more = true; more;) more = Apply(DeleteBatch{batch, ""})->more;
+  EXPECT_EQ(drop(), 43);
+  EXPECT_EQ(CountOf(gone[0]), 0);
+  EXPECT_EQ(CountOf(on), 2);
+  EXPECT_EQ(drop(), 0) << "said again";
+}
+
+// Where rows of the journal are missing, the search by age took what was young.
+TEST_F(EventRetentionTest, AgeIsToldAlsoWhereBatchesAreDeleted) {
+  RowKey batch = SubmitBatch(20);
+  ASSERT_FALSE(Apply(CancelBatch{batch, ""})->more);
+  SubmitBatch(2, 0, "batch-2");
+  std::vector<GrantRecord> young = AdmitTo(Register(), 2);
+  Store(young[0], 2);
+  ASSERT_OK(SettleWith(young[0].lease, Success()));
+  for (bool more = true; more;) more = Apply(DeleteBatch{batch, ""})->more;
+  EXPECT_EQ(DropBefore(clock_.Now() - absl::Hours(1)), 0);
+  EXPECT_EQ(CountOf(young[0]), 2);
+}
+
 }  // namespace
 }  // namespace midwatch

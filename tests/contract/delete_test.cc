@@ -1,0 +1,355 @@
+// Deleting batches, step by step.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "tests/contract/store_contract.h"
+
+namespace midwatch {
+namespace {
+
+using testing::ContractTest;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using testing::StatusIs;
+
+class DeleteTest : public ContractTest {
+ protected:
+  // Settles all that can start, and archives what it left.
+  void RunAll(int64_t cost = 30'000) {
+    while (true) {
+      std::vector<GrantRecord> grants = AdmitTo(worker_, 1);
+      if (grants.empty()) break;
+      const std::string nonce = absl::StrCat("nonce-", ++sessions_);
+      const std::string session = absl::StrCat("sesn_", sessions_);
+      ASSERT_OK(Apply(BeginCreate{grants[0].lease, nonce}));
+      ASSERT_OK(Apply(RecordSession{grants[0].lease, nonce, session}));
+      ASSERT_OK(SettleWith(grants[0].lease, Success(cost)));
+      open_.push_back(session);
+    }
+  }
+  void Archive() {
+    CompleteErrands done{.account = "default", .errands = {}};
+    for (std::string& session : std::exchange(open_, {})) {
+      done.errands.push_back({.session = std::move(session)});
+    }
+    ASSERT_OK(Apply(done));
+  }
+  // Until it is through: how many rows went with each write.
+  std::vector<int> Delete(RowKey batch) {
+    std::vector<int> steps;
+    for (bool more = true; more && steps.size() < 10'000;) {
+      auto deleted = Apply(DeleteBatch{batch, "tidying"});
+      EXPECT_OK(deleted);
+      if (!deleted.ok()) break;
+      steps.push_back(deleted->rows);
+      more = deleted->more;
+    }
+    return steps;
+  }
+  std::vector<JournalRecord> Journal(const MoneyFilter& filter = {}) {
+    auto page = Read<RowPage<JournalRecord>>([&](StoreReader& reader) {
+      return reader.ListMoney(filter, 0, 10'000);
+    });
+    EXPECT_OK(page);
+    return page.ok() ? std::move(page->rows) : std::vector<JournalRecord>();
+  }
+  int64_t Charged(const MoneyFilter& filter = {}) {
+    int64_t sum = 0;
+    for (const JournalRecord& row : Journal(filter)) sum += row.charge_delta;
+    return sum;
+  }
+  absl::Status Look(RowKey batch) {
+    return Read<BatchRecord>(
+               [&](StoreReader& reader) { return reader.GetBatch(batch); })
+        .status();
+  }
+  std::vector<BatchRecord> Listed() {
+    auto page = Read<RowPage<BatchRecord>>([](StoreReader& reader) {
+      return reader.ListBatches({}, INT64_MAX, 100);
+    });
+    EXPECT_OK(page);
+    return page.ok() ? std::move(page->rows) : std::vector<BatchRecord>();
+  }
+  std::vector<RowKey> Deleting() {
+    auto found = Read<std::vector<RowKey>>(
+        [](StoreReader& reader) { return reader.ListDeletingBatches(); });
+    EXPECT_OK(found);
+    return found.value_or(std::vector<RowKey>());
+  }
+
+  int64_t worker_ = Register();
+  int sessions_ = 0;
+  std::vector<std::string> open_;
+};
+
+TEST_P(DeleteTest, ADeletedBatchIsGoneButForItsMoney) {
+  ASSERT_OK(Apply(SetBudget{.scope = v1::BUDGET_SCOPE_TENANT,
+                            .name = "default",
+                            .row = {},
+                            .window = v1::BUDGET_WINDOW_TOTAL,
+                            .zone = "",
+                            .limit = 100'000'000}));
+  RowKey batch = SubmitBatch(3);
+  RowKey other = SubmitBatch(2, 0, "batch-2");
+  RunAll();
+  Archive();
+  auto budgets = [&] {
+    return Read<RowPage<BudgetRecord>>([&](StoreReader& reader) {
+      return reader.ListBudgets(clock_.Now(), 0, 10);
+    });
+  };
+  const std::vector<TaskRecord> tasks = Tasks({.batch = batch.row});
+  ASSERT_THAT(tasks, SizeIs(3));
+  EXPECT_EQ(Charged(), 150'000);
+  EXPECT_EQ(budgets()->rows.at(0).charged, 150'000);
+
+  Delete(batch);
+  EXPECT_THAT(Look(batch),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("is deleted")));
+  ASSERT_THAT(Listed(), SizeIs(1));
+  EXPECT_EQ(Listed()[0].key, other);
+  EXPECT_THAT(Tasks(), SizeIs(2));
+  EXPECT_THAT(Read<TaskRecord>([&](StoreReader& reader) {
+                return reader.GetTask(tasks[0].key);
+              }),
+              StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(Charged(), 150'000);
+  EXPECT_EQ(Charged({.queue = "default"}), 150'000);
+  EXPECT_EQ(budgets()->rows.at(0).charged, 150'000);
+  // Its end with the sum, and who deleted it.
+  std::vector<JournalRecord> left = Journal({.batch = batch});
+  ASSERT_THAT(left, SizeIs(2));
+  EXPECT_EQ(left[0].kind, JournalKind::kBatchDone);
+  EXPECT_EQ(left[0].charge_delta, 90'000);
+  EXPECT_EQ(left[0].reserve_delta, 0);
+  EXPECT_EQ(left[1].kind, JournalKind::kBatchDeleted);
+  EXPECT_EQ(left[1].why, "tidying");
+  EXPECT_THAT(Apply(DeleteBatch{batch, ""}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("is deleted")));
+}
+
+TEST_P(DeleteTest, AtOnceNoListShowsItAndNothingCanBeDoneWithIt) {
+  RowKey batch = SubmitBatch(2);
+  const RowKey task = Tasks().at(0).key;
+  ASSERT_FALSE(Apply(CancelBatch{batch, ""})->more);
+  ASSERT_TRUE(Apply(DeleteBatch{batch, ""})->more);
+  EXPECT_THAT(Deleting(), ElementsAre(batch));
+  EXPECT_THAT(Listed(), IsEmpty());
+  EXPECT_THAT(Tasks(), IsEmpty());
+  EXPECT_THAT(Tasks({.states = {v1::TASK_STATE_CANCELLED}}), IsEmpty());
+  const auto gone = StatusIs(absl::StatusCode::kNotFound);
+  EXPECT_THAT(Look(batch), gone);
+  EXPECT_THAT(Apply(RetryTask{task, "again"}), gone);
+  EXPECT_THAT(Apply(RetryBatch{batch, "again", true}), gone);
+  EXPECT_THAT(Apply(CancelBatch{batch, ""}), gone);
+  EXPECT_THAT(Apply(PauseBatch{batch, "", absl::InfiniteFuture()}), gone);
+  EXPECT_THAT(Apply(SetBudget{.scope = v1::BUDGET_SCOPE_BATCH,
+                              .name = "",
+                              .row = batch,
+                              .window = v1::BUDGET_WINDOW_TOTAL,
+                              .zone = "",
+                              .limit = 1'000'000}),
+              gone);
+  SubmitTask needing = Single("needing");
+  needing.task.line.add_needs()->set_task_id("it");
+  needing.task.needs.push_back({.task = task});
+  EXPECT_THAT(Apply(needing), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_P(DeleteTest, EachStepIsBoundedWhileOthersAreSubmitted) {
+  constexpr int kTasks = 10'000;
+  RowKey batch = SubmitBatch(kTasks);
+  for (bool more = true; more;) more = Apply(CancelBatch{batch, ""})->more;
+  ASSERT_TRUE(Apply(DeleteBatch{batch, ""})->more);
+  int steps = 0, rows = 0;
+  for (bool more = true; more;) {
+    SubmitOne(absl::StrCat("beside-", steps));
+    auto deleted = Apply(DeleteBatch{batch, ""});
+    ASSERT_OK(deleted);
+    EXPECT_LE(deleted->rows, kDeletedRowsMax);
+    more = deleted->more;
+    rows += deleted->rows;
+    ++steps;
+  }
+  // Each task and its end in the journal; there, that the batch was opened,
+  // filled, sealed and cancelled; and a lane.
+  EXPECT_EQ(rows, 2 * kTasks + 5);
+  EXPECT_THAT(Tasks(), SizeIs(steps));
+}
+
+TEST_P(DeleteTest, AKillInTheMiddleIsGoneOnWith) {
+  RowKey batch = SubmitBatch(450);
+  for (bool more = true; more;) more = Apply(CancelBatch{batch, ""})->more;
+  ASSERT_TRUE(Apply(DeleteBatch{batch, ""})->more);
+  ASSERT_TRUE(Apply(DeleteBatch{batch, ""})->more);
+  Restart();
+  ASSERT_THAT(Deleting(), ElementsAre(batch));
+  Delete(batch);
+  EXPECT_THAT(Deleting(), IsEmpty());
+  EXPECT_THAT(Tasks(), IsEmpty());
+  EXPECT_THAT(Journal({.batch = batch}), SizeIs(2));
+}
+
+TEST_P(DeleteTest, OneThatIsNotDoneStays) {
+  RowKey batch = SubmitBatch(1);
+  EXPECT_THAT(Apply(DeleteBatch{batch, ""}),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("cancel it first")));
+  EXPECT_THAT(Apply(DeleteBatch{{batch.row, batch.unix_millis + 1}, ""}),
+              StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_EQ(Batch(batch).state, v1::BATCH_STATE_SEALED);
+}
+
+// A late figure is charged to every budget, by way of its task.
+TEST_P(DeleteTest, OneWhoseCostMayChangeStays) {
+  RowKey batch = SubmitBatch(1);
+  RunAll();
+  EXPECT_THAT(Apply(DeleteBatch{batch, ""}),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("not archived")));
+  Archive();
+  EXPECT_OK(Apply(DeleteBatch{batch, ""}));
+}
+
+TEST_P(DeleteTest, OneThatATaskElsewhereNeedsStaysUntilThatIsMet) {
+  RowKey batch = SubmitBatch(1);
+  RunAll();
+  Archive();
+  SubmitTask needing = Single("needing");
+  needing.task.line.add_needs()->set_task_id("it");
+  needing.task.needs.push_back({.task = Tasks({.batch = batch.row})[0].key});
+  ASSERT_OK(Apply(needing));
+  EXPECT_THAT(Apply(DeleteBatch{batch, ""}),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("needs a task of it")));
+  ASSERT_OK(Apply(FireTimers{}));
+  Delete(batch);
+  // It has what it was given.
+  RunAll();
+  EXPECT_EQ(Tasks().at(0).state, v1::TASK_STATE_SUCCEEDED);
+}
+
+TEST_P(DeleteTest, OneThatIsTriedAgainStaysUntilThatIsDone) {
+  RowKey batch = SubmitBatch(2);
+  ASSERT_FALSE(Apply(CancelBatch{batch, ""})->more);
+  auto again = Apply(RetryBatch{batch, "again", true});
+  ASSERT_OK(again);
+  EXPECT_THAT(Apply(DeleteBatch{batch, ""}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  RunAll();
+  Archive();
+  Delete(batch);
+  // What it has of the spec is there yet.
+  EXPECT_EQ(Batch(again->batch).state, v1::BATCH_STATE_DONE);
+  auto single = Apply(RetryTask{Tasks().at(0).key, "single"});
+  ASSERT_OK(single);
+  EXPECT_THAT(
+      Apply(DeleteBatch{again->batch, ""}),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("retry")));
+  RunAll();
+  EXPECT_EQ(Task(single->task).state, v1::TASK_STATE_SUCCEEDED);
+}
+
+TEST_P(DeleteTest, WhatAHookHasToTellComesFirst) {
+  OpenBatch open = Opening("hooked");
+  open.on_finish.set_url("https://hooks.test/");
+  auto opened = Apply(open);
+  ASSERT_OK(opened);
+  ASSERT_OK(Apply(AddTasks{"hooked", 0, {Line("t")}}));
+  ASSERT_OK(Apply(SealBatch{"hooked", 1}));
+  RunAll();
+  Archive();
+  EXPECT_THAT(Apply(DeleteBatch{opened->batch, ""}),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("a hook of it is not delivered yet")));
+  auto due = Read<std::vector<DueHook>>([&](StoreReader& reader) {
+    return reader.ListDueHooks(clock_.Now(), 10);
+  });
+  ASSERT_OK(due);
+  ASSERT_THAT(*due, SizeIs(1));
+  const NoteHookTry told{.hook = due->at(0).id,
+                         .tries = 1,
+                         .end = HookEnd::kDelivered,
+                         .due = {},
+                         .why = ""};
+  ASSERT_OK(Apply(told));
+  Delete(opened->batch);
+  EXPECT_THAT(Look(opened->batch), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(Apply(told), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST_P(DeleteTest, ARetryOfWhatNeededADeletedTaskIsRefused) {
+  RowKey batch = SubmitBatch(1);
+  RunAll();
+  Archive();
+  SubmitTask needing = Single("needing");
+  needing.task.line.add_needs()->set_task_id("it");
+  needing.task.needs.push_back({.task = Tasks({.batch = batch.row})[0].key});
+  auto one = Apply(needing);
+  ASSERT_OK(one);
+  ASSERT_OK(Apply(FireTimers{}));
+  ASSERT_OK(Apply(CancelTask{one->task, ""}));
+  Delete(batch);
+  EXPECT_THAT(
+      Apply(RetryTask{one->task, "again"}),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("deleted")));
+}
+
+TEST_P(DeleteTest, ItsRequestIsNotRunAgain) {
+  RowKey batch = SubmitBatch(1);
+  ASSERT_FALSE(Apply(CancelBatch{batch, ""})->more);
+  Delete(batch);
+  EXPECT_THAT(
+      Apply(Opening("batch-1")),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("deleted")));
+  EXPECT_OK(Apply(Opening("batch-2")));
+}
+
+TEST_P(DeleteTest, NumbersOfDeletedTasksDoNotComeAgain) {
+  RowKey batch = SubmitBatch(3);
+  const int64_t last = Tasks().back().key.row;
+  ASSERT_FALSE(Apply(CancelBatch{batch, ""})->more);
+  Delete(batch);
+  EXPECT_EQ(SubmitOne("a").row, last + 1);
+  Restart();
+  EXPECT_EQ(SubmitOne("b").row, last + 2);
+}
+
+TEST_P(DeleteTest, OneOfWhichATaskHoldsItsKeyForLongerStays) {
+  ASSERT_OK(Apply(Opening("batch-1")));
+  NewTask keyed = Line("t0");
+  keyed.unique = {.key = "daily", .held_for = absl::Hours(24)};
+  ASSERT_OK(Apply(AddTasks{"batch-1", 0, {keyed}}));
+  RowKey batch = Apply(SealBatch{"batch-1", 1})->batch;
+  RunAll();
+  Archive();
+  EXPECT_THAT(
+      Apply(DeleteBatch{batch, ""}),
+      StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("unique key")));
+  time_.Advance(absl::Hours(25));
+  EXPECT_OK(Apply(DeleteBatch{batch, ""}));
+}
+
+TEST_P(DeleteTest, WhatEndedIsListedForRetention) {
+  SubmitBatch(1);
+  RowKey done = SubmitBatch(1, 0, "batch-2");
+  ASSERT_FALSE(Apply(CancelBatch{done, ""})->more);
+  const absl::Time at = clock_.Now();
+  RowKey deleted = SubmitBatch(0, 0, "batch-3");
+  Delete(deleted);
+  auto page = Read<RowPage<EndedBatch>>(
+      [](StoreReader& reader) { return reader.ListEndedBatches(0, 10); });
+  ASSERT_OK(page);
+  ASSERT_THAT(page->rows, SizeIs(1));
+  EXPECT_EQ(page->rows[0].key, done);
+  EXPECT_EQ(page->rows[0].ended_at,
+            absl::FromUnixMicros(absl::ToUnixMicros(at)));
+}
+
+MIDWATCH_ON_EVERY_STORE(DeleteTest);
+
+}  // namespace
+}  // namespace midwatch
