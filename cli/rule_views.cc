@@ -33,7 +33,7 @@ std::string SoFar(const v1::CanaryState& canary) {
 }
 
 // "undecided".
-std::string NameOf(v1::CanaryVerdict verdict) {
+std::string VerdictName(v1::CanaryVerdict verdict) {
   std::string name = v1::CanaryVerdict_Name(verdict);
   return absl::AsciiStrToLower(absl::StripPrefix(name, "CANARY_VERDICT_"));
 }
@@ -119,7 +119,7 @@ Json ToJson(const v1::StopRule& stop) {
 
 Json ToJson(const v1::CanaryState& canary) {
   return {{"rule", ToJson(canary.rule())},
-          {"verdict", NameOf(canary.verdict())},
+          {"verdict", VerdictName(canary.verdict())},
           {"tasks", canary.tasks()},
           {"succeeded", canary.succeeded()},
           {"failed", canary.failed()},
