@@ -136,8 +136,9 @@ void AddPrices(CLI::App& command, std::string& prices) {
 void AddTools(CLI::App& command, std::string& tools) {
   command
       .add_option("--tools", tools,
-                  "File with what answers the calls of custom tools; else a "
-                  "person does")
+                  "File with what answers the calls of custom tools (tools), "
+                  "else a person does, and the commands that outputs are "
+                  "checked with (checks)")
       ->type_name("FILE");
 }
 

@@ -101,7 +101,9 @@ absl::Status RunWorker(const GlobalOptions& global,
   }
   WorkerNodeOptions node;
   ASSIGN_OR_RETURN(node.prices, LoadPrices(options.prices));
-  ASSIGN_OR_RETURN(node.tools, LoadTools(options.tools));
+  ASSIGN_OR_RETURN(ToolFile own, LoadTools(options.tools));
+  node.tools = std::move(own.tools);
+  node.checks = std::move(own.checks);
   node.scheduler_address =
       global.server.empty() ? kDefaultAddress : global.server;
   node.artifacts_dir = options.artifacts_dir;

@@ -40,6 +40,7 @@
 #include "cli/terminal.h"
 #include "cli/tool_file.h"
 #include "cli/views.h"
+#include "cli/utf8.h"
 #include "net/curl_transport.h"
 #include "node/account_check.h"
 #include "node/harness_node.h"
@@ -83,7 +84,8 @@ class BatchRun {
   absl::StatusOr<ExitCode> Run() {
     for (const std::string& note : file_.notes) Say(note);
     ASSIGN_OR_RETURN(prices_, LoadPrices(options_.prices));
-    ASSIGN_OR_RETURN(tools_, LoadTools(options_.tools));
+    ASSIGN_OR_RETURN(own_, LoadTools(options_.tools));
+    RETURN_IF_ERROR(CheckNamedCheck());
     ASSIGN_OR_RETURN(hook_keys_, LoadHookSecrets(options_.hooks.secrets));
     ASSIGN_OR_RETURN(state_dir_, OpenStateDir(global_.state_dir));
     LogToFile(state_dir_ + "/midwatch.log");
@@ -106,6 +108,20 @@ class BatchRun {
   }
 
   absl::Status StartScheduler() {
+  // A task that names a check of its own is refused by the worker.
+  absl::Status CheckNamedCheck() const {
+    const std::string& check = file_.open.spec().expect().check();
+    if (check.empty() || own_.checks.contains(check)) return absl::OkStatus();
+    return absl::InvalidArgumentError(
+        absl::StrCat(options_.file, ": defaults.expect.check is '",
+                     Printable(check), "', and ",
+                     options_.tools.empty()
+                         ? "there is no file of checks; name one with --tools"
+                         : absl::StrCat(options_.tools, " has no such check"),
+                     "; `checks: {", Printable(check),
+                     ": {command: [./PROGRAM]}}` adds it"));
+  }
+
     SchedulerNodeOptions node;
     node.data_dir = state_dir_;
     node.embeds_workers = true;
@@ -211,7 +227,8 @@ class BatchRun {
     node.artifacts_dir = scheduler_->artifacts_dir();
     node.accounts[file_.open.account()] = service_;
     node.prices = prices_;
-    node.tools = tools_;
+    node.tools = own_.tools;
+    node.checks = own_.checks;
     node.capacity = options_.jobs > 0 ? options_.jobs
                     : hosted()        ? kHostedJobs
                                       : LocalJobs();
@@ -409,7 +426,7 @@ class BatchRun {
   bool is_new_ = true;
   AccountOptions service_;
   PriceTable prices_;
-  std::map<std::string, ToolOptions> tools_;
+  ToolFile own_;
   std::map<std::string, std::string> hook_keys_;
   // In the order in which they stop, from the last to the first.
   std::unique_ptr<SchedulerNode> scheduler_;

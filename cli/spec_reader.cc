@@ -313,10 +313,14 @@ void SpecReader::ReadExpect(const YAML::Node& node, v1::Expectation& expect,
   auto message_schema = [&](const YAML::Node& n) {
     ReadSchema(n, *expect.add_json());
   };
+  auto check = [&](const YAML::Node& n) {
+    if (auto name = Name(n, "check")) expect.set_check(*name);
+  };
   ReadMap(node, "expect",
           {{"files", files},
            {"json_schema", file_schemas},
-           {"message_schema", message_schema}},
+           {"message_schema", message_schema},
+           {"check", check}},
           complaints_);
 }
 

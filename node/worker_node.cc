@@ -28,8 +28,10 @@ namespace midwatch {
 namespace {
 
 constexpr int kWorkerPoolThreads = 4;
-// Commands of custom tools that run at once; further ones wait.
+// Commands of custom tools that run at once; further ones wait. And of checks,
+// which may take long and hold up no agent.
 constexpr int kToolThreads = 16;
+constexpr int kCheckThreads = 8;
 constexpr int kConnectSeconds = 10;
 
 std::string DescribeThisProcess() {
@@ -48,6 +50,8 @@ class WorkerNodeImpl final : public WorkerNode {
     // Before the threads that run their commands, which they stop.
     tools_.clear();
     tool_pool_.reset();
+    checks_.clear();
+    check_pool_.reset();
   }
 
   absl::Status Start(const WorkerNodeOptions& options) {
@@ -114,6 +118,8 @@ class WorkerNodeImpl final : public WorkerNode {
     MakeTools(options.tools);
     for (const auto& [name, handler] : tools_)
       parts.tools[name] = handler.get();
+    MakeChecks(options.checks);
+    for (const auto& [name, check] : checks_) parts.checks[name] = check.get();
     worker.description = DescribeThisProcess();
     worker.capacity = options.capacity;
     worker.prices = options.prices;
@@ -143,6 +149,17 @@ class WorkerNodeImpl final : public WorkerNode {
     }
   }
 
+  // On the executor.
+  void MakeChecks(const std::map<std::string, CheckOptions>& checks) {
+    if (checks.empty()) return;
+    check_pool_ =
+        std::make_unique<ThreadBlockingPool>("check-pool", kCheckThreads);
+    for (const auto& [name, check] : checks) {
+      checks_[name] = MakeCommandCheck(*check_pool_, executor_, RealClock(),
+                                       check.command, check.timeout);
+    }
+  }
+
   // In the order in which each refers to those before it.
   RealExecutor executor_{"worker"};
   RealRandom random_;
@@ -156,6 +173,8 @@ class WorkerNodeImpl final : public WorkerNode {
   std::unique_ptr<ThreadBlockingPool> tool_pool_;
   std::unique_ptr<HttpTransport> tool_transport_;
   std::map<std::string, std::unique_ptr<ToolHandler>> tools_;
+  std::unique_ptr<ThreadBlockingPool> check_pool_;
+  std::map<std::string, std::unique_ptr<OutputCheck>> checks_;
   std::unique_ptr<Worker> worker_;
 };
 

@@ -33,6 +33,12 @@ struct ToolOptions {
   absl::Duration timeout = absl::Minutes(1);
 };
 
+// What outputs are checked with: see MakeCommandCheck.
+struct CheckOptions {
+  std::vector<std::string> command;
+  absl::Duration timeout = absl::Minutes(5);
+};
+
 struct WorkerNodeOptions {
   // Exactly one of the two: a scheduler in this process (which outlives the
   // node), or the gRPC address of one.
@@ -44,7 +50,8 @@ struct WorkerNodeOptions {
   std::string cache_dir;
   std::map<std::string, AccountOptions> accounts;
   int capacity = 32;
-  std::map<std::string, ToolOptions> tools;  // by name
+  std::map<std::string, ToolOptions> tools;    // by name
+  std::map<std::string, CheckOptions> checks;  // by name
   // What models cost, to tell what a session has cost so far.
   PriceTable prices = BuiltInPrices();
 };

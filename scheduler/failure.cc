@@ -123,6 +123,9 @@ v1::FailureClass ClassifyEnding(const v1::Ending& ending) {
                                          v1::FAILURE_CLASS_SPEND_CAP
                  ? v1::FAILURE_CLASS_SPEND_CAP
                  : v1::FAILURE_CLASS_TASK;
+    // Another attempt would look for it in vain.
+    case v1::Ending::KIND_NO_CHECK:
+      return v1::FAILURE_CLASS_SPEC;
     default:
       return v1::FAILURE_CLASS_TASK;
   }
@@ -183,6 +186,9 @@ std::string DescribeEnding(const v1::Ending& ending) {
       return absl::StrCat("expected output missing: ", ending.missing_output());
     case v1::Ending::KIND_CHECK_FAILED:
       text = absl::StrCat("check failed: ", ending.failed_check());
+      break;
+    case v1::Ending::KIND_NO_CHECK:
+      text = absl::StrCat("check cannot be made: ", ending.failed_check());
       break;
     default:
       text = "the session broke off";

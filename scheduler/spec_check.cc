@@ -118,6 +118,9 @@ void CheckExpectation(const std::string& where, const v1::Expectation& expect,
                                 expect.files(i)));
   }
   CheckJsonChecks(where + "expect.json", expect, wrong);
+  if (!expect.check().empty()) {
+    wrong.Add(CheckName(where + "expect.check", expect.check()));
+  }
 }
 
 // Whether it is unset, or 1 second to 24 hours.

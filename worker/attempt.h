@@ -41,6 +41,7 @@
 #include "worker/event_pump.h"
 #include "worker/event_sender.h"
 #include "worker/judge.h"
+#include "worker/output_check.h"
 #include "worker/remote_ids.h"
 #include "worker/scheduler_client.h"
 #include "worker/term.h"
@@ -68,6 +69,7 @@ struct AttemptParts {
   const WorkerTerm& term;
   const PriceTable& prices;
   const ToolHandlers& tools;
+  const OutputChecks& checks;
   std::string cluster;
   BlockingPool* pool = nullptr;  // see WorkerParts
 };
@@ -247,6 +249,13 @@ class Attempt {
   // Whether what a turn that ended well has left fits; says in `ending` what
   // does not.
   Async<absl::Status> CheckOutputs(v1::Ending& ending);
+
+  // ---- run_check.cc ----
+  // The check that the spec names is not there: why, in one line. "": it is, or
+  // none is named.
+  std::string WhyNoCheck() const;
+  // Likewise, by that check.
+  Async<absl::Status> RunOwnCheck(v1::Ending& ending);
 
   // ---- settle.cc ----
   Async<absl::Status> End(Verdict verdict);

@@ -56,6 +56,9 @@ Async<absl::Status> Attempt::End(Verdict verdict) {
   ending.set_kind(verdict.kind);
   ending.set_stop_reason(verdict.stop_reason);
   if (verdict.failure) *ending.mutable_failure() = *verdict.failure;
+  if (verdict.kind == v1::Ending::KIND_NO_CHECK) {
+    ending.set_failed_check(WhyNoCheck());
+  }
   const TranscriptState& state = transcript_.state();
   // Nobody waits for what a session at rest may say yet.
   if (CaughtUp() && pump_ != nullptr && !pump_->listening()) StopFeed();
@@ -80,6 +83,9 @@ Async<absl::Status> Attempt::End(Verdict verdict) {
   if (ending.kind() == v1::Ending::KIND_IDLE &&
       verdict.stop_reason == "end_turn" && !cancelling_) {
     CO_RETURN_IF_ERROR(co_await CheckOutputs(ending));
+    if (ending.kind() == v1::Ending::KIND_IDLE) {
+      CO_RETURN_IF_ERROR(co_await RunOwnCheck(ending));
+    }
   }
   FaultPoint("worker.outputs.after");
   // Whatever the settle relies on is stored before it, and what came while

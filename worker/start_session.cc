@@ -179,6 +179,12 @@ Async<Attempt::Step> Attempt::StartSession() {
   std::string nonce;
   std::optional<v1::Failure> last;
   Backoff backoff(parts_.random, absl::Seconds(2), absl::Seconds(30));
+  // Before it costs anything; not where something may run already.
+  if (lost == 0 && !WhyNoCheck().empty()) {
+    co_return Verdict{.kind = v1::Ending::KIND_NO_CHECK,
+                      .stop_reason = "",
+                      .failure = std::nullopt};
+  }
   while (true) {
     if (lost_create_) {
       CO_ASSIGN_OR_RETURN(std::optional<Verdict> over,

@@ -292,6 +292,7 @@ void Worker::Impl::Take(const v1::Lease& lease) {
                              term,
                              options.prices,
                              parts.tools,
+                             parts.checks,
                              cluster,
                              parts.pool};
   auto attempt = std::make_shared<Attempt>(std::move(attempt_parts), lease);

@@ -15,6 +15,7 @@
 #include "base/executor.h"
 #include "base/prices.h"
 #include "base/random.h"
+#include "worker/output_check.h"
 #include "worker/scheduler_client.h"
 #include "worker/tool_handler.h"
 
@@ -42,6 +43,8 @@ struct WorkerParts {
   std::map<std::string, AgentsClient*> accounts;
   // Of custom tools, by name: what has none is put to a person.
   ToolHandlers tools = {};
+  // What `expect.check` names: a task that names another fails.
+  OutputChecks checks = {};
   // Where outputs are checked. Null: on the executor's thread.
   BlockingPool* pool = nullptr;
 };

@@ -85,6 +85,23 @@ TEST_F(BatchFileTest, ReadsHooks) {
 
 TEST_F(BatchFileTest, ReadsSchemas) {
   Write("schemas/of data.yaml", "type: array\nitems: {type: string}\n");
+TEST_F(BatchFileTest, ReadsTheNameOfACheckAndNoCommand) {
+  absl::StatusOr<BatchFile> batch = Load(absl::StrCat(
+      "name: b\nparams: {lang: c}\n", kDefaults,
+      "  expect: {check: \"compiles {{lang}}\"}\ntasks: [{name: one}]\n"));
+  ASSERT_OK(batch);
+  EXPECT_EQ(batch->open.spec().expect().check(), "compiles c");
+  const absl::Status status = Load(absl::StrCat("name: b\n", kDefaults,
+                                                "  expect:\n"
+                                                "    check: [./compiles.sh]\n"
+                                                "    command: [./compiles.sh]\n"
+                                                "tasks: [{name: one}]\n"))
+                                  .status();
+  const std::string said(status.message());
+  EXPECT_THAT(said, HasSubstr("batch.yaml:6:12: "));
+  EXPECT_THAT(said, HasSubstr("batch.yaml:7:5: "));
+}
+
   absl::StatusOr<BatchFile> batch = Load(absl::StrCat(
       "name: b\n", kDefaults,
       "  expect:\n"

@@ -54,6 +54,7 @@ GOOD = [
     (("defaults", "expect"), {"json_schema": {
         "a.json": {"type": "object"}, "{{p}}.json": "schema.yaml"},
         "message_schema": {"enum": [1, "x", None]}}),
+    (("defaults", "expect"), {"check": "compiles"}),
     (("on_finish",), {"url": "https://example.com/x?y={{p}}"}),
     (("on_failure",), {"url": "http://127.0.0.1:9000/", "secret": "s"}),
     (("defaults", "priority"), 0), (("defaults", "priority"), "9"),
@@ -134,6 +135,9 @@ BAD = [
     (("defaults", "expect"), {"message_schema": []}),
     (("defaults", "expect"), {"message_schema": ""}),
     (("on_finish",), {"url": "ftp://example.com"}), (("on_finish",), {}),
+    (("defaults", "expect"), {"check": ""}),
+    (("defaults", "expect"), {"check": ["./compiles.sh"]}),
+    (("defaults", "expect"), {"command": ["./compiles.sh"]}),
     (("on_finish",), "https://example.com"),
     (("on_finish",), {"url": "https://me:secret@example.com/"}),
     (("on_failure",), {"url": "https://example.com", "secret": ""}),

@@ -149,6 +149,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"Deleted", v1::Ending::KIND_DELETED, "", "", kTask},
         {"TimedOut", v1::Ending::KIND_TIMED_OUT, "", "", kTask},
         {"CheckFailed", v1::Ending::KIND_CHECK_FAILED, "end_turn", "", kTask},
+        {"NoCheck", v1::Ending::KIND_NO_CHECK, "end_turn", "", kSpec},
         {"OutputMissing", v1::Ending::KIND_OUTPUT_MISSING, "end_turn", "",
          kTask},
         {"Broken", v1::Ending::KIND_BROKEN, "", "model_overloaded_error",
@@ -163,6 +164,14 @@ TEST(DescribeEndingTest, ACheckThatFailedIsTheReason) {
   ending.set_failed_check("a.json does not fit its JSON Schema: at /b: no");
   EXPECT_EQ(DescribeEnding(ending),
             "check failed: a.json does not fit its JSON Schema: at /b: no");
+}
+
+TEST(DescribeEndingTest, ACheckThatIsNotThereIsTheReason) {
+  v1::Ending ending;
+  ending.set_kind(v1::Ending::KIND_NO_CHECK);
+  ending.set_failed_check("'x' is none of the worker's checks");
+  EXPECT_EQ(DescribeEnding(ending),
+            "check cannot be made: 'x' is none of the worker's checks");
 }
 
 TEST(DescribeEndingTest, IsOneBoundedLine) {

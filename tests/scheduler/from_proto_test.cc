@@ -67,6 +67,15 @@ TEST(FromProtoTest, JsonChecksAreCheckedAndFilledIn) {
   EXPECT_THAT(wrong, HasSubstr("spec.expect.json[1].schema: at /tpye"));
 }
 
+TEST(FromProtoTest, ACheckIsNamed) {
+  v1::SubmitTaskRequest request = Valid();
+  request.mutable_spec()->mutable_expect()->set_check("compiles");
+  EXPECT_OK(FromProto(request));
+  request.mutable_spec()->mutable_expect()->set_check("a\nb");
+  EXPECT_THAT(std::string(FromProto(request).status().message()),
+              HasSubstr("spec.expect.check: holds control characters"));
+}
+
 TEST(FromProtoTest, HooksAreChecked) {
   v1::OpenBatch open;
   open.set_name("b");

@@ -129,6 +129,7 @@ class World {
   FakeClock clock;
   // Of the nodes that are added from now on.
   ToolHandlers tools;
+  OutputChecks checks;
   FakeExecutor service_executor;
   FakeAgentsService service;
   FakeScheduler scheduler;
@@ -154,7 +155,8 @@ inline Node::Node(World& world, int number, int capacity)
                          scheduler,
                          *artifacts,
                          {{"default", &client}},
-                         world.tools},
+                         world.tools,
+                         world.checks},
              WorkerOptions{"test", capacity}) {
   executor.Post([this] { worker.Start(); });
 }
