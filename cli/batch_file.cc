@@ -285,6 +285,7 @@ void BatchFileReader::ReadTop(const YAML::Node& root, bool tasks_follow) {
        }},
       hook_into("on_finish", &v1::OpenBatch::mutable_on_finish),
       hook_into("on_failure", &v1::OpenBatch::mutable_on_failure),
+      hook_into("on_risk", &v1::OpenBatch::mutable_on_risk),
       {"defaults", [this](const Node& n) { spec_ = spec_reader_.ReadSpec(n); },
        true},
       {"tasks", [this](const Node& n) { task_reader_.ReadTasks(n); }},

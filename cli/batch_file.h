@@ -18,9 +18,10 @@
 //   canary     its first tasks, which run before the others: tasks (how many),
 //              min_success, max_cost
 //   stop_when  pauses it: failed (so many), or failed_ratio once `after` ended
-//   on_finish, on_failure
-//              where it is told that the batch is done, and that the first of
-//              its tasks has failed: {url: https://..., secret: NAME}
+//   on_finish, on_failure, on_risk
+//              where it is told that the batch is done, that the first of its
+//              tasks has failed, and that it is likely to need more than its
+//              budget or to be late: {url: https://..., secret: NAME}
 //
 // A task's own parameters are filled into the prompt by the scheduler.
 //

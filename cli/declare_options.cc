@@ -177,9 +177,9 @@ void AddMoved(CLI::App& command, bool& moved) {
 void AddHooks(CLI::App& command, HookFlags& hooks) {
   command
       .add_option("--hook-secrets", hooks.secrets,
-                  "YAML: secrets: {NAME: whsec_...}, that on_finish and "
-                  "on_failure are signed with; \"default\" may be in "
-                  "MIDWATCH_HOOK_SECRET")
+                  "YAML: secrets: {NAME: whsec_...}, that on_finish, "
+                  "on_failure and on_risk are signed with; \"default\" may be "
+                  "in MIDWATCH_HOOK_SECRET")
       ->type_name("FILE");
   command.add_flag("--hook-http", hooks.plain_http,
                    "Hooks may go over http to other machines");

@@ -12,7 +12,9 @@ namespace midwatch::cli {
 namespace {
 
 const char* NameOf(v1::HookEvent event) {
-  return event == v1::HOOK_EVENT_FINISH ? "on_finish" : "on_failure";
+  return event == v1::HOOK_EVENT_FINISH    ? "on_finish"
+         : event == v1::HOOK_EVENT_FAILURE ? "on_failure"
+                                           : "on_risk";
 }
 
 std::string NameOf(v1::HookState state) {
@@ -56,6 +58,30 @@ std::string DueHookLine(const v1::Batch& batch) {
     if (hook.state() == v1::HOOK_STATE_DUE) return HookLine(hook);
   }
   return "";
+}
+
+std::string RiskLine(const v1::Batch& batch) {
+  return Printable(batch.risk().reason());
+}
+
+nlohmann::ordered_json RiskToJson(const v1::Batch& batch) {
+  if (!batch.has_risk()) return nullptr;
+  const v1::Risk& risk = batch.risk();
+  nlohmann::ordered_json json = {{"over_budget", risk.over_budget()},
+                                 {"over_deadline", risk.over_deadline()}};
+  if (risk.over_budget()) {
+    json["projected_usd_micros"] = risk.projected_usd_micros();
+  }
+  const auto set = [&](const char* key, bool has,
+                       const google::protobuf::Timestamp& time) {
+    if (!has) return;
+    json[key] = absl::FormatTime(absl::RFC3339_sec, FromTimestamp(time),
+                                 absl::UTCTimeZone());
+  };
+  set("deadline", risk.has_deadline(), risk.deadline());
+  set("projected_end", risk.has_projected_end(), risk.projected_end());
+  json["reason"] = risk.reason();
+  return json;
 }
 
 nlohmann::ordered_json HooksToJson(const v1::Batch& batch) {

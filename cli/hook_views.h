@@ -15,6 +15,11 @@ std::string HookLine(const v1::HookDelivery& hook);
 // Of the first hook of the batch that is due; "" where none is.
 std::string DueHookLine(const v1::Batch& batch);
 
+// What its forecast crosses; "" where that is nothing.
+std::string RiskLine(const v1::Batch& batch);
+// null where it is at none.
+nlohmann::ordered_json RiskToJson(const v1::Batch& batch);
+
 nlohmann::ordered_json HooksToJson(const v1::Batch& batch);
 
 }  // namespace midwatch::cli

@@ -395,6 +395,7 @@ Json ToJson(const v1::Batch& batch) {
       {"canary", batch.has_canary() ? ToJson(batch.canary()) : Json(nullptr)},
       {"stop_when", batch.has_stop() ? ToJson(batch.stop()) : Json(nullptr)},
       {"hooks", HooksToJson(batch)},
+      {"risk", RiskToJson(batch)},
       {"max_running", batch.max_running()},
       {"content_sha256", batch.content_sha256()}};
 }
@@ -565,6 +566,7 @@ std::string BatchDetails(const v1::Batch& batch) {
   if (batch.has_budget_usd_micros()) {
     line("budget", FormatUsd(batch.budget_usd_micros()));
   }
+  if (batch.has_risk()) line("at risk", RiskLine(batch));
   if (batch.max_running() > 0) {
     line("cap", absl::StrCat(batch.max_running(), " at once"));
   }

@@ -215,8 +215,10 @@ OpenBatch ToOpenBatch(const v1::OpenBatch& open, FieldViolations& in_open) {
   ReadRules(open, write, in_open);
   CheckHook("on_finish", open.on_finish(), in_open);
   CheckHook("on_failure", open.on_failure(), in_open);
+  CheckHook("on_risk", open.on_risk(), in_open);
   write.on_finish = open.on_finish();
   write.on_failure = open.on_failure();
+  write.on_risk = open.on_risk();
   write.spec = open.spec();
   CheckSpec(write.spec, in_open);
   return write;

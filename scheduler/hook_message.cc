@@ -48,6 +48,34 @@ HookJson TaskOf(const v1::TaskChange& task) {
           {"charged_usd_micros", task.charged_usd_micros()}};
 }
 
+HookJson RiskOf(const v1::Risk& risk) {
+  HookJson out = {{"over_budget", risk.over_budget()},
+                  {"over_deadline", risk.over_deadline()}};
+  if (risk.over_budget()) {
+    out["budget_usd_micros"] = risk.budget_usd_micros();
+    out["projected_usd_micros"] = risk.projected_usd_micros();
+  }
+  if (risk.has_deadline()) out["deadline"] = Rfc3339(risk.deadline());
+  if (risk.has_projected_end()) {
+    out["projected_end"] = Rfc3339(risk.projected_end());
+  }
+  out["tasks_ended"] = risk.ended();
+  out["tasks_left"] = risk.left();
+  out["reason"] = risk.reason();
+  return out;
+}
+
+const char* TypeOf(v1::HookEvent event) {
+  switch (event) {
+    case v1::HOOK_EVENT_FINISH:
+      return "batch.finished";
+    case v1::HOOK_EVENT_RISK:
+      return "batch.at_risk";
+    default:
+      return "batch.task_failed";
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> ParseHookSecret(absl::string_view text) {
@@ -80,7 +108,6 @@ std::string HookMessageId(absl::string_view batch_id, v1::HookEvent event) {
 
 std::string HookBody(const v1::HookNews& news) {
   const v1::Batch& batch = news.batch();
-  const bool finished = news.event() == v1::HOOK_EVENT_FINISH;
   HookJson data = {
       {"batch_id", batch.batch_id()},
       {"name", batch.name()},
@@ -93,10 +120,10 @@ std::string HookBody(const v1::HookNews& news) {
       {"submitted_at", Rfc3339(batch.submitted_at())}};
   if (batch.has_ended_at()) data["ended_at"] = Rfc3339(batch.ended_at());
   if (news.has_task()) data["task"] = TaskOf(news.task());
-  const HookJson body = {
-      {"type", finished ? "batch.finished" : "batch.task_failed"},
-      {"timestamp", Rfc3339(news.at())},
-      {"data", std::move(data)}};
+  if (news.has_risk()) data["risk"] = RiskOf(news.risk());
+  const HookJson body = {{"type", TypeOf(news.event())},
+                         {"timestamp", Rfc3339(news.at())},
+                         {"data", std::move(data)}};
   return body.dump(-1, ' ', false, HookJson::error_handler_t::replace);
 }
 

@@ -28,9 +28,9 @@ std::string SignHook(absl::string_view key, absl::string_view message_id,
 // One batch has one message of each event.
 std::string HookMessageId(absl::string_view batch_id, v1::HookEvent event);
 
-// {"type": "batch.finished" or "batch.task_failed", "timestamp": when it
-// happened, "data": {the batch; with task_failed its "task"}}. Equal news give
-// equal bytes.
+// {"type": "batch.finished", "batch.task_failed" or "batch.at_risk",
+// "timestamp": when it happened, "data": {the batch; with task_failed its
+// "task", with at_risk its "risk"}}. Equal news give equal bytes.
 std::string HookBody(const v1::HookNews& news);
 
 }  // namespace midwatch

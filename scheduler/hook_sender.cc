@@ -41,7 +41,8 @@ absl::Status HookSender::Check(const OpenBatch& batch) const {
   if (options_.transport == nullptr) return absl::OkStatus();
   const std::pair<const char*, const v1::Hook*> hooks[] = {
       {"open.on_finish", &batch.on_finish},
-      {"open.on_failure", &batch.on_failure}};
+      {"open.on_failure", &batch.on_failure},
+      {"open.on_risk", &batch.on_risk}};
   for (const auto& [field, hook] : hooks) {
     if (hook->url().empty()) continue;
     absl::Status url = CheckHookUrl(hook->url(), options_.plain_http);

@@ -67,6 +67,7 @@ constexpr KindName kKindNames[] = {
     {JournalKind::kHookDue, "hook_due"},
     {JournalKind::kHookDelivered, "hook_delivered"},
     {JournalKind::kHookGivenUp, "hook_given_up"},
+    {JournalKind::kAtRisk, "at_risk"},
     {JournalKind::kBatchDeleted, "batch_deleted"},
 };
 

@@ -127,6 +127,7 @@ v1::Batch ToProto(const BatchRecord& batch, const Ids& ids) {
   out.set_full_cap(batch.full_cap);
   if (batch.canary) *out.mutable_canary() = ToProto(*batch.canary);
   if (batch.stop) *out.mutable_stop() = ToProto(*batch.stop);
+  if (batch.risk) *out.mutable_risk() = *batch.risk;
   for (const HookRecord& hook : batch.hooks) {
     *out.add_hooks() = ToProto(hook, out.batch_id());
   }

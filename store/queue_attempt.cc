@@ -308,6 +308,7 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
   RETURN_IF_ERROR(NoteOutcome(task, next.state, next.charged));
   RETURN_IF_ERROR(Count(task.batch, StateOf(live), next.state, next.charged,
                         -live.reserved, entry.over_delta));
+  RETURN_IF_ERROR(NoteForForecast(task, live, next, tally.starts));
   if (!again) RETURN_IF_ERROR(WakeNeedy(task.id, task.batch, next.state));
   settled.needs_met = std::exchange(needs_met_, false);
   return settled;

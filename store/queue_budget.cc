@@ -353,6 +353,7 @@ absl::StatusOr<BudgetSet> QueueWriter::Do(const SetBudget& write) {
     RETURN_IF_ERROR(
         db_.Run("UPDATE budget SET lim = ? WHERE id = ?", write.limit, id));
   }
+  known_.riskless = 0;
   RETURN_IF_ERROR(UnblockScope(write.scope, ref));
   JournalEntry entry{
       .kind = JournalKind::kBudgetSet,

@@ -378,6 +378,7 @@ absl::Status QueueWriter::EndBatchPause(int64_t batch) {
               batch));
   if (db_.changes() == 0) return absl::OkStatus();
   RETURN_IF_ERROR(GoOnAllTheSame(batch));
+  RETURN_IF_ERROR(ForgetPace(batch));
   RETURN_IF_ERROR(db_.Run(
       "UPDATE lane SET blocked = blocked & ~? WHERE batch = ? AND batch > 0",
       kBatchPausedBit, batch));

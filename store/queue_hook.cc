@@ -16,7 +16,9 @@ void SetTime(google::protobuf::Timestamp& time, int64_t micros) {
 }
 
 const char* WordOf(v1::HookEvent event) {
-  return event == v1::HOOK_EVENT_FINISH ? "on_finish" : "on_failure";
+  return event == v1::HOOK_EVENT_FINISH    ? "on_finish"
+         : event == v1::HOOK_EVENT_FAILURE ? "on_failure"
+                                           : "on_risk";
 }
 
 }  // namespace
@@ -49,6 +51,12 @@ absl::Status QueueWriter::FireHook(int64_t batch, v1::HookEvent event) {
   RowKey task;
   if (event == v1::HOOK_EVENT_FAILURE) {
     ASSIGN_OR_RETURN(task, FindFailed(batch, *news.mutable_task()));
+  }
+  if (event == v1::HOOK_EVENT_RISK) {
+    SqliteStatement row =
+        db_.Query("SELECT risk FROM batch WHERE id = ?", batch);
+    if (row.Step()) news.mutable_risk()->ParseFromString(row.Text(0));
+    RETURN_IF_ERROR(row.status());
   }
   RETURN_IF_ERROR(
       db_.Run("UPDATE hook SET state = ?, at = ?, due = ?, news = ?, task = ?, "

@@ -77,7 +77,8 @@ TaskRecord ReadTask(const SqliteStatement& row) {
   "ct.running, ca.max_running, ca.running, b.canary, b.canary_tasks, "     \
   "b.canary_min, b.canary_cost, b.canary_good, b.canary_bad, "             \
   "b.canary_out, b.canary_charged, b.canary_why, b.stop_failed, "          \
-  "b.stop_ratio, b.stop_after, b.stop_bad, b.stop_ended, b.stopped "       \
+  "b.stop_ratio, b.stop_after, b.stop_bad, b.stop_ended, b.stopped, "      \
+  "b.risk "                                                                \
   "FROM batch b LEFT JOIN template m ON m.id = b.template "                \
   "LEFT JOIN kind k ON k.id = m.kind "                                     \
   "LEFT JOIN account s ON s.label = b.account "                            \
@@ -167,6 +168,10 @@ BatchRecord ReadBatch(const SqliteStatement& row) {
   batch.calibration = {row.Int(36), row.Int(37), row.Int(38), row.Int(39),
                        row.Int(40)};
   ReadRules(row, 53, batch);
+  // It says nothing of one that is done.
+  if (batch.state == v1::BATCH_STATE_SEALED && !row.IsNull(68)) {
+    batch.risk.emplace().ParseFromString(row.Text(68));
+  }
   // Nothing of it is to start any more, otherwise.
   if (batch.state == v1::BATCH_STATE_OPEN ||
       batch.state == v1::BATCH_STATE_SEALED) {

@@ -42,7 +42,8 @@ std::string HashOf(const OpenBatch& batch) {
                                      batch.stop_when->after)
                       : "",
       HookText("on_finish:", batch.on_finish),
-      HookText("on_failure:", batch.on_failure)));
+      HookText("on_failure:", batch.on_failure),
+      HookText("on_risk:", batch.on_risk)));
 }
 
 std::string HashOf(const SubmitTask& submit) {
@@ -122,6 +123,7 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const OpenBatch& write) {
   const RowKey key{id, now / 1000};
   RETURN_IF_ERROR(InsertHook(key, v1::HOOK_EVENT_FINISH, write.on_finish));
   RETURN_IF_ERROR(InsertHook(key, v1::HOOK_EVENT_FAILURE, write.on_failure));
+  RETURN_IF_ERROR(InsertHook(key, v1::HOOK_EVENT_RISK, write.on_risk));
   JournalEntry entry{.kind = JournalKind::kBatchOpened, .batch = id};
   RETURN_IF_ERROR(Journal(entry).status());
   if (write.budget > 0) {
@@ -221,6 +223,7 @@ absl::StatusOr<BatchProgress> QueueWriter::Do(const SealBatch& write) {
   RETURN_IF_ERROR(Journal(entry).status());
   RETURN_IF_ERROR(JudgeBatch(batch.batch.row, 0));
   RETURN_IF_ERROR(EndBatchIfDone(batch.batch.row));
+  RETURN_IF_ERROR(PlanRisk(batch.batch.row));
   ASSIGN_OR_RETURN(batch, FindBatch(write.request_id));
   batch.needs_met = std::exchange(needs_met_, false);
   return batch;

@@ -386,6 +386,10 @@ absl::StatusOr<TimersFired> QueueWriter::Do(const FireTimers&) {
       RETURN_IF_ERROR(Expire(timer.ref, timer.at, result));
       continue;
     }
+    if (timer.kind == kRiskTimer) {
+      RETURN_IF_ERROR(LookForRisk(timer.ref));
+      continue;
+    }
     if (timer.kind == kHookTimer) {
       result.hooks_due = true;
       continue;

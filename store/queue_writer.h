@@ -597,6 +597,18 @@ class QueueWriter {
   absl::Status DescribeForHook(int64_t batch, v1::Batch& out);
   // A task of the batch that has failed.
   absl::StatusOr<RowKey> FindFailed(int64_t batch, v1::TaskChange& out);
+  // queue_risk.cc
+  // An attempt of the task has ended so, its `starts`-th: what that says of its
+  // batch's forecast is kept, and looked at where the task has ended. To be
+  // called after the task is counted as ended.
+  absl::Status NoteForForecast(const TaskRow& task, const LiveRow& live,
+                               const Disposition& end, int64_t starts);
+  // The batch is at risk, or no longer: the row and its hook say so.
+  absl::Status LookForRisk(int64_t batch);
+  // Of a batch that was just sealed: looks again at its deadline.
+  absl::Status PlanRisk(int64_t batch);
+  // It goes on after a pause, which is no part of its pace.
+  absl::Status ForgetPace(int64_t batch);
   // queue_schedule.cc
   struct ScheduleRow {
     RowKey key;
@@ -639,6 +651,7 @@ class QueueWriter {
     int64_t template_id = 0;
     v1::TaskSpec spec;
     int64_t ruleless = 0;  // a batch without canary and stop rule
+    int64_t riskless = 0;  // a batch without budget and deadline
     std::optional<bool> has_budgets, has_controls, has_unique_keys;
     std::optional<bool> has_key_caps;
     std::optional<int64_t> task_floor;
@@ -671,6 +684,7 @@ inline constexpr int kNeedTimer = 8;      // ref: a final task that others need
 inline constexpr int kBlockedTimer = 9;   // ref: a task to be looked at
 inline constexpr int kExpiryTimer = 12;   // ref: a task whose expiry is there
 inline constexpr int kHookTimer = 14;     // ref: a hook
+inline constexpr int kRiskTimer = 17;     // ref: a batch, at its deadline
 
 inline bool IsFinal(v1::TaskState state) {
   return state >= v1::TASK_STATE_SUCCEEDED;

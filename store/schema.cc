@@ -365,6 +365,19 @@ CREATE INDEX batch_deleting ON batch(id) WHERE deleting != 0;
 CREATE INDEX batch_retry ON batch(retry_of) WHERE retry_of IS NOT NULL;
 )sql";
 
+// What a batch's risk is foretold from (see RiskView; risk_time and risk_since
+// are in microseconds), and the risk there is (v1::Risk).
+constexpr char kQueue23[] = R"sql(
+ALTER TABLE batch ADD COLUMN risk_ended INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN risk_cost INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN risk_squares REAL DEFAULT 0;
+ALTER TABLE batch ADD COLUMN risk_reserved INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN risk_time INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN risk_since INT;
+ALTER TABLE batch ADD COLUMN risk_sunk INT DEFAULT 0;
+ALTER TABLE batch ADD COLUMN risk BLOB;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -388,7 +401,7 @@ const SchemaSteps& QueueSchema() {
       kQueue1,  kQueue2,  kQueue3,  kQueue4,  kQueue5,  kQueue6,  kQueue7,
       kQueue8,  kQueue9,  kQueue10, kQueue11, kQueue12, kQueue13, kQueue14,
       kQueue15, kQueue16, kQueue17, kQueue18, kQueue19, kQueue20, kQueue21,
-      kQueue22};
+      kQueue22, kQueue23};
   return *steps;
 }
 

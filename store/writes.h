@@ -68,7 +68,7 @@ struct OpenBatch {
   int64_t budget = 0;  // of the batch in total; 0: none
   std::optional<CanaryRule> canary;
   std::optional<StopRule> stop_when;
-  v1::Hook on_finish, on_failure;  // without a url: none
+  v1::Hook on_finish, on_failure, on_risk;  // without a url: none
 };
 
 // Lines that are there already are skipped.

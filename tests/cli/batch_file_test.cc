@@ -70,11 +70,13 @@ TEST_F(BatchFileTest, ReadsHooks) {
   absl::StatusOr<BatchFile> batch = Load(absl::StrCat(
       "name: b\nparams: {host: example.com}\n", kDefaults,
       "on_finish: {url: \"https://{{host}}/x\", secret: nightly}\n"
-      "on_failure: {url: \"http://127.0.0.1:9/\"}\ntasks: [{name: one}]\n"));
+      "on_failure: {url: \"http://127.0.0.1:9/\"}\n"
+      "on_risk: {url: \"https://example.com/r\"}\ntasks: [{name: one}]\n"));
   ASSERT_OK(batch);
   EXPECT_EQ(batch->open.on_finish().url(), "https://example.com/x");
   EXPECT_EQ(batch->open.on_finish().secret(), "nightly");
   EXPECT_EQ(batch->open.on_failure().url(), "http://127.0.0.1:9/");
+  EXPECT_EQ(batch->open.on_risk().url(), "https://example.com/r");
   EXPECT_THAT(
       Load(absl::StrCat("name: b\n", kDefaults,
                         "on_finish: {url: ftp://x}\ntasks: [{name: one}]\n")),
@@ -83,8 +85,6 @@ TEST_F(BatchFileTest, ReadsHooks) {
                          "expected https://")));
 }
 
-TEST_F(BatchFileTest, ReadsSchemas) {
-  Write("schemas/of data.yaml", "type: array\nitems: {type: string}\n");
 TEST_F(BatchFileTest, ReadsTheNameOfACheckAndNoCommand) {
   absl::StatusOr<BatchFile> batch = Load(absl::StrCat(
       "name: b\nparams: {lang: c}\n", kDefaults,
@@ -102,6 +102,8 @@ TEST_F(BatchFileTest, ReadsTheNameOfACheckAndNoCommand) {
   EXPECT_THAT(said, HasSubstr("batch.yaml:7:5: "));
 }
 
+TEST_F(BatchFileTest, ReadsSchemas) {
+  Write("schemas/of data.yaml", "type: array\nitems: {type: string}\n");
   absl::StatusOr<BatchFile> batch = Load(absl::StrCat(
       "name: b\n", kDefaults,
       "  expect:\n"

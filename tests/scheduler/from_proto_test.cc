@@ -90,9 +90,11 @@ TEST(FromProtoTest, HooksAreChecked) {
 
   open.mutable_on_finish()->set_url("example.com");
   open.mutable_on_failure()->clear_url();
+  open.mutable_on_risk()->set_secret("s");
   const std::string wrong(FromProto("r", open).status().message());
   EXPECT_THAT(wrong, HasSubstr("open.on_finish.url: not http(s)"));
   EXPECT_THAT(wrong, HasSubstr("open.on_failure.url: required"));
+  EXPECT_THAT(wrong, HasSubstr("open.on_risk.url: required"));
 }
 
 // Half a character cannot be sent on.

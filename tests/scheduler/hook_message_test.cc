@@ -48,6 +48,7 @@ TEST(HookMessageTest, SecretsThatAreNoneAreNotShown) {
 TEST(HookMessageTest, OneMessageOfEachEvent) {
   EXPECT_EQ(HookMessageId("01B", v1::HOOK_EVENT_FINISH), "msg_01B_finish");
   EXPECT_EQ(HookMessageId("01B", v1::HOOK_EVENT_FAILURE), "msg_01B_failure");
+  EXPECT_EQ(HookMessageId("01B", v1::HOOK_EVENT_RISK), "msg_01B_risk");
 }
 
 TEST(HookMessageTest, Bodies) {
@@ -92,6 +93,38 @@ TEST(HookMessageTest, Bodies) {
                 R"(,"task":{"task_id":"01T","name":"one","attempt":3,)"
                 R"("failure_class":"TASK","reason":"timed out",)"
                 R"("charged_usd_micros":10000}}})");
+
+  news.set_event(v1::HOOK_EVENT_RISK);
+  news.clear_task();
+  v1::Risk& risk = *news.mutable_risk();
+  risk.set_over_budget(true);
+  risk.set_budget_usd_micros(2'000'000);
+  risk.set_projected_usd_micros(3'000'000);
+  risk.set_ended(10);
+  risk.set_left(20);
+  risk.set_reason("needs more");
+  const std::string ended = R"(,"tasks_ended":10,"tasks_left":20,)"
+                            R"("reason":"needs more"}}})";
+  EXPECT_EQ(
+      HookBody(news),
+      R"({"type":"batch.at_risk",)"
+      R"("timestamp":"2027-01-15T08:00:00.000Z",)" +
+          of_batch +
+          R"(,"risk":{"over_budget":true,"over_deadline":false,)"
+          R"("budget_usd_micros":2000000,"projected_usd_micros":3000000)" +
+          ended);
+  risk.set_over_budget(false);
+  risk.set_over_deadline(true);
+  risk.mutable_deadline()->set_seconds(1'800'000'000);
+  risk.mutable_projected_end()->set_seconds(1'800'003'600);
+  EXPECT_EQ(HookBody(news),
+            R"({"type":"batch.at_risk",)"
+            R"("timestamp":"2027-01-15T08:00:00.000Z",)" +
+                of_batch +
+                R"(,"risk":{"over_budget":false,"over_deadline":true,)"
+                R"("deadline":"2027-01-15T08:00:00.000Z",)"
+                R"("projected_end":"2027-01-15T09:00:00.000Z")" +
+                ended);
 }
 
 }  // namespace

@@ -63,6 +63,7 @@ const char* KindName(JournalKind kind) {
   if (kind == JournalKind::kHookDue) return "hook due";
   if (kind == JournalKind::kHookDelivered) return "hook delivered";
   if (kind == JournalKind::kHookGivenUp) return "hook given up";
+  if (kind == JournalKind::kAtRisk) return "at risk";
   return number < std::size(kNames) ? kNames[number] : "?";
 }
 
