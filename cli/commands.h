@@ -52,6 +52,11 @@ struct HookFlags {
   bool plain_http = false;
 };
 
+// Commands that `midwatch run` is to run; see cli/run_hooks.h.
+struct HookCommands {
+  std::string on_finish, on_failure, on_risk;  // each for /bin/sh; "": none
+};
+
 struct RunOptions {
   std::string file;
   std::map<std::string, std::string> params;
@@ -65,6 +70,7 @@ struct RunOptions {
   std::string prices;  // a file of them; see LoadPrices
   std::string tools;   // a file of handlers; see LoadTools
   HookFlags hooks;
+  HookCommands hook_commands;
   bool moved = false;  // the state directory is a copy, and the only one
   bool unsafe_no_sandbox = false;
 };

@@ -2,6 +2,23 @@
 #include "cli/declare_options.h"
 
 namespace midwatch::cli {
+namespace {
+
+void AddHookCommands(CLI::App& run, HookCommands& commands) {
+  run.add_option("--on-finish", commands.on_finish,
+                 "Run once the batch is done, with the JSON of docs/hooks.md "
+                 "on standard input; what becomes of it changes nothing")
+      ->type_name("COMMAND");
+  run.add_option("--on-failure", commands.on_failure,
+                 "Likewise, when the first of its tasks has failed for good")
+      ->type_name("COMMAND");
+  run.add_option("--on-risk", commands.on_risk,
+                 "Likewise, when it is likely to need more than its budget or "
+                 "to end after its deadline")
+      ->type_name("COMMAND");
+}
+
+}  // namespace
 
 void AddInit(CLI::App& app, Invocation& in) {
   CLI::App* init = app.add_subcommand(
@@ -32,6 +49,7 @@ void AddRun(CLI::App& app, Invocation& in) {
   AddPrices(*run, in.run.prices);
   AddTools(*run, in.run.tools);
   AddHooks(*run, in.run.hooks);
+  AddHookCommands(*run, in.run.hook_commands);
   AddMoved(*run, in.run.moved);
   run->add_flag("--unsafe-no-sandbox", in.run.unsafe_no_sandbox,
                 "Run the agents' commands as you, without a sandbox");

@@ -32,6 +32,7 @@
 #include "cli/progress.h"
 #include "cli/rehearsal.h"
 #include "cli/rule_views.h"
+#include "cli/run_hooks.h"
 #include "cli/run_note.h"
 #include "cli/scheduler_connection.h"
 #include "cli/shell_words.h"
@@ -39,8 +40,8 @@
 #include "cli/summary.h"
 #include "cli/terminal.h"
 #include "cli/tool_file.h"
-#include "cli/views.h"
 #include "cli/utf8.h"
+#include "cli/views.h"
 #include "net/curl_transport.h"
 #include "node/account_check.h"
 #include "node/harness_node.h"
@@ -86,6 +87,10 @@ class BatchRun {
     ASSIGN_OR_RETURN(prices_, LoadPrices(options_.prices));
     ASSIGN_OR_RETURN(own_, LoadTools(options_.tools));
     RETURN_IF_ERROR(CheckNamedCheck());
+    const HookCommands& hooks = options_.hook_commands;
+    if (!(hooks.on_finish + hooks.on_failure + hooks.on_risk).empty()) {
+      run_hooks_.emplace(RealClock(), hooks);
+    }
     ASSIGN_OR_RETURN(hook_keys_, LoadHookSecrets(options_.hooks.secrets));
     ASSIGN_OR_RETURN(state_dir_, OpenStateDir(global_.state_dir));
     LogToFile(state_dir_ + "/midwatch.log");
@@ -107,7 +112,6 @@ class BatchRun {
     if (!global_.json) terminal_.Print(line);
   }
 
-  absl::Status StartScheduler() {
   // A task that names a check of its own is refused by the worker.
   absl::Status CheckNamedCheck() const {
     const std::string& check = file_.open.spec().expect().check();
@@ -122,6 +126,7 @@ class BatchRun {
                      ": {command: [./PROGRAM]}}` adds it"));
   }
 
+  absl::Status StartScheduler() {
     SchedulerNodeOptions node;
     node.data_dir = state_dir_;
     node.embeds_workers = true;
@@ -261,6 +266,7 @@ class BatchRun {
           FollowBatch(*connection_, RealClock(), watch, interrupts_, progress_,
                       [&](const v1::WatchBatchResponse& message) {
                         batch = message.batch();
+                        if (run_hooks_) run_hooks_->See(message);
                         return !StandsStill(batch) && !OnlyWaits(batch);
                       }));
       if (batch.counts().blocked() == 0) break;
@@ -319,6 +325,9 @@ class BatchRun {
     command += Flag("--tools", options_.tools);
     command += Flag("--hook-secrets", options_.hooks.secrets);
     if (options_.hooks.plain_http) command += " --hook-http";
+    command += Flag("--on-finish", options_.hook_commands.on_finish);
+    command += Flag("--on-failure", options_.hook_commands.on_failure);
+    command += Flag("--on-risk", options_.hook_commands.on_risk);
     command += RehearsalFlags();
     if (options_.unsafe_no_sandbox) command += " --unsafe-no-sandbox";
     return command;
@@ -354,6 +363,17 @@ class BatchRun {
     return absl::OkStatus();
   }
 
+  // The results are there, should a command look at them.
+  void EndRunHooks(const v1::Batch& batch) {
+    if (!run_hooks_) return;
+    if (batch.state() == v1::BATCH_STATE_DONE) run_hooks_->Finish(batch);
+    constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
+    for (const std::string& trouble :
+         run_hooks_->Await([this] { return interrupts_.Wait(kLookEvery); })) {
+      std::fprintf(stderr, "midwatch: warning: %s\n", trouble.c_str());
+    }
+  }
+
   absl::StatusOr<ExitCode> Conclude() {
     RETURN_IF_ERROR(AwaitHooks());
     interrupts_.Unblock();
@@ -368,6 +388,7 @@ class BatchRun {
     ASSIGN_OR_RETURN(Outcome outcome,
                      WriteResults(*connection_, batch_id_, results));
     FaultPoint("client.results.after");
+    EndRunHooks(batch);
     // From here on another run of the file is another batch.
     if (batch.state() == v1::BATCH_STATE_DONE) note_->Remove();
     if (global_.json) {
@@ -428,6 +449,7 @@ class BatchRun {
   PriceTable prices_;
   ToolFile own_;
   std::map<std::string, std::string> hook_keys_;
+  std::optional<RunHooks> run_hooks_;
   // In the order in which they stop, from the last to the first.
   std::unique_ptr<SchedulerNode> scheduler_;
   std::unique_ptr<SchedulerConnection> connection_;
