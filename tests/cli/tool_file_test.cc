@@ -71,7 +71,7 @@ TEST_F(ToolFileTest, BadChecksAreRefusedWithTheirPlaces) {
   EXPECT_THAT(said, HasSubstr("tools.yaml:3:16: "));
   EXPECT_THAT(said, HasSubstr("missing.sh is no program that can be run"));
   EXPECT_THAT(said, HasSubstr("tools.yaml:4:16: "));
-  EXPECT_THAT(said, HasSubstr("tools.yaml:5:36: timeout is '2h'"));
+  EXPECT_THAT(said, HasSubstr("tools.yaml:5:37: timeout is '2h'"));
   EXPECT_THAT(Said("checks: [a]\n"), HasSubstr("checks is no map"));
 }
 
