@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/control_views.h"
 #include "cli/terminal.h"
+#include "cli/utf8.h"
 #include "cli/views.h"
 
 namespace midwatch::cli {

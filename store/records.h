@@ -303,7 +303,7 @@ enum class JournalKind {
   kHookDue = 50,       // what happened is to be told
   kHookDelivered = 51,
   kHookGivenUp = 52,
-  kAtRisk = 56,  // a batch's forecast crosses its budget or its deadline
+  kAtRisk = 56,        // a batch's forecast crosses its budget or its deadline
   kBatchDeleted = 60,  // its tasks and the rest of its journal are gone, or go
 };
 

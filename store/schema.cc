@@ -398,10 +398,10 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 
 const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps = new SchemaSteps{
-      kQueue1,  kQueue2,  kQueue3,  kQueue4,  kQueue5,  kQueue6,  kQueue7,
-      kQueue8,  kQueue9,  kQueue10, kQueue11, kQueue12, kQueue13, kQueue14,
-      kQueue15, kQueue16, kQueue17, kQueue18, kQueue19, kQueue20, kQueue21,
-      kQueue22, kQueue23};
+      kQueue1,  kQueue2,  kQueue3,  kQueue4,  kQueue5,  kQueue6,
+      kQueue7,  kQueue8,  kQueue9,  kQueue10, kQueue11, kQueue12,
+      kQueue13, kQueue14, kQueue15, kQueue16, kQueue17, kQueue18,
+      kQueue19, kQueue20, kQueue21, kQueue22, kQueue23};
   return *steps;
 }
 

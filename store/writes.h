@@ -785,18 +785,16 @@ struct FireTimers {
   using Result = TimersFired;
 };
 
-using Write =
-    std::variant<OpenBatch, AddTasks, SealBatch, SubmitTask, RetryTask,
-                 RetryBatch, UpdateTask, CancelTask, CancelBatch, AnswerTask,
-                 RegisterWorker, FreeLeases, Admit, Park, BeginCreate,
-                 RecordSession, ClearSession, MarkStarted, AddSay, MarkSaid,
-                 HandBack, Settle, SetBudget, DeleteBudget, PauseAccount,
-                 ResumeAccount, PassProbe, SetControl, SetKeyCap, SetBatchCap,
-                 PauseQueue, ResumeQueue, PauseBatch, ResumeBatch,
-                 RecordRemoteId, LeaseErrands, CompleteErrands, ExplainSessions,
-                 CompleteSweep, PutSchedule, DeleteSchedule, PauseSchedule,
-                 BeginRun, PlanFirings, EndFiring, NoteHookTry, FireTimers,
-                 DeleteBatch>;
+using Write = std::variant<
+    OpenBatch, AddTasks, SealBatch, SubmitTask, RetryTask, RetryBatch,
+    UpdateTask, CancelTask, CancelBatch, AnswerTask, RegisterWorker, FreeLeases,
+    Admit, Park, BeginCreate, RecordSession, ClearSession, MarkStarted, AddSay,
+    MarkSaid, HandBack, Settle, SetBudget, DeleteBudget, PauseAccount,
+    ResumeAccount, PassProbe, SetControl, SetKeyCap, SetBatchCap, PauseQueue,
+    ResumeQueue, PauseBatch, ResumeBatch, RecordRemoteId, LeaseErrands,
+    CompleteErrands, ExplainSessions, CompleteSweep, PutSchedule,
+    DeleteSchedule, PauseSchedule, BeginRun, PlanFirings, EndFiring,
+    NoteHookTry, FireTimers, DeleteBatch>;
 
 using WriteResult =
     std::variant<BatchProgress, TaskKey, BatchRetried, CancelResult,
