@@ -80,6 +80,7 @@ absl::Status QueueWriter::CancelOne(const TaskRow& task,
                      .why = reason};
   RETURN_IF_ERROR(Journal(entry).status());
   result.state = v1::TASK_STATE_CANCELLED;
+  RETURN_IF_ERROR(AddSunk(task.batch, -task.charged));
   RETURN_IF_ERROR(NoteOutcome(task, v1::TASK_STATE_CANCELLED, 0));
   RETURN_IF_ERROR(
       Count(task.batch, task.state, v1::TASK_STATE_CANCELLED, 0, -released));

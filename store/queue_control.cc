@@ -215,7 +215,9 @@ absl::StatusOr<Done> QueueWriter::Do(const SetKeyCap& write) {
     RETURN_IF_ERROR(db_.Run("DELETE FROM key_cap WHERE tenant = ? AND ckey = ?",
                             tenant, write.key));
   } else {
-    SqliteStatement row = db_.Query("SELECT count(*) FROM key_cap");
+    SqliteStatement row = db_.Query(
+        "SELECT count(*) FROM key_cap WHERE NOT (tenant = ? AND ckey = ?)",
+        tenant, write.key);
     const int64_t caps = row.Step() ? row.Int(0) : 0;
     RETURN_IF_ERROR(row.status());
     if (caps >= kKeyCapsMax) {

@@ -199,9 +199,17 @@ absl::Status QueueWriter::MarkDeleted(int64_t batch, int64_t first,
 }
 
 absl::Status QueueWriter::DeleteTasks(int64_t batch, int& room) {
-  ASSIGN_OR_RETURN(
-      const int64_t shared_template,
-      ReadOr(db_.Query("SELECT template FROM batch WHERE id = ?", batch), 0));
+  int64_t shared_template = 0;
+  bool keeps_specs = true;  // others that try it again have them
+  {
+    SqliteStatement row =
+        db_.Query("SELECT template, deleting FROM batch WHERE id = ?", batch);
+    if (row.Step()) {
+      shared_template = row.Int(0);
+      keeps_specs = row.Int(1) != 1;
+    }
+    RETURN_IF_ERROR(row.status());
+  }
   int64_t floor = 0;
   while (room > 0) {
     int64_t task = 0, template_id = 0;
@@ -238,7 +246,7 @@ absl::Status QueueWriter::DeleteTasks(int64_t batch, int& room) {
     RETURN_IF_ERROR(
         db_.Run("DELETE FROM timer WHERE at = 0 AND kind IN (?, ?) AND ref = ?",
                 kNeedTimer, kBlockedTimer, task));
-    if (template_id != shared_template && !retries) {
+    if (template_id != shared_template && !retries && !keeps_specs) {
       RETURN_IF_ERROR(
           db_.Run("DELETE FROM template WHERE id = ? AND "
                   "NOT EXISTS (SELECT 1 FROM task WHERE retry_of = ?)",

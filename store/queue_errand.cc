@@ -206,6 +206,9 @@ absl::Status QueueWriter::AdjustCost(int64_t id, int32_t attempt,
                      .over_delta = over_delta,
                      .why = "what the service says that the session cost"};
   RETURN_IF_ERROR(Journal(entry).status());
+  if (!IsFinal(task.state)) {
+    RETURN_IF_ERROR(AddSunk(task.batch, charge_delta));
+  }
   return NoteOutcome(task, v1::TASK_STATE_UNSPECIFIED, charge_delta);
 }
 
@@ -242,6 +245,7 @@ absl::Status QueueWriter::BeginAnother(const TaskRow& task, int64_t due) {
                      .state = v1::TASK_STATE_FAILED,
                      .why = kCostExhausted};
   RETURN_IF_ERROR(Journal(entry).status());
+  RETURN_IF_ERROR(AddSunk(task.batch, -task.charged));
   RETURN_IF_ERROR(NoteOutcome(task, v1::TASK_STATE_FAILED, 0));
   RETURN_IF_ERROR(Count(task.batch, task.state, v1::TASK_STATE_FAILED));
   return WakeNeedy(task.id, task.batch, v1::TASK_STATE_FAILED);

@@ -96,6 +96,8 @@ absl::Status LostRow(int64_t task) {
   return absl::DataLossError(absl::StrCat("task row ", task));
 }
 
+constexpr char kNeededIsDeleted[] = "it needs tasks of a batch that is deleted";
+
 }  // namespace
 
 absl::StatusOr<QueueWriter::Given> QueueWriter::GiveNeeds(int64_t task) {
@@ -141,15 +143,22 @@ absl::StatusOr<QueueWriter::Given> QueueWriter::GiveNeeds(int64_t task) {
 absl::StatusOr<v1::Ending> QueueWriter::LoadEnding(int64_t task) {
   SqliteStatement row = db_.Query("SELECT ending FROM task WHERE id = ?", task);
   v1::Ending ending;
-  if (row.Step() && ending.ParseFromString(row.Text(0))) return ending;
+  const bool found = row.Step();
+  if (found && ending.ParseFromString(row.Text(0))) return ending;
   RETURN_IF_ERROR(row.status());
-  return LostRow(task);
+  return found ? LostRow(task) : absl::NotFoundError(kNeededIsDeleted);
 }
 
 absl::Status QueueWriter::GiveOne(int64_t needed, const v1::TaskLine& line,
                                   const std::string& label, size_t mentions,
                                   Given& given) {
-  ASSIGN_OR_RETURN(v1::Ending ending, LoadEnding(needed));
+  absl::StatusOr<v1::Ending> found = LoadEnding(needed);
+  if (absl::IsNotFound(found.status())) {
+    given.trouble = kNeededIsDeleted;
+    return absl::OkStatus();
+  }
+  RETURN_IF_ERROR(found.status());
+  const v1::Ending& ending = *found;
   if (mentions > 0) {
     given.bytes += mentions * ending.final_message().size();
     (*given.line
@@ -170,7 +179,13 @@ absl::Status QueueWriter::GiveAll(int64_t batch, int64_t until,
   int tasks = 0;
   // Of a batch that tries another again, what was not tried again is there.
   for (bool more = true; more;) {
-    ASSIGN_OR_RETURN(more, GoToRetried(batch, until));
+    absl::StatusOr<bool> goes_on = GoToRetried(batch, until);
+    if (absl::IsFailedPrecondition(goes_on.status())) {
+      given.trouble = kNeededIsDeleted;
+      return absl::OkStatus();
+    }
+    RETURN_IF_ERROR(goes_on.status());
+    more = *goes_on;
   }
   SqliteStatement row = db_.Query(
       "SELECT id, name, state, ending FROM task "
@@ -226,8 +241,7 @@ absl::StatusOr<bool> QueueWriter::GoToRetried(int64_t& batch, int64_t& until) {
   until = row.Int(1);
   ASSIGN_OR_RETURN(bool deleted, IsDeleted(batch));
   if (!deleted) return true;
-  return absl::FailedPreconditionError(
-      "it needs tasks of a batch that is deleted");
+  return absl::FailedPreconditionError(kNeededIsDeleted);
 }
 
 absl::StatusOr<int64_t> QueueWriter::StandIn(int64_t task) {

@@ -371,12 +371,17 @@ absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
     ASSIGN_OR_RETURN(GrantRecord grant, Adopt(assign.task, assign.worker));
     result.grants.push_back(std::move(grant));
   }
+  bool expired = false;
   for (const auto& assign : decisions.grants) {
     ASSIGN_OR_RETURN(
         std::optional<GrantRecord> grant,
         GrantNew(assign.task, assign.worker, assign.overshoot, assign.counted));
+    expired = expired || !grant.has_value();
     if (grant) result.grants.push_back(*std::move(grant));
   }
+  // What is blocked may be so for one that does not run after all, and nobody
+  // would unblock it. The pass after the expiry decides anew.
+  if (expired) decisions.blocks.clear();
   RETURN_IF_ERROR(PutShares(decisions.shares));
   for (const auto& block : decisions.blocks) {
     RETURN_IF_ERROR(

@@ -49,7 +49,8 @@ TaskRecord ReadTask(const SqliteStatement& row) {
   task.max_cost = row.Int(14);
   task.failure_class = static_cast<v1::FailureClass>(row.Int(15));
   task.reason = row.Text(16);
-  if (!row.IsNull(17)) task.retry_of = RowKey{row.Int(17), row.Int(18) / 1000};
+  // Where what it retries is deleted it has no id any more.
+  if (!row.IsNull(18)) task.retry_of = RowKey{row.Int(17), row.Int(18) / 1000};
   task.session_id = row.Text(19);
   task.ending.ParseFromString(row.Text(20));
   task.labels = LabelsFromLines(row.Text(21));

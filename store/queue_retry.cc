@@ -317,7 +317,9 @@ absl::StatusOr<BatchRetried> QueueWriter::Do(const RetryBatch& write) {
   }
   result.more = tasks.size() == static_cast<size_t>(kRetriesPerWrite);
   if (!result.more) {
-    RETURN_IF_ERROR(Do(SealBatch{write.request_id, line}).status());
+    ASSIGN_OR_RETURN(BatchProgress sealed,
+                     Do(SealBatch{write.request_id, line}));
+    needs_met_ = needs_met_ || sealed.needs_met;
   }
   result.needs_met = std::exchange(needs_met_, false);
   result.timer_at = TakeTimerAt();

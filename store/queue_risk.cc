@@ -15,14 +15,11 @@ absl::Status QueueWriter::NoteForForecast(const TaskRow& task,
                                           const LiveRow& live,
                                           const Disposition& end,
                                           int64_t starts) {
-  if (task.batch == 0 || task.batch == known_.riskless) return absl::OkStatus();
   const bool again = end.state == v1::TASK_STATE_QUEUED;
-  if (const int64_t sunk = again ? end.charged : -task.charged; sunk != 0) {
-    RETURN_IF_ERROR(
-        db_.Run("UPDATE batch SET risk_sunk = risk_sunk + ? WHERE id = ?", sunk,
-                task.batch));
+  RETURN_IF_ERROR(AddSunk(task.batch, again ? end.charged : -task.charged));
+  if (again || task.batch == 0 || task.batch == known_.riskless) {
+    return absl::OkStatus();
   }
-  if (again) return absl::OkStatus();
   // Cancelled ones say nothing of how others go.
   if (end.state == v1::TASK_STATE_SUCCEEDED ||
       end.state == v1::TASK_STATE_FAILED) {
@@ -43,6 +40,12 @@ absl::Status QueueWriter::NoteForForecast(const TaskRow& task,
                 live.granted_at, task.batch, task.line));
   }
   return LookForRisk(task.batch);
+}
+
+absl::Status QueueWriter::AddSunk(int64_t batch, int64_t by) {
+  if (batch == 0 || by == 0) return absl::OkStatus();
+  return db_.Run("UPDATE batch SET risk_sunk = risk_sunk + ? WHERE id = ?", by,
+                 batch);
 }
 
 absl::Status QueueWriter::LookForRisk(int64_t batch) {

@@ -603,6 +603,8 @@ class QueueWriter {
   // called after the task is counted as ended.
   absl::Status NoteForForecast(const TaskRow& task, const LiveRow& live,
                                const Disposition& end, int64_t starts);
+  // To what its tasks that have not ended cost in attempts that have.
+  absl::Status AddSunk(int64_t batch, int64_t by);
   // The batch is at risk, or no longer: the row and its hook say so.
   absl::Status LookForRisk(int64_t batch);
   // Of a batch that was just sealed: looks again at its deadline.

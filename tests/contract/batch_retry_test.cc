@@ -100,6 +100,38 @@ class BatchRetryTest : public ContractTest {
   int64_t worker_ = Register();
 };
 
+TEST_P(BatchRetryTest, OneThatMergesWhatIsDeletedFails) {
+  NewTask merge = Merging("merge");
+  merge.line.set_on_need_failure(v1::NEED_POLICY_RUN_ANYWAY);
+  const RowKey first = Submit({Line("a"), merge});
+  RunAll({"merge"});
+  auto second = Apply(RetryBatch{first, "second", false});
+  ASSERT_OK(second);
+  RunAll({"merge"});
+  for (bool more = true; more;) {
+    auto deleted = Apply(DeleteBatch{first, ""});
+    ASSERT_OK(deleted);
+    more = deleted->more;
+  }
+  auto third = Apply(RetryBatch{second->batch, "third", false});
+  ASSERT_OK(third);
+  RunAll({});
+  const std::vector<TaskRecord> tasks = Tasks({.batch = third->batch.row});
+  ASSERT_THAT(tasks, SizeIs(1));
+  EXPECT_EQ(tasks[0].state, v1::TASK_STATE_FAILED);
+  EXPECT_THAT(tasks[0].reason, HasSubstr("a batch that is deleted"));
+}
+
+// Whoever carries it out has to look at timers: they make it ready.
+TEST_P(BatchRetryTest, SaysThatWhatItsTasksNeedIsDone) {
+  const RowKey batch = Submit({Line("a"), Needing("b", "a")});
+  RunAll({"b"});
+  auto again = Apply(RetryBatch{batch, "again", false});
+  ASSERT_OK(again);
+  EXPECT_FALSE(again->more);
+  EXPECT_TRUE(again->needs_met);
+}
+
 TEST_P(BatchRetryTest, WhatFailedIsTriedAgainWithWhatWasSkippedForIt) {
   OpenBatch open = Opening("batch-1", 3);
   open.budget = 5'000'000;

@@ -17,8 +17,8 @@ using testing::StatusIs;
 
 class DeleteTest : public ContractTest {
  protected:
-  // Settles all that can start, and archives what it left.
-  void RunAll(int64_t cost = 30'000) {
+  // Settles all that can start; a refusal is a failure for good.
+  void RunAll(int64_t cost = 30'000, const char* stop_reason = "end_turn") {
     while (true) {
       std::vector<GrantRecord> grants = AdmitTo(worker_, 1);
       if (grants.empty()) break;
@@ -26,7 +26,9 @@ class DeleteTest : public ContractTest {
       const std::string session = absl::StrCat("sesn_", sessions_);
       ASSERT_OK(Apply(BeginCreate{grants[0].lease, nonce}));
       ASSERT_OK(Apply(RecordSession{grants[0].lease, nonce, session}));
-      ASSERT_OK(SettleWith(grants[0].lease, Success(cost)));
+      v1::Ending ending = Success(cost);
+      ending.set_stop_reason(stop_reason);
+      ASSERT_OK(SettleWith(grants[0].lease, std::move(ending)));
       open_.push_back(session);
     }
   }
@@ -251,6 +253,58 @@ TEST_P(DeleteTest, OneThatIsTriedAgainStaysUntilThatIsDone) {
       StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("retry")));
   RunAll();
   EXPECT_EQ(Task(single->task).state, v1::TASK_STATE_SUCCEEDED);
+}
+
+TEST_P(DeleteTest, ASpecThatTheRetryOfARetryHasStays) {
+  NewTask own = Line("own");
+  own.own_spec = Spec();
+  own.own_spec->set_prompt("in its own words");
+  auto first = Apply(Opening("batch-1"));
+  ASSERT_OK(first);
+  ASSERT_OK(Apply(AddTasks{"batch-1", 0, {own}}));
+  ASSERT_OK(Apply(SealBatch{"batch-1", 1}));
+  RunAll(30'000, "refusal");
+  auto second = Apply(RetryBatch{first->batch, "again", false});
+  ASSERT_OK(second);
+  RunAll(30'000, "refusal");
+  auto third =
+      Apply(RetryTask{Tasks({.batch = second->batch.row}).at(0).key, "third"});
+  ASSERT_OK(third);
+  RunAll(30'000, "refusal");
+  Archive();
+  Delete(second->batch);
+  EXPECT_FALSE(Task(third->task).retry_of.has_value());  // it is nowhere
+  auto fourth = Apply(RetryTask{third->task, "fourth"});
+  ASSERT_OK(fourth);
+  Delete(first->batch);
+  Restart();
+  worker_ = Register();
+  const std::vector<GrantRecord> grants = AdmitTo(worker_, 1);
+  ASSERT_THAT(grants, SizeIs(1));
+  EXPECT_EQ(grants[0].task, fourth->task);
+  EXPECT_EQ(grants[0].spec.prompt(), "in its own words");
+}
+
+// Whose other need is met only later: it was not given anything yet.
+TEST_P(DeleteTest, WhatWasToBeGivenADeletedTasksWordsFails) {
+  RowKey batch = SubmitBatch(1);
+  RunAll();
+  Archive();
+  const RowKey other = SubmitOne("other");
+  SubmitTask needing = Single("needing");
+  needing.task.line.add_needs()->set_task_id("it");
+  needing.task.needs.push_back(
+      {.task = Tasks({.batch = batch.row})[0].key, .mentions = 1});
+  needing.task.line.add_needs()->set_task_id("other");
+  needing.task.needs.push_back({.task = other});
+  auto one = Apply(needing);
+  ASSERT_OK(one);
+  ASSERT_OK(Apply(FireTimers{}));
+  Delete(batch);
+  RunAll();
+  ASSERT_OK(Apply(FireTimers{}));
+  EXPECT_EQ(Task(one->task).state, v1::TASK_STATE_FAILED);
+  EXPECT_THAT(Task(one->task).reason, HasSubstr("a batch that is deleted"));
 }
 
 TEST_P(DeleteTest, WhatAHookHasToTellComesFirst) {

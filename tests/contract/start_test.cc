@@ -49,6 +49,21 @@ class StartTest : public ContractTest {
   int64_t worker_ = Register();
 };
 
+// A pass that would have granted it takes its key for busy.
+TEST_P(StartTest, AnExpiredTaskHoldsNoKey) {
+  SubmitTask first = Expiring("first", absl::Seconds(1));
+  SubmitTask second = Delayed("second", absl::ZeroDuration());
+  first.task.concurrency_key = second.task.concurrency_key = "key";
+  Submit(first);
+  const RowKey waits = Submit(second);
+  time_.Advance(absl::Seconds(2));
+  EXPECT_THAT(AdmitTo(worker_, 2), IsEmpty());
+  Fire();
+  const std::vector<GrantRecord> grants = AdmitTo(worker_, 2);
+  ASSERT_THAT(grants, SizeIs(1));
+  EXPECT_EQ(grants[0].task, waits);
+}
+
 TEST_P(StartTest, ADelayedTaskStartsOnceItsTimeIsThere) {
   auto submitted = Apply(Delayed("late", absl::Hours(1)));
   ASSERT_OK(submitted);
