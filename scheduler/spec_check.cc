@@ -11,6 +11,7 @@
 #include "base/json_schema.h"
 #include "scheduler/field_checks.h"
 #include "scheduler/retry.h"
+#include "store/proto_time.h"
 
 namespace midwatch {
 namespace {
