@@ -18,7 +18,6 @@
 namespace midwatch {
 namespace {
 
-constexpr char kPlanAccount[] = "a";
 // Slots that are a moment apart are given away in one pass, as the scheduler
 // does it.
 constexpr absl::Duration kPlanTogether = absl::Milliseconds(20);
@@ -275,12 +274,11 @@ class Night {
           AwaitSlot();
           return;
         }
-        room[kPlanAccount] = slots;
+        room[account_] = slots;
       }
       const AdmissionView view = MakeView(room);
-      const AdmissionDecisions decisions =
-          DecideAdmission(input_.start + now_, {{1, free_, {kPlanAccount}}},
-                          view, std::move(room));
+      const AdmissionDecisions decisions = DecideAdmission(
+          input_.start + now_, {{1, free_, {account_}}}, view, std::move(room));
       for (const auto& grant : decisions.grants) {
         Grant(static_cast<int32_t>(grant.task - 1), grant.overshoot);
       }
@@ -301,7 +299,7 @@ class Night {
     AdmissionView view;
     size_t most = static_cast<size_t>(
         std::min<int64_t>({free_, AdmissionBounds::kTasksPerLane, CapRoom()}));
-    if (auto slots = room.find(kPlanAccount); slots != room.end()) {
+    if (auto slots = room.find(account_); slots != room.end()) {
       most = std::min(most, static_cast<size_t>(slots->second));
     }
     for (const auto& [head, number] : heads_) {
@@ -310,7 +308,7 @@ class Night {
       LaneView& shown = view.lanes.emplace_back();
       shown.lane = number + 1;
       shown.tenant = shown.queue = shown.batch = 1;
-      shown.account = kPlanAccount;
+      shown.account = account_;
       if (lane.key >= 0) {
         shown.concurrency_key = absl::StrCat(lane.key);
         shown.key_room = KeyMax(lane.key) - lane.running;
@@ -566,6 +564,7 @@ class Night {
     }
   }
 
+  const std::string account_ = "a";  // there is one
   const PlanInput& input_;
   const std::vector<Sample>& goes_;
   PlannedNight night_;
