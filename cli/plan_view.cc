@@ -17,9 +17,12 @@ constexpr size_t kIntervalsShown = 16;
 constexpr size_t kKindsShown = 8;
 
 std::string WithCommas(int64_t number) {
-  std::string text = absl::StrCat(number);
-  for (auto at = static_cast<int64_t>(text.size()) - 3; at > 0; at -= 3) {
-    text.insert(static_cast<size_t>(at), ",");
+  const std::string digits = absl::StrCat(number);
+  std::string text;
+  for (size_t i = 0; i < digits.size(); ++i) {
+    const bool starts = i > 0 && digits[i - 1] != '-';
+    if (starts && (digits.size() - i) % 3 == 0) text.push_back(',');
+    text.push_back(digits[i]);
   }
   return text;
 }
