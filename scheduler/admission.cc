@@ -5,7 +5,6 @@
 #include <map>
 #include <optional>
 #include <queue>
-#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
