@@ -294,6 +294,8 @@ struct SchedulerOptions {
   std::string keep_transcripts;  // a duration; empty: for ever
   std::string keep_batches;      // likewise
   int keep_batches_count = -1;   // of each queue; -1: all
+  std::string keep_tasks;        // of no batch; likewise
+  int keep_tasks_count = -1;
 };
 int ServeScheduler(const GlobalOptions& global,
                    const SchedulerOptions& options);

@@ -33,6 +33,17 @@ void AddScheduler(CLI::App& app, Invocation& in) {
                    "those that ended last; else all")
       ->check(CLI::Range(0, 1'000'000))
       ->type_name("N");
+  scheduler
+      ->add_option("--keep-tasks", in.scheduler.keep_tasks,
+                   "Delete tasks of no batch so long after they end, with "
+                   "their results and transcripts: 720h; else never")
+      ->type_name("DURATION");
+  scheduler
+      ->add_option("--keep-tasks-count", in.scheduler.keep_tasks_count,
+                   "Keep no more than so many ended tasks of no batch of each "
+                   "queue, those that ended last; else all")
+      ->check(CLI::Range(0, 1'000'000))
+      ->type_name("N");
   scheduler->callback(
       [&in] { in.exit_code = ServeScheduler(in.global, in.scheduler); });
 }

@@ -73,6 +73,11 @@ absl::Status RunScheduler(const GlobalOptions& global,
   if (options.keep_batches_count >= 0) {
     node.keep_batches_count = options.keep_batches_count;
   }
+  ASSIGN_OR_RETURN(node.keep_tasks,
+                   ReadKeep("--keep-tasks", options.keep_tasks));
+  if (options.keep_tasks_count >= 0) {
+    node.keep_tasks_count = options.keep_tasks_count;
+  }
   if (node.listen.empty()) node.listen.push_back(kDefaultAddress);
   // For the commands beside it.
   if (std::string socket = SocketAddress(node.data_dir); !socket.empty()) {

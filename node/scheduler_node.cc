@@ -129,8 +129,10 @@ class SchedulerNodeImpl final : public SchedulerNode {
     options.fires_schedules = node.fires_schedules;
     options.hooks.keys = node.hook_keys;
     options.hooks.plain_http = node.hooks_plain_http;
-    options.retention = {.keep_for = node.keep_batches,
-                         .keep_newest = node.keep_batches_count};
+    options.retention = {.batches = {.keep_for = node.keep_batches,
+                                     .keep_newest = node.keep_batches_count},
+                         .tasks = {.keep_for = node.keep_tasks,
+                                   .keep_newest = node.keep_tasks_count}};
     std::promise<absl::Status> started;
     executor_.Post([&] {
       if (node.sends_hooks) {

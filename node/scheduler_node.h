@@ -50,6 +50,9 @@ struct SchedulerNodeOptions {
   // See RetentionRules.
   absl::Duration keep_batches = absl::InfiniteDuration();
   std::optional<int64_t> keep_batches_count;
+  // The same for tasks of no batch.
+  absl::Duration keep_tasks = absl::InfiniteDuration();
+  std::optional<int64_t> keep_tasks_count;
 };
 
 class SchedulerNode {

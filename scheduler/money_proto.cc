@@ -69,6 +69,7 @@ constexpr KindName kKindNames[] = {
     {JournalKind::kHookGivenUp, "hook_given_up"},
     {JournalKind::kAtRisk, "at_risk"},
     {JournalKind::kBatchDeleted, "batch_deleted"},
+    {JournalKind::kTasksDeleted, "tasks_deleted"},
 };
 
 // The parts of a key, into a write that has them.

@@ -12,43 +12,44 @@ namespace {
 
 constexpr int kEndedPageRows = 1'000;
 constexpr char kRetentionReason[] = "older than the scheduler keeps";
+constexpr v1::TaskState kFinalStates[] = {
+    v1::TASK_STATE_SUCCEEDED, v1::TASK_STATE_FAILED, v1::TASK_STATE_CANCELLED,
+    v1::TASK_STATE_SKIPPED};
 
 }  // namespace
 
-std::vector<RowKey> BatchesToDelete(const RetentionRules& rules,
-                                    std::vector<EndedBatch> ended,
-                                    absl::Time now) {
-  std::sort(ended.begin(), ended.end(),
-            [](const EndedBatch& a, const EndedBatch& b) {
-              return std::tuple(a.ended_at, a.key.row) <
-                     std::tuple(b.ended_at, b.key.row);
-            });
+std::vector<RowKey> EndedToDelete(const RetentionRules& rules,
+                                  std::vector<Ended> ended, absl::Time now) {
+  std::sort(ended.begin(), ended.end(), [](const Ended& a, const Ended& b) {
+    return std::tuple(a.ended_at, a.key.row) <
+           std::tuple(b.ended_at, b.key.row);
+  });
   std::map<int64_t, int64_t> newer;  // in each queue
-  std::vector<RowKey> batches;
-  for (auto batch = ended.rbegin(); batch != ended.rend(); ++batch) {
-    const int64_t before = newer[batch->queue]++;
-    const bool old = now - batch->ended_at > rules.keep_for;
+  std::vector<RowKey> keys;
+  for (auto each = ended.rbegin(); each != ended.rend(); ++each) {
+    const int64_t before = newer[each->queue]++;
+    const bool old = now - each->ended_at > rules.keep_for;
     const bool many = rules.keep_newest && before >= *rules.keep_newest;
-    if (old || many) batches.push_back(batch->key);
+    if (old || many) keys.push_back(each->key);
   }
-  std::reverse(batches.begin(), batches.end());
-  return batches;
+  std::reverse(keys.begin(), keys.end());
+  return keys;
 }
 
 Retention::Retention(Executor& executor, const Clock& clock, Store& store,
-                     Ids ids, RetentionRules rules)
+                     Ids ids, RetentionOptions options)
     : executor_(executor),
       clock_(clock),
       store_(store),
       ids_(ids),
-      rules_(rules) {}
+      options_(options) {}
 
 void Retention::Start(const std::vector<RowKey>& deleting) {
   for (RowKey batch : deleting) {
     waiting_[batch.row];
     Step(batch, "", /*begun=*/true);
   }
-  if (rules_.any()) LookIn(kFirstLook);
+  if (options_.batches.any() || options_.tasks.any()) LookIn(kFirstLook);
 }
 
 void Retention::Delete(RowKey batch, std::string reason, DeletedCallback done) {
@@ -87,42 +88,99 @@ void Retention::End(RowKey batch, const absl::StatusOr<int64_t>& tasks) {
 }
 
 void Retention::LookIn(absl::Duration wait) {
-  executor_.After(wait, [this] { Look(0, {}); });
+  executor_.After(wait, [this] {
+    if (options_.batches.any()) return LookAtBatches(0, {});
+    LookAtTasks(0, 0, {});
+  });
 }
 
-void Retention::Look(int64_t after, std::vector<EndedBatch> ended) {
-  store_.Read<RowPage<EndedBatch>>(
+void Retention::LookAtBatches(int64_t after, std::vector<Ended> ended) {
+  store_.Read<RowPage<Ended>>(
       [after](StoreReader& reader) {
         return reader.ListEndedBatches(after, kEndedPageRows);
       },
-      [this, ended = std::move(ended)](
-          absl::StatusOr<RowPage<EndedBatch>> page) mutable {
+      [this,
+       ended = std::move(ended)](absl::StatusOr<RowPage<Ended>> page) mutable {
         if (!page.ok()) {
           LogWarning("old batches not looked for",
                      {{"why", page.status().message()}});
           return LookIn(kLookEvery);
         }
         ended.insert(ended.end(), page->rows.begin(), page->rows.end());
-        if (page->next) return Look(*page->next, std::move(ended));
-        DeleteAll(std::make_shared<const std::vector<RowKey>>(
-                      BatchesToDelete(rules_, std::move(ended), clock_.Now())),
-                  0);
+        if (page->next) return LookAtBatches(*page->next, std::move(ended));
+        DeleteBatches(std::make_shared<const std::vector<RowKey>>(EndedToDelete(
+                          options_.batches, std::move(ended), clock_.Now())),
+                      0);
       });
 }
 
-void Retention::DeleteAll(std::shared_ptr<const std::vector<RowKey>> batches,
-                          size_t next) {
-  if (next == batches->size()) return LookIn(kLookEvery);
-  Delete(
-      (*batches)[next], kRetentionReason,
-      [this, batches, next](absl::StatusOr<int64_t> deleted) {
-        // One that is needed yet is looked at again in an hour.
-        if (!deleted.ok()) {
-          LogInfo("batch kept", {{"batch", ids_.Format((*batches)[next])},
-                                 {"why", deleted.status().message()}});
+void Retention::DeleteBatches(Keys batches, size_t next) {
+  if (next == batches->size()) {
+    return options_.tasks.any() ? LookAtTasks(0, 0, {}) : LookIn(kLookEvery);
+  }
+  Delete((*batches)[next], kRetentionReason,
+         [this, batches, next](absl::StatusOr<int64_t> deleted) {
+           // One that is needed yet is looked at again in an hour.
+           if (!deleted.ok()) {
+             LogInfo("batch kept", {{"batch", ids_.Format((*batches)[next])},
+                                    {"why", deleted.status().message()}});
+           }
+           executor_.Post(
+               [this, batches, next] { DeleteBatches(batches, next + 1); });
+         });
+}
+
+void Retention::LookAtTasks(size_t state, int64_t after,
+                            std::vector<Ended> ended) {
+  store_.Read<RowPage<Ended>>(
+      [state, after](StoreReader& reader) {
+        return reader.ListEndedTasks(kFinalStates[state], after,
+                                     kEndedPageRows);
+      },
+      [this, state,
+       ended = std::move(ended)](absl::StatusOr<RowPage<Ended>> page) mutable {
+        if (!page.ok()) {
+          LogWarning("old tasks not looked for",
+                     {{"why", page.status().message()}});
+          return LookIn(kLookEvery);
         }
-        executor_.Post([this, batches, next] { DeleteAll(batches, next + 1); });
+        ended.insert(ended.end(), page->rows.begin(), page->rows.end());
+        if (page->next)
+          return LookAtTasks(state, *page->next, std::move(ended));
+        if (state + 1 < std::size(kFinalStates)) {
+          return LookAtTasks(state + 1, 0, std::move(ended));
+        }
+        DeleteTasks(std::make_shared<const std::vector<RowKey>>(EndedToDelete(
+                        options_.tasks, std::move(ended), clock_.Now())),
+                    0);
       });
+}
+
+void Retention::DeleteTasks(Keys tasks, size_t next) {
+  if (next == tasks->size()) return LookIn(kLookEvery);
+  const size_t end =
+      std::min(tasks->size(), next + static_cast<size_t>(kDeletedTasksMax));
+  midwatch::DeleteTasks write;
+  write.tasks.assign(tasks->begin() + static_cast<ptrdiff_t>(next),
+                     tasks->begin() + static_cast<ptrdiff_t>(end));
+  write.reason = kRetentionReason;
+  store_.Apply(std::move(write), [this, tasks,
+                                  end](absl::StatusOr<TasksDeleted> deleted) {
+    if (!deleted.ok()) {
+      LogWarning("old tasks not deleted",
+                 {{"why", deleted.status().message()}});
+      return LookIn(kLookEvery);
+    }
+    // Those that are needed yet are looked at again in an hour.
+    if (!deleted->kept.empty()) {
+      LogInfo("tasks kept", {{"tasks", deleted->kept.size()},
+                             {"first", ids_.Format(deleted->kept.front())},
+                             {"why", deleted->why}});
+    }
+    if (end == tasks->size())
+      LogInfo("old tasks deleted", {{"looked_at", end}});
+    executor_.After(kPause, [this, tasks, end] { DeleteTasks(tasks, end); });
+  });
 }
 
 }  // namespace midwatch

@@ -1,5 +1,5 @@
-// Which batches are deleted by themselves, and how any batch is: step by step,
-// with room for other writes between two.
+// Which batches and which single tasks are deleted by themselves, and how any
+// batch is: step by step, with room for other writes between two.
 #ifndef MIDWATCH_SCHEDULER_RETENTION_H_
 #define MIDWATCH_SCHEDULER_RETENTION_H_
 
@@ -20,9 +20,9 @@
 
 namespace midwatch {
 
-// Each by itself makes batches go.
+// Of batches, or of single tasks. Each by itself makes some go.
 struct RetentionRules {
-  // How long a batch stays after it is done.
+  // How long one stays after it is done.
   absl::Duration keep_for = absl::InfiniteDuration();
   // How many of each queue that are done stay: those that ended last.
   std::optional<int64_t> keep_newest;
@@ -32,25 +32,28 @@ struct RetentionRules {
   }
 };
 
+struct RetentionOptions {
+  RetentionRules batches, tasks;
+};
+
 // Those of `ended` that may go at `now`, the one that ended first in front.
 // A pure function.
-std::vector<RowKey> BatchesToDelete(const RetentionRules& rules,
-                                    std::vector<EndedBatch> ended,
-                                    absl::Time now);
+std::vector<RowKey> EndedToDelete(const RetentionRules& rules,
+                                  std::vector<Ended> ended, absl::Time now);
 
 // Lives on one executor; all calls on its thread, and all answers come on it.
 // `executor`, `clock` and `store` outlive it. Destroy it after its executor has
 // stopped.
 class Retention {
  public:
-  // Between two writes of one deletion.
+  // Between two writes of one deletion, or of single tasks' ones.
   static constexpr absl::Duration kPause = absl::Milliseconds(20);
   // Between two looks at what the rules let go, and before the first.
   static constexpr absl::Duration kLookEvery = absl::Hours(1);
   static constexpr absl::Duration kFirstLook = absl::Seconds(10);
 
   Retention(Executor& executor, const Clock& clock, Store& store, Ids ids,
-            RetentionRules rules);
+            RetentionOptions options);
 
   // Goes on with deletions that are under way, and begins to look.
   void Start(const std::vector<RowKey>& deleting);
@@ -62,20 +65,24 @@ class Retention {
   void Delete(RowKey batch, std::string reason, DeletedCallback done);
 
  private:
+  using Keys = std::shared_ptr<const std::vector<RowKey>>;
+
   void Step(RowKey batch, std::string reason, bool begun);
   void End(RowKey batch, const absl::StatusOr<int64_t>& tasks);
   void LookIn(absl::Duration wait);
-  // Goes on with the page of batches after `after`.
-  void Look(int64_t after, std::vector<EndedBatch> ended);
-  // One after the other, from `next` on.
-  void DeleteAll(std::shared_ptr<const std::vector<RowKey>> batches,
-                 size_t next);
+  // Each goes on with the page after `after`.
+  void LookAtBatches(int64_t after, std::vector<Ended> ended);
+  // `state` is the place of theirs among those that are final.
+  void LookAtTasks(size_t state, int64_t after, std::vector<Ended> ended);
+  // One after the other, or some with each write, from `next` on.
+  void DeleteBatches(Keys batches, size_t next);
+  void DeleteTasks(Keys tasks, size_t next);
 
   Executor& executor_;
   const Clock& clock_;
   Store& store_;
   const Ids ids_;
-  const RetentionRules rules_;
+  const RetentionOptions options_;
   // By row: who waits for the ends of the deletions that are under way.
   std::map<int64_t, std::vector<DeletedCallback>> waiting_;
 };

@@ -41,7 +41,7 @@ struct SchedulerOptions {
   bool fires_schedules = true;
   HookOptions hooks;
   // Which batches are deleted by themselves: none.
-  RetentionRules retention = {};
+  RetentionOptions retention = {};
 };
 
 // Lives on one executor; all calls on its thread, and all answers come on it.

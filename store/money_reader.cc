@@ -10,12 +10,15 @@ namespace {
 
 // How many rows of the journal one page looks at.
 constexpr int kJournalRowsMax = 10'000;
+// In the statements.
+static_assert(static_cast<int>(JournalKind::kTasksDeleted) == 61);
 
 #define MIDWATCH_LEDGER_COLUMNS                                               \
   "SELECT j.seq, j.at, j.kind, j.task, t.at, t.name, j.n, j.state, "          \
   "j.reserve_d, j.charge_d, j.over_d, j.class, j.why, j.who, j.batch, b.at, " \
   "tn.name, qn.name FROM journal j LEFT JOIN task t ON t.id = j.task "        \
-  "LEFT JOIN batch b ON b.id = j.batch LEFT JOIN lane l ON l.id = t.lane "    \
+  "LEFT JOIN batch b ON b.id = j.batch LEFT JOIN lane l ON "                  \
+  "l.id = CASE j.kind WHEN 61 THEN j.who ELSE t.lane END "                    \
   "LEFT JOIN label tn ON tn.id = ifnull(l.tenant, b.tenant) "                 \
   "LEFT JOIN label qn ON qn.id = ifnull(l.queue, b.queue) "
 
@@ -25,6 +28,7 @@ JournalRecord ReadLedgerRow(const SqliteStatement& row) {
   if (entry.batch != 0) {
     entry.batch_key = RowKey{entry.batch, row.Int(15) / 1000};
   }
+  if (entry.kind == JournalKind::kTasksDeleted) entry.who = 0;  // a lane
   entry.tenant = row.Text(16);
   entry.queue = row.Text(17);
   return entry;
@@ -90,9 +94,14 @@ absl::StatusOr<RowPage<JournalRecord>> SqliteReader::ListMoney(
   SqliteStatement row =
       batch.has_value()
           ? queue_->Query(MIDWATCH_LEDGER_COLUMNS
-                          "WHERE j.batch = ? AND j.seq > ? "
+                          "WHERE j.batch = ? AND j.batch > 0 AND j.seq > ? "
                           "ORDER BY j.seq LIMIT ?",
                           batch->row, after_seq, kJournalRowsMax)
+      : filter.task.has_value()
+          ? queue_->Query(MIDWATCH_LEDGER_COLUMNS
+                          "WHERE j.batch = 0 AND j.task = ? AND j.task > 0 "
+                          "AND j.seq > ? ORDER BY j.seq LIMIT ?",
+                          filter.task->row, after_seq, kJournalRowsMax)
           : queue_->Query(MIDWATCH_LEDGER_COLUMNS
                           "WHERE j.seq > ? ORDER BY j.seq LIMIT ?",
                           after_seq, kJournalRowsMax);

@@ -104,7 +104,7 @@ absl::StatusOr<BatchDeleted> QueueWriter::Do(const DeleteBatch& write) {
     return result;
   }
   int room = kDeletedRowsMax;
-  RETURN_IF_ERROR(DeleteTasks(id, room));
+  RETURN_IF_ERROR(DeleteTasksOf(id, room));
   if (room > 0) RETURN_IF_ERROR(DeleteJournal(id, room));
   if (room > 0) RETURN_IF_ERROR(DeleteLanes(id, room));
   if (room > 0) RETURN_IF_ERROR(EndDeletion(id));
@@ -117,15 +117,21 @@ absl::StatusOr<BatchDeleted> QueueWriter::Do(const DeleteBatch& write) {
 
 absl::Status QueueWriter::CheckDeletable(int64_t batch, int64_t first,
                                          int64_t last) {
+  for (const char* sql :
+       {"SELECT 1 FROM need n CROSS JOIN task t ON t.id = n.need "
+        "WHERE n.open = 1 AND n.need IS NOT NULL "
+        "AND n.need >= ? AND n.need <= ? AND t.batch = ? LIMIT 1",
+        // Met, and not given yet.
+        "SELECT 1 FROM need n CROSS JOIN task t ON t.id = n.need "
+        "WHERE n.open = 2 AND n.need IS NOT NULL "
+        "AND n.need >= ? AND n.need <= ? AND t.batch = ? LIMIT 1"}) {
+    ASSIGN_OR_RETURN(bool needed, Any(db_.Query(sql, first, last, batch)));
+    if (needed) {
+      return HasToStay("an unfinished task elsewhere needs a task of it");
+    }
+  }
   ASSIGN_OR_RETURN(
       bool any,
-      Any(db_.Query("SELECT 1 FROM need n CROSS JOIN task t ON t.id = n.need "
-                    "WHERE n.open = 1 AND n.need IS NOT NULL "
-                    "AND n.need >= ? AND n.need <= ? AND t.batch = ? LIMIT 1",
-                    first, last, batch)));
-  if (any) return HasToStay("an unfinished task elsewhere needs a task of it");
-  ASSIGN_OR_RETURN(
-      any,
       Any(db_.Query(
           "SELECT 1 FROM task r CROSS JOIN task t ON t.id = r.retry_of "
           "WHERE r.retry_of IS NOT NULL AND r.retry_of >= ? "
@@ -198,7 +204,7 @@ absl::Status QueueWriter::MarkDeleted(int64_t batch, int64_t first,
   return Journal(entry).status();
 }
 
-absl::Status QueueWriter::DeleteTasks(int64_t batch, int& room) {
+absl::Status QueueWriter::DeleteTasksOf(int64_t batch, int& room) {
   int64_t shared_template = 0;
   bool keeps_specs = true;  // others that try it again have them
   {
@@ -229,23 +235,8 @@ absl::Status QueueWriter::DeleteTasks(int64_t batch, int& room) {
       retries = !row.IsNull(2);
       labels = LabelsFromLines(row.Text(3));
     }
-    for (const char* sql : kRowsOfTask) {
-      RETURN_IF_ERROR(db_.Run(sql, task, task, room));
-      room -= static_cast<int>(db_.changes());
-      if (room <= 0) break;
-    }
+    RETURN_IF_ERROR(DeleteRowsOf(task, labels, room));
     if (room <= 0) break;
-    for (const auto& [key, value] : labels) {
-      ASSIGN_OR_RETURN(int64_t label,
-                       LabelId(kTaskLabel, LabelLine(key, value)));
-      RETURN_IF_ERROR(db_.Run(
-          "DELETE FROM task_label WHERE label = ? AND task = ?", label, task));
-      --room;
-    }
-    // What is due of it is nothing any more; a timer's task has to be there.
-    RETURN_IF_ERROR(
-        db_.Run("DELETE FROM timer WHERE at = 0 AND kind IN (?, ?) AND ref = ?",
-                kNeedTimer, kBlockedTimer, task));
     if (template_id != shared_template && !retries && !keeps_specs) {
       RETURN_IF_ERROR(
           db_.Run("DELETE FROM template WHERE id = ? AND "
@@ -256,11 +247,33 @@ absl::Status QueueWriter::DeleteTasks(int64_t batch, int& room) {
     --room;
     floor = std::max(floor, task);
   }
-  if (floor == 0) return absl::OkStatus();
+  return floor == 0 ? absl::OkStatus() : RaiseTaskFloor(floor);
+}
+
+absl::Status QueueWriter::DeleteRowsOf(int64_t task, const Labels& labels,
+                                       int& room) {
+  for (const char* sql : kRowsOfTask) {
+    RETURN_IF_ERROR(db_.Run(sql, task, task, room));
+    room -= static_cast<int>(db_.changes());
+    if (room <= 0) return absl::OkStatus();
+  }
+  for (const auto& [key, value] : labels) {
+    ASSIGN_OR_RETURN(int64_t label, LabelId(kTaskLabel, LabelLine(key, value)));
+    RETURN_IF_ERROR(db_.Run(
+        "DELETE FROM task_label WHERE label = ? AND task = ?", label, task));
+    --room;
+  }
+  // What is due of it is nothing any more; a timer's task has to be there.
+  return db_.Run(
+      "DELETE FROM timer WHERE at = 0 AND kind IN (?, ?) AND ref = ?",
+      kNeedTimer, kBlockedTimer, task);
+}
+
+absl::Status QueueWriter::RaiseTaskFloor(int64_t highest) {
   return db_.Run(
       "INSERT INTO meta(key, value) VALUES ('tasks_deleted', ?) "
       "ON CONFLICT(key) DO UPDATE SET value = max(value, excluded.value)",
-      floor);
+      highest);
 }
 
 absl::Status QueueWriter::DeleteJournal(int64_t batch, int& room) {

@@ -183,7 +183,7 @@ absl::StatusOr<bool> QueueWriter::MeetNeeds(int64_t needed, int& room,
   const bool all = static_cast<int>(rows.size()) < room;
   room -= static_cast<int>(rows.size());
   for (const Row& row : rows) {
-    RETURN_IF_ERROR(db_.Run("UPDATE need SET open = 0 WHERE task = ? AND k = ?",
+    RETURN_IF_ERROR(db_.Run("UPDATE need SET open = 2 WHERE task = ? AND k = ?",
                             row.task, row.k));
     if (done.state == v1::TASK_STATE_SUCCEEDED ||
         row.policy == v1::NEED_POLICY_RUN_ANYWAY) {
@@ -270,6 +270,7 @@ absl::Status QueueWriter::Unblock(const TaskRow& task, TimersFired& result) {
                      .task = task.id,
                      .state = v1::TASK_STATE_QUEUED};
   RETURN_IF_ERROR(Journal(entry).status());
+  RETURN_IF_ERROR(CloseNeeds(task.id));
   RETURN_IF_ERROR(
       Count(task.batch, v1::TASK_STATE_BLOCKED, v1::TASK_STATE_QUEUED));
   const int64_t now = NowMicros();
@@ -406,7 +407,7 @@ absl::Status QueueWriter::CheckAllDone(int64_t batch, int64_t until,
 }
 
 absl::Status QueueWriter::CloseNeeds(int64_t task) {
-  return db_.Run("UPDATE need SET open = 0 WHERE task = ? AND open = 1", task);
+  return db_.Run("UPDATE need SET open = 0 WHERE task = ? AND open != 0", task);
 }
 
 }  // namespace midwatch

@@ -430,7 +430,7 @@ absl::StatusOr<std::vector<JournalRecord>> SqliteReader::ListJournal(
       "j.reserve_d, j.charge_d, j.over_d, j.class, j.why, j.who "
       "FROM journal j "
       "LEFT JOIN task t ON t.id = j.task "
-      "WHERE j.batch = ? AND j.seq > ? ORDER BY j.seq LIMIT ?",
+      "WHERE j.batch = ? AND j.batch > 0 AND j.seq > ? ORDER BY j.seq LIMIT ?",
       batch, after_seq, limit);
   std::vector<JournalRecord> result;
   while (row.Step()) {
@@ -486,13 +486,11 @@ absl::StatusOr<std::vector<RowKey>> SqliteReader::ListDeletingBatches() {
   return result;
 }
 
-absl::StatusOr<RowPage<EndedBatch>> SqliteReader::ListEndedBatches(
-    int64_t after, int limit) {
-  SqliteStatement row = queue_->Query(
-      "SELECT id, at, queue, ended_at FROM batch WHERE id > ? AND state = ? "
-      "AND deleted_at IS NULL ORDER BY id LIMIT ?",
-      after, static_cast<int>(v1::BATCH_STATE_DONE), limit);
-  RowPage<EndedBatch> page;
+namespace {
+
+// Of rows of four columns.
+absl::StatusOr<RowPage<Ended>> ReadEnded(SqliteStatement row, int limit) {
+  RowPage<Ended> page;
   while (row.Step()) {
     page.rows.push_back({.key = {row.Int(0), row.Int(1) / 1000},
                          .queue = row.Int(2),
@@ -505,12 +503,35 @@ absl::StatusOr<RowPage<EndedBatch>> SqliteReader::ListEndedBatches(
   return page;
 }
 
+}  // namespace
+
+absl::StatusOr<RowPage<Ended>> SqliteReader::ListEndedBatches(int64_t after,
+                                                              int limit) {
+  return ReadEnded(
+      queue_->Query(
+          "SELECT id, at, queue, ended_at FROM batch WHERE id > ? AND "
+          "state = ? AND deleted_at IS NULL ORDER BY id LIMIT ?",
+          after, static_cast<int>(v1::BATCH_STATE_DONE), limit),
+      limit);
+}
+
+absl::StatusOr<RowPage<Ended>> SqliteReader::ListEndedTasks(v1::TaskState state,
+                                                            int64_t after,
+                                                            int limit) {
+  return ReadEnded(
+      queue_->Query("SELECT id, at, queue, ended_at FROM task WHERE batch = 0 "
+                    "AND state = ? AND id > ? ORDER BY id LIMIT ?",
+                    static_cast<int>(state), after, limit),
+      limit);
+}
+
 absl::StatusOr<absl::Time> SqliteReader::LastDeletion() {
   SqliteStatement row = queue_->Query(
-      "SELECT deleted_at FROM batch WHERE deleted_at IS NOT NULL "
-      "ORDER BY deleted_at DESC LIMIT 1");
+      "SELECT max(at) FROM ("
+      "SELECT max(deleted_at) AS at FROM batch WHERE deleted_at IS NOT NULL "
+      "UNION ALL SELECT value FROM meta WHERE key = 'tasks_deleted_at')");
   absl::Time last = absl::InfinitePast();
-  if (row.Step()) last = absl::FromUnixMicros(row.Int(0));
+  if (row.Step() && !row.IsNull(0)) last = absl::FromUnixMicros(row.Int(0));
   RETURN_IF_ERROR(row.status());
   return last;
 }

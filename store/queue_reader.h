@@ -85,8 +85,11 @@ class SqliteReader final : public StoreReader {
   absl::StatusOr<std::vector<LiveRecord>> ListLive() override;
   absl::StatusOr<std::vector<RowKey>> ListCancellingBatches() override;
   absl::StatusOr<std::vector<RowKey>> ListDeletingBatches() override;
-  absl::StatusOr<RowPage<EndedBatch>> ListEndedBatches(int64_t after,
-                                                       int limit) override;
+  absl::StatusOr<RowPage<Ended>> ListEndedTasks(v1::TaskState state,
+                                                int64_t after,
+                                                int limit) override;
+  absl::StatusOr<RowPage<Ended>> ListEndedBatches(int64_t after,
+                                                  int limit) override;
   absl::StatusOr<absl::Time> LastDeletion() override;
   absl::StatusOr<absl::Time> NextTimer() override;
   absl::StatusOr<std::vector<int64_t>> ListAwakeSchedules() override;

@@ -238,8 +238,14 @@ absl::StatusOr<std::optional<TaskKey>> QueueWriter::FindRequest(
         absl::StrCat("request_id '", key,
                      "' came before with another task; choose a new one"));
   }
-  ASSIGN_OR_RETURN(TaskRow task, LoadTask(known->task));
-  return TaskKey{{task.id, task.at / 1000}};
+  absl::StatusOr<TaskRow> task = LoadTask(known->task);
+  if (absl::IsNotFound(task.status())) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the task of request_id '", key,
+                     "' is deleted; choose a new one to run it again"));
+  }
+  RETURN_IF_ERROR(task.status());
+  return TaskKey{{task->id, task->at / 1000}};
 }
 
 absl::StatusOr<TaskKey> QueueWriter::Do(const SubmitTask& write) {

@@ -132,6 +132,7 @@ class QueueWriter {
   absl::StatusOr<CancelBatchResult> Do(const CancelBatch& write);
   // queue_delete.cc
   absl::StatusOr<BatchDeleted> Do(const DeleteBatch& write);
+  absl::StatusOr<TasksDeleted> Do(const DeleteTasks& write);
   // queue_park.cc
   absl::StatusOr<Parked> Do(const Park& write);
   absl::StatusOr<Answered> Do(const AnswerTask& write);
@@ -254,14 +255,22 @@ class QueueWriter {
                            const std::string& reason);
   // Each deletes some rows and takes their number from `room`; what there was
   // no room for is left.
-  absl::Status DeleteTasks(int64_t batch, int& room);
+  absl::Status DeleteRowsOf(int64_t task, const Labels& labels, int& room);
+  absl::Status DeleteTasksOf(int64_t batch, int& room);
   absl::Status DeleteJournal(int64_t batch, int& room);
   absl::Status DeleteLanes(int64_t batch, int& room);
   // Nothing but its row is left.
   absl::Status EndDeletion(int64_t batch);
   absl::StatusOr<bool> IsDeleted(int64_t batch);
+  // No task has a number up to `highest` again.
+  absl::Status RaiseTaskFloor(int64_t highest);
   // The highest number of a task that was deleted: none comes again.
   absl::StatusOr<int64_t> TaskFloor();
+  // queue_delete_task.cc
+  // Why it has to stay; "" where it may go.
+  absl::StatusOr<std::string> WhyItStays(int64_t task);
+  // Deletes its journal, and adds what that moved to `sum`.
+  absl::Status SumUpJournal(int64_t task, JournalEntry& sum);
   // queue_unique.cc
   absl::StatusOr<bool> HasUniqueKeys();
   // The task that holds the key, if one does.

@@ -305,11 +305,12 @@ enum class JournalKind {
   kHookGivenUp = 52,
   kAtRisk = 56,        // a batch's forecast crosses its budget or its deadline
   kBatchDeleted = 60,  // its tasks and the rest of its journal are gone, or go
+  kTasksDeleted = 61,  // single tasks of one queue, with their journal
 };
 
 // One state change, and the money it moved. `seq` rises by one with each, and
-// those of deleted batches are left out: what they moved is summed up in the
-// row of their batch's end.
+// those of what is deleted are left out: what they moved is summed up in the
+// row of their batch's end, or of single tasks in that of their deletion.
 struct JournalRecord {
   int64_t seq = 0;
   absl::Time at;
@@ -328,13 +329,14 @@ struct JournalRecord {
   std::string why;
 };
 
-// A batch that is done, as retention looks at it.
-struct EndedBatch {
+// A batch that is done, or a single task that is final, as retention looks at
+// it.
+struct Ended {
   RowKey key;
-  int64_t queue = 0;  // the same number for batches of one queue
+  int64_t queue = 0;  // the same number for those of one queue
   absl::Time ended_at;
 
-  friend bool operator==(const EndedBatch&, const EndedBatch&) = default;
+  friend bool operator==(const Ended&, const Ended&) = default;
 };
 
 // A budget of a tenant, a queue or a batch; see v1::Budget. Balances are those

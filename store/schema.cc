@@ -378,6 +378,17 @@ ALTER TABLE batch ADD COLUMN risk_sunk INT DEFAULT 0;
 ALTER TABLE batch ADD COLUMN risk BLOB;
 )sql";
 
+// A need that is met (open = 2) keeps what it needs until all is given. Each
+// row of the journal that concerns a batch or a task is in one of two indexes.
+// Of single tasks that are deleted a row of the journal has the money, by
+// tenant and queue: `who` is a lane of those.
+constexpr char kQueue24[] = R"sql(
+CREATE INDEX need_met ON need(need) WHERE open = 2 AND need IS NOT NULL;
+DROP INDEX journal_batch;
+CREATE INDEX journal_batch ON journal(batch, seq) WHERE batch > 0;
+CREATE INDEX journal_task ON journal(task, seq) WHERE batch = 0 AND task > 0;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -401,7 +412,7 @@ const SchemaSteps& QueueSchema() {
       kQueue1,  kQueue2,  kQueue3,  kQueue4,  kQueue5,  kQueue6,
       kQueue7,  kQueue8,  kQueue9,  kQueue10, kQueue11, kQueue12,
       kQueue13, kQueue14, kQueue15, kQueue16, kQueue17, kQueue18,
-      kQueue19, kQueue20, kQueue21, kQueue22, kQueue23};
+      kQueue19, kQueue20, kQueue21, kQueue22, kQueue23, kQueue24};
   return *steps;
 }
 

@@ -376,8 +376,11 @@ class SqliteStoreImpl final : public SqliteStore {
     absl::StatusOr<std::vector<RowKey>> ListDeletingBatches() override {
       return status_;
     }
-    absl::StatusOr<RowPage<EndedBatch>> ListEndedBatches(int64_t,
-                                                         int) override {
+    absl::StatusOr<RowPage<Ended>> ListEndedBatches(int64_t, int) override {
+      return status_;
+    }
+    absl::StatusOr<RowPage<Ended>> ListEndedTasks(v1::TaskState, int64_t,
+                                                  int) override {
       return status_;
     }
     absl::StatusOr<absl::Time> LastDeletion() override { return status_; }

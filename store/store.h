@@ -93,8 +93,13 @@ class StoreReader {
       const BatchFilter& filter, int64_t before, int limit) = 0;
   // Those that are done and not deleted. By row, rising, after `after` (0 at
   // first).
-  virtual absl::StatusOr<RowPage<EndedBatch>> ListEndedBatches(int64_t after,
-                                                               int limit) = 0;
+  virtual absl::StatusOr<RowPage<Ended>> ListEndedBatches(int64_t after,
+                                                          int limit) = 0;
+  // Tasks of no batch that ended in `state`, which is final. By row, rising,
+  // after `after` (0 at first).
+  virtual absl::StatusOr<RowPage<Ended>> ListEndedTasks(v1::TaskState state,
+                                                        int64_t after,
+                                                        int limit) = 0;
   // When the last deletion began; InfinitePast where there was none.
   virtual absl::StatusOr<absl::Time> LastDeletion() = 0;
   // What the batch opened with this request_id asks of each of its tasks.

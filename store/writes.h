@@ -232,6 +232,25 @@ struct DeleteBatch {
   std::string reason;
 };
 
+// So many tasks go with one write: each has some ten rows.
+inline constexpr int kDeletedTasksMax = 20;
+
+struct TasksDeleted {
+  std::vector<RowKey> kept;  // those that have to stay
+  std::string why;           // the first of them has to
+};
+
+// Deletes tasks of no batch, kDeletedTasksMax at most, with all that hangs on
+// them and their journal, which is summed up in a row for each tenant's queue.
+// What was said of requests stays: one that is said again is refused. Those
+// that are gone, and those of batches, are passed over. One has to stay for
+// what a batch would have to stay for, see DeleteBatch.
+struct DeleteTasks {
+  using Result = TasksDeleted;
+  std::vector<RowKey> tasks;
+  std::string reason;
+};
+
 // Answering ------------------------------------------------------------------
 
 struct Answered {
@@ -794,7 +813,7 @@ using Write = std::variant<
     ResumeQueue, PauseBatch, ResumeBatch, RecordRemoteId, LeaseErrands,
     CompleteErrands, ExplainSessions, CompleteSweep, PutSchedule,
     DeleteSchedule, PauseSchedule, BeginRun, PlanFirings, EndFiring,
-    NoteHookTry, FireTimers, DeleteBatch>;
+    NoteHookTry, FireTimers, DeleteBatch, DeleteTasks>;
 
 using WriteResult =
     std::variant<BatchProgress, TaskKey, BatchRetried, CancelResult,
@@ -802,7 +821,7 @@ using WriteResult =
                  RecordedSession, SayAdded, Parked, Settled, BudgetSet,
                  AccountSet, RemoteId, LeasedErrands, ExplainedSessions,
                  ScheduleSet, RunBegun, FiringPlan, FiringEnded, TimersFired,
-                 BatchDeleted>;
+                 BatchDeleted, TasksDeleted>;
 
 }  // namespace midwatch
 

@@ -73,6 +73,8 @@ class CliTest(unittest.TestCase):
                           ["scheduler", "--keep-transcripts", "1m"],
                           ["scheduler", "--keep-batches", "30d"],
                           ["scheduler", "--keep-batches-count", "-1"],
+                          ["scheduler", "--keep-tasks", "30d"],
+                          ["scheduler", "--keep-tasks-count", "-1"],
                           ["batch", "delete"],
                           ["batch", "delete", "--yes", "a-name"],
                           ["--output", "xml", "batch", "list"]):

@@ -119,7 +119,7 @@ TEST_P(BatchRetryTest, OneThatMergesWhatIsDeletedFails) {
   const std::vector<TaskRecord> tasks = Tasks({.batch = third->batch.row});
   ASSERT_THAT(tasks, SizeIs(1));
   EXPECT_EQ(tasks[0].state, v1::TASK_STATE_FAILED);
-  EXPECT_THAT(tasks[0].reason, HasSubstr("a batch that is deleted"));
+  EXPECT_THAT(tasks[0].reason, HasSubstr("tasks that are deleted"));
 }
 
 // Whoever carries it out has to look at timers: they make it ready.

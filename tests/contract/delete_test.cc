@@ -1,4 +1,4 @@
-// Deleting batches, step by step.
+// Deleting batches, step by step, and single tasks.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,6 +12,7 @@ using testing::ContractTest;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 using testing::StatusIs;
 
@@ -74,6 +75,19 @@ class DeleteTest : public ContractTest {
     });
     EXPECT_OK(page);
     return page.ok() ? std::move(page->rows) : std::vector<BatchRecord>();
+  }
+  // A task of no batch that needs both, of which the first is done: the words
+  // of that one it is to be given.
+  RowKey SubmitNeeding(RowKey done, RowKey other) {
+    SubmitTask needing = Single("needing");
+    needing.task.line.add_needs()->set_task_id("it");
+    needing.task.needs.push_back({.task = done, .mentions = 1});
+    needing.task.line.add_needs()->set_task_id("other");
+    needing.task.needs.push_back({.task = other});
+    auto task = Apply(needing);
+    EXPECT_OK(task);
+    EXPECT_OK(Apply(FireTimers{}));
+    return task->task;
   }
   std::vector<RowKey> Deleting() {
     auto found = Read<std::vector<RowKey>>(
@@ -286,25 +300,35 @@ TEST_P(DeleteTest, ASpecThatTheRetryOfARetryHasStays) {
 }
 
 // Whose other need is met only later: it was not given anything yet.
-TEST_P(DeleteTest, WhatWasToBeGivenADeletedTasksWordsFails) {
+TEST_P(DeleteTest, OneThatIsToBeGivenToATaskStaysUntilThen) {
   RowKey batch = SubmitBatch(1);
   RunAll();
   Archive();
   const RowKey other = SubmitOne("other");
-  SubmitTask needing = Single("needing");
-  needing.task.line.add_needs()->set_task_id("it");
-  needing.task.needs.push_back(
-      {.task = Tasks({.batch = batch.row})[0].key, .mentions = 1});
-  needing.task.line.add_needs()->set_task_id("other");
-  needing.task.needs.push_back({.task = other});
-  auto one = Apply(needing);
-  ASSERT_OK(one);
+  const RowKey needing =
+      SubmitNeeding(Tasks({.batch = batch.row})[0].key, other);
+  EXPECT_THAT(Apply(DeleteBatch{batch, ""}),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("needs a task of it")));
+  RunAll();
   ASSERT_OK(Apply(FireTimers{}));
   Delete(batch);
   RunAll();
+  EXPECT_EQ(Task(needing).state, v1::TASK_STATE_SUCCEEDED);
+}
+
+// A failure ends what it met of other needs, too.
+TEST_P(DeleteTest, WhatIsNeverGivenKeepsNoBatch) {
+  RowKey batch = SubmitBatch(1);
+  RunAll();
+  Archive();
+  const RowKey other = SubmitOne("other");
+  const RowKey needing =
+      SubmitNeeding(Tasks({.batch = batch.row})[0].key, other);
+  RunAll(30'000, "refusal");
   ASSERT_OK(Apply(FireTimers{}));
-  EXPECT_EQ(Task(one->task).state, v1::TASK_STATE_FAILED);
-  EXPECT_THAT(Task(one->task).reason, HasSubstr("a batch that is deleted"));
+  EXPECT_EQ(Task(needing).state, v1::TASK_STATE_SKIPPED);
+  EXPECT_OK(Apply(DeleteBatch{batch, ""}));
 }
 
 TEST_P(DeleteTest, WhatAHookHasToTellComesFirst) {
@@ -394,11 +418,135 @@ TEST_P(DeleteTest, WhatEndedIsListedForRetention) {
   const absl::Time at = clock_.Now();
   RowKey deleted = SubmitBatch(0, 0, "batch-3");
   Delete(deleted);
-  auto page = Read<RowPage<EndedBatch>>(
+  auto page = Read<RowPage<Ended>>(
       [](StoreReader& reader) { return reader.ListEndedBatches(0, 10); });
   ASSERT_OK(page);
   ASSERT_THAT(page->rows, SizeIs(1));
   EXPECT_EQ(page->rows[0].key, done);
+  EXPECT_EQ(page->rows[0].ended_at,
+            absl::FromUnixMicros(absl::ToUnixMicros(at)));
+}
+
+TEST_P(DeleteTest, SingleTasksAreGoneButForTheirMoney) {
+  SubmitTask labelled = Single("one");
+  labelled.task.labels = {{"k", "v"}};
+  ASSERT_OK(Apply(labelled));
+  const RowKey two = SubmitOne("two");
+  SubmitTask elsewhere = Single("three");
+  elsewhere.queue = "other";
+  ASSERT_OK(Apply(elsewhere));
+  const RowKey batch = SubmitBatch(1);
+  RunAll();
+  Archive();
+  const std::vector<TaskRecord> tasks = Tasks();
+  ASSERT_THAT(tasks, SizeIs(4));
+  ASSERT_THAT(Journal({.task = tasks[0].key}), Not(IsEmpty()));
+  EXPECT_EQ(Charged({.task = tasks[0].key}), 30'000);
+
+  DeleteTasks write{{}, "tidying"};
+  for (const TaskRecord& task : tasks) {
+    if (task.key != two) write.tasks.push_back(task.key);
+  }
+  auto deleted = Apply(write);
+  ASSERT_OK(deleted);
+  EXPECT_THAT(deleted->kept, IsEmpty());
+  // One of a batch is passed over.
+  ASSERT_THAT(Tasks(), SizeIs(2));
+  EXPECT_EQ(Tasks()[0].key, two);
+  EXPECT_EQ(Tasks()[1].key, tasks[3].key);
+  EXPECT_THAT(Tasks({.labels = {{"k", "v"}}}), IsEmpty());
+  EXPECT_EQ(Charged(), 120'000);
+  EXPECT_EQ(Charged({.queue = "default"}), 90'000);
+  EXPECT_EQ(Charged({.queue = "other"}), 30'000);
+  EXPECT_EQ(Charged({.batch = batch}), 30'000);
+  std::vector<JournalRecord> rows =
+      Journal({.kinds = {JournalKind::kTasksDeleted}});
+  ASSERT_THAT(rows, SizeIs(2));
+  for (const JournalRecord& row : rows) {
+    EXPECT_EQ(row.why, "1 task: tidying");
+    EXPECT_EQ(row.charge_delta, 30'000);
+    EXPECT_EQ(row.reserve_delta, 0);
+    EXPECT_EQ(row.tenant, "default");
+    EXPECT_EQ(row.who, 0);
+  }
+  auto last = Read<absl::Time>(
+      [](StoreReader& reader) { return reader.LastDeletion(); });
+  EXPECT_EQ(*last, absl::FromUnixMicros(absl::ToUnixMicros(clock_.Now())));
+  // Again: nothing.
+  ASSERT_OK(Apply(write));
+  EXPECT_THAT(Journal({.kinds = {JournalKind::kTasksDeleted}}), SizeIs(2));
+}
+
+TEST_P(DeleteTest, TheRequestOfADeletedTaskIsNotRunAgain) {
+  const RowKey task = SubmitOne("one");
+  ASSERT_OK(Apply(CancelTask{task, ""}));
+  ASSERT_OK(Apply(DeleteTasks{{task}, ""}));
+  Restart();
+  EXPECT_THAT(Apply(Single("one")),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("'one' is deleted")));
+  EXPECT_EQ(SubmitOne("two").row, task.row + 1);
+}
+
+TEST_P(DeleteTest, SingleTasksThatAreOfUseYetStay) {
+  const RowKey waits = SubmitOne("waits");
+  auto keeps = [&](RowKey task, const std::string& why) {
+    auto deleted = Apply(DeleteTasks{{task}, ""});
+    ASSERT_OK(deleted);
+    ASSERT_THAT(deleted->kept, ElementsAre(task)) << why;
+    EXPECT_THAT(deleted->why, HasSubstr(why));
+  };
+  // One that is not final is passed over.
+  ASSERT_OK(Apply(DeleteTasks{{waits}, ""}));
+  EXPECT_EQ(Task(waits).state, v1::TASK_STATE_QUEUED);
+  SubmitTask keyed = Single("keyed");
+  keyed.task.unique = {.key = "daily", .held_for = absl::Hours(24)};
+  const RowKey holder = Apply(keyed)->task;
+  RunAll();
+  keeps(waits, "not archived");
+  Archive();
+  keeps(holder, "unique key");
+  const RowKey other = SubmitOne("other");
+  SubmitNeeding(waits, other);
+  keeps(waits, "needs it");
+  ASSERT_OK(Apply(CancelTask{other, ""}));
+  ASSERT_OK(Apply(FireTimers{}));
+  auto again = Apply(RetryTask{other, "again"});
+  ASSERT_OK(again);
+  keeps(other, "tries it again");
+  // What the retry has of the spec is there yet.
+  ASSERT_OK(Apply(CancelTask{again->task, ""}));
+  ASSERT_OK(Apply(DeleteTasks{{waits, other}, ""}));
+  time_.Advance(absl::Hours(25));
+  ASSERT_OK(Apply(DeleteTasks{{holder}, ""}));
+  for (RowKey gone : {waits, other, holder}) {
+    EXPECT_THAT(Read<TaskRecord>(
+                    [&](StoreReader& reader) { return reader.GetTask(gone); }),
+                StatusIs(absl::StatusCode::kNotFound));
+  }
+  ASSERT_OK(Apply(RetryTask{again->task, "and again"}));
+  RunAll();
+  EXPECT_EQ(Tasks().back().state, v1::TASK_STATE_SUCCEEDED);
+}
+
+TEST_P(DeleteTest, ManyTasksAreNotDeletedWithOneWrite) {
+  DeleteTasks write;
+  write.tasks.assign(kDeletedTasksMax + 1, RowKey{1, 1});
+  EXPECT_THAT(Apply(write), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_P(DeleteTest, SingleTasksThatEndedAreListedForRetention) {
+  SubmitBatch(1);
+  const RowKey first = SubmitOne("a");
+  SubmitOne("b");
+  ASSERT_OK(Apply(CancelTask{first, ""}));
+  const absl::Time at = clock_.Now();
+  auto page = Read<RowPage<Ended>>([](StoreReader& reader) {
+    return reader.ListEndedTasks(v1::TASK_STATE_CANCELLED, 0, 10);
+  });
+  ASSERT_OK(page);
+  ASSERT_THAT(page->rows, SizeIs(1));
+  EXPECT_EQ(page->rows[0].key, first);
   EXPECT_EQ(page->rows[0].ended_at,
             absl::FromUnixMicros(absl::ToUnixMicros(at)));
 }

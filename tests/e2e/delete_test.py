@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The scheduler is killed twice in the middle of a batch's deletion, which goes
 on by itself, and the command that asked for it ends well. Then a scheduler that
-keeps no batch deletes the one that ran; its money stays in the journal and in
-the budget.
+keeps no batch and no task deletes those that ran; their money stays in the
+journal and in the budget.
 
   delete_test.py MIDWATCH
 """
@@ -69,6 +69,12 @@ def play(cluster):
     ran = submit(cluster, "ran", {"one": [f"echo hi > {out}"],
                                   "two": [f"echo ho > {out}"]})
     cluster.finish(ran, 120)
+    # A task of no batch.
+    tasks = mw.json_lines(cluster.midwatch("--output", "json", "task", "list",
+                                           "--batch", ran))
+    again = cluster.midwatch("task", "retry", tasks[0]["task_id"]).strip()
+    mw.wait_until(lambda: count(cluster, "task WHERE batch = 0 AND state = 6"),
+                  120, "the retry")
     spent = charged(cluster)
     if spent <= 0:
         raise mw.Failure("what ran cost nothing")
@@ -113,10 +119,15 @@ def play(cluster):
     # What is not archived has to stay.
     mw.wait_until(lambda: count(cluster, "errand") == 0, 120, "archives")
     cluster["scheduler"].stop()
-    cluster["scheduler"].start_with("--keep-batches-count", "0")
+    cluster["scheduler"].start_with("--keep-batches-count", "0",
+                                    "--keep-tasks-count", "0")
     mw.wait_until(lambda: cluster["scheduler"].is_ready(), 30, "scheduler")
     mw.wait_until(lambda: count(cluster, "task") == 0, 60,
-                  "the other batch to be deleted by itself")
+                  "the other batch and the task to be deleted by themselves")
+    refused(cluster, EXIT_BAD_INPUT, "no such task", "task", "get", again)
+    kinds = [entry["kind"] for entry in cluster.journal("--all")]
+    if kinds.count("tasks_deleted") != 1 or "granted" in kinds:
+        raise mw.Failure(f"the journal: {kinds}")
     if charged(cluster) != spent:
         raise mw.Failure(f"{charged(cluster)} charged, not {spent}")
     budget = mw.json_lines(cluster.midwatch("--output", "json", "budget",

@@ -230,7 +230,7 @@ TEST_F(SchedulerTest, ADeletionThatWasBegunGoesOnAfterARestart) {
 }
 
 TEST_F(SchedulerTest, OldBatchesAreDeletedHourByHour) {
-  RestartScheduler({.retention = {.keep_for = absl::Hours(24)}});
+  RestartScheduler({.retention = {.batches = {.keep_for = absl::Hours(24)}}});
   RowKey old = EndedBatchOf(3, "batch-1");
   RowKey open = SubmitBatch(1, 0, "batch-2");
   time_.Advance(absl::Hours(23));
@@ -245,8 +245,25 @@ TEST_F(SchedulerTest, OldBatchesAreDeletedHourByHour) {
   EXPECT_THAT(Deleting(), SizeIs(0));
 }
 
+TEST_F(SchedulerTest, OldTasksOfNoBatchAreDeletedToo) {
+  RestartScheduler(
+      {.retention = {.batches = {}, .tasks = {.keep_for = absl::Hours(24)}}});
+  // More than go with one write.
+  for (int i = 0; i < 2 * kDeletedTasksMax + 3; ++i) {
+    ASSERT_OK(Apply(midwatch::CancelTask{SubmitOne(absl::StrCat("t", i)), ""}));
+  }
+  const RowKey open = SubmitOne("open");
+  RowKey batch = EndedBatchOf(1, "batch-1");
+  time_.Advance(absl::Hours(23));
+  EXPECT_THAT(Tasks(), SizeIs(2 * kDeletedTasksMax + 5));
+  time_.Advance(absl::Hours(2));
+  ASSERT_THAT(Tasks(), SizeIs(2));
+  EXPECT_EQ(Tasks()[0].key, open);
+  EXPECT_EQ(Batch(batch).state, v1::BATCH_STATE_DONE);
+}
+
 TEST_F(SchedulerTest, ABatchThatIsNeededIsDeletedOnceItIsNot) {
-  RestartScheduler({.retention = {.keep_newest = 0}});
+  RestartScheduler({.retention = {.batches = {.keep_newest = 0}}});
   RowKey batch = EndedBatchOf(1, "batch-1");
   auto again = Apply(midwatch::RetryBatch{batch, "again", true});
   ASSERT_OK(again);

@@ -49,6 +49,7 @@ TEST_F(PlansTest, EveryStatementIsASearch) {
     }
   }
   ASSERT_OK(reader.ListBatches({}, INT64_MAX, 10));
+  ASSERT_OK(reader.ListEndedTasks(v1::TASK_STATE_FAILED, 0, 10));
   ASSERT_OK(reader.ListBatches({.name = "b"}, INT64_MAX, 10));
   ASSERT_OK(reader.FindSchedule("nightly", 10));
   ASSERT_OK(reader.ListSchedules(0, 10));
