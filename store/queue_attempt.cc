@@ -251,7 +251,8 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
   Settled settled{next.state, next.account.has_value()};
   if (next.account) {
     RETURN_IF_ERROR(PutStanding(live.account, *next.account));
-  } else if (next.failure_class != v1::FAILURE_CLASS_ACCOUNT &&
+  } else if (tally.account.state != v1::ACCOUNT_STATE_OPEN &&
+             next.failure_class != v1::FAILURE_CLASS_ACCOUNT &&
              next.failure_class != v1::FAILURE_CLASS_SPEND_CAP &&
              next.failure_class != v1::FAILURE_CLASS_SERVICE) {
     ASSIGN_OR_RETURN(settled.account_changed,

@@ -45,11 +45,8 @@ absl::StatusOr<bool> QueueWriter::HasBudgets() {
 }
 
 absl::StatusOr<QueueWriter::Scopes> QueueWriter::ScopesOf(int64_t lane) {
-  SqliteStatement row =
-      db_.Query("SELECT tenant, queue, batch FROM lane WHERE id = ?", lane);
-  if (row.Step()) return Scopes{row.Int(0), row.Int(1), row.Int(2)};
-  RETURN_IF_ERROR(row.status());
-  return absl::DataLossError(absl::StrCat("lane ", lane, " is missing"));
+  ASSIGN_OR_RETURN(const LaneIdentity is, IdentityOf(lane));
+  return Scopes{is.tenant, is.queue, is.batch};
 }
 
 absl::StatusOr<QueueWriter::Balance> QueueWriter::BalanceOf(

@@ -372,13 +372,15 @@ absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
     result.grants.push_back(std::move(grant));
   }
   bool expired = false;
+  GrantSums sums;
   for (const auto& assign : decisions.grants) {
-    ASSIGN_OR_RETURN(
-        std::optional<GrantRecord> grant,
-        GrantNew(assign.task, assign.worker, assign.overshoot, assign.counted));
+    ASSIGN_OR_RETURN(std::optional<GrantRecord> grant,
+                     GrantNew(assign.task, assign.worker, assign.overshoot,
+                              assign.counted, sums));
     expired = expired || !grant.has_value();
     if (grant) result.grants.push_back(*std::move(grant));
   }
+  RETURN_IF_ERROR(CountGrants(sums));
   // What is blocked may be so for one that does not run after all, and nobody
   // would unblock it. The pass after the expiry decides anew.
   if (expired) decisions.blocks.clear();
@@ -402,7 +404,8 @@ absl::StatusOr<Grants> QueueWriter::Do(const Admit& write) {
 }
 
 absl::StatusOr<std::optional<GrantRecord>> QueueWriter::GrantNew(
-    int64_t id, int64_t worker, int64_t overshoot, int64_t counted) {
+    int64_t id, int64_t worker, int64_t overshoot, int64_t counted,
+    GrantSums& sums) {
   ASSIGN_OR_RETURN(TaskRow task, LoadTask(id));
   if (task.state != v1::TASK_STATE_QUEUED || !task.rank.has_value()) {
     return absl::InternalError(
@@ -432,22 +435,14 @@ absl::StatusOr<std::optional<GrantRecord>> QueueWriter::GrantNew(
                      .reserve_delta = live.reserved};
   ASSIGN_OR_RETURN(live.lease.epoch, Journal(entry));
   live.grant_seq = live.lease.epoch;
-  RETURN_IF_ERROR(RemoveReady(task));
   RETURN_IF_ERROR(
-      db_.Run("UPDATE lane SET running = running + 1 WHERE id = ?", task.lane));
+      db_.Run("DELETE FROM ready WHERE lane = ? AND rank = ? AND task = ?",
+              task.lane, *task.rank, id));
+  ++sums.lanes[task.lane];
   RETURN_IF_ERROR(CountRunning(task.lane, 1));
-  Scopes scopes{.tenant = 0, .queue = 0, .batch = task.batch};
-  {
-    SqliteStatement row = db_.Query(
-        "SELECT account, tenant, queue FROM lane WHERE id = ?", task.lane);
-    if (row.Step()) {
-      live.account = row.Int(0);
-      scopes.tenant = row.Int(1);
-      scopes.queue = row.Int(2);
-    }
-    RETURN_IF_ERROR(row.status());
-  }
-  RETURN_IF_ERROR(Reserve(scopes, live));
+  ASSIGN_OR_RETURN(const LaneIdentity lane, IdentityOf(task.lane));
+  live.account = lane.account;
+  RETURN_IF_ERROR(Reserve({lane.tenant, lane.queue, lane.batch}, live));
   ASSIGN_OR_RETURN(live.forecast, ForecastOf(task.template_id));
   RETURN_IF_ERROR(db_.Run(
       "INSERT INTO live(task, attempt, epoch, worker, account, batch, phase, "
@@ -465,11 +460,30 @@ absl::StatusOr<std::optional<GrantRecord>> QueueWriter::GrantNew(
       "rank = NULL, expires_at = NULL, granted_at = ifnull(granted_at, ?) "
       "WHERE id = ?",
       static_cast<int>(v1::TASK_STATE_RUNNING), live.reserved, now, id));
-  RETURN_IF_ERROR(Count(task.batch, v1::TASK_STATE_QUEUED,
-                        v1::TASK_STATE_RUNNING, 0, live.reserved));
+  GrantSums::OfBatch& batch = sums.batches[task.batch];
+  ++batch.tasks;
+  batch.reserved += live.reserved;
   ASSIGN_OR_RETURN(GrantRecord grant, DescribeGrant(task, live));
   ASSIGN_OR_RETURN(grant.probe, NoteProbe(live));
   return std::optional<GrantRecord>(std::move(grant));
+}
+
+absl::Status QueueWriter::CountGrants(const GrantSums& sums) {
+  for (const auto& [lane, tasks] : sums.lanes) {
+    RETURN_IF_ERROR(db_.Run(
+        "UPDATE lane SET running = running + ?, "
+        "head = (SELECT rank FROM ready WHERE lane = ? ORDER BY rank LIMIT 1), "
+        "blocked = blocked & ~4 WHERE id = ?",
+        tasks, lane, lane));
+  }
+  for (const auto& [batch, granted] : sums.batches) {
+    if (batch == 0) continue;
+    RETURN_IF_ERROR(
+        db_.Run("UPDATE batch SET queued = queued - ?, running = running + ?, "
+                "reserved = reserved + ? WHERE id = ?",
+                granted.tasks, granted.tasks, granted.reserved, batch));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<GrantRecord> QueueWriter::Adopt(int64_t id, int64_t worker) {

@@ -281,22 +281,32 @@ absl::Status QueueWriter::UpdateLaneHead(int64_t lane) {
       lane, lane);
 }
 
-absl::Status QueueWriter::LeaveLane(int64_t lane, int64_t batch) {
-  int64_t tenant = 0;
-  std::string key;
-  {
-    SqliteStatement row =
-        db_.Query("SELECT tenant, ckey FROM lane WHERE id = ?", lane);
-    if (row.Step()) {
-      tenant = row.Int(0);
-      key = row.Text(1);
-    }
-    RETURN_IF_ERROR(row.status());
+absl::StatusOr<QueueWriter::LaneIdentity> QueueWriter::IdentityOf(
+    int64_t lane) {
+  LaneIdentity& known = known_.lane_identity;
+  if (known.lane == lane) return known;
+  SqliteStatement row = db_.Query(
+      "SELECT tenant, queue, batch, account, ckey FROM lane WHERE id = ?",
+      lane);
+  if (row.Step()) {
+    known = {.lane = lane,
+             .tenant = row.Int(0),
+             .queue = row.Int(1),
+             .batch = row.Int(2),
+             .account = row.Int(3),
+             .key = row.Text(4)};
+    return known;
   }
+  RETURN_IF_ERROR(row.status());
+  return absl::DataLossError(absl::StrCat("lane ", lane, " is missing"));
+}
+
+absl::Status QueueWriter::LeaveLane(int64_t lane, int64_t batch) {
+  ASSIGN_OR_RETURN(const LaneIdentity is, IdentityOf(lane));
   RETURN_IF_ERROR(
       db_.Run("UPDATE lane SET running = running - 1 WHERE id = ?", lane));
-  if (!key.empty()) {
-    RETURN_IF_ERROR(UnblockKey(tenant, key));
+  if (!is.key.empty()) {
+    RETURN_IF_ERROR(UnblockKey(is.tenant, is.key));
   }
   RETURN_IF_ERROR(CountRunning(lane, -1));
   return UnblockBatch(batch);

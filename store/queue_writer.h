@@ -92,6 +92,11 @@ class QueueWriter {
     v1::FailureClass failure_class = v1::FAILURE_CLASS_UNSPECIFIED;
     std::string why;
   };
+  // Of a lane, what never changes.
+  struct LaneIdentity {
+    int64_t lane = 0, tenant = 0, queue = 0, batch = 0, account = 0;
+    std::string key;
+  };
   // Where a task's money counts, beside the task itself.
   struct Scopes {
     int64_t tenant = 0, queue = 0, batch = 0;
@@ -204,6 +209,7 @@ class QueueWriter {
   // The row by which admission finds it, and its lane's head: another first
   // task may fit where the one before it found no room in a budget.
   absl::Status PutReady(int64_t lane, int64_t rank, int64_t task);
+  absl::StatusOr<LaneIdentity> IdentityOf(int64_t lane);
   absl::Status RemoveReady(const TaskRow& task);
   absl::Status UpdateLaneHead(int64_t lane);
   // One task of the lane has left: room for another, in it and in its batch.
@@ -416,11 +422,23 @@ class QueueWriter {
                          int lanes, int tasks_per_lane,
                          std::map<int64_t, bool>& is_capped,
                          AdmissionView& view);
-  // Nothing where the task has expired.
+  // What the grants of one write add up to.
+  struct GrantSums {
+    struct OfBatch {
+      int64_t tasks = 0, reserved = 0;
+    };
+    std::map<int64_t, int64_t> lanes;  // how many of each
+    std::map<int64_t, OfBatch> batches;
+  };
+  // Nothing where the task has expired. What its lane and its batch count is
+  // left to `sums`.
   absl::StatusOr<std::optional<GrantRecord>> GrantNew(int64_t task,
                                                       int64_t worker,
                                                       int64_t overshoot,
-                                                      int64_t counted);
+                                                      int64_t counted,
+                                                      GrantSums& sums);
+  // One write for each lane and batch, however many were granted.
+  absl::Status CountGrants(const GrantSums& sums);
   absl::StatusOr<GrantRecord> Adopt(int64_t task, int64_t worker);
   absl::StatusOr<GrantRecord> DescribeGrant(const TaskRow& task,
                                             const LiveRow& live);
@@ -661,6 +679,7 @@ class QueueWriter {
     int64_t lane = 0;
     int64_t template_id = 0;
     v1::TaskSpec spec;
+    LaneIdentity lane_identity;
     int64_t ruleless = 0;  // a batch without canary and stop rule
     int64_t riskless = 0;  // a batch without budget and deadline
     std::optional<bool> has_budgets, has_controls, has_unique_keys;
