@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "base/sqlite.h"
+#include "store/database_check.h"
 #include "store/schema.h"
 #include "tests/testing/store_fixture.h"
 
@@ -15,6 +17,9 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::SizeIs;
+using testing::StatusIs;
 
 class MigrationTest : public testing::StoreFixture {
  protected:
@@ -66,6 +71,130 @@ TEST_F(MigrationTest, AnOlderDatabaseIsBroughtForward) {
   ASSERT_OK(Apply(submit));
   EXPECT_THAT(Names({.states = {v1::TASK_STATE_QUEUED}, .queue = "slow"}),
               ElementsAre("queued", "new"));
+}
+
+// A batch in the middle, as the first release left it, with its money: of three
+// tasks one is done, one runs in a session, one waits.
+TEST_F(MigrationTest, WhatTheFirstReleaseBeganGoesOn) {
+  Crash();
+  std::filesystem::remove(dir_ / "queue.db");
+  {
+    auto db = Sqlite::Open(dir_ / "queue.db");
+    ASSERT_OK(db);
+    ASSERT_OK(Migrate(**db, {QueueSchema()[0]}, "queue.db"));
+    ASSERT_OK((*db)->Run("INSERT INTO template(id, spec) VALUES (1, ?)",
+                         SqliteBlob{Spec().SerializeAsString()}));
+    ASSERT_OK((*db)->Script(R"sql(
+      INSERT INTO meta(key, value) VALUES ('cluster', 7);
+      INSERT INTO label(id, kind, name) VALUES
+        (1, 1, 'default'), (2, 2, 'default'), (3, 3, 'default');
+      INSERT INTO batch(id, at, tenant, queue, account, name, state, template,
+                        max_running, lines, queued, running, succeeded, charged,
+                        reserved, request_id, content_hash, open_hash)
+      VALUES (1, 1000000, 1, 2, 3, 'nightly', 2, 1, 0, 3, 1, 1, 1, 40000,
+              1000000, 'batch-1', 'c', 'o');
+      INSERT INTO lane(id, tenant, queue, batch, account, head, running)
+      VALUES (1, 1, 2, 1, 3, 5000, 1);
+      INSERT INTO task(id, at, lane, batch, line, name, state, template,
+                       line_blob, prio, max_cost, rank, attempts, charged,
+                       reserved, granted_at, ended_at, session, ending)
+      VALUES
+        (1, 1000000, 1, 1, 0, 'done', 6, 1, x'', 5, 1000000, NULL, 1, 40000, 0,
+         2000000, 3000000, 'sesn_1', x''),
+        (2, 1000000, 1, 1, 1, 'runs', 3, 1, x'', 5, 1000000, NULL, 1, 0,
+         1000000, 2000000, NULL, 'sesn_2', NULL),
+        (3, 1000000, 1, 1, 2, 'waits', 2, 1, x'', 5, 1000000, 5000, 0, 0, 0,
+         NULL, NULL, NULL, NULL);
+      INSERT INTO ready(lane, rank, task) VALUES (1, 5000, 3);
+      INSERT INTO worker(id, at, incarnation, info) VALUES (1, 1, 'old', '');
+      INSERT INTO live(task, attempt, epoch, worker, account, batch, phase,
+                       session, reserved, grant_seq, granted_at)
+      VALUES (2, 1, 5, 1, 3, 1, 3, 'sesn_2', 1000000, 5, 2000000);
+      INSERT INTO attempt(task, n, session, epoch, outcome_hash, state,
+                          reserved, charged, class, why, granted_at, ended_at,
+                          grant_seq)
+      VALUES (1, 1, 'sesn_1', 4, 'h', 6, 1000000, 40000, 0, '', 2000000,
+              3000000, 4);
+      INSERT INTO journal(seq, at, kind, batch, task, n, state, who, reserve_d,
+                          charge_d, over_d, class, why)
+      VALUES (1, 1000000, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, ''),
+             (2, 1000000, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, ''),
+             (3, 1000000, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, ''),
+             (4, 2000000, 5, 1, 1, 1, 3, 1, 1000000, 0, 0, 0, ''),
+             (5, 2000000, 5, 1, 2, 1, 3, 1, 1000000, 0, 0, 0, ''),
+             (6, 3000000, 13, 1, 1, 1, 6, 1, -1000000, 40000, 0, 0, '');
+      INSERT INTO request(key, hash, task, day) VALUES ('single', 'h', 9, 0);
+    )sql"));
+  }
+  Open();
+  auto content = CheckDatabases(dir_.path(), [] { return false; });
+  ASSERT_OK(content);
+  EXPECT_EQ(content->tasks, 3);
+  // Its worker is gone: another adopts the session and settles it.
+  ASSERT_OK(Apply(FreeLeases{.worker = 1, .held = {}}));
+  const int64_t worker = Register();
+  int adopted = 0;
+  for (int granted = 0; granted < 2;) {
+    std::vector<GrantRecord> grants = AdmitTo(worker, 1);
+    ASSERT_THAT(grants, SizeIs(1));
+    ++granted;
+    if (!grants[0].session_id.empty()) {
+      ++adopted;
+      EXPECT_EQ(grants[0].session_id, "sesn_2");
+      EXPECT_EQ(grants[0].grant_seq, 5);
+    } else {
+      ASSERT_OK(Apply(BeginCreate{grants[0].lease, "nonce"}));
+      ASSERT_OK(Apply(RecordSession{grants[0].lease, "nonce", "sesn_3"}));
+    }
+    ASSERT_OK(SettleWith(grants[0].lease, Success(50'000)));
+  }
+  EXPECT_EQ(adopted, 1);
+  const BatchRecord batch = Batch({1, 1000});
+  EXPECT_EQ(batch.state, v1::BATCH_STATE_DONE);
+  EXPECT_EQ(batch.counts[v1::TASK_STATE_SUCCEEDED], 3);
+  EXPECT_EQ(batch.charged, 140'000);
+  EXPECT_EQ(batch.reserved, 0);
+  ASSERT_OK(CheckDatabases(dir_.path(), [] { return false; }));
+  // The request of the first release is known.
+  EXPECT_THAT(Apply(Single("single")),
+              StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_THAT(Apply(Opening("batch-1")),
+              StatusIs(absl::StatusCode::kAlreadyExists));
+}
+
+// What a database is made of, each thing in its own words.
+std::vector<std::string> Things(Sqlite& db) {
+  std::vector<std::string> things;
+  SqliteStatement row = db.Query(
+      "SELECT m.type || ' ' || m.name || ' ' || ifnull(group_concat(c.name || "
+      "':' || c.type || ':' || ifnull(c.dflt_value, ''), ','), m.sql) "
+      "FROM sqlite_master m LEFT JOIN pragma_table_info(m.name) c "
+      "GROUP BY m.name ORDER BY m.name");
+  while (row.Step()) things.push_back(row.Text(0));
+  EXPECT_OK(row.status());
+  return things;
+}
+
+TEST_F(MigrationTest, EachReleasesDatabaseBecomesTheSame) {
+  std::vector<std::string> want;
+  for (size_t from = 0; from <= QueueSchema().size(); ++from) {
+    const std::string path = dir_ / absl::StrCat("from-", from, ".db");
+    const SchemaSteps older(QueueSchema().begin(),
+                            QueueSchema().begin() + static_cast<int>(from));
+    {
+      auto db = Sqlite::Open(path);
+      ASSERT_OK(db);
+      ASSERT_OK(Migrate(**db, older, path));
+    }
+    auto db = Sqlite::Open(path);
+    ASSERT_OK(db);
+    ASSERT_OK(Migrate(**db, QueueSchema(), path));
+    if (want.empty()) want = Things(**db);
+    EXPECT_THAT(want, Not(IsEmpty()));
+    EXPECT_EQ(Things(**db), want) << "from " << from;
+    // Again: nothing is left to be done.
+    ASSERT_OK(Migrate(**db, QueueSchema(), path));
+  }
 }
 
 }  // namespace
