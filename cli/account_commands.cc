@@ -7,11 +7,11 @@
 #include "base/status_macros.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
-#include "cli/control_views.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "cli/utf8.h"
 #include "cli/views.h"
+#include "cli/when.h"
 
 namespace midwatch::cli {
 namespace {
@@ -101,7 +101,7 @@ int AccountPause(const GlobalOptions& global, const PauseOptions& options) {
         request.set_name(options.what);
         request.set_reason(options.reason);
         if (!options.until.empty()) {
-          RETURN_IF_ERROR(ReadUntil(options.until, RealClock().Now(),
+          RETURN_IF_ERROR(ReadUntil("--until", options.until, RealClock().Now(),
                                     *request.mutable_until()));
         }
         ASSIGN_OR_RETURN(v1::Account account, scheduler.PauseAccount(request));

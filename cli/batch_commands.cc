@@ -25,6 +25,7 @@
 #include "cli/terminal.h"
 #include "cli/utf8.h"
 #include "cli/views.h"
+#include "cli/when.h"
 
 namespace midwatch::cli {
 namespace {
@@ -229,8 +230,8 @@ int BatchPause(const GlobalOptions& global, const PauseOptions& options) {
   v1::PauseBatchRequest request;
   request.set_reason(options.reason);
   if (!options.until.empty()) {
-    absl::Status status =
-        ReadUntil(options.until, RealClock().Now(), *request.mutable_until());
+    absl::Status status = ReadUntil("--until", options.until, RealClock().Now(),
+                                    *request.mutable_until());
     if (!status.ok()) return Report(status);
   }
   return WithScheduler(

@@ -207,30 +207,4 @@ bool StandsPaused(const v1::Batch& batch) {
          batch.counts().running() + batch.counts().cancelling() == 0;
 }
 
-absl::Status ReadUntil(const std::string& text, absl::Time now,
-                       google::protobuf::Timestamp& out) {
-  absl::Duration span;
-  if (absl::ParseDuration(text, &span)) {
-    const absl::Time until = now + span;
-    if (span <= absl::ZeroDuration() || span > absl::Hours(24) * 36'500) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--until is '", Printable(text),
-                       "'; expected some time from now on, such as 12h"));
-    }
-    out.set_seconds(absl::ToUnixSeconds(until));
-    out.set_nanos(static_cast<int32_t>(
-        (until - absl::FromUnixSeconds(out.seconds())) / absl::Nanoseconds(1)));
-    return absl::OkStatus();
-  }
-  absl::Status status = ReadInstant("--until", text, out);
-  if (status.ok()) {
-    return ToTime(out) > now
-               ? status
-               : absl::InvalidArgumentError(absl::StrCat(
-                     "--until is '", Printable(text), "', which is over"));
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat(status.message(), ", or how long, such as 90m or 12h"));
-}
-
 }  // namespace midwatch::cli

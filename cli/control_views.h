@@ -42,12 +42,6 @@ std::string FullCapLine(const v1::Batch& batch);
 // ended: nothing more will happen by itself.
 bool StandsPaused(const v1::Batch& batch);
 
-// What --until says: a time as ReadInstant has it, or how long from `now` on,
-// such as 90m or 12h.
-//   kInvalidArgument  neither, or no time to come
-absl::Status ReadUntil(const std::string& text, absl::Time now,
-                       google::protobuf::Timestamp& out);
-
 }  // namespace midwatch::cli
 
 #endif  // MIDWATCH_CLI_CONTROL_VIEWS_H_

@@ -199,8 +199,8 @@ void AddPause(CLI::App& command, const char* kind, const char* says,
       ->type_name("TEXT");
   command
       .add_option("--until", pause.until,
-                  "Resumes by itself at this time, or after so long (12h); "
-                  "else when it is resumed")
+                  "Resumes by itself at this time (06:00, the next one), or "
+                  "after so long (12h); else when it is resumed")
       ->type_name("TIME");
 }
 

@@ -85,8 +85,8 @@ void AddPlan(CLI::App& app, Invocation& in) {
       ->check(IsPair)
       ->allow_extra_args(false);
   plan->add_option("--start", in.plan.start,
-                   "When it is submitted: a time, or how long from now on "
-                   "(8h); else now")
+                   "When it is submitted: a time (22:00, the next one), or how "
+                   "long from now on (8h); else now")
       ->type_name("TIME");
   plan->add_option("--jobs", in.plan.jobs,
                    "Tasks at once; else what the connected workers take, or 32")

@@ -13,7 +13,6 @@
 #include "base/status_macros.h"
 #include "cli/batch_file.h"
 #include "cli/commands.h"
-#include "cli/control_views.h"
 #include "cli/exit_code.h"
 #include "cli/limits.h"
 #include "cli/money.h"
@@ -24,6 +23,7 @@
 #include "cli/terminal.h"
 #include "cli/utf8.h"
 #include "cli/views.h"
+#include "cli/when.h"
 
 namespace midwatch::cli {
 namespace {
@@ -102,11 +102,7 @@ class Planning {
     const absl::Time now = RealClock().Now();
     if (options_.start.empty()) return now;
     google::protobuf::Timestamp start;
-    absl::Status status = ReadUntil(options_.start, now, start);
-    if (!status.ok()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("--start: ", status.message()));
-    }
+    RETURN_IF_ERROR(ReadUntil("--start", options_.start, now, start));
     return ToTime(start);
   }
 

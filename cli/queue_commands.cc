@@ -11,6 +11,7 @@
 #include "cli/terminal.h"
 #include "cli/utf8.h"
 #include "cli/views.h"
+#include "cli/when.h"
 
 namespace midwatch::cli {
 namespace {
@@ -80,8 +81,8 @@ int QueuePause(const GlobalOptions& global, const PauseOptions& options) {
   request.set_name(options.what);
   request.set_reason(options.reason);
   if (!options.until.empty()) {
-    absl::Status status =
-        ReadUntil(options.until, RealClock().Now(), *request.mutable_until());
+    absl::Status status = ReadUntil("--until", options.until, RealClock().Now(),
+                                    *request.mutable_until());
     if (!status.ok()) return Report(status);
   }
   return WithScheduler(

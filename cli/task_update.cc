@@ -11,6 +11,7 @@
 #include "cli/spec_reader.h"
 #include "cli/utf8.h"
 #include "cli/views.h"
+#include "cli/when.h"
 
 namespace midwatch::cli {
 namespace {
@@ -26,10 +27,15 @@ absl::Status ReadWhen(const std::string& option, const std::string& text,
         (when - absl::FromUnixSeconds(out.seconds())) / absl::Nanoseconds(1)));
     return absl::OkStatus();
   }
+  if (auto next = NextClockTime(text, now, absl::LocalTimeZone())) {
+    out.set_seconds(absl::ToUnixSeconds(*next));
+    return absl::OkStatus();
+  }
   absl::Status status = ReadInstant(option, text, out);
   if (status.ok()) return status;
   return absl::InvalidArgumentError(absl::StrCat(
-      status.message(), ", how long from now, such as 90m, or ", word));
+      status.message(),
+      ", one of the clock (22:00), how long from now, such as 90m, or ", word));
 }
 
 absl::StatusOr<v1::UpdateTaskRequest> ToRequest(

@@ -8,10 +8,12 @@
 
 #include "cli/rule_views.h"
 #include "cli/views.h"
+#include "cli/when.h"
 
 namespace midwatch::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 v1::Batch PausedBatch() {
@@ -182,21 +184,55 @@ TEST(ControlViewsTest, AQueueIsShownWithAllThatIsSetOfIt) {
   EXPECT_EQ(ToJson(queue)["pause"]["reason"], "moving");
 }
 
-TEST(ControlViewsTest, UntilIsATimeOrASpan) {
+TEST(WhenTest, UntilIsATimeOrASpan) {
   const absl::Time now = absl::FromUnixSeconds(1'000'000);
   google::protobuf::Timestamp until;
-  ASSERT_TRUE(ReadUntil("90m", now, until).ok());
+  ASSERT_TRUE(ReadUntil("--until", "90m", now, until).ok());
   EXPECT_EQ(until.seconds(), 1'000'000 + 90 * 60);
-  ASSERT_TRUE(ReadUntil("2026-11-23T22:00:00Z", now, until).ok());
+  ASSERT_TRUE(ReadUntil("--until", "2026-11-23T22:00:00Z", now, until).ok());
   EXPECT_EQ(until.seconds(), 1'795'471'200);
-  for (const char* bad : {"tomorrow", "0s", "-1h", "0", "1969-11-23", "inf"}) {
-    const absl::Status status = ReadUntil(bad, now, until);
+  ASSERT_TRUE(ReadUntil("--until", "06:30", now, until).ok());
+  EXPECT_EQ(absl::FromUnixSeconds(until.seconds()),
+            NextClockTime("06:30", now, absl::LocalTimeZone()));
+  for (const char* bad : {"tomorrow", "0s", "-1h", "0", "1969-11-23", "inf",
+                          "24:00", "22:60", "22:0", ":30", "1:2:3", "022:00"}) {
+    const absl::Status status = ReadUntil("--until", bad, now, until);
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << bad;
     EXPECT_THAT(std::string(status.message()), HasSubstr("--until is")) << bad;
   }
-  EXPECT_THAT(std::string(ReadUntil("tomorrow", now, until).message()),
-              HasSubstr("or how long, such as 90m or 12h"));
+  EXPECT_THAT(
+      std::string(ReadUntil("--start", "tomorrow", now, until).message()),
+      AllOf(HasSubstr("--start is 'tomorrow'"),
+            HasSubstr("or how long, such as 90m or 12h")));
 }
+
+struct ClockCase {
+  const char* text;
+  const char* now;
+  const char* next;
+};
+class NextClockTimeTest : public ::testing::TestWithParam<ClockCase> {};
+TEST_P(NextClockTimeTest, IsTheNextOne) {
+  absl::TimeZone berlin;
+  ASSERT_TRUE(absl::LoadTimeZone("Europe/Berlin", &berlin));
+  const ClockCase& c = GetParam();
+  absl::Time now, next;
+  ASSERT_TRUE(absl::ParseTime(absl::RFC3339_sec, c.now, &now, nullptr));
+  ASSERT_TRUE(absl::ParseTime(absl::RFC3339_sec, c.next, &next, nullptr));
+  EXPECT_EQ(NextClockTime(c.text, now, berlin), next);
+}
+INSTANTIATE_TEST_SUITE_P(
+    Table, NextClockTimeTest,
+    ::testing::ValuesIn<ClockCase>({
+        {"22:00", "2026-11-23T12:00:00+01:00", "2026-11-23T22:00:00+01:00"},
+        {"6:30", "2026-11-23T12:00:00+01:00", "2026-11-24T06:30:00+01:00"},
+        {"12:00", "2026-11-23T12:00:00+01:00", "2026-11-24T12:00:00+01:00"},
+        {"00:00", "2026-12-31T23:59:59+01:00", "2027-01-01T00:00:00+01:00"},
+        // The clocks go forward at two, and back at three.
+        {"02:30", "2026-03-28T12:00:00+01:00", "2026-03-29T03:00:00+02:00"},
+        {"02:30", "2026-10-24T12:00:00+02:00", "2026-10-25T02:30:00+02:00"},
+        {"03:00", "2026-10-25T02:30:00+02:00", "2026-10-25T03:00:00+01:00"},
+    }));
 
 }  // namespace
 }  // namespace midwatch::cli
