@@ -1020,7 +1020,7 @@ class CliTest(unittest.TestCase):
                            (["--assume-cost", "lots"], "--assume-cost: "),
                            (["--assume-duration", "0s"],
                             "--assume-duration is '0s'; expected 1s to 720h"),
-                           (["--start", "then"], "--start: "),
+                           (["--start", "then"], "--start is"),
                            (["--svg", "no/such/folder.svg"],
                             "cannot write no/such/folder.svg")):
             code, _, err = self.run_cli("plan", file, *more)
