@@ -93,6 +93,33 @@ absl::Status WithBegun(const absl::Status& why,
                                    answer.batch_id(), "` ends them"));
 }
 
+// Whether the scheduler read the lines and wants none like them.
+bool IsRefusal(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) ||
+         absl::IsFailedPrecondition(status);
+}
+
+// A batch whose first lines are refused is none: nobody can go on with it.
+absl::Status AfterRefusal(SchedulerConnection& scheduler,
+                          const absl::Status& why,
+                          const v1::SubmitBatchResponse& answer) {
+  if (answer.accepted_lines() > 0) return WithBegun(why, answer);
+  absl::Status gone =
+      scheduler.CancelBatch(answer.batch_id(), "its tasks were refused")
+          .status();
+  if (gone.ok()) {
+    v1::DeleteBatchRequest request;
+    request.set_batch_id(answer.batch_id());
+    request.set_reason("its tasks were refused");
+    gone = scheduler.DeleteBatch(request).status();
+  }
+  if (gone.ok()) return why;
+  return absl::Status(
+      why.code(),
+      absl::StrCat(why.message(), "; the empty batch ", answer.batch_id(),
+                   " is left: ", gone.message()));
+}
+
 absl::StatusOr<std::string> SubmitOnce(SchedulerConnection& scheduler,
                                        const BatchFile& file,
                                        const std::string& request_id,
@@ -106,7 +133,13 @@ absl::StatusOr<std::string> SubmitOnce(SchedulerConnection& scheduler,
     const int64_t before = answer.accepted_lines();
     absl::StatusOr<v1::SubmitBatchRequest> chunk = MakeChunk(file, before);
     if (!chunk.ok()) return WithBegun(chunk.status(), answer);
-    ASSIGN_OR_RETURN(answer, submission.Send(*std::move(chunk)));
+    absl::StatusOr<v1::SubmitBatchResponse> taken =
+        submission.Send(*std::move(chunk));
+    if (IsRefusal(taken.status())) {
+      return AfterRefusal(scheduler, taken.status(), answer);
+    }
+    RETURN_IF_ERROR(taken.status());
+    answer = *std::move(taken);
     if (answer.accepted_lines() <= before) {
       return absl::InternalError("the scheduler took no line of a chunk");
     }

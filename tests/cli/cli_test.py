@@ -94,6 +94,18 @@ class CliTest(unittest.TestCase):
         self.assertIn("midwatch: bad.yaml:2:1: unknown key 'nmae'", err)
         self.assertFalse((self.path / "midwatch").exists())
 
+    def test_a_batch_whose_tasks_are_refused_is_none(self):
+        # What only the scheduler can know.
+        text = (self.path / self.write()).read_text()
+        (self.path / "needy.yaml").write_text(text.replace(
+            "{name: one}",
+            "{name: one, needs: [{task: 01MCC5RM00BK0G000000000001}]}"))
+        code, _, err = self.run_cli("run", "needy.yaml")
+        self.assertEqual(code, 2, err)
+        self.assertIn("there is no such task", err)
+        code, out, _ = self.run_cli("--output", "json", "batch", "list")
+        self.assertEqual((code, out), (0, ""))
+
     def test_run_writes_results(self):
         code, out, err = self.run_cli("run", self.write(), "--results", "r")
         self.assertEqual(code, 0, out + err)
