@@ -146,6 +146,71 @@ struct JsonConversion {
   }
 };
 
+constexpr char kTornQuote[] =
+    "quoted text begins here and has no end; expected a closing quote";
+
+// What the parser says, for people who do not know how it is made.
+std::string InWords(const std::string& message) {
+  constexpr struct {
+    const char* message;
+    const char* words;
+  } kWords[] = {
+      {"illegal EOF in scalar",
+       "quoted text has no end; expected a closing quote"},
+      {"end of sequence flow not found",
+       "a [ before here has no end; expected , or ]"},
+      {"end of map flow not found",
+       "a { before here has no end; expected , or }"},
+      {"end of sequence not found",
+       "this does not go on with the list above; look at how far it is "
+       "indented"},
+      {"end of map not found",
+       "this does not go on with the keys above; look at how far it is "
+       "indented"},
+      {"illegal map value",
+       "a ':' where no key can be; text that holds one is to be quoted"},
+      {"bad file", "too many levels within each other"},
+  };
+  for (const auto& each : kWords) {
+    if (message == each.message) return each.words;
+  }
+  return absl::StrCat(message, "; expected YAML or JSON");
+}
+
+// What comes last in a document: its place where it is quoted, or a key with no
+// value, which may be a quoted one.
+std::optional<YAML::Mark> LastQuote(YAML::Node node) {
+  while (true) {
+    if (node.IsScalar() && !IsPlain(node)) return node.Mark();
+    if ((!node.IsSequence() && !node.IsMap()) || node.size() == 0) {
+      return std::nullopt;
+    }
+    YAML::Node last;
+    for (const auto& entry : node) {
+      if (node.IsSequence()) {
+        last.reset(entry);
+      } else {
+        last.reset(entry.second.IsNull() ? entry.first : entry.second);
+      }
+    }
+    node.reset(last);
+  }
+}
+
+// Where quoted text begins that goes on to the end of the file: the parser
+// takes the line break there for its end, and all between for the text.
+std::optional<YAML::Mark> FindTornQuote(absl::string_view text,
+                                        const YAML::Node& last_document) {
+  std::optional<YAML::Mark> quote = LastQuote(last_document);
+  if (!quote) return std::nullopt;
+  try {
+    YAML::LoadAll(std::string(absl::StripTrailingAsciiWhitespace(text)));
+  } catch (const YAML::Exception&) {
+    return quote;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 void Complaints::Add(const YAML::Mark& mark, absl::string_view message) {
@@ -193,15 +258,21 @@ std::optional<YAML::Node> ParseYaml(const std::string& text, bool is_json,
   try {
     std::vector<YAML::Node> documents =
         YAML::LoadAll(is_json ? JoinSurrogates(text) : text);
+    // In JSON the brackets around it are not closed then.
+    if (!is_json && !documents.empty()) {
+      if (auto torn = FindTornQuote(text, documents.back())) {
+        complaints.Add(*torn, kTornQuote);
+        return std::nullopt;
+      }
+    }
     if (documents.size() == 1) return documents[0];
     complaints.Add(MarkAt(text, 0),
                    absl::StrCat("the file holds ",
                                 documents.empty() ? "nothing" : "several",
                                 documents.empty() ? "" : " YAML documents",
-                                "; expected one batch"));
+                                "; expected one"));
   } catch (const YAML::Exception& e) {
-    complaints.Add(e.mark.is_null() ? MarkAt(text, 0) : e.mark,
-                   absl::StrCat(e.msg, "; expected YAML or JSON"));
+    complaints.Add(e.mark.is_null() ? MarkAt(text, 0) : e.mark, InWords(e.msg));
   }
   return std::nullopt;
 }

@@ -486,9 +486,18 @@ TEST_P(MistakeTest, IsRefusedAtItsPlace) {
 }
 
 constexpr MistakeCase kMistakes[] = {
-    {"Empty", "", "1:1: the file holds nothing; expected one batch"},
+    {"Empty", "", "1:1: the file holds nothing; expected one"},
     {"TwoDocuments", "name: a\n---\nname: b\n", "1:1: the file holds several"},
     {"Syntax", "name: [a\nb: c\n", "batch.yaml:2:2: "},
+    {"TornQuote",
+     "name: n\n%Dtasks:\n  - name: a\n    parameters: {}\n  - name: \"b\n"
+     "  - name: c\n",
+     "quoted text begins here and has no end; expected a closing quote"},
+    {"TornQuoteAfterAnEscape", "name: \"a\\\"\n\n", "1:7: quoted text begins"},
+    {"TornSingleQuote", "name: 'it''\nqueue: x\n", "1:7: quoted text begins"},
+    {"TornKey", "name: a\n'queue: b\n", "2:1: quoted text begins"},
+    {"TornQuoteAtTheEnd", "name: \"a", "1:9: quoted text has no end"},
+    {"OpenList", "name: [a", "a [ before here has no end"},
     {"NotAMap", "- a\n", "1:1: the batch is a list; expected a map with name"},
     {"InvalidUtf8", "name: n\nqueue: a\xff\n",
      "2:9: byte 0xff is not UTF-8; expected a file in UTF-8"},
