@@ -88,6 +88,18 @@ absl::StatusOr<ExitCode> RestoreInto(const GlobalOptions& global,
 }  // namespace
 
 int BackUp(const GlobalOptions& global, const std::string& path) {
+  // Of a folder that is none a backup would be empty, and look well.
+  if (global.server.empty()) {
+    const absl::StatusOr<std::string> queue = FindStateDir(global.state_dir);
+    if (!queue.ok()) return Report(queue.status());
+    if (queue->empty()) {
+      return Report(absl::InvalidArgumentError(absl::StrCat(
+          "there is no queue in ",
+          global.state_dir.empty() ? "the state directory" : global.state_dir,
+          "; name its state directory with --state-dir, or its scheduler with "
+          "--server")));
+    }
+  }
   return WithScheduler(
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
         ASSIGN_OR_RETURN(std::string absolute, AbsolutePath(path));

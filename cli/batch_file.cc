@@ -324,10 +324,15 @@ absl::Status BatchFileReader::ReadFirstLine(LineFile& file) {
       ParseYaml(std::string(*line), /*is_json=*/true, complaints_);
   if (!root) return complaints_.ToStatus();
   const YAML::Node& top = *root;
-  if (!top.IsMap() || top.size() != 1 || !top["batch"]) {
+  if (!top.IsMap() || !top["batch"]) {
     complaints_.Add(top.Mark(), absl::StrCat("no batch; expected ", kExpected));
   } else {
-    ReadHead(top["batch"], /*tasks_follow=*/true);
+    ReadMap(top, "the first line",
+            {{"batch",
+              [this](const YAML::Node& batch) {
+                ReadHead(batch, /*tasks_follow=*/true);
+              }}},
+            complaints_);
   }
   return complaints_.ToStatus();
 }
@@ -396,7 +401,9 @@ absl::StatusOr<BatchFile> LoadBatchFile(
   if (absl::EndsWith(path, ".jsonl")) {
     ASSIGN_OR_RETURN(std::unique_ptr<LineFile> file,
                      LineFile::Open(path, "a batch file (it is read twice)"));
-    return reader.ReadJsonl(std::move(file));
+    ASSIGN_OR_RETURN(BatchFile batch, reader.ReadJsonl(std::move(file)));
+    batch.path = path;
+    return batch;
   }
   if (absl::EndsWith(path, ".csv")) {
     return absl::InvalidArgumentError(absl::StrCat(
@@ -406,7 +413,10 @@ absl::StatusOr<BatchFile> LoadBatchFile(
         "row)"));
   }
   ASSIGN_OR_RETURN(std::string text, ReadConfigFile(path, "a batch file"));
-  return reader.Read(text, absl::EndsWith(path, ".json"));
+  ASSIGN_OR_RETURN(BatchFile batch,
+                   reader.Read(text, absl::EndsWith(path, ".json")));
+  batch.path = path;
+  return batch;
 }
 
 }  // namespace midwatch::cli

@@ -56,6 +56,7 @@
 namespace midwatch::cli {
 
 struct BatchFile {
+  std::string path;  // as it was given
   // With content_sha256 over everything below it and the tasks, so that equal
   // files with equal inputs and parameters have equal hashes.
   v1::OpenBatch open;

@@ -102,7 +102,7 @@ absl::Status BatchWatch::OnStep(
 }
 
 absl::Status BatchWatch::OnFinish() {
-  absl::Status status = FromGrpc(stream_->status, "WatchBatch");
+  absl::Status status = AnswerFromGrpc(stream_->status, "WatchBatch");
   stream_.reset();
   step_ = Step::kNone;
   if (status.ok()) {

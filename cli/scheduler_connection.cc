@@ -144,7 +144,7 @@ absl::Status SchedulerConnection::Call(Method method, const Request& request,
                                        Response& response, const char* name) {
   grpc::ClientContext context;
   SetTimeout(context, kCallTimeout);
-  return FromGrpc(method(context, request, response), name);
+  return AnswerFromGrpc(method(context, request, response), name);
 }
 
 #define MIDWATCH_CALL(stub, name, request, response)                \
@@ -166,7 +166,8 @@ absl::StatusOr<v1::Batch> SchedulerConnection::FindBatch(
     const std::string& id_or_name) {
   if (ParseExternalId(id_or_name).ok()) return GetBatch(id_or_name);
   ASSIGN_OR_RETURN(std::vector<v1::Batch> named, ListBatches(id_or_name, 1));
-  if (!named.empty()) return named.front();
+  // Lists show less of each.
+  if (!named.empty()) return GetBatch(named.front().batch_id());
   return absl::NotFoundError(
       absl::StrCat("no batch has the id or name '", Printable(id_or_name),
                    "'; `midwatch batch list` shows them"));
@@ -658,7 +659,7 @@ absl::Status SchedulerConnection::FollowTaskEvents(
         return status;
       }
     }
-    absl::Status status = FromGrpc(stream->Finish(), "FollowTaskEvents");
+    absl::Status status = AnswerFromGrpc(stream->Finish(), "FollowTaskEvents");
     // A scheduler that stops cancels its streams.
     if (!absl::IsUnavailable(status) && !absl::IsCancelled(status)) {
       return status;
@@ -676,8 +677,8 @@ absl::StatusOr<v1::Backup> SchedulerConnection::CreateBackup(
   v1::CreateBackupResponse response;
   grpc::ClientContext context;
   SetTimeout(context, kBackupTimeout);
-  RETURN_IF_ERROR(FromGrpc(admin_->CreateBackup(&context, request, &response),
-                           "CreateBackup"));
+  RETURN_IF_ERROR(AnswerFromGrpc(
+      admin_->CreateBackup(&context, request, &response), "CreateBackup"));
   return response.backup();
 }
 

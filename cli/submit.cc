@@ -4,7 +4,9 @@
 #include <memory>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/fault_points.h"
 #include "base/random.h"
 #include "base/status_macros.h"
@@ -42,8 +44,8 @@ class Submission {
       FaultPoint("client.submit.after");
       return response;
     }
-    const absl::Status status =
-        FromGrpc(std::exchange(stream_, nullptr)->Finish(), "SubmitBatch");
+    const absl::Status status = AnswerFromGrpc(
+        std::exchange(stream_, nullptr)->Finish(), "SubmitBatch");
     if (!status.ok()) return status;
     return absl::UnavailableError("the scheduler ended the submission");
   }
@@ -99,6 +101,24 @@ bool IsRefusal(const absl::Status& status) {
          absl::IsFailedPrecondition(status);
 }
 
+// The scheduler counts tasks from 0, and knows no file: of JSONL, whose first
+// line is the batch, the line is named, of other files the task stands in the
+// message.
+absl::Status AtPlace(const BatchFile& file, const absl::Status& why) {
+  absl::string_view message = why.message();
+  int64_t task = 0;
+  const size_t end = message.find(": ");
+  if (!absl::ConsumePrefix(&message, "line ") || end == message.npos ||
+      !absl::SimpleAtoi(why.message().substr(5, end - 5), &task)) {
+    return why;
+  }
+  return absl::Status(
+      why.code(),
+      absl::StrCat(file.path,
+                   file.stream != nullptr ? absl::StrCat(":", task + 2) : "",
+                   ": ", why.message().substr(end + 2)));
+}
+
 // A batch whose first lines are refused is none: nobody can go on with it.
 absl::Status AfterRefusal(SchedulerConnection& scheduler,
                           const absl::Status& why,
@@ -136,7 +156,7 @@ absl::StatusOr<std::string> SubmitOnce(SchedulerConnection& scheduler,
     absl::StatusOr<v1::SubmitBatchResponse> taken =
         submission.Send(*std::move(chunk));
     if (IsRefusal(taken.status())) {
-      return AfterRefusal(scheduler, taken.status(), answer);
+      return AfterRefusal(scheduler, AtPlace(file, taken.status()), answer);
     }
     RETURN_IF_ERROR(taken.status());
     answer = *std::move(taken);

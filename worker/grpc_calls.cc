@@ -2,17 +2,21 @@
 
 #include <grpc/support/time.h>
 
+#include <string>
+
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "google/rpc/status.pb.h"
 
 namespace midwatch {
 
-absl::Status FromGrpc(const grpc::Status& status, absl::string_view operation) {
+namespace {
+
+absl::Status Convert(const grpc::Status& status, const std::string& message) {
   if (status.ok()) return absl::OkStatus();
   // The numbers of both are Google's canonical codes.
   absl::Status result(static_cast<absl::StatusCode>(status.error_code()),
-                      absl::StrCat(operation, ": ", status.error_message()));
+                      message);
   google::rpc::Status rich;
   if (rich.ParseFromString(status.error_details())) {
     for (const google::protobuf::Any& detail : rich.details()) {
@@ -20,6 +24,25 @@ absl::Status FromGrpc(const grpc::Status& status, absl::string_view operation) {
     }
   }
   return result;
+}
+
+}  // namespace
+
+absl::Status FromGrpc(const grpc::Status& status, absl::string_view operation) {
+  return Convert(status, absl::StrCat(operation, ": ", status.error_message()));
+}
+
+absl::Status AnswerFromGrpc(const grpc::Status& status,
+                            absl::string_view operation) {
+  switch (status.error_code()) {
+    case grpc::StatusCode::INVALID_ARGUMENT:
+    case grpc::StatusCode::NOT_FOUND:
+    case grpc::StatusCode::ALREADY_EXISTS:
+    case grpc::StatusCode::FAILED_PRECONDITION:
+      return Convert(status, status.error_message());
+    default:
+      return FromGrpc(status, operation);
+  }
 }
 
 void SetTimeout(grpc::ClientContext& context, absl::Duration timeout) {

@@ -19,6 +19,10 @@ namespace midwatch {
 // The same code and words; the message begins with `operation`. What came in
 // grpc-status-details-bin are its payloads, by their type URLs.
 absl::Status FromGrpc(const grpc::Status& status, absl::string_view operation);
+// Likewise for people: what is wrong with what they asked for stands for
+// itself, and only of other failures it is said which call it was.
+absl::Status AnswerFromGrpc(const grpc::Status& status,
+                            absl::string_view operation);
 
 void SetTimeout(grpc::ClientContext& context, absl::Duration timeout);
 

@@ -102,7 +102,9 @@ class CliTest(unittest.TestCase):
             "{name: one, needs: [{task: 01MCC5RM00BK0G000000000001}]}"))
         code, _, err = self.run_cli("run", "needy.yaml")
         self.assertEqual(code, 2, err)
-        self.assertIn("there is no such task", err)
+        self.assertIn("midwatch: needy.yaml: task 'one' needs "
+                      "'01MCC5RM00BK0G000000000001': there is no such task\n",
+                      err)
         code, out, _ = self.run_cli("--output", "json", "batch", "list")
         self.assertEqual((code, out), (0, ""))
 
@@ -248,6 +250,10 @@ class CliTest(unittest.TestCase):
         code, _, err = self.run_cli("backup", "b")
         self.assertEqual(code, 2)
         self.assertIn("is there already", err)
+        code, _, err = self.run_cli("backup", "c", "--state-dir", "typo")
+        self.assertEqual(code, 2)
+        self.assertIn("there is no queue in typo", err)
+        self.assertFalse((self.path / "typo").exists())
 
         code, out, err = self.run_cli("restore", "b", "--state-dir", "n")
         self.assertEqual(code, 0, err)
