@@ -368,8 +368,7 @@ absl::StatusOr<BatchFile> BatchFileReader::Read(const std::string& text,
   if (complaints_.count() == 0) {
     if (task_reader_.tasks().empty()) {
       complaints_.Add(root->Mark(),
-                      "the batch has 0 tasks; expected tasks, or a foreach "
-                      "whose glob matches files");
+                      "the batch has 0 tasks; expected tasks or a foreach");
     }
     task_reader_.OrderTasks();
     ForEachText(&BatchFileReader::CheckText);

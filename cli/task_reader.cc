@@ -285,6 +285,17 @@ void TaskReader::AddMatches(const Form& form, const Source& source,
                                   " are not files and were left out"));
   }
   std::vector<std::string>& files = matches->files;
+  if (files.empty()) {
+    complaints_.Add(
+        source.mark,
+        absl::StrCat("glob '", Printable(source.path), "' matches no file",
+                     !folder_.empty() && !absl::StartsWith(source.path, "/")
+                         ? absl::StrCat(" in ", Printable(folder_.string()))
+                         : "",
+                     "; expected a pattern of *, ? and [...] such as "
+                     "docs/*.txt"));
+    return;
+  }
   if (limit > 0 && files.size() > static_cast<size_t>(limit)) {
     files.resize(limit);
   }
@@ -316,6 +327,11 @@ void TaskReader::AddRows(const Form& form, const Source& source,
   beside_params_ = ", or of the row's columns, or index";
   for (int64_t index = 0; limit == 0 || index < limit; ++index) {
     const std::optional<Values> row = (*rows)->Next();
+    if (!row && index == 0 && of_table.count() == 0) {
+      complaints_.Add(source.mark,
+                      absl::StrCat(Printable(table_),
+                                   " has no rows; expected one for each task"));
+    }
     if (!row) break;
     row_line_ = static_cast<int>((*rows)->line());
     row_ = absl::StrCat(" (", table_, ":", row_line_, ")");

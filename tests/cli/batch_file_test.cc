@@ -637,7 +637,7 @@ constexpr MistakeCase kMistakes[] = {
     {"NoTasks", "name: n\n%D", "1:1: the batch has 0 tasks; expected tasks"},
     {"EmptyTasks", "name: n\n%Dtasks: []\n", "1:1: the batch has 0 tasks"},
     {"NothingMatches", "name: n\n%Dforeach: {glob: '*.none', name: x}\n",
-     "1:1: the batch has 0 tasks"},
+     "5:17: glob '*.none' matches no file"},
     {"TasksIsAMap", "name: n\n%Dtasks: {name: x}\n",
      "5:8: tasks is a map; expected a list"},
     {"TaskIsText", "name: n\n%Dtasks: [x]\n",

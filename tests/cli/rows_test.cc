@@ -174,7 +174,8 @@ INSTANTIATE_TEST_SUITE_P(
     Table, RowMistakeTest,
     ::testing::ValuesIn<RowMistake>({
         {"Empty", "", "r.csv:1:1: an empty file; expected a first line with"},
-        {"NoRows", "id\n", "b.yaml:1:1: the batch has 0 tasks"},
+        {"NoRows", "id\n",
+         "b.yaml:4:16: r.csv has no rows; expected one for each task"},
         {"ShortRow", "id,b\n1,2\n3\n",
          "r.csv:3:1: 1 field; expected 2, as the first line has"},
         {"LongRow", "id\n1\n2,3\n", "r.csv:3:1: 2 fields; expected 1"},
