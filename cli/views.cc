@@ -84,7 +84,7 @@ Json ForecastToJson(const v1::Forecast& forecast) {
            absl::ToDoubleSeconds(ToDuration(forecast.time_p90()))}};
 }
 
-// "$0.02 and 12.1 s, at most $0.05 and 40 s (p90 of 64)".
+// "$0.02 and 12.1 s, p90 $0.05 and 40 s (of 256)".
 std::string ForecastWords(const v1::Forecast& forecast) {
   return absl::StrCat(FormatUsd(forecast.cost_p50_usd_micros()), " and ",
                       FormatSpan(ToDuration(forecast.time_p50())), ", p90 ",

@@ -1,7 +1,9 @@
 #include "store/prediction.h"
 
 #include <algorithm>
+#include <bit>
 
+#include "base/random.h"
 #include "base/sha256.h"
 #include "store/queue_writer.h"
 
@@ -45,9 +47,24 @@ Forecast Predict(std::vector<Sample> samples) {
   return forecast;
 }
 
+std::optional<int> PlaceOfSample(int64_t kind, int64_t n) {
+  if (n <= kSamplesMax) return static_cast<int>(n - 1);
+  // SplitMix64 of a seed of its own. The odd factor keeps kinds apart: without
+  // it one kind's draws would be its neighbour's, one sample later.
+  SeededRandom random(static_cast<uint64_t>(kind) * 0xd6e8feb86659fd93 +
+                      static_cast<uint64_t>(n));
+  const auto place =
+      static_cast<int>(random.Next() % static_cast<uint64_t>(std::min<int64_t>(
+                                           n, kSampleMemory)));
+  if (place >= kSamplesMax) return std::nullopt;
+  return place;
+}
+
 bool PredictsAnew(int64_t n) {
-  constexpr int64_t kAlways = 16, kThenEach = 8;
-  return n <= kAlways || n % kThenEach == 0;
+  constexpr uint64_t kEachMax = 32;
+  const uint64_t each = std::clamp<uint64_t>(
+      std::bit_floor(static_cast<uint64_t>(n)) / 8, 1, kEachMax);
+  return static_cast<uint64_t>(n) % each == 0;
 }
 
 }  // namespace midwatch

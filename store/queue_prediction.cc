@@ -1,5 +1,6 @@
 // Keeps how tasks went, and foretells how others of their kind will go.
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -68,12 +69,13 @@ absl::Status QueueWriter::AddSample(const TaskRow& task, const LiveRow& live,
   const int64_t time =
       std::max<int64_t>(0, NowMicros() - live.granted_at - live.parked_for);
   RETURN_IF_ERROR(Calibrate(live, cost, time));
-  // A ring: the newest sample takes the place of the oldest.
-  RETURN_IF_ERROR(
-      db_.Run("INSERT INTO sample(kind, place, cost, time) VALUES (?,?,?,?) "
-              "ON CONFLICT(kind, place) DO UPDATE SET cost = excluded.cost, "
-              "time = excluded.time",
-              kind, n % kSamplesMax, cost, time));
+  if (const std::optional<int> place = PlaceOfSample(kind, n)) {
+    RETURN_IF_ERROR(
+        db_.Run("INSERT INTO sample(kind, place, cost, time) VALUES (?,?,?,?) "
+                "ON CONFLICT(kind, place) DO UPDATE SET cost = excluded.cost, "
+                "time = excluded.time",
+                kind, *place, cost, time));
+  }
   if (!PredictsAnew(n)) {
     return db_.Run("UPDATE kind SET last = ? WHERE id = ?", n, kind);
   }

@@ -74,7 +74,7 @@ struct AccountStanding {
                          const AccountStanding&) = default;
 };
 
-// How tasks of a kind will go, by how the last ones went that succeeded (see
+// How tasks of a kind will go, by how some went that succeeded (see
 // store/prediction.h). Without samples it says nothing.
 struct Forecast {
   int32_t samples = 0;

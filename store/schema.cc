@@ -389,6 +389,15 @@ CREATE INDEX journal_batch ON journal(batch, seq) WHERE batch > 0;
 CREATE INDEX journal_task ON journal(task, seq) WHERE batch = 0 AND task > 0;
 )sql";
 
+// A kind's samples were a ring of 64 places, the n-th in n % 64. They are taken
+// for the first that came, in the places from 0 on (see PlaceOfSample), so that
+// more fill the other places.
+constexpr char kQueue25[] = R"sql(
+UPDATE sample SET place = 0 WHERE place =
+  (SELECT last FROM kind WHERE id = sample.kind AND last < 64);
+UPDATE kind SET last = 64 WHERE last > 64;
+)sql";
+
 constexpr char kEvents1[] = R"sql(
 -- One row for each chunk of events of an attempt, keyed by the journal's number
 -- of the attempt's first grant; body is a zstd frame of JSON lines.
@@ -409,10 +418,10 @@ absl::StatusOr<int64_t> ReadPragma(Sqlite& db, const char* sql) {
 
 const SchemaSteps& QueueSchema() {
   static const SchemaSteps* steps = new SchemaSteps{
-      kQueue1,  kQueue2,  kQueue3,  kQueue4,  kQueue5,  kQueue6,
-      kQueue7,  kQueue8,  kQueue9,  kQueue10, kQueue11, kQueue12,
-      kQueue13, kQueue14, kQueue15, kQueue16, kQueue17, kQueue18,
-      kQueue19, kQueue20, kQueue21, kQueue22, kQueue23, kQueue24};
+      kQueue1,  kQueue2,  kQueue3,  kQueue4,  kQueue5,  kQueue6,  kQueue7,
+      kQueue8,  kQueue9,  kQueue10, kQueue11, kQueue12, kQueue13, kQueue14,
+      kQueue15, kQueue16, kQueue17, kQueue18, kQueue19, kQueue20, kQueue21,
+      kQueue22, kQueue23, kQueue24, kQueue25};
   return *steps;
 }
 

@@ -69,7 +69,7 @@ struct TaskStanding {
   int64_t other_queues = 0;
 };
 
-// How the last tasks of a kind went that succeeded.
+// How tasks of a kind went that succeeded.
 struct KindRecord {
   Forecast forecast;
   std::vector<Sample> samples;  // kSamplesMax at most

@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
+#include <vector>
+
 #include "tests/contract/store_contract.h"
 
 namespace midwatch {
@@ -66,16 +69,31 @@ TEST_P(PredictionTest, OnlySuccessAtAKnownCostIsASample) {
   EXPECT_EQ(Batch(batch).forecast.samples, 0);
 }
 
-TEST_P(PredictionTest, TheLastSamplesCount) {
-  RowKey batch = SubmitBatch(kSamplesMax + 40);
+TEST_P(PredictionTest, AsManySamplesAreKeptAsThereArePlaces) {
+  constexpr int kTasks = kSamplesMax + 96;
+  RowKey batch = SubmitBatch(kTasks);
   const int64_t worker = Register();
-  for (int i = 0; i < 40; ++i) RunTask(AdmitTo(worker, 1).at(0), 1, 10'000);
-  for (int i = 0; i < kSamplesMax; ++i) {
-    RunTask(AdmitTo(worker, 1).at(0), 1, 990'000);
+  std::vector<int64_t> costs;  // by place
+  constexpr int64_t kTheKind = 1;
+  for (int n = 1; n <= kTasks; ++n) {
+    const int64_t cost = n * 1'000;
+    RunTask(AdmitTo(worker, 1).at(0), 1, cost);
+    const std::optional<int> place = PlaceOfSample(kTheKind, n);
+    if (n <= kSamplesMax) {
+      costs.push_back(cost);
+    } else if (place) {
+      costs.at(static_cast<size_t>(*place)) = cost;
+    }
   }
-  Forecast forecast = Batch(batch).forecast;
-  EXPECT_EQ(forecast.samples, kSamplesMax);
-  EXPECT_EQ(forecast.cost_p50, 990'000);
+  auto kind = Read<KindRecord>(
+      [](StoreReader& reader) { return reader.ReadKind(KindOf(Spec())); });
+  ASSERT_OK(kind);
+  std::vector<int64_t> kept;
+  for (const Sample& sample : kind->samples) kept.push_back(sample.cost);
+  EXPECT_EQ(kept, costs);
+  EXPECT_EQ(kind->forecast, Predict(kind->samples));
+  EXPECT_EQ(Batch(batch).forecast, kind->forecast);
+  EXPECT_EQ(kind->forecast.samples, kSamplesMax);
 }
 
 MIDWATCH_ON_EVERY_STORE(PredictionTest);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/sqlite.h"
 #include "store/database_check.h"
+#include "store/prediction.h"
 #include "store/schema.h"
 #include "tests/testing/store_fixture.h"
 
@@ -160,6 +161,57 @@ TEST_F(MigrationTest, WhatTheFirstReleaseBeganGoesOn) {
               StatusIs(absl::StatusCode::kAlreadyExists));
   EXPECT_THAT(Apply(Opening("batch-1")),
               StatusIs(absl::StatusCode::kAlreadyExists));
+}
+
+// A ring of samples, of which the n-th was in place n % 64.
+TEST_F(MigrationTest, ARingOfSamplesIsTheFirstThatCame) {
+  v1::TaskSpec rare = Spec();
+  rare.set_prompt("do it seldom");
+  Crash();
+  std::filesystem::remove(dir_ / "queue.db");
+  {
+    auto db = Sqlite::Open(dir_ / "queue.db");
+    ASSERT_OK(db);
+    SchemaSteps then(QueueSchema().begin(), QueueSchema().begin() + 23);
+    ASSERT_OK(Migrate(**db, then, "queue.db"));
+    ASSERT_OK(
+        (*db)->Run("INSERT INTO kind(id, hash, last, samples) VALUES "
+                   "(1, ?, 5000, 64), (2, ?, 3, 3)",
+                   KindOf(Spec()), KindOf(rare)));
+    for (int64_t n = 5'000 - 63; n <= 5'000; ++n) {
+      ASSERT_OK(
+          (*db)->Run("INSERT INTO sample VALUES (1, ?, ?, 1)", n % 64, n));
+    }
+    for (int64_t n = 1; n <= 3; ++n) {
+      ASSERT_OK((*db)->Run("INSERT INTO sample VALUES (2, ?, ?, 1)", n, n));
+    }
+  }
+  Open();
+  auto costs = [&](const v1::TaskSpec& spec) {
+    std::vector<int64_t> of;
+    auto kind = Read<KindRecord>(
+        [&](StoreReader& reader) { return reader.ReadKind(KindOf(spec)); });
+    EXPECT_OK(kind);
+    for (const Sample& sample : kind->samples) of.push_back(sample.cost);
+    return of;
+  };
+  EXPECT_THAT(costs(rare), ElementsAre(3, 1, 2));
+  const std::vector<int64_t> ring = costs(Spec());
+  EXPECT_THAT(ring, SizeIs(64));
+  // New ones stand beside them.
+  SubmitTask submit = Single("rare");
+  submit.spec = rare;
+  ASSERT_OK(Apply(submit));
+  SubmitOne("often");
+  for (const GrantRecord& grant : AdmitTo(Register(), 2)) {
+    ASSERT_OK(SettleWith(grant.lease, Success(70'000)));
+  }
+  EXPECT_THAT(costs(rare), ElementsAre(3, 1, 2, 70'000));
+  std::vector<int64_t> now = costs(Spec());
+  ASSERT_THAT(now, SizeIs(65));
+  EXPECT_EQ(now.back(), 70'000);
+  now.pop_back();
+  EXPECT_EQ(now, ring);
 }
 
 // What a database is made of, each thing in its own words.

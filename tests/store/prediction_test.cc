@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +31,93 @@ TEST(PredictTest, QuantilesByNearestRank) {
   Forecast eleven = Predict(Costs({11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}));
   EXPECT_EQ(eleven.cost_p50, 6);
   EXPECT_EQ(eleven.cost_p90, 10);
+}
+
+// How often each of the first `n` samples is kept, summed over so many kinds.
+std::vector<int> TimesKept(int n, int kinds) {
+  std::vector<int> times(static_cast<size_t>(n));
+  for (int kind = 1; kind <= kinds; ++kind) {
+    std::vector<int> kept(kSamplesMax, -1);
+    for (int i = 0; i < n; ++i) {
+      const std::optional<int> place = PlaceOfSample(kind, i + 1);
+      if (place) kept.at(static_cast<size_t>(*place)) = i;
+    }
+    for (int i : kept) {
+      if (i >= 0) ++times[static_cast<size_t>(i)];
+    }
+  }
+  return times;
+}
+
+double Share(const std::vector<int>& times, int from, int to) {
+  auto sum = [&](int a, int b) {
+    return std::accumulate(times.begin() + a, times.begin() + b, 0.0);
+  };
+  return sum(from, to) / sum(0, static_cast<int>(times.size()));
+}
+
+constexpr int kKinds = 400;
+
+TEST(PlaceOfSampleTest, TheFirstAreAllKept) {
+  for (int n = 1; n <= kSamplesMax; ++n) {
+    EXPECT_EQ(PlaceOfSample(7, n), n - 1);
+  }
+}
+
+// So the order in which tasks end, with the long ones at the end, does not
+// matter.
+TEST(PlaceOfSampleTest, OfTheFirstThousandEachIsAsLikely) {
+  for (int n : {300, 500, 800, kSampleMemory}) {
+    const std::vector<int> times = TimesKept(n, kKinds);
+    for (int tenth = 0; tenth < 10; ++tenth) {
+      EXPECT_NEAR(Share(times, n * tenth / 10, n * (tenth + 1) / 10), 0.1,
+                  0.004)
+          << tenth << " of " << n;
+    }
+  }
+}
+
+TEST(PlaceOfSampleTest, WhatAKindOnceWasIsForgotten) {
+  const int m = kSampleMemory;
+  EXPECT_NEAR(Share(TimesKept(2 * m, kKinds), 0, m), std::exp(-1), 0.01);
+  EXPECT_NEAR(Share(TimesKept(3 * m, kKinds), 0, m), std::exp(-2), 0.01);
+  EXPECT_LT(Share(TimesKept(6 * m, kKinds), 0, m), 0.01);
+}
+
+// One kind's choice is not another's, nor that of a sample a little earlier.
+TEST(PlaceOfSampleTest, KindsDoNotChooseAlike) {
+  constexpr double kTimes = 10.0 * kSampleMemory;
+  for (int64_t apart : {1, 2, 64, 1024}) {
+    int one = 0, both = 0, shifted = 0;
+    for (int64_t n = 2 * kSampleMemory; n < 12 * kSampleMemory; ++n) {
+      if (!PlaceOfSample(5, n)) continue;
+      ++one;
+      both += PlaceOfSample(5 + apart, n) ? 1 : 0;
+      shifted += PlaceOfSample(5 + apart, n - apart) ? 1 : 0;
+    }
+    EXPECT_NEAR(one / kTimes, 0.25, 0.02);
+    EXPECT_NEAR(both / kTimes, 0.0625, 0.01) << apart;
+    EXPECT_NEAR(shifted / kTimes, 0.0625, 0.01) << apart;
+  }
+}
+
+TEST(PredictsAnewTest, OftenAtFirstAndNeverDear) {
+  double read = 0;
+  int64_t since = 0;
+  for (int64_t n = 1; n <= 5'000; ++n) {
+    ++since;
+    if (n < 16) {
+      EXPECT_TRUE(PredictsAnew(n)) << n;
+    }
+    if (PredictsAnew(n)) {
+      read += static_cast<double>(std::min<int64_t>(n, kSamplesMax));
+      // What is new is an eighth of all, or as good as.
+      EXPECT_LE(since, std::max<int64_t>(1, std::min<int64_t>(n, 256) / 8));
+      since = 0;
+    }
+    EXPECT_LE(read, 16.0 * static_cast<double>(n)) << n;
+  }
+  EXPECT_TRUE(PredictsAnew(kSamplesMax)) << "all of them are foretold from";
 }
 
 TEST(KindOfTest, IsWhatIsDoneNotWhatItMayCost) {
