@@ -121,11 +121,12 @@ struct PlannedNight {
 };
 
 struct Plan {
-  // As tasks of their kinds went.
+  // As tasks of their kinds went. Of several nights, with other tasks the long
+  // ones in each, the one in the middle; of many tasks there is one only.
   PlannedNight typical;
-  // Where the kinds' means are as high as one time in ten, by how much their
-  // samples differ and how few they are. One of p90, roughly; of several kinds
-  // a little more.
+  // The same where the kinds' means are as high as one time in ten, by how much
+  // their samples differ and how few they are. One of p90, roughly; of several
+  // kinds a little more.
   PlannedNight slow;
 };
 

@@ -5,6 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <vector>
+
+#include "base/random.h"
+#include "scheduler/plan_night.h"
 
 namespace midwatch {
 namespace {
@@ -249,6 +253,32 @@ TEST(PlanTest, TasksGoAsTheSamplesWent) {
   EXPECT_GT(plan.slow.cost, plan.typical.cost * 3 / 2);
   EXPECT_GT(plan.slow.end, plan.typical.end * 1.5);
   EXPECT_EQ(PlanBatch(input).slow.end, plan.slow.end) << "the same again";
+}
+
+// Of a batch in which the long ones may come at any time, by luck, the plan's
+// night is never among the luckiest or the least lucky tenth.
+TEST(PlanTest, TheTypicalNightIsOneInTheMiddle) {
+  for (int tasks = 20; tasks <= 60; tasks += 2) {
+    PlanInput input = BatchOf(tasks, /*jobs=*/7);
+    std::vector<Sample>& samples = input.kinds[0].samples;
+    samples.clear();
+    for (int i = 0; i < tasks; ++i) {
+      samples.push_back({10 * kOneCent, (60 + i * i) * 1'000'000});
+    }
+    std::vector<absl::Duration> ends;
+    std::vector<Sample> goes = samples;
+    SeededRandom random(static_cast<uint64_t>(tasks));
+    for (int night = 0; night < 200; ++night) {
+      for (size_t i = goes.size(); i > 1; --i) {
+        std::swap(goes[i - 1], goes[random.Next() % i]);
+      }
+      ends.push_back(PlayNight(input, goes).end);
+    }
+    std::sort(ends.begin(), ends.end());
+    const absl::Duration planned = PlanBatch(input).typical.end;
+    EXPECT_GT(planned, ends[ends.size() / 10]) << tasks;
+    EXPECT_LT(planned, ends[ends.size() * 9 / 10]) << tasks;
+  }
 }
 
 TEST(PlanTest, ManyTasksAreFewSlices) {
