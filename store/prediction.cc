@@ -47,6 +47,16 @@ Forecast Predict(std::vector<Sample> samples) {
   return forecast;
 }
 
+Calibration HowItHeld(const Forecast& forecast, const Sample& came) {
+  if (forecast.samples == 0) return {};
+  const absl::Duration took = absl::Microseconds(came.time_micros);
+  return {.foretold = 1,
+          .cost_in_p50 = came.cost <= forecast.cost_p50 ? 1 : 0,
+          .cost_in_p90 = came.cost <= forecast.cost_p90 ? 1 : 0,
+          .time_in_p50 = took <= forecast.time_p50 ? 1 : 0,
+          .time_in_p90 = took <= forecast.time_p90 ? 1 : 0};
+}
+
 std::optional<int> PlaceOfSample(int64_t kind, int64_t n) {
   if (n <= kSamplesMax) return static_cast<int>(n - 1);
   // SplitMix64 of a seed of its own. The odd factor keeps kinds apart: without

@@ -40,6 +40,10 @@ std::string KindOf(const v1::TaskSpec& spec);
 // tenths, of all do not exceed. `samples` is the count of those given.
 Forecast Predict(std::vector<Sample> samples);
 
+// How well a forecast held: of one attempt, or of none where nothing was
+// foretold.
+Calibration HowItHeld(const Forecast& forecast, const Sample& came);
+
 // Where the `n`-th sample (from 1) of the kind with the row `kind` is kept,
 // from 0 to kSamplesMax - 1, in place of the one that is there: at first each
 // in the next place, later some in any. nullopt: it is not kept. The same for

@@ -268,8 +268,9 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
       task, std::max(write.ending.dearest_request_usd_micros(),
                      next.charged - (live.reserved - live.overshoot))));
   // What was charged for want of a figure says nothing of others.
+  Calibration held;
   if (next.state == v1::TASK_STATE_SUCCEEDED && !next.cost_unknown) {
-    RETURN_IF_ERROR(AddSample(task, live, next.charged));
+    ASSIGN_OR_RETURN(held, AddSample(task, live, next.charged));
   }
   RETURN_IF_ERROR(LeaveLane(task.lane, task.batch));
   RETURN_IF_ERROR(Release(task.lane, live, next.charged));
@@ -308,7 +309,7 @@ absl::StatusOr<Settled> QueueWriter::Do(const Settle& write) {
   RETURN_IF_ERROR(Journal(entry).status());
   RETURN_IF_ERROR(NoteOutcome(task, next.state, next.charged));
   RETURN_IF_ERROR(Count(task.batch, StateOf(live), next.state, next.charged,
-                        -live.reserved, entry.over_delta));
+                        -live.reserved, entry.over_delta, held));
   RETURN_IF_ERROR(NoteForForecast(task, live, next, tally.starts));
   if (!again) RETURN_IF_ERROR(WakeNeedy(task.id, task.batch, next.state));
   settled.needs_met = std::exchange(needs_met_, false);

@@ -49,8 +49,9 @@ absl::StatusOr<Forecast> QueueWriter::ForecastOf(int64_t template_id) {
   return forecast;
 }
 
-absl::Status QueueWriter::AddSample(const TaskRow& task, const LiveRow& live,
-                                    int64_t cost) {
+absl::StatusOr<Calibration> QueueWriter::AddSample(const TaskRow& task,
+                                                   const LiveRow& live,
+                                                   int64_t cost) {
   int64_t kind = 0, n = 0;
   {
     SqliteStatement row = db_.Query(
@@ -64,11 +65,11 @@ absl::Status QueueWriter::AddSample(const TaskRow& task, const LiveRow& live,
     RETURN_IF_ERROR(row.status());
   }
   // Of a release that knew no kinds.
-  if (kind == 0) return absl::OkStatus();
+  if (kind == 0) return Calibration();
   // The wall clock may have stepped back.
   const int64_t time =
       std::max<int64_t>(0, NowMicros() - live.granted_at - live.parked_for);
-  RETURN_IF_ERROR(Calibrate(live, cost, time));
+  const Calibration held = HowItHeld(live.forecast, {cost, time});
   if (const std::optional<int> place = PlaceOfSample(kind, n)) {
     RETURN_IF_ERROR(
         db_.Run("INSERT INTO sample(kind, place, cost, time) VALUES (?,?,?,?) "
@@ -77,7 +78,8 @@ absl::Status QueueWriter::AddSample(const TaskRow& task, const LiveRow& live,
                 kind, *place, cost, time));
   }
   if (!PredictsAnew(n)) {
-    return db_.Run("UPDATE kind SET last = ? WHERE id = ?", n, kind);
+    RETURN_IF_ERROR(db_.Run("UPDATE kind SET last = ? WHERE id = ?", n, kind));
+    return held;
   }
   std::vector<Sample> samples;
   {
@@ -87,12 +89,13 @@ absl::Status QueueWriter::AddSample(const TaskRow& task, const LiveRow& live,
     RETURN_IF_ERROR(row.status());
   }
   const Forecast next = Predict(std::move(samples));
-  return db_.Run(
+  RETURN_IF_ERROR(db_.Run(
       "UPDATE kind SET last = ?, samples = ?, cost_p50 = ?, cost_p90 = ?, "
       "time_p50 = ?, time_p90 = ? WHERE id = ?",
       n, next.samples, next.cost_p50, next.cost_p90,
       absl::ToInt64Microseconds(next.time_p50),
-      absl::ToInt64Microseconds(next.time_p90), kind);
+      absl::ToInt64Microseconds(next.time_p90), kind));
+  return held;
 }
 
 absl::Status QueueWriter::NoteDearestRequest(const TaskRow& task,
@@ -102,21 +105,6 @@ absl::Status QueueWriter::NoteDearestRequest(const TaskRow& task,
       "UPDATE kind SET dearest = ? WHERE id = "
       "(SELECT kind FROM template WHERE id = ?) AND dearest < ?",
       usd_micros, task.template_id, usd_micros);
-}
-
-absl::Status QueueWriter::Calibrate(const LiveRow& live, int64_t cost,
-                                    int64_t time) {
-  if (live.batch == 0 || live.forecast.samples == 0) return absl::OkStatus();
-  const absl::Duration took = absl::Microseconds(time);
-  return db_.Run(
-      "UPDATE batch SET foretold = foretold + 1, "
-      "cost_in_p50 = cost_in_p50 + ?, cost_in_p90 = cost_in_p90 + ?, "
-      "time_in_p50 = time_in_p50 + ?, time_in_p90 = time_in_p90 + ? "
-      "WHERE id = ?",
-      cost <= live.forecast.cost_p50 ? 1 : 0,
-      cost <= live.forecast.cost_p90 ? 1 : 0,
-      took <= live.forecast.time_p50 ? 1 : 0,
-      took <= live.forecast.time_p90 ? 1 : 0, live.batch);
 }
 
 }  // namespace midwatch

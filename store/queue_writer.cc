@@ -209,7 +209,8 @@ absl::StatusOr<v1::TaskSpec> QueueWriter::LoadSpec(int64_t template_id) {
 
 absl::Status QueueWriter::Count(int64_t batch, v1::TaskState from,
                                 v1::TaskState to, int64_t charge_delta,
-                                int64_t reserve_delta, int64_t over_delta) {
+                                int64_t reserve_delta, int64_t over_delta,
+                                const Calibration& held) {
   if (batch == 0) return absl::OkStatus();
   auto delta = [&](v1::TaskState state) {
     return (to == state ? 1 : 0) - (from == state ? 1 : 0);
@@ -219,14 +220,17 @@ absl::Status QueueWriter::Count(int64_t batch, v1::TaskState from,
       "running = running + ?, waiting = waiting + ?, "
       "cancelling = cancelling + ?, succeeded = succeeded + ?, "
       "failed = failed + ?, cancelled = cancelled + ?, skipped = skipped + ?, "
-      "charged = charged + ?, reserved = reserved + ?, over = over + ? "
-      "WHERE id = ?",
+      "charged = charged + ?, reserved = reserved + ?, over = over + ?, "
+      "foretold = foretold + ?, cost_in_p50 = cost_in_p50 + ?, "
+      "cost_in_p90 = cost_in_p90 + ?, time_in_p50 = time_in_p50 + ?, "
+      "time_in_p90 = time_in_p90 + ? WHERE id = ?",
       delta(v1::TASK_STATE_BLOCKED), delta(v1::TASK_STATE_QUEUED),
       delta(v1::TASK_STATE_RUNNING), delta(v1::TASK_STATE_WAITING),
       delta(v1::TASK_STATE_CANCELLING), delta(v1::TASK_STATE_SUCCEEDED),
       delta(v1::TASK_STATE_FAILED), delta(v1::TASK_STATE_CANCELLED),
       delta(v1::TASK_STATE_SKIPPED), charge_delta, reserve_delta, over_delta,
-      batch));
+      held.foretold, held.cost_in_p50, held.cost_in_p90, held.time_in_p50,
+      held.time_in_p90, batch));
   // Before the batch ends, which is told after it.
   if (to == v1::TASK_STATE_FAILED) {
     RETURN_IF_ERROR(FireHook(batch, v1::HOOK_EVENT_FAILURE));

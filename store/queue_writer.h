@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/sqlite.h"
 #include "store/batch_rules.h"
+#include "store/prediction.h"
 #include "store/records.h"
 #include "store/request_book.h"
 #include "store/writes.h"
@@ -200,10 +201,11 @@ class QueueWriter {
   absl::StatusOr<std::optional<LiveRow>> FindLive(int64_t task);
   absl::StatusOr<v1::TaskSpec> LoadSpec(int64_t template_id);
   // Moves one task between the batch's counts, with its money, and ends the
-  // batch with its last task. No effect for a task alone.
+  // batch with its last task. No effect for a task alone. All in one statement:
+  // a batch's row is wide, and dear to write.
   absl::Status Count(int64_t batch, v1::TaskState from, v1::TaskState to,
                      int64_t charge_delta = 0, int64_t reserve_delta = 0,
-                     int64_t over_delta = 0);
+                     int64_t over_delta = 0, const Calibration& held = {});
   absl::Status EndBatchIfDone(int64_t batch);
   absl::Status MakeReady(const TaskRow& task, int64_t at_micros);
   // The row by which admission finds it, and its lane's head: another first
@@ -461,12 +463,11 @@ class QueueWriter {
   // its deadline nine times of ten, as its kind goes; without one, ever.
   absl::StatusOr<absl::Duration> StartWithin(int64_t template_id);
   absl::StatusOr<Forecast> ForecastOf(int64_t template_id);
-  // The attempt succeeded.
-  absl::Status AddSample(const TaskRow& task, const LiveRow& live,
-                         int64_t cost);
+  // The attempt succeeded: how well its forecast held.
+  absl::StatusOr<Calibration> AddSample(const TaskRow& task,
+                                        const LiveRow& live, int64_t cost);
   // What sessions of a kind may cost beyond their budgets is learned from it.
   absl::Status NoteDearestRequest(const TaskRow& task, int64_t usd_micros);
-  absl::Status Calibrate(const LiveRow& live, int64_t cost, int64_t time);
   // queue_errand.cc
   absl::Status AddErrand(const LiveRow& live);
   // An account that refuses is tried again by what starts. Where nothing is
