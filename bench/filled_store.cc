@@ -31,23 +31,46 @@ class LocalScheduler::Worker final
 
   void Send(v1::StreamLeasesResponse message,
             absl::AnyInvocable<void()>) override {
-    // More may be granted than was asked for: those are settled too.
     if (!message.has_grant()) return;
+    ++grants_;
     if (!settle_) return Count(absl::OkStatus());
-    v1::SettleRequest request;
-    *request.mutable_token() = message.grant().token();
-    *request.mutable_ending() = UsualEnding();
-    scheduler_.Settle(request,
-                      [self = shared_from_this()](
-                          absl::StatusOr<v1::SettleResponse> response) {
-                        self->Count(response.status());
-                      });
+    // More are granted than were asked for.
+    if (told_) return held_.push_back(message.grant().token());
+    Settle(message.grant().token(),
+           [self = shared_from_this()](absl::Status status) {
+             self->Count(std::move(status));
+           });
   }
   void Finish(absl::Status status) override { Count(std::move(status)); }
 
   absl::Status Wait() { return done_.get_future().get(); }
 
+  // On the executor: how many were granted so far.
+  int64_t grants() const { return grants_; }
+  // On the executor, once the stream is lost: leaves no lease behind, which
+  // would count as running until its worker's term is over.
+  void SettleHeld(std::promise<absl::Status>& done) {
+    if (held_.empty()) return done.set_value(absl::OkStatus());
+    const v1::LeaseToken token = held_.back();
+    held_.pop_back();
+    Settle(token, [self = shared_from_this(), &done](const absl::Status& s) {
+      if (!s.ok()) return done.set_value(s);
+      self->SettleHeld(done);
+    });
+  }
+
  private:
+  void Settle(const v1::LeaseToken& token,
+              absl::AnyInvocable<void(absl::Status)> done) {
+    v1::SettleRequest request;
+    *request.mutable_token() = token;
+    *request.mutable_ending() = UsualEnding();
+    scheduler_.Settle(request,
+                      [done = std::move(done)](
+                          absl::StatusOr<v1::SettleResponse> answer) mutable {
+                        done(answer.status());
+                      });
+  }
   void Count(absl::Status status) {
     if (told_) return;
     ++counted_;
@@ -59,7 +82,8 @@ class LocalScheduler::Worker final
   Scheduler& scheduler_;
   const int64_t tasks_;
   const bool settle_;
-  int64_t counted_ = 0;
+  int64_t counted_ = 0, grants_ = 0;
+  std::vector<v1::LeaseToken> held_;
   bool told_ = false;
   std::promise<absl::Status> done_;
 };
@@ -109,7 +133,10 @@ absl::Status LocalScheduler::Queue(const std::string& batch, int64_t first,
   return absl::OkStatus();
 }
 
-absl::Status LocalScheduler::Admit(int64_t tasks, int capacity, bool settle) {
+absl::StatusOr<absl::Duration> LocalScheduler::Admit(int64_t tasks,
+                                                     int capacity,
+                                                     bool settle) {
+  const absl::Duration begin = RealClock().Steady();
   auto worker = std::make_shared<Worker>(*scheduler_, tasks, settle);
   executor_.Post([&] {
     v1::RegisterWorkerRequest request;
@@ -126,9 +153,25 @@ absl::Status LocalScheduler::Admit(int64_t tasks, int capacity, bool settle) {
         });
   });
   absl::Status status = worker->Wait();
-  // No more grants; what was granted beyond `tasks` is settled meanwhile.
-  RunOn(executor_, [&] { scheduler_->leases().LoseStream(worker.get()); });
-  return status;
+  const absl::Duration took = RealClock().Steady() - begin;
+  if (!status.ok() || !settle) {
+    RunOn(executor_, [&] { scheduler_->leases().LoseStream(worker.get()); });
+    RETURN_IF_ERROR(status);
+    return took;
+  }
+  // Until nothing more comes: its slots are full, or the queue is empty.
+  for (int64_t before = -1, now = 0; before != now;) {
+    before = now;
+    absl::SleepFor(absl::Milliseconds(50));
+    RunOn(executor_, [&] { now = worker->grants(); });
+  }
+  std::promise<absl::Status> left;
+  RunOn(executor_, [&] {
+    scheduler_->leases().LoseStream(worker.get());
+    worker->SettleHeld(left);
+  });
+  RETURN_IF_ERROR(left.get_future().get());
+  return took;
 }
 
 absl::Status MakeHistory(const std::string& dir, int64_t tasks) {
@@ -137,7 +180,7 @@ absl::Status MakeHistory(const std::string& dir, int64_t tasks) {
     ASSIGN_OR_RETURN(std::unique_ptr<LocalScheduler> local,
                      LocalScheduler::Open(dir));
     RETURN_IF_ERROR(local->Queue("history", 0, kOriginals));
-    RETURN_IF_ERROR(local->Admit(kOriginals, 512, /*settle=*/true));
+    RETURN_IF_ERROR(local->Admit(kOriginals, 512, /*settle=*/true).status());
   }
   ASSIGN_OR_RETURN(std::unique_ptr<Sqlite> db,
                    Sqlite::Open(dir + "/queue.db", {.synchronous_full = false,

@@ -30,8 +30,10 @@ class LocalScheduler {
   absl::Status Queue(const std::string& batch, int64_t first, int64_t tasks);
 
   // Grants `tasks` tasks to a worker with `capacity` slots. Blocks until they
-  // are settled, or, where not `settle`, granted (they stay on then).
-  absl::Status Admit(int64_t tasks, int capacity, bool settle);
+  // are settled, and says how long that took, or, where not `settle`, granted
+  // (they stay on then). No other leases are left.
+  absl::StatusOr<absl::Duration> Admit(int64_t tasks, int capacity,
+                                       bool settle);
 
  private:
   class Worker;
