@@ -59,15 +59,20 @@ Calibration HowItHeld(const Forecast& forecast, const Sample& came) {
 
 std::optional<int> PlaceOfSample(int64_t kind, int64_t n) {
   if (n <= kSamplesMax) return static_cast<int>(n - 1);
-  // SplitMix64 of a seed of its own. The odd factor keeps kinds apart: without
-  // it one kind's draws would be its neighbour's, one sample later.
-  SeededRandom random(static_cast<uint64_t>(kind) * 0xd6e8feb86659fd93 +
-                      static_cast<uint64_t>(n));
-  const auto place =
-      static_cast<int>(random.Next() % static_cast<uint64_t>(std::min<int64_t>(
-                                           n, kSampleMemory)));
-  if (place >= kSamplesMax) return std::nullopt;
-  return place;
+  const auto number = static_cast<uint64_t>(n);
+  // Multiples of the golden ratio, modulo 1, are spread evenly: so of every
+  // stretch of samples the right part is kept, as of the slow ones that end
+  // last. Independent draws keep half or twice of a few now and then.
+  constexpr uint64_t kGoldenRatio = 0x9e3779b97f4a7c15;  // less 1, times 2^64
+  const uint64_t spread =
+      kGoldenRatio * number + SeededRandom(static_cast<uint64_t>(kind)).Next();
+  const auto among = static_cast<uint64_t>(std::min<int64_t>(n, kSampleMemory));
+  constexpr uint64_t kPlaces = kSamplesMax;
+  if ((spread >> 32) * among >= kPlaces << 32) return std::nullopt;
+  // The odd factor keeps kinds apart: without it one would go to the places of
+  // its neighbour, a sample later.
+  SeededRandom place(static_cast<uint64_t>(kind) * 0xd6e8feb86659fd93 + number);
+  return static_cast<int>(place.Next() % kPlaces);
 }
 
 bool PredictsAnew(int64_t n) {

@@ -84,21 +84,39 @@ TEST(PlaceOfSampleTest, WhatAKindOnceWasIsForgotten) {
   EXPECT_LT(Share(TimesKept(6 * m, kKinds), 0, m), 0.01);
 }
 
-// One kind's choice is not another's, nor that of a sample a little earlier.
-TEST(PlaceOfSampleTest, KindsDoNotChooseAlike) {
-  constexpr double kTimes = 10.0 * kSampleMemory;
-  for (int64_t apart : {1, 2, 64, 1024}) {
-    int one = 0, both = 0, shifted = 0;
-    for (int64_t n = 2 * kSampleMemory; n < 12 * kSampleMemory; ++n) {
-      if (!PlaceOfSample(5, n)) continue;
-      ++one;
-      both += PlaceOfSample(5 + apart, n) ? 1 : 0;
-      shifted += PlaceOfSample(5 + apart, n - apart) ? 1 : 0;
+// Not only on the average: the few that end last may be the slowest of all.
+TEST(PlaceOfSampleTest, OfEachStretchTheSamePartIsKept) {
+  for (int64_t kind = 1; kind <= 20; ++kind) {
+    for (int64_t from = kSampleMemory; from < 3 * kSampleMemory; ++from) {
+      int kept = 0;
+      for (int64_t n = from; n < from + 40; ++n) {
+        kept += PlaceOfSample(kind, n) ? 1 : 0;
+      }
+      EXPECT_NEAR(kept, 10, 2) << kind << ", from " << from;
     }
-    EXPECT_NEAR(one / kTimes, 0.25, 0.02);
-    EXPECT_NEAR(both / kTimes, 0.0625, 0.01) << apart;
-    EXPECT_NEAR(shifted / kTimes, 0.0625, 0.01) << apart;
   }
+}
+
+// Nor the place of one kind's sample that of another's a little earlier.
+TEST(PlaceOfSampleTest, PlacesAreAnyAndOfEachKindItsOwn) {
+  std::vector<int> times(kSamplesMax);
+  int pairs = 0, alike = 0;
+  for (int64_t n = 2 * kSampleMemory; n < 60 * kSampleMemory; ++n) {
+    const std::optional<int> place = PlaceOfSample(5, n);
+    if (!place) continue;
+    ++times.at(static_cast<size_t>(*place));
+    for (int64_t apart : {1, 2, 3, 64}) {
+      for (int64_t later : {int64_t{0}, apart}) {
+        const std::optional<int> other = PlaceOfSample(5 + apart, n - later);
+        pairs += other ? 1 : 0;
+        alike += other == place ? 1 : 0;
+      }
+    }
+  }
+  const int mean = 58 * kSampleMemory / 4 / kSamplesMax;
+  EXPECT_GT(*std::min_element(times.begin(), times.end()), mean / 2);
+  EXPECT_LT(*std::max_element(times.begin(), times.end()), mean * 3 / 2);
+  EXPECT_LT(alike, pairs * 2 / kSamplesMax);
 }
 
 TEST(PredictsAnewTest, OftenAtFirstAndNeverDear) {
