@@ -22,8 +22,6 @@ namespace {
 constexpr const char* kRowsOfTask[] = {
     "DELETE FROM attempt WHERE task = ? AND n IN "
     "(SELECT n FROM attempt WHERE task = ? LIMIT ?)",
-    "DELETE FROM create_try WHERE task = ? AND (n, nonce) IN "
-    "(SELECT n, nonce FROM create_try WHERE task = ? LIMIT ?)",
     "DELETE FROM say WHERE task = ? AND (n, k) IN "
     "(SELECT n, k FROM say WHERE task = ? LIMIT ?)",
     "DELETE FROM question WHERE task = ? AND id IN "
@@ -257,6 +255,17 @@ absl::Status QueueWriter::DeleteRowsOf(int64_t task, const Labels& labels,
     room -= static_cast<int>(db_.changes());
     if (room <= 0) return absl::OkStatus();
   }
+  // A create whose answer was lost may show yet. Whoever sweeps ends it then,
+  // by its nonce. What was created before is not looked for any more.
+  ASSIGN_OR_RETURN(const int64_t swept,
+                   ReadOr(db_.Query("SELECT min(from_at) FROM sweep"),
+                          std::numeric_limits<int64_t>::max()));
+  RETURN_IF_ERROR(db_.Run(
+      "DELETE FROM create_try WHERE task = ? AND (n, nonce) IN "
+      "(SELECT n, nonce FROM create_try WHERE task = ? AND at < ? LIMIT ?)",
+      task, task, swept, room));
+  room -= static_cast<int>(db_.changes());
+  if (room <= 0) return absl::OkStatus();
   for (const auto& [key, value] : labels) {
     ASSIGN_OR_RETURN(int64_t label, LabelId(kTaskLabel, LabelLine(key, value)));
     RETURN_IF_ERROR(db_.Run(

@@ -68,6 +68,13 @@ absl::StatusOr<ExplainedSessions> QueueWriter::Do(
   return result;
 }
 
+absl::StatusOr<bool> QueueWriter::IsOursOrGone(RowKey task) {
+  SqliteStatement row = db_.Query("SELECT at FROM task WHERE id = ?", task.row);
+  const bool there = row.Step();
+  RETURN_IF_ERROR(row.status());
+  return !there || row.Int(0) / 1000 == task.unix_millis;
+}
+
 absl::StatusOr<ExplainedSession> QueueWriter::Explain(
     const SessionClaim& claim,
     const std::function<v1::SessionFate(const SessionFacts&)>& decide) {
@@ -96,9 +103,13 @@ absl::StatusOr<ExplainedSession> QueueWriter::Explain(
         if (closed.Int(1) == 0) explained.charged = closed.Int(0);
       }
       RETURN_IF_ERROR(closed.status());
+    }
+    // What a deleted task has begun is ours as well.
+    ASSIGN_OR_RETURN(const bool ours, IsOursOrGone(*claim.task));
+    if (ours) {
       SqliteStatement begun = db_.Query(
           "SELECT at FROM create_try WHERE task = ? AND n = ? AND nonce = ?",
-          id, claim.attempt, claim.nonce);
+          claim.task->row, claim.attempt, claim.nonce);
       if (begun.Step()) facts.begun_at = absl::FromUnixMicros(begun.Int(0));
       RETURN_IF_ERROR(begun.status());
     }

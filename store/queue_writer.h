@@ -489,6 +489,8 @@ class QueueWriter {
   // A create was begun that may have to be explained.
   absl::Status WantSweep(int64_t account);
   absl::StatusOr<std::optional<absl::Time>> LeaseSweep(int64_t account);
+  // The task, or none any more with that number: numbers do not come again.
+  absl::StatusOr<bool> IsOursOrGone(RowKey task);
   absl::StatusOr<ExplainedSession> Explain(
       const SessionClaim& claim,
       const std::function<v1::SessionFate(const SessionFacts&)>& decide);

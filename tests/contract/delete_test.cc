@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "scheduler/session_fate.h"
 #include "tests/contract/store_contract.h"
 
 namespace midwatch {
@@ -228,6 +229,38 @@ TEST_P(DeleteTest, OneWhoseCostMayChangeStays) {
                        HasSubstr("not archived")));
   Archive();
   EXPECT_OK(Apply(DeleteBatch{batch, ""}));
+}
+
+// The answer to a create was lost, so nobody knows whether its session is there
+// until it shows in a list.
+TEST_P(DeleteTest, ASessionThatShowsAfterItsTaskIsDeletedIsSweptUp) {
+  RowKey batch = SubmitBatch(1);
+  const GrantRecord grant = AdmitTo(worker_, 1).at(0);
+  ASSERT_OK(Apply(BeginCreate{grant.lease, "nonce-lost"}));
+  ASSERT_OK(Apply(BeginCreate{grant.lease, "nonce-heard"}));
+  ASSERT_OK(Apply(RecordSession{grant.lease, "nonce-heard", "sesn_2"}));
+  ASSERT_OK(SettleWith(grant.lease, Success(30'000)));
+  open_ = {"sesn_2"};
+  Archive();
+  Delete(batch);
+  auto fate = [&](const std::string& nonce) {
+    auto explained =
+        Apply(ExplainSessions{"default",
+                              {{.session = "sesn_1",
+                                .cluster = store_->cluster_mark(),
+                                .task = grant.task,
+                                .attempt = grant.lease.attempt,
+                                .nonce = nonce}},
+                              [mark = store_->cluster_mark(),
+                               now = clock_.Now()](const SessionFacts& facts) {
+                                return DecideFate(facts, mark, now);
+                              }});
+    EXPECT_OK(explained);
+    return explained.ok() ? explained->sessions.at(0).fate
+                          : v1::SESSION_FATE_UNSPECIFIED;
+  };
+  EXPECT_EQ(fate("nonce-lost"), v1::SESSION_FATE_SUPERSEDED);
+  EXPECT_EQ(fate("nonce-forged"), v1::SESSION_FATE_UNEXPLAINED);
 }
 
 TEST_P(DeleteTest, OneThatATaskElsewhereNeedsStaysUntilThatIsMet) {
