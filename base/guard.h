@@ -25,6 +25,13 @@ enum class Guard {
   kEventDedupe,
   // Before its canary's verdict nothing else of a batch starts.
   kCanary,
+  // A retry's spec stays where the batch that it shares it with is deleted.
+  kSharedSpec,
+  // A batch stays while an unfinished task elsewhere needs one of its tasks, or
+  // tries one again.
+  kDeletionWaits,
+  // A batch's risk is told where it is first seen, and never again.
+  kRiskOnce,
 };
 
 namespace guard_internal {

@@ -25,22 +25,23 @@ absl::StatusOr<uint64_t> PrefixOf(absl::string_view sha256) {
 absl::StatusOr<int64_t> SweepArtifacts(const std::string& dir,
                                        const ArtifactDirectory& artifacts,
                                        absl::Time now,
-                                       const std::function<bool()>& stop) {
+                                       const std::function<bool()>& stop,
+                                       const std::string& vfs) {
   std::vector<uint64_t> wanted;
   size_t distinct = 0;
-  RETURN_IF_ERROR(
-      ForEachArtifact(dir, [&](const std::string& sha256) -> absl::Status {
-        if (stop()) return absl::CancelledError("the sweep was given up");
-        ASSIGN_OR_RETURN(uint64_t prefix, PrefixOf(sha256));
-        wanted.push_back(prefix);
-        // Many tasks refer to the same few: as often as the list has doubled.
-        if (wanted.size() >= 2 * distinct + 100'000) {
-          std::sort(wanted.begin(), wanted.end());
-          wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
-          distinct = wanted.size();
-        }
-        return absl::OkStatus();
-      }));
+  auto want = [&](const std::string& sha256) -> absl::Status {
+    if (stop()) return absl::CancelledError("the sweep was given up");
+    ASSIGN_OR_RETURN(uint64_t prefix, PrefixOf(sha256));
+    wanted.push_back(prefix);
+    // Many tasks refer to the same few: as often as the list has doubled.
+    if (wanted.size() >= 2 * distinct + 100'000) {
+      std::sort(wanted.begin(), wanted.end());
+      wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
+      distinct = wanted.size();
+    }
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(ForEachArtifact(dir, want, vfs));
   std::sort(wanted.begin(), wanted.end());
   return artifacts.RemoveUnused(
       now - kArtifactGrace, [&](absl::string_view sha256) {

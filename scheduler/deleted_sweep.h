@@ -20,13 +20,15 @@ inline constexpr absl::Duration kArtifactGrace = absl::Hours(24);
 // Removes the artifacts that no task and no schedule of the queue.db in `dir`
 // refers to and that nobody has stored or asked for since kArtifactGrace before
 // `now`; how many. Blocks: minutes for millions of tasks. The queue may be in
-// use. Again, or after a crash in the middle: goes on with what is left.
+// use. Again, or after a crash in the middle: goes on with what is left. `vfs`:
+// see ForEachArtifact.
 //   kCancelled  `stop` returned true
 //   kDataLoss   a row cannot be read; nothing is removed
 absl::StatusOr<int64_t> SweepArtifacts(const std::string& dir,
                                        const ArtifactDirectory& artifacts,
                                        absl::Time now,
-                                       const std::function<bool()>& stop);
+                                       const std::function<bool()>& stop,
+                                       const std::string& vfs = "");
 
 }  // namespace midwatch
 

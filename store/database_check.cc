@@ -225,9 +225,12 @@ absl::StatusOr<QueueContent> CheckDatabases(const std::string& folder,
 
 absl::Status ForEachArtifact(
     const std::string& folder,
-    absl::FunctionRef<absl::Status(const std::string& sha256)> visit) {
+    absl::FunctionRef<absl::Status(const std::string& sha256)> visit,
+    const std::string& vfs) {
+  SqliteOptions reading = kReading;
+  reading.vfs = vfs;
   ASSIGN_OR_RETURN(std::unique_ptr<Sqlite> queue,
-                   Sqlite::Open(folder + "/queue.db", kReading));
+                   Sqlite::Open(folder + "/queue.db", reading));
   // Of a queue that is in use: a task is newer than the schedule's step whose
   // files it has, and than the task that it is a retry of.
   RETURN_IF_ERROR(VisitSchedules(*queue, visit));

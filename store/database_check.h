@@ -32,10 +32,12 @@ absl::StatusOr<QueueContent> CheckDatabases(const std::string& folder,
 // returns an error. Those that several tasks refer to come as often. The queue
 // may be in use: each is visited that a row referred to from the beginning to
 // the end of the call, or that another row has from such a one.
+// `vfs` is how SQLite reaches its file, or "": as files are reached.
 //   kDataLoss  a row cannot be read
 absl::Status ForEachArtifact(
     const std::string& folder,
-    absl::FunctionRef<absl::Status(const std::string& sha256)> visit);
+    absl::FunctionRef<absl::Status(const std::string& sha256)> visit,
+    const std::string& vfs = "");
 
 }  // namespace midwatch
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/guard.h"
 #include "base/status_macros.h"
 #include "store/labels.h"
 #include "store/queue_writer.h"
@@ -96,7 +97,9 @@ absl::StatusOr<BatchDeleted> QueueWriter::Do(const DeleteBatch& write) {
                          "ORDER BY line DESC LIMIT 1",
                          id),
                0));
-    RETURN_IF_ERROR(CheckDeletable(id, first, last));
+    if (Stands(Guard::kDeletionWaits)) {
+      RETURN_IF_ERROR(CheckDeletable(id, first, last));
+    }
     RETURN_IF_ERROR(MarkDeleted(id, first, last, write.reason));
     result.more = true;
     return result;
@@ -187,9 +190,9 @@ absl::Status QueueWriter::MarkDeleted(int64_t batch, int64_t first,
                     "SELECT 1 FROM batch WHERE id = ? AND retry_of IS NOT NULL "
                     "LIMIT 1",
                     first, last, batch, batch)));
-  RETURN_IF_ERROR(
-      db_.Run("UPDATE batch SET deleted_at = ?, deleting = ? WHERE id = ?",
-              NowMicros(), keeps_spec ? 2 : 1, batch));
+  RETURN_IF_ERROR(db_.Run(
+      "UPDATE batch SET deleted_at = ?, deleting = ? WHERE id = ?", NowMicros(),
+      keeps_spec && Stands(Guard::kSharedSpec) ? 2 : 1, batch));
   RETURN_IF_ERROR(
       db_.Run("DELETE FROM balance WHERE budget IN "
               "(SELECT id FROM budget WHERE scope = 3 AND ref = ?)",
@@ -293,7 +296,8 @@ absl::Status QueueWriter::DeleteJournal(int64_t batch, int& room) {
   {
     SqliteStatement row = db_.Query(
         "SELECT seq, reserve_d, charge_d, over_d FROM journal "
-        "WHERE batch = ? AND kind NOT IN (?, ?) ORDER BY seq LIMIT ?",
+        "WHERE batch = ? AND batch > 0 AND kind NOT IN (?, ?) "
+        "ORDER BY seq LIMIT ?",
         batch, end, mark, room);
     while (row.Step()) {
       seqs.push_back(row.Int(0));
@@ -311,7 +315,8 @@ absl::Status QueueWriter::DeleteJournal(int64_t batch, int& room) {
   return db_.Run(
       "UPDATE journal SET reserve_d = reserve_d + ?, charge_d = charge_d + ?, "
       "over_d = over_d + ? WHERE seq = (SELECT seq FROM journal "
-      "WHERE batch = ? AND kind IN (?, ?) ORDER BY seq LIMIT 1)",
+      "WHERE batch = ? AND batch > 0 AND kind IN (?, ?) "
+      "ORDER BY seq LIMIT 1)",
       reserved, charged, over, batch, end, mark);
 }
 

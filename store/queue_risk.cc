@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/guard.h"
 #include "base/status_macros.h"
 #include "store/batch_risk.h"
 #include "store/queue_writer.h"
@@ -98,7 +99,7 @@ absl::Status QueueWriter::LookForRisk(int64_t batch) {
   }
   RETURN_IF_ERROR(db_.Run("UPDATE batch SET risk = ? WHERE id = ?",
                           SqliteBlob{risk->SerializeAsString()}, batch));
-  if (was_at_risk) return absl::OkStatus();
+  if (was_at_risk && Stands(Guard::kRiskOnce)) return absl::OkStatus();
   JournalEntry entry{
       .kind = JournalKind::kAtRisk, .batch = batch, .why = risk->reason()};
   RETURN_IF_ERROR(Journal(entry).status());

@@ -14,9 +14,12 @@ namespace {
 
 // A night that breaks one rule often breaks it a thousand times.
 constexpr size_t kViolationsMax = 50;
+// See testing::FakeClock.
+constexpr absl::Time kBeginning = absl::FromUnixSeconds(1'800'000'000);
 
 JournalRow RowOf(const SqliteStatement& row) {
   return {.seq = row.Int(0),
+          .at = absl::FromUnixMicros(row.Int(12)),
           .kind = static_cast<JournalKind>(row.Int(1)),
           .batch = row.Int(2),
           .task = row.Int(3),
@@ -35,8 +38,18 @@ SqliteStatement JournalFrom(Sqlite& db, int64_t seq, int64_t until) {
       "SELECT seq, kind, ifnull(batch, 0), ifnull(task, 0), ifnull(n, 0), "
       "ifnull(state, 0), ifnull(who, 0), ifnull(reserve_d, 0), "
       "ifnull(charge_d, 0), ifnull(over_d, 0), ifnull(class, 0), "
-      "ifnull(why, '') FROM journal WHERE seq >= ? AND seq <= ? ORDER BY seq",
+      "ifnull(why, ''), at FROM journal WHERE seq >= ? AND seq <= ? ORDER BY "
+      "seq",
       seq, until);
+}
+
+// The row of a batch's end takes up what its deletion leaves out.
+JournalRow WithoutMoney(JournalRow row) {
+  if (row.kind == JournalKind::kBatchDone ||
+      row.kind == JournalKind::kBatchDeleted) {
+    row.reserved = row.charged = row.over = 0;
+  }
+  return row;
 }
 
 int64_t One(Sqlite& db, const char* sql) {
@@ -126,9 +139,10 @@ Checks::Checks(const testing::VirtualTime& time,
                testing::FakeAgentsService& service)
     : time_(time),
       service_(service),
-      journal_([this](const char* invariant, std::string what) {
-        Report(invariant, std::move(what));
-      }) {
+      journal_(Reporter()),
+      hooks_(Reporter()),
+      risks_(Reporter(), counts_),
+      deletions_(Reporter(), hooks_, counts_) {
   service.hooks.on_charged = [this](const auto& session) {
     OnCharged(session);
   };
@@ -154,16 +168,24 @@ void Checks::Opened(std::unique_ptr<Sqlite> queue,
     SqliteStatement row = JournalFrom(*queue_, last.seq, last.seq);
     if (!row.Step()) {
       Report(kKept, absl::StrCat("journal ", last.seq, " is gone"));
-    } else if (!(RowOf(row) == last)) {
+    } else if (!(WithoutMoney(RowOf(row)) == WithoutMoney(last))) {
       Report(kKept, absl::StrCat("journal ", last.seq, " is another"));
     }
   }
-  if (acknowledged_ > One(*queue_, "SELECT count(*) FROM task")) {
-    Report(kKept, absl::StrCat("of ", acknowledged_, " acknowledged tasks ",
-                               One(*queue_, "SELECT count(*) FROM task"),
-                               " are left"));
-  }
+  deletions_.Opened(*queue_);
+  risks_.Opened(clock_stepped_ ? absl::InfiniteFuture()
+                               : kBeginning + time_.Elapsed());
+  CheckAcknowledged();
   AfterCommit();
+}
+
+void Checks::CheckAcknowledged() {
+  if (deletions_.IsDeleted(kStorysBatch)) return;
+  const int64_t left =
+      One(*queue_, "SELECT count(*) FROM task WHERE batch = 1");
+  if (acknowledged_ <= left) return;
+  Report(kKept, absl::StrCat("of ", acknowledged_, " acknowledged tasks ", left,
+                             " are left"));
 }
 
 void Checks::Closed() {
@@ -183,7 +205,9 @@ void Checks::AfterCommit() {
   if (queue_ == nullptr) return;
   const int64_t before = journal_.last().seq;
   ReadJournal();
-  if (journal_.last().seq != before) CheckMoney();
+  if (journal_.last().seq == before) return;
+  risks_.Committed(*queue_);
+  CheckMoney();
 }
 
 void Checks::ReadJournal() {
@@ -196,6 +220,9 @@ void Checks::ReadJournal() {
         task == journal_.tasks().end() ? "" : task->second.session;
     if (on_row) on_row(entry);
     journal_.Fold(entry);
+    hooks_.Fold(entry, *queue_);
+    risks_.Fold(entry, *queue_);
+    deletions_.Fold(entry, *queue_);
     Count(entry);
     CheckHolds(entry);
     CheckRules(entry);
@@ -217,10 +244,10 @@ bool IsSkippedForKey(const JournalRow& row) {
 // By the clock of the commits, which may have been set back since a delay was
 // over.
 void Checks::CheckStart(const JournalRow& row) {
-  if (starts_.empty()) return;
+  if (starts_.empty() || row.batch != kStorysBatch) return;
   const bool starts = row.kind == JournalKind::kGranted && row.attempt == 1;
   if (!starts && !IsSkippedForKey(row)) return;
-  const TaskStart& plan = starts_[static_cast<size_t>(row.task - 1)];
+  const TaskStart& plan = starts_[static_cast<size_t>(LineOf(row.task))];
   SqliteStatement times = queue_->Query(
       "SELECT t.at, t.granted_at, "
       "(SELECT count(*) FROM task o WHERE o.ukey = t.ukey AND o.state < 6) "
@@ -235,7 +262,7 @@ void Checks::CheckStart(const JournalRow& row) {
   }
   const absl::Duration waited = absl::Microseconds(times.Int(1) - times.Int(0));
   if (plan.delay > absl::ZeroDuration()) counts_.Add("starts after a delay");
-  if (!clock_stepped && waited < plan.delay) {
+  if (!clock_stepped_ && waited < plan.delay) {
     Report(kStarts, absl::StrCat("task ", row.task, " starts after ",
                                  absl::FormatDuration(waited), ", and not ",
                                  absl::FormatDuration(plan.delay)));
@@ -252,14 +279,32 @@ void Checks::CheckStart(const JournalRow& row) {
   }
 }
 
-// The tasks of the one batch are numbered from 1, in the order of its lines.
-std::vector<int64_t> Checks::NeededBy(int64_t task) const {
+int64_t Checks::LineOf(int64_t task) {
+  auto [it, first] = line_of_.emplace(task, 0);
+  if (!first) return it->second;
+  SqliteStatement row =
+      queue_->Query("SELECT line FROM task WHERE id = ?", task);
+  if (row.Step()) it->second = row.Int(0);
+  return it->second;
+}
+
+int64_t Checks::TaskOf(int64_t line) {
+  auto [it, first] = task_of_.emplace(line, 0);
+  if (!first && it->second != 0) return it->second;
+  SqliteStatement row = queue_->Query(
+      "SELECT id FROM task WHERE batch = ? AND line = ?", kStorysBatch, line);
+  if (row.Step()) it->second = row.Int(0);
+  return it->second;
+}
+
+std::vector<int64_t> Checks::NeededBy(int64_t task) {
   std::vector<int64_t> needed;
   if (needs_.empty()) return needed;
-  const TaskNeeds& needs = needs_[static_cast<size_t>(task - 1)];
-  for (int line : needs.lines) needed.push_back(line + 1);
-  for (int64_t each = 1; needs.all && each < task; ++each) {
-    needed.push_back(each);
+  const int64_t line = LineOf(task);
+  const TaskNeeds& needs = needs_[static_cast<size_t>(line)];
+  for (int each : needs.lines) needed.push_back(TaskOf(each));
+  for (int64_t each = 0; needs.all && each < line; ++each) {
+    needed.push_back(TaskOf(each));
   }
   return needed;
 }
@@ -276,9 +321,10 @@ bool Checks::IsOver(int64_t task) const {
 
 void Checks::CheckNeeds(const JournalRow& row) {
   const bool starts = row.kind == JournalKind::kGranted;
+  if (row.batch != kStorysBatch) return CheckOthersNeeds(row);
   if (needs_.empty() || (!starts && row.kind != JournalKind::kSkipped)) return;
   if (IsSkippedForKey(row)) return;  // see CheckStart
-  const bool anyway = needs_[static_cast<size_t>(row.task - 1)].policy ==
+  const bool anyway = needs_[static_cast<size_t>(LineOf(row.task))].policy ==
                       v1::NEED_POLICY_RUN_ANYWAY;
   bool lost = false;
   for (int64_t needed : NeededBy(row.task)) {
@@ -295,6 +341,20 @@ void Checks::CheckNeeds(const JournalRow& row) {
   }
 }
 
+void Checks::CheckOthersNeeds(const JournalRow& row) {
+  if (row.kind != JournalKind::kGranted || row.attempt != 1) return;
+  SqliteStatement need = queue_->Query(
+      "SELECT need, policy FROM need WHERE task = ? AND need IS NOT NULL",
+      row.task);
+  while (need.Step()) {
+    counts_.Add("starts of tasks that need another batch's");
+    const bool anyway = need.Int(1) == v1::NEED_POLICY_RUN_ANYWAY;
+    if (Succeeded(need.Int(0)) || (anyway && IsOver(need.Int(0)))) continue;
+    Report(kNeeds, absl::StrCat("task ", row.task, " starts without task ",
+                                need.Int(0)));
+  }
+}
+
 void Checks::Count(const JournalRow& row) {
   if (const char* name = NameOf(row.kind)) counts_.Add(name);
   if (row.kind == JournalKind::kAdjusted) {
@@ -302,16 +362,14 @@ void Checks::Count(const JournalRow& row) {
   }
 }
 
-// One batch of one queue, tenant and account: whatever is held back is all of
-// it.
+// One queue, tenant and account: what is held back of these is all of it.
 void Checks::CheckHolds(const JournalRow& row) {
-  const char* whose = row.batch != 0 ? "batch" : "queue";
   switch (row.kind) {
     case JournalKind::kPaused:
-      paused_.insert(whose);
+      paused_.insert(row.batch);
       return;
     case JournalKind::kResumed:
-      paused_.erase(whose);
+      paused_.erase(row.batch);
       return;
     case JournalKind::kControlSet: {
       // "queue default: max_running 3", of a batch "max_running 3".
@@ -320,28 +378,17 @@ void Checks::CheckHolds(const JournalRow& row) {
       if (at == row.why.npos || !absl::SimpleAtoi(row.why.substr(at), &cap)) {
         Report(kHeld, absl::StrCat("no cap: ", row.why));
       }
-      caps_[row.why.substr(0, at)] = cap;
+      caps_[{row.batch, row.why.substr(0, at)}] = cap;
       return;
     }
     case JournalKind::kGranted:
-      for (const std::string& each : paused_) {
-        Report(kHeld, absl::StrCat("journal ", row.seq, ", task ", row.task,
-                                   ": its ", each, " is paused"));
-      }
-      for (const auto& [of, cap] : caps_) {
-        if (cap == 0) continue;
-        counts_.Add("starts under a cap");
-        if (static_cast<int64_t>(running_.size()) < cap) continue;
-        Report(kHeld,
-               absl::StrCat("journal ", row.seq, ", task ", row.task, ": ",
-                            running_.size(), " run, and ", of, " is ", cap));
-      }
-      running_.insert(row.task);
+      CheckHeldStart(row);
+      running_[row.task] = row.batch;
       return;
     case JournalKind::kAnswered:
     case JournalKind::kUnanswered:
     case JournalKind::kCancelAsked:
-      if (row.state != v1::TASK_STATE_WAITING) running_.insert(row.task);
+      if (row.state != v1::TASK_STATE_WAITING) running_[row.task] = row.batch;
       return;
     case JournalKind::kParked:
     case JournalKind::kRetry:
@@ -354,9 +401,31 @@ void Checks::CheckHolds(const JournalRow& row) {
   }
 }
 
+void Checks::CheckHeldStart(const JournalRow& row) {
+  const std::string start =
+      absl::StrCat("journal ", row.seq, ", task ", row.task, ": ");
+  if (paused_.contains(0)) Report(kHeld, start + "its queue is paused");
+  if (row.batch != 0 && paused_.contains(row.batch)) {
+    Report(kHeld, start + "its batch is paused");
+  }
+  for (const auto& [of, cap] : caps_) {
+    const auto& [batch, whose] = of;
+    if (cap == 0 || (batch != 0 && batch != row.batch)) continue;
+    counts_.Add("starts under a cap");
+    const auto run = std::count_if(
+        running_.begin(), running_.end(),
+        [&](const auto& task) { return batch == 0 || task.second == batch; });
+    if (run < cap) continue;
+    Report(kHeld, absl::StrCat(start, run, " run, and ", whose, " is ", cap));
+  }
+}
+
+bool Checks::AnyWaits() {
+  return One(*queue_, "SELECT count(*) FROM question") > 0;
+}
+
 void Checks::SetRules(const Story& story) { rules_ = story; }
 
-// Lines are counted from 0, tasks from 1.
 void Checks::CountOutcome(const JournalRow& row) {
   const bool over = row.kind == JournalKind::kSettled ||
                     row.kind == JournalKind::kCancelled ||
@@ -366,7 +435,7 @@ void Checks::CountOutcome(const JournalRow& row) {
   const int bad = over && row.state == v1::TASK_STATE_FAILED ? 1 : 0;
   ended_ += good + bad;
   failed_ += bad;
-  if (row.task == 0 || row.task > rules_.canary) return;
+  if (row.task == 0 || LineOf(row.task) >= rules_.canary) return;
   canary_charged_ += row.charged;
   canary_good_ += good;
   canary_bad_ += bad;
@@ -396,7 +465,7 @@ void Checks::CheckRuledStart(const JournalRow& row) {
   if (IsStopMet()) report("though its batch is to stop");
   if (rules_.canary == 0 || canary_decided_) return;
   counts_.Add("starts of canaries");
-  if (row.task > rules_.canary) report("before its canary's verdict");
+  if (LineOf(row.task) >= rules_.canary) report("before its canary's verdict");
   if (IsCanaryLost()) report("though its canary has failed");
 }
 
@@ -423,8 +492,6 @@ void Checks::CheckVerdict(const JournalRow& row) {
 }
 
 void Checks::CheckRules(const JournalRow& row) {
-  // The story's batch is the first one; others have rules of their own.
-  constexpr int64_t kStorysBatch = 1;
   if (row.batch != kStorysBatch) return;
   CountOutcome(row);
   switch (row.kind) {
@@ -467,6 +534,9 @@ void Checks::CheckBlame(const JournalRow& row, const std::string& session) {
                    row.failure == v1::FAILURE_CLASS_SPEC;
   const testing::FakeSessionView* view = service_.View(session);
   const bool spent = view != nullptr && view->cost_cents >= view->budget_cents;
+  if (own && session.empty() && NeedsDeleted(row.why)) {
+    return counts_.Add("tasks failed for a deleted batch");
+  }
   if (own && !spent && !own_faults_.contains(session)) {
     Report(kBlame, absl::StrCat("journal ", row.seq, ", task ", row.task,
                                 ", session ", session, ": ", row.why));
@@ -569,7 +639,18 @@ void Checks::OnArchived(const testing::FakeSessionView& session) {
   }
 }
 
-void Checks::AtEnd(int64_t tasks) {
+int64_t Checks::LinesOfOthers() {
+  return One(*queue_,
+             "SELECT ifnull(sum(lines), 0) FROM batch "
+             "WHERE id != 1 AND retry_of IS NULL");
+}
+
+void Checks::CheckHooks(uint16_t cluster, const HookBodies& taken) {
+  if (queue_ == nullptr) return;  // reported already
+  hooks_.AtEnd(*queue_, cluster, taken, counts_);
+}
+
+void Checks::AtEnd(int64_t tasks, absl::Time now) {
   if (queue_ == nullptr) {
     Report(kProgress, "no scheduler is up");
     return;
@@ -579,15 +660,23 @@ void Checks::AtEnd(int64_t tasks) {
     Report(kRules, "the canary has no verdict");
   }
   CheckTaskRows(tasks);
+  deletions_.AtEnd(*queue_, journal_, now);
   CheckSessions();
   CheckEvents();
 }
 
+// It was to be given what a deleted batch had left.
+bool Checks::NeedsDeleted(const std::string& why) {
+  return absl::StrContains(why, "batch that is deleted") &&
+         deletions_.AnyDeleted();
+}
+
 void Checks::CheckTaskRows(int64_t tasks) {
-  if (One(*queue_, "SELECT count(*) FROM task") != tasks) {
-    Report(kKept, absl::StrCat("of ", tasks, " tasks ",
-                               One(*queue_, "SELECT count(*) FROM task"),
-                               " are there"));
+  const int64_t there =
+      One(*queue_, "SELECT count(*) FROM task WHERE retry_of IS NULL");
+  if (there + deletions_.gone_originals() != tasks) {
+    Report(kKept, absl::StrCat("of ", tasks, " tasks ", there, " are there, ",
+                               deletions_.gone_originals(), " are deleted"));
   }
   SqliteStatement row = queue_->Query(
       "SELECT id, state, failures, ifnull(why, ''), "
@@ -605,6 +694,7 @@ void Checks::CheckTaskRows(int64_t tasks) {
         state == v1::TASK_STATE_SUCCEEDED ||
         (state == v1::TASK_STATE_FAILED && story.failures > 0) ||
         (state == v1::TASK_STATE_FAILED && story.expired) ||
+        (state == v1::TASK_STATE_FAILED && NeedsDeleted(row.Text(3))) ||
         (state == v1::TASK_STATE_CANCELLED && story.cancel_asked) ||
         state == v1::TASK_STATE_SKIPPED;  // see CheckNeeds
     if (!justified) Report(kProgress, task);

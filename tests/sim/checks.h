@@ -15,7 +15,10 @@
 
 #include "base/sqlite.h"
 #include "tests/sim/counts.h"
+#include "tests/sim/deletion_model.h"
+#include "tests/sim/hook_model.h"
 #include "tests/sim/journal_model.h"
+#include "tests/sim/risk_model.h"
 #include "tests/sim/story.h"
 #include "tests/sim/violation.h"
 #include "tests/testing/fake_agents_service.h"
@@ -35,7 +38,9 @@ class Checks {
   // Something may have been committed.
   void AfterCommit();
 
-  // The batch's first `lines` lines were acknowledged to their client.
+  // The story's batch is the first one, and has the rules below.
+  static constexpr int64_t kStorysBatch = 1;
+  // Its first `lines` lines were acknowledged to their client.
   void Acknowledged(int64_t lines);
   // A session of somebody else's, which nothing may touch.
   void AddStranger(const std::string& session);
@@ -45,16 +50,28 @@ class Checks {
   void SetStarts(std::vector<TaskStart> starts) { starts_ = std::move(starts); }
   // The batch's rules, and how many tasks it has.
   void SetRules(const Story& story);
+  // Some task waits for a person. Only while a scheduler is up.
+  bool AnyWaits();
   // A rule has paused the batch, and nobody has resumed it.
   bool held_by_rule() const { return held_by_rule_; }
   // The script made this session end by its task's own fault.
   void OwnFault(const std::string& session);
 
-  // Everything is over: files, service and journal agree.
-  void AtEnd(int64_t tasks);
+  // Everything is over, and it is `now`: files, service and journal agree.
+  // `tasks`: how many were ever submitted, retries aside.
+  void AtEnd(int64_t tasks, absl::Time now);
+  // Lines of all batches but the story's and retries, deleted ones with them.
+  // Only while a scheduler is up.
+  int64_t LinesOfOthers();
+  // What hooks said came to their endpoint.
+  void CheckHooks(uint16_t cluster, const HookBodies& taken);
+  // Where artifacts are.
+  void CheckFiles(const std::string& root) {
+    if (queue_ != nullptr) deletions_.CheckFiles(*queue_, root);
+  }
 
   // The wall clock may be set: starts are not compared with it.
-  bool clock_stepped = false;
+  void AllowClockSteps() { clock_stepped_ = deletions_.clock_stepped = true; }
 
   // Gets each row of the journal, once.
   std::function<void(const JournalRow&)> on_row;
@@ -62,10 +79,19 @@ class Checks {
   void Report(const char* invariant, std::string what);
   const std::vector<Violation>& violations() const { return violations_; }
   const JournalModel& journal() const { return journal_; }
+  const HookModel& hooks() const { return hooks_; }
+  DeletionModel& deletions() { return deletions_; }
   // Of journal rows by what they say, and of what the service saw.
   const Counts& counts() const { return counts_; }
 
  private:
+  JournalModel::Report Reporter() {
+    return [this](const char* invariant, std::string what) {
+      Report(invariant, std::move(what));
+    };
+  }
+  // Nothing of the story's batch that was acknowledged is gone.
+  void CheckAcknowledged();
   void ReadJournal();
   void Count(const JournalRow& row);
   void CheckBlame(const JournalRow& row, const std::string& session);
@@ -73,11 +99,17 @@ class Checks {
   void CheckNeeds(const JournalRow& row);
   // Its first start, or its skip, against its delay, its expiry and its key.
   void CheckStart(const JournalRow& row);
+  // The same of another batch's tasks, by what the database says they need.
+  void CheckOthersNeeds(const JournalRow& row);
+  // In the story's batch. Lines are counted from 0.
+  int64_t LineOf(int64_t task);
+  int64_t TaskOf(int64_t line);
   bool Succeeded(int64_t task) const;
   bool IsOver(int64_t task) const;
-  std::vector<int64_t> NeededBy(int64_t task) const;
+  std::vector<int64_t> NeededBy(int64_t task);
   // What people hold back, as the journal says, did not start.
   void CheckHolds(const JournalRow& row);
+  void CheckHeldStart(const JournalRow& row);
   // Nor what a canary or a stop rule does, which are judged anew.
   void CheckRules(const JournalRow& row);
   void CountOutcome(const JournalRow& row);
@@ -86,6 +118,7 @@ class Checks {
   bool IsCanaryLost() const;
   void CheckVerdict(const JournalRow& row);
   void CheckMoney();
+  bool NeedsDeleted(const std::string& why);
   void CheckTaskRows(int64_t tasks);
   void CheckSessions();
   void CheckEvents();
@@ -96,24 +129,31 @@ class Checks {
   const testing::VirtualTime& time_;
   testing::FakeAgentsService& service_;
   std::unique_ptr<Sqlite> queue_, events_;  // null while no scheduler is up
-  JournalModel journal_;
   std::vector<Violation> violations_;
   Counts counts_;
+  JournalModel journal_;
+  HookModel hooks_;
+  RiskModel risks_;
+  DeletionModel deletions_;
+  bool clock_stepped_ = false;
+  std::map<int64_t, int64_t> line_of_, task_of_;
   std::vector<TaskNeeds> needs_;
   std::vector<TaskStart> starts_;
   int64_t acknowledged_ = 0;
   int64_t came_late_ = 0;  // costs beyond what was charged at a settle
   std::map<std::string, std::string> charged_;  // sessions by attempt
   std::set<std::string> strangers_, own_faults_;
-  std::set<int64_t> running_;     // tasks, those being cancelled with them
-  std::set<std::string> paused_;  // "batch", "queue"
-  Story rules_;                   // of which only the rules, and how many tasks
+  // Batches by tasks, those being cancelled with them; 0: of none.
+  std::map<int64_t, int64_t> running_;
+  std::set<int64_t> paused_;  // batches; 0: the queue
+  Story rules_;               // of which only the rules, and how many tasks
   bool canary_decided_ = false, held_by_rule_ = false, cancelling_ = false;
   // Of the canary's tasks, how many ended how, and what they cost.
   int64_t canary_good_ = 0, canary_bad_ = 0, canary_out_ = 0;
   int64_t canary_charged_ = 0;
-  int64_t ended_ = 0, failed_ = 0;       // that the stop rule counts
-  std::map<std::string, int64_t> caps_;  // by whose; all bind all tasks
+  int64_t ended_ = 0, failed_ = 0;  // that the stop rule counts
+  // By batch, and by whose: of 0 all bind all tasks.
+  std::map<std::pair<int64_t, std::string>, int64_t> caps_;
 };
 
 }  // namespace midwatch::sim

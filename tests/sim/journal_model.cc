@@ -64,6 +64,8 @@ const char* KindName(JournalKind kind) {
   if (kind == JournalKind::kHookDelivered) return "hook delivered";
   if (kind == JournalKind::kHookGivenUp) return "hook given up";
   if (kind == JournalKind::kAtRisk) return "at risk";
+  if (kind == JournalKind::kBatchRetried) return "batch retried";
+  if (kind == JournalKind::kBatchDeleted) return "batch deleted";
   return number < std::size(kNames) ? kNames[number] : "?";
 }
 
@@ -72,6 +74,7 @@ const char* KindName(JournalKind kind) {
 std::string Describe(const JournalRow& row) {
   std::string text =
       absl::StrCat("  journal ", row.seq, " ", KindName(row.kind));
+  if (row.batch > 1) absl::StrAppend(&text, " batch ", row.batch);
   if (row.task != 0) {
     absl::StrAppend(&text, " task ", row.task, " attempt ", row.attempt);
   }

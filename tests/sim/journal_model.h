@@ -9,12 +9,14 @@
 #include <set>
 #include <string>
 
+#include "absl/time/time.h"
 #include "store/records.h"
 
 namespace midwatch::sim {
 
 struct JournalRow {
   int64_t seq = 0;
+  absl::Time at;
   JournalKind kind{};
   int64_t batch = 0, task = 0;
   int32_t attempt = 0;

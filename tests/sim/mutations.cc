@@ -15,6 +15,9 @@ const std::vector<NamedMutation>& AllMutations() {
       {"outbox", {.guard = Guard::kOutbox}, {kOutbox}},
       {"event dedupe", {.guard = Guard::kEventDedupe}, {kEvents}},
       {"canary", {.guard = Guard::kCanary}, {kRules}},
+      {"shared spec", {.guard = Guard::kSharedSpec}, {kDeletes}},
+      {"what keeps a batch", {.guard = Guard::kDeletionWaits}, {kDeletes}},
+      {"risk once", {.guard = Guard::kRiskOnce}, {kRisk}},
       {"fsync", {.disk_lies = true}, {kKept}},
   };
   return *all;

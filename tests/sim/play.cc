@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "tests/sim/sides.h"
 #include "tests/sim/sim_world.h"
 #include "tests/sim/weather.h"
 
@@ -20,6 +21,12 @@ constexpr double kAnswersEachTick = 0.05;
 // Of the seconds in which a rule holds the batch, in how many somebody resumes
 // it.
 constexpr double kResumesEachTick = 0.05;
+// Of the seconds, in how many a scheduler's process looks for transcripts that
+// are nobody's any more.
+constexpr double kDropsEachTick = 0.01;
+// What a task costs at the mean, and what those that start may set aside.
+constexpr int64_t kMeanCost = 155'000;
+constexpr int64_t kRoomToStart = 2'500'000;
 // When somebody makes room in budgets that hold the night up.
 constexpr absl::Duration kMoreMoney = absl::Minutes(20);
 
@@ -33,7 +40,8 @@ class Night {
   Night(const Story& story, const PlayOptions& options)
       : story_(story),
         world_(story.seed, Quirks(story)),
-        weather_(world_, story) {
+        weather_(world_, story),
+        sides_(world_, story) {
     guard_internal::removed = options.without.guard;
     if (options.without.disk_lies) world_.disk.IgnoreSyncs();
     world_.on_trace = options.on_trace;
@@ -50,6 +58,13 @@ class Night {
       limits.mutable_files()->set_per_minute(Story::FilesOf(story.told));
       world_.limits = {limits};
     }
+    if (story.sides.keep_newest > 0) {
+      world_.retention.keep_newest = story.sides.keep_newest;
+    }
+    if (story.sides.keep_for > absl::ZeroDuration()) {
+      world_.retention.keep_for = story.sides.keep_for;
+    }
+    world_.checks.deletions().rules = world_.retention;
     world_.sends_hooks = story.hooks;
     world_.hook_endpoint.trouble = story.hook_trouble;
     worker_back_.resize(static_cast<size_t>(story.workers) + 1);
@@ -70,6 +85,13 @@ class Night {
   void At(absl::Duration when, std::function<void()> act) {
     timeline_.emplace(when, std::move(act));
   }
+  bool Done() {
+    return world_.Done() && sides_.Done() &&
+           world_.checks.deletions().AllOver();
+  }
+  BatchPlan PlanBatch(int64_t limit) const;
+  // Whoever holds the night up by their budgets makes room; false: ask again.
+  bool MakeRoom(int64_t limit);
   void Plan();
   void Begin(const Fault& fault);
   void End(const Fault& fault);
@@ -77,12 +99,15 @@ class Night {
   void Hold(const Fault& fault, bool on);
   // What people and process supervisors do: once a second.
   void Tick();
+  void Wait(absl::Duration duration);
   void LetSweepsEnd();
   void LetHooksEnd();
+  void CheckAtEnd();
 
   const Story& story_;
   World world_;
   Weather weather_;
+  SideClients sides_;
   std::multimap<absl::Duration, std::function<void()>> timeline_;
   absl::Duration scheduler_back_;
   std::vector<absl::Duration> worker_back_;  // by number, from 1
@@ -235,6 +260,10 @@ void Night::Tick() {
     }
   }
   world_.GoOnSubmitting();
+  sides_.Tick();
+  if (story_.sides.batches > 0 && world_.random.Fraction() < kDropsEachTick) {
+    world_.DropDeletedEvents();
+  }
   world_.AnswerSome(kAnswersEachTick);
   if (open_account_ && world_.OpenAccount()) open_account_ = false;
   if (world_.checks.held_by_rule() &&
@@ -242,6 +271,34 @@ void Night::Tick() {
     world_.Resume(/*queue=*/false);
   }
   std::erase_if(wishes_, [](auto& wish) { return wish.second.ask(); });
+}
+
+BatchPlan Night::PlanBatch(int64_t limit) const {
+  BatchPlan batch;
+  batch.tasks = story_.tasks;
+  if (story_.budgets) batch.budget = limit - 500'000;
+  if (story_.budget_tenths > 0) {
+    const int64_t own =
+        story_.tasks * kMeanCost * story_.budget_tenths / 10 + kRoomToStart;
+    batch.budget = story_.budgets ? std::min(batch.budget, own) : own;
+  }
+  batch.start =
+      story_.one_call ? v1::START_MODE_ONE_CALL : v1::START_MODE_TWO_CALLS;
+  batch.needs = DrawNeeds(story_);
+  batch.starts = DrawStarts(story_);
+  batch.rules = story_;
+  batch.hooks = story_.hooks;
+  batch.deadline = story_.deadline;
+  return batch;
+}
+
+bool Night::MakeRoom(int64_t limit) {
+  // A disk that fails may end the scheduler amid it.
+  if (story_.budgets && !(world_.SetBudget(v1::BUDGET_SCOPE_TENANT, limit) &&
+                          world_.SetBudget(v1::BUDGET_SCOPE_QUEUE, limit))) {
+    return false;
+  }
+  return world_.SetBudget(v1::BUDGET_SCOPE_BATCH, limit);
 }
 
 Outcome Night::Run() {
@@ -253,35 +310,25 @@ Outcome Night::Run() {
     world_.SetBudget(v1::BUDGET_SCOPE_TENANT, limit + 1'000'000);
     world_.SetBudget(v1::BUDGET_SCOPE_QUEUE, limit);
   }
-  BatchPlan batch;
-  batch.tasks = story_.tasks;
-  if (story_.budgets) batch.budget = limit - 500'000;
-  batch.start =
-      story_.one_call ? v1::START_MODE_ONE_CALL : v1::START_MODE_TWO_CALLS;
-  batch.needs = DrawNeeds(story_);
-  batch.starts = DrawStarts(story_);
-  world_.checks.clock_stepped = std::any_of(
+  const bool steps = std::any_of(
       story_.faults.begin(), story_.faults.end(),
       [](const Fault& fault) { return fault.kind == FaultKind::kWallStep; });
-  batch.rules = story_;
-  batch.hooks = story_.hooks;
-  world_.BeginSubmit(batch, story_.lines_a_step);
+  if (steps) world_.checks.AllowClockSteps();
+  world_.BeginSubmit(PlanBatch(limit), story_.lines_a_step);
   Plan();
   const absl::Duration calm = story_.Calm();
-  bool more_money = !story_.budgets;
-  while (
-      !(world_.time.Elapsed() >= calm && timeline_.empty() && world_.Done())) {
+  bool more_money = !story_.budgets && story_.budget_tenths == 0;
+  while (!(world_.time.Elapsed() >= calm && timeline_.empty() && Done())) {
     const absl::Duration now = world_.time.Elapsed();
     if (now > calm + kEnough) {
-      world_.checks.Report(kProgress, "the batch is not done");
+      world_.checks.Report(kProgress, world_.Done()
+                                          ? "what is beside it is not done"
+                                          : "the batch is not done");
       break;
     }
     Tick();
     if (!more_money && now > calm + kMoreMoney && world_.scheduler_up()) {
-      // A disk that fails may end the scheduler amid it.
-      more_money = world_.SetBudget(v1::BUDGET_SCOPE_TENANT, 100 * limit) &&
-                   world_.SetBudget(v1::BUDGET_SCOPE_QUEUE, 100 * limit) &&
-                   world_.SetBudget(v1::BUDGET_SCOPE_BATCH, 100 * limit);
+      more_money = MakeRoom(100 * limit);
     }
     const absl::Duration next = now + kTick;
     while (!timeline_.empty() && timeline_.begin()->first <= next) {
@@ -295,10 +342,10 @@ Outcome Night::Run() {
   }
   Outcome outcome;
   outcome.night = world_.time.Elapsed();
-  if (world_.Done()) {
+  if (Done()) {
     LetSweepsEnd();
     LetHooksEnd();
-    world_.CheckAtEnd(story_.tasks);
+    CheckAtEnd();
   }
   outcome.violations = world_.checks.violations();
   outcome.counts = world_.counts;
@@ -311,31 +358,53 @@ Outcome Night::Run() {
   return outcome;
 }
 
+void Night::Wait(absl::Duration duration) {
+  for (; duration > absl::ZeroDuration(); duration -= absl::Minutes(1)) {
+    Tick();
+    world_.time.Advance(absl::Minutes(1));
+  }
+}
+
 // Archives and other afterthoughts; and once everything is accounted for,
 // nobody looks any more.
 void Night::LetSweepsEnd() {
-  auto wait = [this](absl::Duration duration) {
-    for (; duration > absl::ZeroDuration(); duration -= absl::Minutes(1)) {
-      Tick();
-      world_.time.Advance(absl::Minutes(1));
-    }
-  };
-  wait(absl::Minutes(40));
+  Wait(absl::Minutes(40));
   const int lists = world_.service->Calls("list_sessions");
-  wait(absl::Hours(1));
+  Wait(absl::Hours(1));
   if (world_.service->Calls("list_sessions") != lists) {
     world_.checks.Report(kAccounts, "sweeps go on looking");
   }
 }
 
-// A server that fails seven times of ten is tried for most of a day.
+// A server that fails seven times of ten is tried for most of a day, and what
+// has a hook that is due stays for so long.
 void Night::LetHooksEnd() {
   constexpr int kHoursMax = 30;
-  for (int hour = 0; hour < kHoursMax && story_.hooks; ++hour) {
+  for (int hour = 0; hour < kHoursMax; ++hour) {
     Tick();
-    if (world_.scheduler_up() && !world_.HooksAreDue()) return;
+    if (world_.scheduler_up() && !world_.checks.hooks().AnyDue()) break;
     world_.time.Advance(absl::Hours(1));
   }
+  if (story_.sides.batches == 0) return;
+  // Whoever waits for that asks again, and the scheduler looks each hour.
+  Wait(absl::Minutes(90));
+  if (!sides_.AllDeleted()) {
+    world_.checks.Report(kProgress, "a batch still cannot be deleted");
+  }
+}
+
+void Night::CheckAtEnd() {
+  if (!world_.scheduler_up()) {
+    world_.checks.Report(kProgress, "no scheduler is up");
+    return;
+  }
+  const int64_t others = world_.checks.LinesOfOthers();
+  if (others < sides_.tasks()) {
+    world_.checks.Report(kKept, absl::StrCat("of ", sides_.tasks(),
+                                             " acknowledged lines of others ",
+                                             others, " are left"));
+  }
+  world_.CheckAtEnd(story_.tasks + others);
 }
 
 }  // namespace

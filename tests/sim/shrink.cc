@@ -52,6 +52,23 @@ std::vector<Story> Smaller(const Story& story) {
   for (auto rule : {&Story::canary, &Story::stop_failed, &Story::stop_tenths}) {
     if (story.*rule > 0) with([&](Story& s) { s.*rule = 0; });
   }
+  for (auto part :
+       {&Sides::batches, &Sides::cancels, &Sides::batch_retries,
+        &Sides::task_retries, &Sides::deletes, &Sides::keep_newest}) {
+    if (story.sides.*part > 0) with([&](Story& s) { s.sides.*part = 0; });
+    if (story.sides.*part > 1) with([&](Story& s) { --(s.sides.*part); });
+  }
+  if (story.sides.deaths > 0) with([](Story& s) { s.sides.deaths = 0; });
+  if (story.sides.keep_for > absl::ZeroDuration()) {
+    with([](Story& s) { s.sides.keep_for = absl::ZeroDuration(); });
+  }
+  if (story.hooks) {
+    with([](Story& s) {
+      s.hooks = false;
+      s.budget_tenths = 0;
+      s.deadline = absl::ZeroDuration();
+    });
+  }
   if (story.told > 0) with([](Story& s) { s.told = s.allowed = 0; });
   for (auto quirk : {&Story::list_spread, &Story::status_lag}) {
     if (story.*quirk != absl::ZeroDuration()) {

@@ -118,6 +118,16 @@ void ExpectWork(const Counts& counts, int nights) {
       {"canaries passed", 0.05},
       {"canaries failed", 0.02},
       {"batches stopped", 0.02},
+      {"batches deleted by a client", 0.3},
+      {"batches deleted by a rule", 0.2},
+      {"deletions refused", 1},
+      {"batches tried again", 0.03},
+      {"tasks tried again", 0.2},
+      {"starts of tasks that need another batch's", 1},
+      {"files of deleted tasks", 5},
+      {"chunks of transcripts dropped", 5},
+      {"batches at risk", 0.1},
+      {"hooks of a risk DELIVERED", 0.1},
       {"turns that failed by themselves", 0.3},
       {"turns that overshot", 0.1},
       {"turns that flushed their queue", 1}};
@@ -221,6 +231,61 @@ TEST(SimTest, NightsWithRulesEndWell) {
   EXPECT_GT(counts.Of("canaries passed"), 2);
   EXPECT_GT(counts.Of("canaries failed"), 2);
   EXPECT_GT(counts.Of("batches stopped"), 5);
+}
+
+// Batches that go amid what needs them and tries them again, by clients and by
+// rules, under schedulers that die in the middle of it.
+TEST(SimTest, NightsInWhichBatchesAreDeletedEndWell) {
+  Counts counts;
+  for (uint64_t seed = 370; seed < 380; ++seed) {
+    Story story = Plain(seed);
+    story.tasks = 20;
+    story.own_faults = 0.15;
+    story.sides = {.batches = 6,
+                   .cancels = 1,
+                   .batch_retries = 3,
+                   .task_retries = 3,
+                   .deletes = 10,
+                   .deaths = 0.8,
+                   .keep_newest = seed % 3 == 0 ? 2 : 0,
+                   .keep_for = absl::Minutes(seed % 2 == 0 ? 10 : 0)};
+    for (int i = 0; i < 4; ++i) {
+      story.faults.push_back(At(FaultKind::kSchedulerKill, 80 * i, 3));
+      story.faults.back().tasks = 9 * i + 1;
+    }
+    counts.Add(PlayWell(story).counts);
+  }
+  EXPECT_GT(counts.Of("batches deleted by a client"), 20);
+  EXPECT_GT(counts.Of("batches deleted by a rule"), 10);
+  EXPECT_GT(counts.Of("deletions refused"), 20);
+  EXPECT_GT(counts.Of("batches tried again"), 5);
+  EXPECT_GT(counts.Of("tasks tried again"), 10);
+  EXPECT_GT(counts.Of("starts of tasks that need another batch's"), 20);
+  EXPECT_GT(counts.Of("files of deleted tasks"), 100);
+  EXPECT_GT(counts.Of("chunks of transcripts dropped"), 100);
+}
+
+// Budgets and deadlines that will not do, some that will, and some that only
+// seem not to.
+TEST(SimTest, NightsOfBatchesAtRiskEndWell) {
+  Counts counts;
+  for (uint64_t seed = 380; seed < 395; ++seed) {
+    Story story = Plain(seed);
+    story.hooks = true;
+    story.hook_trouble = 0.3;
+    story.capacity = 6;
+    story.asks = 0.2;
+    story.own_faults = seed % 2 == 0 ? 0.1 : 0;
+    if (seed % 3 != 0) story.budget_tenths = static_cast<int>(4 + seed % 12);
+    if (seed % 3 != 1) story.deadline = absl::Minutes(1 + 5 * (seed % 5));
+    story.faults = {At(FaultKind::kSchedulerKill, 40, 5),
+                    At(FaultKind::kPowerLoss, 90, 5),
+                    At(FaultKind::kBatchPaused, 100, 60)};
+    counts.Add(PlayWell(story).counts);
+  }
+  EXPECT_GT(counts.Of("hooks of a risk DELIVERED"), 5);
+  EXPECT_GT(counts.Of("hooks of a risk ARMED"), 2);
+  EXPECT_GT(counts.Of("looks that foretell"), 100);
 }
 
 // Sessions that are created with their message, some of them unheard.

@@ -8,8 +8,9 @@
 #include "base/end_process.h"
 #include "base/log.h"
 #include "node/direct_scheduler_client.h"
-#include "scheduler/hook_message.h"
+#include "scheduler/deleted_sweep.h"
 #include "store/prediction.h"
+#include "tests/sim/violation.h"
 
 namespace midwatch::sim {
 namespace {
@@ -86,7 +87,7 @@ bool World::StartScheduler() {
                              .threads = false,
                              .vfs = disk.vfs(),
                              .watch_disk_space = false};
-  absl::StatusOr<std::unique_ptr<Store>> store =
+  absl::StatusOr<std::unique_ptr<SqliteStore>> store =
       OpenSqliteStore(*life->executor, pool_, clock, random, options);
   if (!store.ok()) {
     Trace(absl::StrCat("scheduler cannot start: ", store.status().message()));
@@ -105,10 +106,12 @@ bool World::StartScheduler() {
     scheduler_options.hooks = {.transport = life->hooks.get(),
                                .keys = {{"default", "a key of this night"}}};
   }
+  scheduler_options.retention = retention;
   life->scheduler =
       std::make_unique<Scheduler>(*life->executor, clock, random, *life->store,
                                   std::move(scheduler_options));
   scheduler_ = std::move(life);
+  ++lives_;
   if (!OpenViews()) {
     KillScheduler();
     return false;
@@ -356,7 +359,8 @@ void World::BeginSubmit(const BatchPlan& plan, int lines_a_step) {
   AddRules(plan.rules, *open.mutable_open());
   if (plan.hooks) {
     for (v1::Hook* hook : {open.mutable_open()->mutable_on_finish(),
-                           open.mutable_open()->mutable_on_failure()}) {
+                           open.mutable_open()->mutable_on_failure(),
+                           open.mutable_open()->mutable_on_risk()}) {
       hook->set_url("https://hooks.test/night");
     }
   }
@@ -367,6 +371,9 @@ void World::BeginSubmit(const BatchPlan& plan, int lines_a_step) {
   spec.set_prompt("Do {{what}}.");
   spec.mutable_expect()->add_files("result.json");
   spec.set_start(plan.start);
+  if (plan.deadline > absl::ZeroDuration()) {
+    spec.mutable_deadline()->set_seconds(absl::ToInt64Seconds(plan.deadline));
+  }
   if (!plan.starts.empty()) spec.mutable_unique()->set_key("{{key}}");
   if (plan.answer_within > absl::ZeroDuration()) {
     spec.mutable_answer_within()->set_seconds(
@@ -432,6 +439,8 @@ void World::SubmitBatch(const BatchPlan& plan) {
 
 bool World::SetBudget(v1::BudgetScope scope, int64_t limit) {
   if (scheduler_ == nullptr) return false;
+  const bool gone = checks.deletions().IsDeleted(Checks::kStorysBatch);
+  if (scope == v1::BUDGET_SCOPE_BATCH && gone) return true;
   auto done = std::make_shared<bool>(false);
   v1::SetBudgetRequest request;
   request.mutable_key()->set_scope(scope);
@@ -457,8 +466,8 @@ bool World::SetBudget(v1::BudgetScope scope, int64_t limit) {
 
 void World::AnswerSome(double likelihood) {
   if (scheduler_ == nullptr) return;
-  if (Batch().counts[v1::TASK_STATE_WAITING] == 0) return;
-  TaskFilter waiting{.batch = 1, .states = {v1::TASK_STATE_WAITING}};
+  if (!checks.AnyWaits()) return;
+  TaskFilter waiting{.states = {v1::TASK_STATE_WAITING}};
   auto tasks = reader_->ListTasks(waiting, 0, 1000);
   if (!tasks.ok()) return;
   const Ids ids(scheduler_->store->cluster());
@@ -493,9 +502,9 @@ bool World::OpenAccount() {
 }
 
 std::string World::BatchId() {
-  auto batches = reader_->ListBatches({}, INT64_MAX, 1);
-  if (!batches.ok() || batches->rows.empty()) return "";
-  return Ids(scheduler_->store->cluster()).Format(batches->rows[0].key);
+  const BatchRecord batch = Batch();
+  if (batch.key.row == 0) return "";
+  return Ids(scheduler_->store->cluster()).Format(batch.key);
 }
 
 bool World::Pause(bool queue, absl::Duration lasts) {
@@ -632,57 +641,40 @@ KindRecord World::Kind() {
 
 bool World::Done() {
   return scheduler_ != nullptr && submitted() &&
-         Batch().state == v1::BATCH_STATE_DONE;
+         (Batch().state == v1::BATCH_STATE_DONE ||
+          checks.deletions().IsDeleted(Checks::kStorysBatch));
 }
 
-std::vector<HookRecord> World::Hooks() {
-  auto batch = reader_->GetBatch(Batch().key);
-  return batch.ok() ? std::move(batch->hooks) : std::vector<HookRecord>();
-}
-
-bool World::HooksAreDue() {
-  const std::vector<HookRecord> hooks = Hooks();
-  return std::any_of(hooks.begin(), hooks.end(), [](const HookRecord& hook) {
-    return hook.state == v1::HOOK_STATE_DUE;
-  });
-}
-
-// Whatever happened was told, or given up; and nothing else was told.
-void World::CheckHooks() {
+void World::CheckAtEnd(int64_t tasks) {
+  DropDeletedEvents();
+  checks.AtEnd(tasks, ClockOf(kSchedulerMachine).Now());
   if (scheduler_ == nullptr) return;  // reported already
-  std::set<std::string> ids;
-  for (const HookRecord& hook : Hooks()) {
-    const std::string id = HookMessageId(BatchId(), hook.event);
-    auto taken = hook_endpoint.taken().find(id);
-    const bool came = taken != hook_endpoint.taken().end();
-    const bool happened = hook.event == v1::HOOK_EVENT_FINISH ||
-                          Batch().counts[v1::TASK_STATE_FAILED] > 0;
-    const v1::HookState state = hook.state;
-    if (happened ? state == v1::HOOK_STATE_ARMED || state == v1::HOOK_STATE_DUE
-                 : state != v1::HOOK_STATE_ARMED) {
-      checks.Report(kHooks, absl::StrCat(id, " is ", v1::HookState_Name(state),
-                                         happened ? "" : ", of nothing"));
-    }
-    if (state == v1::HOOK_STATE_DELIVERED && !came) {
-      checks.Report(kHooks, absl::StrCat(id, " never came"));
-    }
-    if (state == v1::HOOK_STATE_ARMED && came) {
-      checks.Report(kHooks, absl::StrCat(id, " came before it happened"));
-    }
-    counts.Add(absl::StrCat("hooks ", v1::HookState_Name(state).substr(11)));
-    ids.insert(id);
-    if (!came) continue;
-    const std::set<std::string> bodies(taken->second.begin(),
-                                       taken->second.end());
-    if (bodies.size() > 1) {
-      checks.Report(kHooks, absl::StrCat(id, " came with several bodies"));
-    }
+  checks.CheckHooks(cluster(), hook_endpoint.taken());
+  if (checks.deletions().AnyDeleted()) SweepFiles();
+}
+
+void World::DropDeletedEvents() {
+  if (scheduler_ == nullptr) return;
+  scheduler_->store->DropDeletedEvents(
+      [this](const absl::StatusOr<int64_t>& dropped) {
+        if (dropped.ok()) counts.Add("chunks of transcripts dropped", *dropped);
+      });
+  time.RunUntilIdle();
+}
+
+// Files are as old as the computer that plays this: every grace is over.
+void World::SweepFiles() {
+  absl::StatusOr<ArtifactDirectory> artifacts =
+      ArtifactDirectory::Open(artifacts_dir());
+  if (!artifacts.ok()) return;
+  absl::StatusOr<int64_t> removed = SweepArtifacts(
+      dir_ / "store", *artifacts, ClockOf(kSchedulerMachine).Now(),
+      [] { return false; }, disk.vfs());
+  if (!removed.ok()) {
+    return checks.Report(kDeletes, std::string(removed.status().message()));
   }
-  for (const auto& [id, bodies] : hook_endpoint.taken()) {
-    if (ids.count(id) == 0) {
-      checks.Report(kHooks, absl::StrCat(id, " is no hook's"));
-    }
-  }
+  counts.Add("files swept", *removed);
+  checks.CheckFiles(artifacts_dir());
 }
 
 std::vector<TaskRecord> World::Tasks() {

@@ -39,7 +39,7 @@ namespace midwatch::sim {
 struct SchedulerLife {
   testing::FakeExecutor* executor = nullptr;
   std::unique_ptr<HttpTransport> hooks;
-  std::unique_ptr<Store> store;
+  std::unique_ptr<SqliteStore> store;
   std::unique_ptr<Scheduler> scheduler;
 };
 
@@ -64,7 +64,8 @@ struct BatchPlan {
   std::vector<TaskNeeds> needs;   // by line, or empty: none
   std::vector<TaskStart> starts;  // likewise
   Story rules;                    // of which only the rules
-  bool hooks = false;             // on_finish and on_failure
+  bool hooks = false;             // on_finish, on_failure and on_risk
+  absl::Duration deadline;        // zero: none
   int max_running = 0;            // 0: no cap
   // Another one, for another batch in the same world.
   std::string request_id = "sim-batch";
@@ -82,6 +83,8 @@ class World {
   // Kills it between two tasks, so many from now on.
   void KillSchedulerSoon(int tasks, Death death);
   bool scheduler_up() const { return scheduler_ != nullptr; }
+  // How many have begun: who asked an earlier one gets no answer.
+  int scheduler_lives() const { return lives_; }
   void StartWorker(const std::string& name, int capacity);
   void KillWorker(const std::string& name);
   void KillWorkerSoon(const std::string& name, int tasks);
@@ -108,7 +111,8 @@ class World {
   // In total. Of the tenant or the queue before tasks are submitted. False
   // where nobody could be asked, or nobody answered: ask again.
   bool SetBudget(v1::BudgetScope scope, int64_t limit);
-  // Each question of a parked task is answered with this likelihood.
+  // Each question of a parked task, whosever it is, is answered with this
+  // likelihood.
   void AnswerSome(double likelihood);
   // Opens the account that refused; false where nobody could be asked.
   bool OpenAccount();
@@ -135,17 +139,17 @@ class World {
   BatchRecord Batch();  // the newest
   // How tasks of its kind went.
   KindRecord Kind();
-  bool Done();
+  bool Done();  // or deleted since
   std::vector<TaskRecord> Tasks();
   std::vector<JournalRecord> Journal();
 
   // What must hold at the end of a night whose `tasks` are all final.
-  void CheckAtEnd(int64_t tasks) {
-    checks.AtEnd(tasks);
-    CheckHooks();
-  }
-  // Some hook has something to say. Only while a scheduler is up.
-  bool HooksAreDue();
+  // Afterwards what deleted ones had left beside the queue is swept, and the
+  // rest must be there.
+  void CheckAtEnd(int64_t tasks);
+  // Forgets the transcripts of what is deleted, as a scheduler's process does
+  // each hour.
+  void DropDeletedEvents();
 
   // A line of the night's story; log lines come here by themselves.
   void Trace(absl::string_view line);
@@ -157,8 +161,9 @@ class World {
   // What workers say that the service allows.
   std::vector<v1::AccountLimits> limits;
   Flakiness flakiness;
-  // Hooks are sent by schedulers that are started.
+  // Of schedulers that are started: they send hooks, and delete by rules.
   bool sends_hooks = false;
+  RetentionRules retention;
 
   testing::VirtualTime time;
   SeededRandom random;
@@ -185,10 +190,8 @@ class World {
   bool OpenViews();
   // "" where there is none yet. Only while a scheduler is up.
   std::string BatchId();
-  // Of the batch. Only while a scheduler is up.
-  std::vector<HookRecord> Hooks();
-  void CheckHooks();
   void SayStep();
+  void SweepFiles();
 
   std::unique_ptr<testing::FakeAgentsService> MakeService(
       testing::FakeAgentsOptions options);
@@ -208,6 +211,7 @@ class World {
   std::optional<Doom> scheduler_doom_;
   std::map<std::string, int> worker_doom_;
   int64_t checked_syncs_ = 0;
+  int lives_ = 0;
   // As it was read after so many syncs, which every commit makes.
   std::optional<BatchRecord> batch_;
   int64_t batch_syncs_ = 0;

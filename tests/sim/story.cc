@@ -52,6 +52,8 @@ constexpr FaultKind kDrawn[] = {
 constexpr uint64_t kNeedsSeed = 0x6e65656473;     // "needs"
 constexpr uint64_t kStartsSeed = 0x737461727473;  // "starts"
 constexpr uint64_t kHooksSeed = 0x686f6f6b73;     // "hooks"
+constexpr uint64_t kRisksSeed = 0x7269736b73;     // "risks"
+constexpr uint64_t kSidesSeed = 0x7369646573;     // "sides"
 
 constexpr FaultKind kHolds[] = {FaultKind::kQueuePaused,
                                 FaultKind::kBatchPaused, FaultKind::kCapSet};
@@ -114,6 +116,36 @@ void Shape(Fault& fault, Dice& dice) {
       fault.lasts = dice.Seconds(5, 120);
       fault.likelihood = dice.Up(0.6);
   }
+}
+
+}  // namespace
+
+namespace {
+
+Sides DrawSides(uint64_t seed) {
+  Dice dice(SeededRandom(seed ^ kSidesSeed).Next());
+  Sides sides;
+  if (!dice.OneIn(3)) return sides;
+  sides.batches = dice.Pick(2, 6);
+  sides.cancels = dice.OneIn(2) ? dice.Pick(1, 2) : 0;
+  sides.batch_retries = dice.Pick(0, 3);
+  sides.task_retries = dice.Pick(0, 3);
+  sides.deletes = dice.Pick(1, 8);
+  sides.deaths = dice.OneIn(2) ? dice.Up(0.8) : 0;
+  if (dice.OneIn(3)) sides.keep_newest = dice.Pick(1, 3);
+  if (dice.OneIn(3)) sides.keep_for = dice.Seconds(30, 1800);
+  return sides;
+}
+
+// Of their own dice: other nights stay as they were.
+void DrawHooks(Story& story) {
+  Dice dice(SeededRandom(story.seed ^ kHooksSeed).Next());
+  story.hooks = dice.OneIn(4);
+  if (story.hooks) story.hook_trouble = dice.Up(0.7);
+  Dice risks(SeededRandom(story.seed ^ kRisksSeed).Next());
+  if (!story.hooks || risks.OneIn(4)) return;
+  if (risks.OneIn(2)) story.budget_tenths = risks.Pick(2, 14);
+  if (risks.OneIn(2)) story.deadline = absl::Seconds(risks.Pick(20, 900));
 }
 
 }  // namespace
@@ -255,10 +287,8 @@ Story MakeStory(uint64_t seed, int tasks) {
   }
   // Else nearly every task succeeds in the end.
   if (story.HasRules()) story.max_failures = dice.Pick(1, 2);
-  // Of their own: other nights stay as they were.
-  Dice hook_dice(SeededRandom(seed ^ kHooksSeed).Next());
-  story.hooks = hook_dice.OneIn(4);
-  if (story.hooks) story.hook_trouble = hook_dice.Up(0.7);
+  DrawHooks(story);
+  story.sides = DrawSides(seed);
   return story;
 }
 
@@ -337,6 +367,13 @@ std::string Describe(const Story& story) {
     absl::StrAppendFormat(&text, ", hooks of which %.0f %% of tries fail",
                           100 * story.hook_trouble);
   }
+  if (story.budget_tenths > 0) {
+    absl::StrAppend(&text, ", a budget of ", story.budget_tenths, " tenths");
+  }
+  if (story.deadline > absl::ZeroDuration()) {
+    absl::StrAppend(&text, ", a deadline of ",
+                    absl::FormatDuration(story.deadline));
+  }
   if (story.told > 0) {
     absl::StrAppend(&text, ", ", story.allowed, " requests a minute, told ",
                     story.told);
@@ -352,6 +389,22 @@ std::string Describe(const Story& story) {
       absl::FormatDuration(story.queued_max),
       absl::FormatDuration(story.list_spread),
       absl::FormatDuration(story.status_lag));
+  if (const Sides& sides = story.sides; sides.batches > 0) {
+    absl::StrAppendFormat(
+        &text,
+        "  beside it %d batches: %d cancels, retries of %d batches and %d "
+        "tasks, %d deletions, amid which of %.0f %% the scheduler dies",
+        sides.batches, sides.cancels, sides.batch_retries, sides.task_retries,
+        sides.deletes, 100 * sides.deaths);
+    if (sides.keep_newest > 0) {
+      absl::StrAppend(&text, "; the newest ", sides.keep_newest, " stay");
+    }
+    if (sides.keep_for > absl::ZeroDuration()) {
+      absl::StrAppend(&text, "; they stay for ",
+                      absl::FormatDuration(sides.keep_for));
+    }
+    text += "\n";
+  }
   for (const Fault& fault : story.faults) {
     absl::StrAppendFormat(
         &text, "  %8s  %s",

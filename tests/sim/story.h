@@ -78,6 +78,18 @@ struct TaskStart {
   int key = 0;                          // 0: none
 };
 
+// What other clients do meanwhile: small batches, of which some need others'
+// tasks, are cancelled, tried again and deleted, as are the story's own batch
+// and its tasks.
+struct Sides {
+  int batches = 0;  // 0: nobody does anything
+  int cancels = 0, batch_retries = 0, task_retries = 0, deletes = 0;
+  double deaths = 0;  // how many deletions the scheduler dies amid
+  // What the scheduler deletes by itself; 0: nothing.
+  int keep_newest = 0;
+  absl::Duration keep_for;
+};
+
 struct Story {
   uint64_t seed = 0;
   int tasks = 1, workers = 1, capacity = 10;
@@ -102,9 +114,14 @@ struct Story {
   // failures it stops (0: none), or at how many tenths of `stop_after`.
   int canary = 0, canary_tenths = 10, canary_cents = 0;
   int stop_failed = 0, stop_tenths = 0, stop_after = 0;
-  int max_failures = 0;                 // of a task; 0: the default
-  bool hooks = false;                   // the batch has both
-  double hook_trouble = 0;              // how many tries of them fail
+  int max_failures = 0;     // of a task; 0: the default
+  bool hooks = false;       // the batch has all of them
+  double hook_trouble = 0;  // how many tries of them fail
+  // The batch's own budget, in tenths of what its tasks cost at the mean,
+  // beside room for a few reservations; and its deadline. 0: none.
+  int budget_tenths = 0;
+  absl::Duration deadline;
+  Sides sides;
   absl::Duration turn_max, queued_max;  // of the dice for each turn
   // Quirks of the service: see FakeAgentsOptions.
   absl::Duration list_spread, status_lag;

@@ -24,6 +24,8 @@ inline constexpr char kNeeds[] = "a task starts after what it needs";
 inline constexpr char kStarts[] = "a task starts in its time, with its key";
 inline constexpr char kRules[] = "a canary and a stop rule hold their batch";
 inline constexpr char kHooks[] = "what a hook says arrives, under one id";
+inline constexpr char kRisk[] = "a batch at risk says so once, no other does";
+inline constexpr char kDeletes[] = "what is deleted goes, and nothing else";
 inline constexpr char kProgress[] = "when faults stop, work finishes";
 inline constexpr char kAccounts[] = "what was started is accounted for";
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 
 namespace midwatch::sim {
 namespace {
@@ -60,6 +61,10 @@ FakeTurn Weather::Roll(const FakePrompt& prompt) {
   turn.cost_cents = 1 + static_cast<int64_t>(dice.Next() % 30);
   turn.tool_calls = 1 + static_cast<int>(dice.Next() % 4);
   turn.files = {{"result.json", "{}"}};
+  if (story_.sides.batches > 0) {
+    // Each one's own, so that what goes with it is told from what stays.
+    turn.files[0].bytes = absl::StrCat("{\"of\": \"", prompt.session_id, "\"}");
+  }
   turn.hides_cost = dice.Fraction() < story_.hides_cost;
   const double does = dice.Fraction();
   double sum = 0;
