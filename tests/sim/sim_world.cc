@@ -106,7 +106,7 @@ bool World::StartScheduler() {
     scheduler_options.hooks = {.transport = life->hooks.get(),
                                .keys = {{"default", "a key of this night"}}};
   }
-  scheduler_options.retention = retention;
+  scheduler_options.retention.batches = retention;
   life->scheduler =
       std::make_unique<Scheduler>(*life->executor, clock, random, *life->store,
                                   std::move(scheduler_options));
