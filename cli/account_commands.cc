@@ -49,7 +49,7 @@ void PrintAccount(const GlobalOptions& global, const v1::Account& account) {
     std::puts(ToLine(ToJson(account)).c_str());
     return;
   }
-  std::puts(AccountLine(account).c_str());
+  std::puts(AccountLine(global, account).c_str());
   std::puts(absl::StrCat("running ", RunningWords(account)).c_str());
   std::fputs(RateTable(account, Terminal().width()).c_str(), stdout);
 }

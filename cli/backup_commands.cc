@@ -16,11 +16,6 @@
 namespace midwatch::cli {
 namespace {
 
-// "1 task", "24 tasks".
-std::string CountOf(int64_t count, const char* what) {
-  return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
-}
-
 std::string BackupContents(const v1::Backup& backup) {
   return absl::StrCat(CountOf(backup.tasks(), "task"), " of ",
                       backup.batches() == 1
@@ -43,7 +38,7 @@ Json BackupJson(const v1::Backup& backup, const std::string& path) {
           {"events_bytes", backup.events_bytes()}};
 }
 
-ExitCode TellMissing(const v1::Backup& backup) {
+ExitCode TellMissingArtifacts(const v1::Backup& backup) {
   if (backup.missing_artifacts() == 0) return kExitSucceeded;
   std::fputs(absl::StrCat(
                  "midwatch: ", CountOf(backup.missing_artifacts(), "artifact"),
@@ -82,7 +77,7 @@ absl::StatusOr<ExitCode> RestoreInto(const GlobalOptions& global,
                   "started, and paid, again (docs/operations.md)")
                   .c_str());
   }
-  return TellMissing(backup);
+  return TellMissingArtifacts(backup);
 }
 
 }  // namespace
@@ -111,7 +106,7 @@ int BackUp(const GlobalOptions& global, const std::string& path) {
                                  absolute, ", and checked it")
                         .c_str());
         }
-        return TellMissing(backup);
+        return TellMissingArtifacts(backup);
       });
 }
 

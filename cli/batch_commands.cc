@@ -54,7 +54,7 @@ Json ChangeToJson(const v1::TaskChange& change) {
 
 void PrintBatch(const GlobalOptions& global, const v1::Batch& batch) {
   std::fputs(global.json ? (ToLine(ToJson(batch)) + "\n").c_str()
-                         : BatchDetails(batch).c_str(),
+                         : BatchDetails(global, batch).c_str(),
              stdout);
 }
 
@@ -174,7 +174,7 @@ int BatchWatchCommand(const GlobalOptions& global, const std::string& batch) {
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
         ASSIGN_OR_RETURN(v1::Batch found, scheduler.FindBatch(batch));
         Terminal terminal;
-        Progress progress(terminal, RealClock(), global.json);
+        Progress progress(terminal, RealClock(), global);
         progress.SetElapsedBefore(TimeOf(found));
         BatchWatch watch(scheduler, RealClock(), found.batch_id(),
                          BatchWatch::kFromNow);
@@ -197,8 +197,9 @@ int BatchWatchCommand(const GlobalOptions& global, const std::string& batch) {
           ASSIGN_OR_RETURN(Outcome failures,
                            FindFailures(scheduler, found.batch_id()));
           if (progress.is_live()) terminal.Print("");
-          for (const std::string& held : {BatchPauseLine(progress.batch()),
-                                          QueuePauseLine(progress.batch())}) {
+          for (const std::string& held :
+               {BatchPauseLine(global, progress.batch()),
+                QueuePauseLine(global, progress.batch())}) {
             if (!held.empty()) terminal.Print(held);
           }
           terminal.Print(Summary(

@@ -16,6 +16,9 @@ struct GlobalOptions {
   std::string server;     // of --server or MIDWATCH_SERVER; may be empty
   std::string state_dir;  // of --state-dir; may be empty
   bool json = false;      // --output json
+  // There is a MIDWATCH_SERVER, and this command has nothing to do with it:
+  // those to be typed after it say so.
+  bool no_server = false;
 };
 
 // How to reach a Managed Agents service. The key is never an argument: those

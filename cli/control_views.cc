@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cli/shell_words.h"
 #include "cli/table.h"
 #include "cli/utf8.h"
 #include "cli/views.h"
@@ -18,12 +19,13 @@ std::string PauseTimes(const v1::Pause& pause) {
                       pause.has_until() ? FormatInstant(pause.until()) : "");
 }
 
-std::string PauseLine(const std::string& what, const v1::Pause& pause,
-                      const std::string& resume) {
+// `resume` is what resumes it: "queue resume nightly".
+std::string PauseLine(const GlobalOptions& global, const std::string& what,
+                      const v1::Pause& pause, const std::string& resume) {
   return absl::StrCat(what, what.empty() ? "paused" : " is paused",
                       pause.reason().empty() ? "" : ": ",
-                      OneLine(pause.reason()), PauseTimes(pause),
-                      "; `midwatch ", resume,
+                      OneLine(pause.reason()), PauseTimes(pause), "; `",
+                      CommandLine(global, resume),
                       pause.has_until() ? "` resumes it now" : "` resumes it");
 }
 
@@ -140,14 +142,15 @@ std::string KeyTable(const std::vector<v1::ConcurrencyKey>& keys, int width) {
   return FormatTable({{"KEY"}, {"CAP", true}, {"RUNNING", true}}, rows, width);
 }
 
-std::string QueueDetails(const v1::Queue& queue) {
+std::string QueueDetails(const GlobalOptions& global, const v1::Queue& queue) {
   std::string out;
   AddDetail(out, "queue", Printable(queue.name()));
   AddDetail(out, "state",
-            queue.has_pause() ? PauseLine("", queue.pause(),
-                                          absl::StrCat("queue resume ",
-                                                       OneLine(queue.name())))
-                              : "open");
+            queue.has_pause()
+                ? PauseLine(global, "", queue.pause(),
+                            absl::StrCat("queue resume ",
+                                         Quoted(OneLine(queue.name()))))
+                : "open");
   AddDetail(out, "weight", absl::StrCat(queue.weight()));
   AddDetail(out, "cap", CapWords(queue.max_running()));
   AddDetail(out, "running", absl::StrCat(RunningOf(queue)));
@@ -167,17 +170,19 @@ std::string TenantDetails(const v1::Tenant& tenant) {
   return out;
 }
 
-std::string BatchPauseLine(const v1::Batch& batch) {
+std::string BatchPauseLine(const GlobalOptions& global,
+                           const v1::Batch& batch) {
   if (!batch.has_pause()) return "";
-  return PauseLine("the batch", batch.pause(),
+  return PauseLine(global, "the batch", batch.pause(),
                    absl::StrCat("batch resume ", batch.batch_id()));
 }
 
-std::string QueuePauseLine(const v1::Batch& batch) {
+std::string QueuePauseLine(const GlobalOptions& global,
+                           const v1::Batch& batch) {
   if (!batch.has_queue_pause()) return "";
   const std::string queue = OneLine(batch.queue());
-  return PauseLine(absl::StrCat("queue ", queue), batch.queue_pause(),
-                   absl::StrCat("queue resume ", queue));
+  return PauseLine(global, absl::StrCat("queue ", queue), batch.queue_pause(),
+                   absl::StrCat("queue resume ", Quoted(queue)));
 }
 
 std::string FullCapLine(const v1::Batch& batch) {

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "cli/commands.h"
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/queue_service.pb.h"
 
@@ -28,13 +29,13 @@ std::string QueueTable(const std::vector<v1::Queue>& queues, int width);
 std::string KeyTable(const std::vector<v1::ConcurrencyKey>& keys, int width);
 std::string TenantTable(const std::vector<v1::Tenant>& tenants, int width);
 // All that is known of one, a line each.
-std::string QueueDetails(const v1::Queue& queue);
+std::string QueueDetails(const GlobalOptions& global, const v1::Queue& queue);
 std::string TenantDetails(const v1::Tenant& tenant);
 
 // Whether the batch is paused, why, until when, and what to do, in one line;
 // empty where it is not. Then of its queue.
-std::string BatchPauseLine(const v1::Batch& batch);
-std::string QueuePauseLine(const v1::Batch& batch);
+std::string BatchPauseLine(const GlobalOptions& global, const v1::Batch& batch);
+std::string QueuePauseLine(const GlobalOptions& global, const v1::Batch& batch);
 // Whose cap keeps queued tasks of it from starting; empty where none does.
 std::string FullCapLine(const v1::Batch& batch);
 

@@ -1,6 +1,9 @@
 #include "cli/export.h"
 
+#include <unistd.h>
+
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -19,6 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kFileNameBytesMax = 200;
 constexpr size_t kExamplesMax = 3;
+constexpr size_t kMissingMax = 10;
 
 // A file that is renamed to its name once it is whole.
 class NewFile {
@@ -63,6 +67,17 @@ absl::Status WriteLine(const v1::Task& task, std::FILE* out) {
   return absl::ErrnoToStatus(errno, "cannot write the results");
 }
 
+absl::Status WriteOutput(SchedulerConnection& scheduler,
+                         const v1::Output& output, const fs::path& folder) {
+  // The agent chose the path: it shall not lead anywhere else.
+  if (!IsPathBelow(output.path())) {
+    return absl::DataLossError("it has no path below its folder");
+  }
+  const fs::path path = folder / output.path();
+  RETURN_IF_ERROR(MakeFolder(path.parent_path()));
+  return scheduler.Download(output.sha256(), path.string());
+}
+
 // What `task answer` takes for what the task asks first.
 std::string AnswerTo(const v1::Task& task) {
   if (task.questions_size() == 0) return "";
@@ -93,7 +108,8 @@ void Count(const v1::Task& task, Outcome& outcome) {
       ResultLine(task)}];
   if (++group.count == 1) {
     group.task_id = task.task_id();
-    group.look = task.session_id().empty() ? "get" : "events";
+    group.look = task.session_id().empty() ? "get" : "logs";
+    group.state = task.state();
   }
   if (group.examples.size() < kExamplesMax) {
     group.examples.push_back(Printable(task.name()));
@@ -115,6 +131,39 @@ std::string FileNameOf(const std::string& name) {
   if (out.size() <= kFileNameBytesMax) return out;
   return absl::StrCat(out.substr(0, kFileNameBytesMax), "-",
                       Sha256Hex(name).substr(0, 12));
+}
+
+absl::Status MissingFiles::Take(const v1::Task& task, const v1::Output& output,
+                                const absl::Status& why) {
+  if (!absl::IsNotFound(why) && !absl::IsDataLoss(why)) return why;
+  if (++count <= static_cast<int64_t>(kMissingMax)) {
+    first.push_back(absl::StrCat(
+        "task ", Printable(task.name()), " (", task.task_id(), "), ",
+        Printable(output.path()), ": ", Printable(why.message())));
+  }
+  return absl::OkStatus();
+}
+
+ExitCode TellMissing(const MissingFiles& missing) {
+  if (missing.count == 0) return kExitSucceeded;
+  std::fprintf(stderr, "midwatch: %s cannot be had; everything else is there\n",
+               CountOf(missing.count, "output file").c_str());
+  for (const std::string& file : missing.first) {
+    std::fprintf(stderr, "midwatch: %s\n", file.c_str());
+  }
+  const int64_t more =
+      missing.count - static_cast<int64_t>(missing.first.size());
+  if (more > 0) {
+    std::fprintf(stderr, "midwatch: and %s\n", CountOf(more, "other").c_str());
+  }
+  return kExitFailed;
+}
+
+absl::Status PrepareFolder(const std::string& folder) {
+  RETURN_IF_ERROR(MakeFolder(folder));
+  if (access(folder.c_str(), W_OK | X_OK) == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("cannot write to ", folder, ": ", std::strerror(errno)));
 }
 
 Json ToJson(const Outcome& outcome) {
@@ -165,17 +214,10 @@ absl::Status ExportTasksToFile(
 }
 
 absl::Status WriteOutputs(SchedulerConnection& scheduler, const v1::Task& task,
-                          const std::string& folder) {
+                          const std::string& folder, MissingFiles& missing) {
   for (const v1::Output& output : task.outputs()) {
-    // The agent chose the path: it shall not lead anywhere else.
-    if (!IsPathBelow(output.path())) {
-      return absl::DataLossError(
-          absl::StrCat("output '", Printable(output.path()), "' of task ",
-                       task.task_id(), " has no path below its folder"));
-    }
-    const fs::path path = fs::path(folder) / output.path();
-    RETURN_IF_ERROR(MakeFolder(path.parent_path()));
-    RETURN_IF_ERROR(scheduler.Download(output.sha256(), path.string()));
+    RETURN_IF_ERROR(missing.Take(
+        task, output, WriteOutput(scheduler, output, fs::path(folder))));
   }
   return absl::OkStatus();
 }
@@ -192,7 +234,8 @@ absl::StatusOr<Outcome> WriteResults(SchedulerConnection& scheduler,
     RETURN_IF_ERROR(WriteLine(task, out));
     return WriteOutputs(
         scheduler, task,
-        absl::StrCat(folder, "/outputs/", FileNameOf(task.name())));
+        absl::StrCat(folder, "/outputs/", FileNameOf(task.name())),
+        outcome.missing);
   };
   RETURN_IF_ERROR(ForEachFullTask(scheduler, batch_id, write));
   RETURN_IF_ERROR(file.Commit());

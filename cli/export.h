@@ -9,6 +9,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "cli/exit_code.h"
 #include "cli/scheduler_connection.h"
 #include "cli/views.h"
 
@@ -18,6 +19,20 @@ namespace midwatch::cli {
 absl::Status ForEachFullTask(
     SchedulerConnection& scheduler, const std::string& batch_id,
     absl::FunctionRef<absl::Status(const v1::Task&)> visit);
+
+// Output files that are named and cannot be had, because the scheduler has them
+// no longer or what it has is damaged. Whoever meets one goes on without it.
+struct MissingFiles {
+  int64_t count = 0;
+  // "task NAME (ID), PATH: why" of the first, ten at most.
+  std::vector<std::string> first;
+  // Takes the file in, where `why` says that it is such a one; otherwise
+  // returns `why`, also where that is OK.
+  absl::Status Take(const v1::Task& task, const v1::Output& output,
+                    const absl::Status& why);
+};
+// Names them on standard error: kExitFailed where there are any.
+ExitCode TellMissing(const MissingFiles& missing);
 
 // Writes a line of JSON for each task of the batches to `out`, after `also` is
 // called with it, until that returns an error.
@@ -37,6 +52,7 @@ struct Outcome {
     int64_t count = 0;
     std::vector<std::string> examples;  // names, three at most
     std::string task_id;                // of the first example
+    v1::TaskState state = v1::TASK_STATE_FAILED;
     // The subcommand of `midwatch task` that says most about it.
     std::string look;
   };
@@ -48,11 +64,16 @@ struct Outcome {
     std::string answer;  // the options that answer it
   };
   std::vector<Waiting> waiting;
+  MissingFiles missing;
   int64_t attempts = 0;  // of the tasks looked at
 };
 
 // [{"cause", "reason", "count", "examples"}]
 Json ToJson(const Outcome& outcome);
+
+// Makes the folder where it is missing.
+//   kFailedPrecondition  it cannot be made, or written to
+absl::Status PrepareFolder(const std::string& folder);
 
 // Writes results.jsonl, and each task's output files below
 // outputs/<task name>/, into `folder`, which is made where it is missing.
@@ -66,7 +87,7 @@ absl::StatusOr<Outcome> FindFailures(SchedulerConnection& scheduler,
 
 // Writes one task's output files below `folder`.
 absl::Status WriteOutputs(SchedulerConnection& scheduler, const v1::Task& task,
-                          const std::string& folder);
+                          const std::string& folder, MissingFiles& missing);
 
 // `name` as one part of a path: '/' and '%' and a leading '.' as %XX, cut and
 // marked with its hash where it would be too long.

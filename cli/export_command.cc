@@ -76,7 +76,7 @@ int Export(const GlobalOptions& global, const ExportOptions& options) {
             to_stdout
                 ? ExportTasks(scheduler, batches, stdout, also)
                 : ExportTasksToFile(scheduler, batches, options.out, also));
-        return kExitSucceeded;
+        return files ? TellMissing(files->missing()) : kExitSucceeded;
       });
 }
 

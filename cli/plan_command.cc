@@ -226,8 +226,8 @@ class Planning {
                      OrEmpty(scheduler.GetAccount(AccountName())));
     AddCap("account " + AccountName(), account.max_running());
     if (!account.name().empty() && account.state() != v1::ACCOUNT_STATE_OPEN) {
-      words_.notes.push_back(
-          absl::StrCat(AccountLine(account), "; planned as if it were open"));
+      words_.notes.push_back(absl::StrCat(AccountLine(global_, account),
+                                          "; planned as if it were open"));
     }
     return absl::OkStatus();
   }

@@ -54,10 +54,11 @@ std::string CauseOf(v1::FailureClass failure_class, absl::string_view reason) {
 
 }  // namespace
 
-Progress::Progress(Terminal& terminal, const Clock& clock, bool silent)
+Progress::Progress(Terminal& terminal, const Clock& clock,
+                   const GlobalOptions& global)
     : terminal_(terminal),
       clock_(clock),
-      silent_(silent),
+      global_(global),
       begun_(clock.Steady()),
       shown_at_(begun_),
       pace_(begun_) {}
@@ -153,16 +154,16 @@ void Progress::AddTrouble(const v1::TaskChange& change) {
 
 void Progress::PrintAccount(const v1::Batch& batch) {
   const v1::Account& now = batch.account_trouble();
-  if (silent_ || now.state() == batch_.account_trouble().state()) return;
+  if (global_.json || now.state() == batch_.account_trouble().state()) return;
   terminal_.Print(batch.has_account_trouble()
-                      ? AccountLine(now)
+                      ? AccountLine(global_, now)
                       : absl::StrCat("account ", OneLine(batch.account()),
                                      " is open again"));
 }
 
 void Progress::PrintPauses(const v1::Batch& batch) {
   // A view that is drawn anew says so all along.
-  if (silent_ || terminal_.is_live()) return;
+  if (global_.json || terminal_.is_live()) return;
   auto print = [&](bool was, bool is, const std::string& line,
                    const std::string& what) {
     if (was == is) return;
@@ -170,14 +171,15 @@ void Progress::PrintPauses(const v1::Batch& batch) {
   };
   // Its end comes in another way.
   if (FinalOf(batch.counts()) == TotalOf(batch.counts())) return;
-  print(batch_.has_pause(), batch.has_pause(), BatchPauseLine(batch),
+  print(batch_.has_pause(), batch.has_pause(), BatchPauseLine(global_, batch),
         "the batch");
   print(batch_.has_queue_pause(), batch.has_queue_pause(),
-        QueuePauseLine(batch), absl::StrCat("queue ", OneLine(batch.queue())));
+        QueuePauseLine(global_, batch),
+        absl::StrCat("queue ", OneLine(batch.queue())));
 }
 
 void Progress::PrintCanary(const v1::Batch& batch) {
-  if (silent_ || terminal_.is_live()) return;
+  if (global_.json || terminal_.is_live()) return;
   if (batch_.canary().verdict() != v1::CANARY_VERDICT_UNDECIDED ||
       batch.canary().verdict() == v1::CANARY_VERDICT_UNDECIDED) {
     return;
@@ -186,7 +188,7 @@ void Progress::PrintCanary(const v1::Batch& batch) {
 }
 
 void Progress::PrintState(const v1::TaskChange& change, const Open& task) {
-  if (silent_ || terminal_.is_live()) return;
+  if (global_.json || terminal_.is_live()) return;
   const bool succeeded = change.state() == v1::TASK_STATE_SUCCEEDED;
   if (succeeded && TotalOf(batch_.counts()) > kEachTaskMax) return;
   std::string line = absl::StrCat(
@@ -270,7 +272,7 @@ LiveMoment Progress::Moment(size_t running_max) const {
     // That its own cap is reached is how such a batch runs.
     const bool own = batch_.full_cap() == v1::CAP_SCOPE_BATCH;
     for (const std::string& hold :
-         {BatchPauseLine(batch_), QueuePauseLine(batch_),
+         {BatchPauseLine(global_, batch_), QueuePauseLine(global_, batch_),
           CanaryHoldLine(batch_), own ? std::string() : FullCapLine(batch_)}) {
       if (!hold.empty()) moment.holds.push_back(hold);
     }
@@ -309,7 +311,7 @@ std::string Progress::StatusLine() const {
 }
 
 void Progress::Tick() {
-  if (silent_ || batch_.batch_id().empty()) return;
+  if (global_.json || batch_.batch_id().empty()) return;
   const bool live = terminal_.is_live();
   const absl::Duration now = clock_.Steady();
   // Who resizes a terminal goes on doing so: the sooner the view is drawn

@@ -14,6 +14,7 @@
 
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "cli/commands.h"
 #include "cli/live_view.h"
 #include "cli/pace.h"
 #include "cli/terminal.h"
@@ -26,8 +27,8 @@ namespace midwatch::cli {
 // shows, at a bounded number of causes, and at the batch's own counts.
 class Progress {
  public:
-  // Both outlive it. A `silent` one shows nothing and still counts.
-  Progress(Terminal& terminal, const Clock& clock, bool silent);
+  // All outlive it. For JSON it shows nothing and still counts.
+  Progress(Terminal& terminal, const Clock& clock, const GlobalOptions& global);
 
   void Add(const v1::WatchBatchResponse& message);
   // A task of a batch that was on its way before it was followed.
@@ -49,7 +50,7 @@ class Progress {
   void Finish();
   void Keep();
 
-  bool is_live() const { return !silent_ && terminal_.is_live(); }
+  bool is_live() const { return !global_.json && terminal_.is_live(); }
   const v1::Batch& batch() const { return batch_; }
   absl::Duration elapsed() const {
     return elapsed_before_ + clock_.Steady() - begun_;
@@ -88,7 +89,7 @@ class Progress {
 
   Terminal& terminal_;
   const Clock& clock_;
-  const bool silent_;
+  const GlobalOptions& global_;
   const absl::Duration begun_;
   absl::Duration elapsed_before_;
   absl::Duration shown_at_;

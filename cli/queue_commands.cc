@@ -18,7 +18,7 @@ namespace {
 
 void PrintQueue(const GlobalOptions& global, const v1::Queue& queue) {
   std::fputs(global.json ? (ToLine(ToJson(queue)) + "\n").c_str()
-                         : QueueDetails(queue).c_str(),
+                         : QueueDetails(global, queue).c_str(),
              stdout);
 }
 

@@ -3,12 +3,16 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "base/fault_points.h"
 #include "base/real_clock.h"
@@ -52,6 +56,7 @@ namespace midwatch::cli {
 namespace {
 
 constexpr int kHostedJobs = 32;
+constexpr char kResultsFolder[] = "midwatch-results";
 constexpr size_t kTimeDigits = 10;  // of a ULID
 
 // Local sandboxes compete for the machine.
@@ -66,6 +71,15 @@ std::string HostOf(absl::string_view url) {
   return std::string(url.substr(0, url.find_first_of("/?#")));
 }
 
+// A run is its own scheduler, whatever server others of its commands would
+// ask: what it tells to type leads to its state directory.
+GlobalOptions OnItsOwn(GlobalOptions global) {
+  const char* server = std::getenv("MIDWATCH_SERVER");
+  global.no_server = server != nullptr && *server != '\0';
+  global.server.clear();
+  return global;
+}
+
 // Nothing goes on before somebody answers: what is blocked, waits for one of
 // those that wait.
 bool OnlyWaits(const v1::Batch& batch) {
@@ -76,17 +90,56 @@ bool OnlyWaits(const v1::Batch& batch) {
              TotalOf(counts);
 }
 
+// Every check that a task names must be one of `own`: the worker would refuse
+// the task otherwise.
+absl::Status FindChecks(const RunOptions& options, const BatchFile& file,
+                        const ToolFile& own) {
+  std::vector<std::string> wrong;
+  std::set<std::string> seen;
+  auto look = [&](const v1::Expectation& expect, absl::string_view place) {
+    const std::string& check = expect.check();
+    if (check.empty() || own.checks.contains(check)) return;
+    if (!seen.insert(check).second) return;
+    wrong.push_back(
+        absl::StrCat(options.file, ": ", place, "expect.check is '",
+                     Printable(check), "', and ",
+                     options.tools.empty()
+                         ? "there is no file of checks; name one with --tools"
+                         : absl::StrCat(options.tools, " has no such check"),
+                     "; `checks: {", Printable(check),
+                     ": {command: [./PROGRAM]}}` adds it"));
+  };
+  look(file.open.spec().expect(), "defaults.");
+  // A task of a file of lines has none of its own.
+  for (const v1::TaskLine& line : file.lines) {
+    look(line.expect(), absl::StrCat("task '", Printable(line.name()), "': "));
+  }
+  if (wrong.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrJoin(wrong, "\n"));
+}
+
+absl::StatusOr<ExitCode> DryRunOf(const GlobalOptions& global,
+                                  const RunOptions& options,
+                                  const BatchFile& file) {
+  RETURN_IF_ERROR(LoadPrices(options.prices).status());
+  ASSIGN_OR_RETURN(ToolFile own, LoadTools(options.tools));
+  RETURN_IF_ERROR(FindChecks(options, file, own));
+  return static_cast<ExitCode>(PrintDryRun(global, file));
+}
+
 class BatchRun {
  public:
   BatchRun(const GlobalOptions& global, const RunOptions& options,
            BatchFile file)
-      : global_(global), options_(options), file_(std::move(file)) {}
+      : global_(OnItsOwn(global)), options_(options), file_(std::move(file)) {}
 
   absl::StatusOr<ExitCode> Run() {
     for (const std::string& note : file_.notes) Say(note);
     ASSIGN_OR_RETURN(prices_, LoadPrices(options_.prices));
     ASSIGN_OR_RETURN(own_, LoadTools(options_.tools));
-    RETURN_IF_ERROR(CheckNamedCheck());
+    RETURN_IF_ERROR(FindChecks(options_, file_, own_));
+    RETURN_IF_ERROR(PrepareFolder(options_.results.empty() ? kResultsFolder
+                                                           : options_.results));
     const HookCommands& hooks = options_.hook_commands;
     if (!(hooks.on_finish + hooks.on_failure + hooks.on_risk).empty()) {
       run_hooks_.emplace(RealClock(), hooks);
@@ -110,20 +163,6 @@ class BatchRun {
 
   void Say(absl::string_view line) {
     if (!global_.json) terminal_.Print(line);
-  }
-
-  // A task that names a check of its own is refused by the worker.
-  absl::Status CheckNamedCheck() const {
-    const std::string& check = file_.open.spec().expect().check();
-    if (check.empty() || own_.checks.contains(check)) return absl::OkStatus();
-    return absl::InvalidArgumentError(
-        absl::StrCat(options_.file, ": defaults.expect.check is '",
-                     Printable(check), "', and ",
-                     options_.tools.empty()
-                         ? "there is no file of checks; name one with --tools"
-                         : absl::StrCat(options_.tools, " has no such check"),
-                     "; `checks: {", Printable(check),
-                     ": {command: [./PROGRAM]}}` adds it"));
   }
 
   absl::Status StartScheduler() {
@@ -219,9 +258,11 @@ class BatchRun {
           batch.account() != file_.open.account()) {
         continue;
       }
-      Say(absl::StrCat("unfinished, and going on beside it: batch ",
-                       batch.batch_id(), " (", batch.name(), "); `",
-                       global_.program, " batch cancel` ends it"));
+      Say(absl::StrCat(
+          "unfinished, and going on beside it: batch ", batch.batch_id(), " (",
+          OneLine(batch.name()), "); `",
+          CommandLine(global_, absl::StrCat("batch cancel ", batch.batch_id())),
+          "` ends it"));
     }
     return absl::OkStatus();
   }
@@ -290,11 +331,11 @@ class BatchRun {
     interrupts_.Unblock();
     Say("stopping; what runs is kept (Ctrl-C again: at once)");
     if (worker_ != nullptr) worker_->Drain();
-    const std::string state = Flag("--state-dir", global_.state_dir);
-    Say(absl::StrCat("to go on:   ", CommandToGoOn(), state));
+    Say(absl::StrCat("to go on:   ", CommandToGoOn()));
     if (!batch_id_.empty()) {
-      Say(absl::StrCat("to end it:  ", Quoted(global_.program),
-                       " batch cancel ", batch_id_, state));
+      Say(absl::StrCat(
+          "to end it:  ",
+          CommandLine(global_, absl::StrCat("batch cancel ", batch_id_))));
     }
     return kExitInterrupted;
   }
@@ -330,7 +371,7 @@ class BatchRun {
     command += Flag("--on-risk", options_.hook_commands.on_risk);
     command += RehearsalFlags();
     if (options_.unsafe_no_sandbox) command += " --unsafe-no-sandbox";
-    return command;
+    return command + Flag("--state-dir", global_.state_dir);
   }
 
   std::string RehearsalFlags() const {
@@ -357,8 +398,9 @@ class BatchRun {
     } while (!due.empty() && RealClock().Steady() < until &&
              !interrupts_.Wait(kLookEvery));
     if (!due.empty()) {
-      Say(absl::StrCat(due, "; `", global_.program,
-                       " scheduler` on this state directory goes on with it"));
+      Say(absl::StrCat(due, "; `", Quoted(global_.program), " scheduler",
+                       Flag("--state-dir", global_.state_dir),
+                       "` goes on with it"));
     }
     return absl::OkStatus();
   }
@@ -381,53 +423,75 @@ class BatchRun {
     ASSIGN_OR_RETURN(v1::Batch batch, connection_->GetBatch(batch_id_));
     const std::string results =
         options_.results.empty()
-            ? absl::StrCat("midwatch-results/", FileNameOf(batch.name()), "-",
+            ? absl::StrCat(kResultsFolder, "/", FileNameOf(batch.name()), "-",
                            batch_id_.substr(0, kTimeDigits))
             : options_.results;
     FaultPoint("client.results.before");
-    ASSIGN_OR_RETURN(Outcome outcome,
-                     WriteResults(*connection_, batch_id_, results));
+    absl::StatusOr<Outcome> outcome =
+        WriteResults(*connection_, batch_id_, results);
+    const absl::Status written = outcome.status();
+    if (!written.ok()) outcome = FindFailures(*connection_, batch_id_);
+    RETURN_IF_ERROR(outcome.status());
     FaultPoint("client.results.after");
     EndRunHooks(batch);
-    // From here on another run of the file is another batch.
-    if (batch.state() == v1::BATCH_STATE_DONE) note_->Remove();
+    // From here on another run of the file is another batch; without results it
+    // would be this one, for them.
+    if (batch.state() == v1::BATCH_STATE_DONE && written.ok()) note_->Remove();
+    Tell(batch, *outcome, written, results);
+    const ExitCode code = SayHowToGoOn(batch);
+    if (!written.ok()) {
+      Report(written);
+      return kExitFailed;
+    }
+    return TellMissing(outcome->missing) == kExitSucceeded ? code : kExitFailed;
+  }
+
+  void Tell(const v1::Batch& batch, const Outcome& outcome,
+            const absl::Status& written, const std::string& results) {
     if (global_.json) {
       std::puts(ToLine({{"batch", ToJson(batch)},
-                        {"results", results},
+                        {"results", written.ok() ? Json(results) : Json()},
                         {"failures", ToJson(outcome)},
                         {"elapsed_seconds",
                          absl::ToDoubleSeconds(progress_.elapsed())}})
                     .c_str());
-    } else {
-      Say("");
-      Say(Summary(global_, batch, outcome, progress_.elapsed(),
-                  absl::StrCat("results in ", results)));
+      return;
     }
+    Say("");
+    Say(Summary(
+        global_, batch, outcome, progress_.elapsed(),
+        written.ok()
+            ? absl::StrCat("results in ", results)
+            : absl::StrCat(
+                  "no results in ", results, "; they are kept: ",
+                  CommandLine(global_, absl::StrCat("export ", batch_id_,
+                                                    " --out results.jsonl "
+                                                    "--artifacts outputs")))));
+  }
+
+  // What it waits for, and what to do; or that it is done, and how.
+  ExitCode SayHowToGoOn(const v1::Batch& batch) {
     if (OnlyWaits(batch)) {
-      Say(absl::StrCat("to go on:   ", CommandToGoOn(),
-                       Flag("--state-dir", global_.state_dir)));
+      Say(absl::StrCat("to go on:   ", CommandToGoOn()));
       return kExitWaiting;
     }
     if (StandsPaused(batch)) {
       for (const std::string& line :
-           {BatchPauseLine(batch), QueuePauseLine(batch)}) {
+           {BatchPauseLine(global_, batch), QueuePauseLine(global_, batch)}) {
         if (!line.empty()) Say(line);
       }
-      Say(absl::StrCat("to go on then: ", CommandToGoOn(),
-                       Flag("--state-dir", global_.state_dir)));
+      Say(absl::StrCat("to go on then: ", CommandToGoOn()));
       return kExitWaiting;
     }
     if (StandsStill(batch)) {
       if (batch.has_account_trouble()) {
-        Say(absl::StrCat(AccountLine(batch.account_trouble()),
-                         ". To go on then: ", CommandToGoOn(),
-                         Flag("--state-dir", global_.state_dir)));
+        Say(absl::StrCat(AccountLine(global_, batch.account_trouble()),
+                         ". To go on then: ", CommandToGoOn()));
         return kExitWaiting;
       }
       Say(absl::StrCat(
           "waits for a budget; `", CommandLine(global_, "budget list"),
-          "` shows them. To go on once there is room: ", CommandToGoOn(),
-          Flag("--state-dir", global_.state_dir)));
+          "` shows them. To go on once there is room: ", CommandToGoOn()));
       return kExitWaiting;
     }
     return batch.counts().succeeded() == TotalOf(batch.counts())
@@ -435,12 +499,12 @@ class BatchRun {
                : kExitFailed;
   }
 
-  const GlobalOptions& global_;
+  const GlobalOptions global_;
   const RunOptions& options_;
   BatchFile file_;
   Interrupts interrupts_;  // before all that has threads
   Terminal terminal_;
-  Progress progress_{terminal_, RealClock(), global_.json};
+  Progress progress_{terminal_, RealClock(), global_};
   std::string state_dir_;
   std::optional<RunNote> note_;
   std::string batch_id_;
@@ -462,9 +526,9 @@ class BatchRun {
 int RunBatch(const GlobalOptions& global, const RunOptions& options) {
   absl::StatusOr<BatchFile> file = LoadBatchFile(options.file, options.params);
   if (!file.ok()) return Report(file.status());
-  if (options.dry_run) return PrintDryRun(global, *file);
-  BatchRun run(global, options, *std::move(file));
-  absl::StatusOr<ExitCode> code = run.Run();
+  absl::StatusOr<ExitCode> code =
+      options.dry_run ? DryRunOf(global, options, *file)
+                      : BatchRun(global, options, *std::move(file)).Run();
   return code.ok() ? *code : Report(code.status());
 }
 

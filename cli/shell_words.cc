@@ -24,9 +24,10 @@ std::string Flag(absl::string_view name, const std::string& value) {
 
 std::string CommandLine(const GlobalOptions& global,
                         absl::string_view arguments) {
-  return absl::StrCat(Quoted(global.program), " ", arguments,
-                      Flag("--server", global.server),
-                      Flag("--state-dir", global.state_dir));
+  return absl::StrCat(
+      Quoted(global.program), " ", arguments,
+      global.no_server ? " --server ''" : Flag("--server", global.server),
+      Flag("--state-dir", global.state_dir));
 }
 
 }  // namespace midwatch::cli

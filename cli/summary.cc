@@ -17,6 +17,18 @@ namespace {
 
 constexpr size_t kGroupsMax = 10;
 
+// What was skipped comes after what it was skipped for.
+int RankOf(const Outcome::Failures& group) {
+  switch (group.state) {
+    case v1::TASK_STATE_SKIPPED:
+      return 2;
+    case v1::TASK_STATE_CANCELLED:
+      return 1;
+    default:
+      return 0;
+  }
+}
+
 std::string Failures(const GlobalOptions& global, const v1::Batch& batch,
                      const Outcome& outcome) {
   using Group =
@@ -24,7 +36,8 @@ std::string Failures(const GlobalOptions& global, const v1::Batch& batch,
   std::vector<Group> groups(outcome.failures.begin(), outcome.failures.end());
   std::stable_sort(groups.begin(), groups.end(),
                    [](const Group& a, const Group& b) {
-                     return a.second.count > b.second.count;
+                     return std::pair(RankOf(a.second), -a.second.count) <
+                            std::pair(RankOf(b.second), -b.second.count);
                    });
   std::string out = "\nWhat failed\n";
   const std::string indent(13, ' ');

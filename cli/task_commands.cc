@@ -193,8 +193,9 @@ int TaskOutput(const GlobalOptions& global, const std::string& task,
   return WithScheduler(
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
         ASSIGN_OR_RETURN(v1::Task found, scheduler.GetTask(task));
+        MissingFiles missing;
         if (!folder.empty()) {
-          RETURN_IF_ERROR(WriteOutputs(scheduler, found, folder));
+          RETURN_IF_ERROR(WriteOutputs(scheduler, found, folder, missing));
         }
         ASSIGN_OR_RETURN(std::string message, WholeMessage(scheduler, found));
         if (global.json) {
@@ -206,11 +207,13 @@ int TaskOutput(const GlobalOptions& global, const std::string& task,
           std::puts(message.c_str());
         } else {
           for (const v1::Output& output : found.outputs()) {
-            std::puts(
-                absl::StrCat(folder, "/", Printable(output.path())).c_str());
+            const std::string path = absl::StrCat(folder, "/", output.path());
+            if (std::filesystem::exists(path)) {
+              std::puts(Printable(path).c_str());
+            }
           }
         }
-        return kExitSucceeded;
+        return TellMissing(missing);
       });
 }
 

@@ -12,9 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
-#include "cli/export.h"
 #include "cli/spec_reader.h"
-#include "cli/utf8.h"
 #include "cli/views.h"
 
 namespace midwatch::cli {
@@ -54,14 +52,8 @@ absl::Status TaskFiles::Write(const v1::Task& task) {
   const std::string base =
       absl::StrCat(folder_, "/", task.batch_id(), "/", FileNameOf(task.name()));
   for (const v1::Output& output : task.outputs()) {
-    // The agent chose the path: it shall not lead anywhere else.
-    if (!IsPathBelow(output.path())) {
-      return absl::DataLossError(
-          absl::StrCat("output '", Printable(output.path()), "' of task ",
-                       task.task_id(), " has no path below its folder"));
-    }
-    RETURN_IF_ERROR(
-        WriteOutput(output, absl::StrCat(base, "/outputs/", output.path())));
+    RETURN_IF_ERROR(missing_.Take(
+        task, output, WriteOutput(output, absl::StrCat(base, "/outputs/"))));
   }
   if (!events_) return absl::OkStatus();
   for (const v1::Attempt& attempt : task.attempt_list()) {
@@ -75,7 +67,12 @@ absl::Status TaskFiles::Write(const v1::Task& task) {
 }
 
 absl::Status TaskFiles::WriteOutput(const v1::Output& output,
-                                    const std::string& path) {
+                                    const std::string& folder) {
+  // The agent chose the path: it shall not lead anywhere else.
+  if (!IsPathBelow(output.path())) {
+    return absl::DataLossError("it has no path below its folder");
+  }
+  const std::string path = folder + output.path();
   if (IsThere(path, output)) return absl::OkStatus();
   RETURN_IF_ERROR(MakeParent(path));
   RETURN_IF_ERROR(scheduler_.Download(output.sha256(), partial_));

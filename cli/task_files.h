@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "cli/export.h"
 #include "cli/scheduler_connection.h"
 
 namespace midwatch::cli {
@@ -23,12 +24,15 @@ class TaskFiles {
   TaskFiles(SchedulerConnection& scheduler, std::string folder, bool events);
 
   // `task` has its attempts, and is of a batch.
-  //   kDataLoss  an output's path leads elsewhere, or its content is damaged
-  //   kNotFound  the scheduler has an output no longer
   absl::Status Write(const v1::Task& task);
+  // Of the tasks so far.
+  const MissingFiles& missing() const { return missing_; }
 
  private:
-  absl::Status WriteOutput(const v1::Output& output, const std::string& path);
+  // Below `folder`.
+  //   kDataLoss  its path leads elsewhere, or its content is damaged
+  //   kNotFound  the scheduler has it no longer
+  absl::Status WriteOutput(const v1::Output& output, const std::string& folder);
   absl::Status WriteEvents(const v1::Task& task, int attempt,
                            const std::string& path);
   // The file that was just written, to its name.
@@ -38,6 +42,7 @@ class TaskFiles {
   const std::string folder_;
   const std::string partial_;  // what is being written
   const bool events_;
+  MissingFiles missing_;
 };
 
 }  // namespace midwatch::cli

@@ -15,6 +15,7 @@
 #include "cli/hook_views.h"
 #include "cli/money.h"
 #include "cli/rule_views.h"
+#include "cli/shell_words.h"
 #include "cli/table.h"
 #include "cli/utf8.h"
 
@@ -234,6 +235,10 @@ std::string ResultLine(const v1::Task& task) {
   return FirstLine(task.final_message());
 }
 
+std::string CountOf(int64_t count, absl::string_view what) {
+  return absl::StrCat(count, " ", what, count == 1 ? "" : "s");
+}
+
 int64_t FinalOf(const v1::TaskCounts& counts) {
   return counts.succeeded() + counts.failed() + counts.cancelled() +
          counts.skipped();
@@ -429,7 +434,8 @@ std::string EventLine(const std::string& json) {
   return parsed.is_discarded() ? ToLine(Json(json)) : ToLine(parsed);
 }
 
-std::string AccountLine(const v1::Account& account) {
+std::string AccountLine(const GlobalOptions& global,
+                        const v1::Account& account) {
   std::string line = absl::StrCat("account ", OneLine(account.name()), " is ",
                                   NameOf(account.state()));
   if (account.state() == v1::ACCOUNT_STATE_OPEN) return line;
@@ -444,14 +450,15 @@ std::string AccountLine(const v1::Account& account) {
     absl::StrAppend(&line, ", tried again at ",
                     FormatInstant(account.next_probe()));
   }
-  absl::StrAppend(&line,
-                  account.state() == v1::ACCOUNT_STATE_REFUSED
-                      ? "; restart its worker with the right key, or `"
-                      : "; `",
-                  "midwatch account resume ", OneLine(account.name()),
-                  account.state() == v1::ACCOUNT_STATE_PAUSED
-                      ? "` opens it"
-                      : "` tries it now");
+  absl::StrAppend(
+      &line,
+      account.state() == v1::ACCOUNT_STATE_REFUSED
+          ? "; restart its worker with the right key, or `"
+          : "; `",
+      CommandLine(global, absl::StrCat("account resume ",
+                                       Quoted(OneLine(account.name())))),
+      account.state() == v1::ACCOUNT_STATE_PAUSED ? "` opens it"
+                                                  : "` tries it now");
   return line;
 }
 
@@ -526,7 +533,7 @@ std::string TaskTable(const std::vector<v1::Task>& tasks, int width) {
                      rows, width);
 }
 
-std::string BatchDetails(const v1::Batch& batch) {
+std::string BatchDetails(const GlobalOptions& global, const v1::Batch& batch) {
   const v1::TaskCounts& counts = batch.counts();
   std::string out;
   auto line = [&](absl::string_view key, absl::string_view value) {
@@ -573,16 +580,16 @@ std::string BatchDetails(const v1::Batch& batch) {
   if (batch.has_canary()) line("canary", CanaryLine(batch));
   if (batch.has_stop()) line("stop when", StopLine(batch.stop()));
   for (const std::string& held :
-       {BatchPauseLine(batch), QueuePauseLine(batch), FullCapLine(batch)}) {
+       {BatchPauseLine(global, batch), QueuePauseLine(global, batch),
+        FullCapLine(batch)}) {
     if (!held.empty()) line("waits", held);
   }
   if (batch.has_account_trouble()) {
-    line("waits", AccountLine(batch.account_trouble()));
+    line("waits", AccountLine(global, batch.account_trouble()));
   }
   if (batch.waits_for_budget()) {
-    line("waits",
-         "a budget has no room for the next task: see `midwatch "
-         "budget list`");
+    line("waits", absl::StrCat("a budget has no room for the next task: see `",
+                               CommandLine(global, "budget list"), "`"));
   }
   for (const v1::HookDelivery& hook : batch.hooks()) {
     line("hook", HookLine(hook));

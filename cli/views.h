@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "cli/commands.h"
 #include "midwatch/v1/account_service.pb.h"
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/task.pb.h"
@@ -47,6 +48,9 @@ absl::Status ReadInstant(const std::string& option, const std::string& text,
 // is nothing. Without control characters.
 std::string ResultLine(const v1::Task& task);
 
+// "1 task", "24 tasks".
+std::string CountOf(int64_t count, absl::string_view what);
+
 // How many tasks in all, and how many of them are final.
 int64_t TotalOf(const v1::TaskCounts& counts);
 int64_t FinalOf(const v1::TaskCounts& counts);
@@ -70,7 +74,8 @@ std::string ToLine(const Json& json);
 std::string EventLine(const std::string& json);
 
 // Whether it is open; else why not, until when, and what to do, in one line.
-std::string AccountLine(const v1::Account& account);
+std::string AccountLine(const GlobalOptions& global,
+                        const v1::Account& account);
 // Of each class that is limited, how much was used lately, in one line:
 // "create 212/300, read 480/1200".
 std::string RatesLine(const v1::Account& account);
@@ -80,7 +85,7 @@ std::string RateTable(const v1::Account& account, int width);
 std::string BatchTable(const std::vector<v1::Batch>& batches, int width);
 std::string TaskTable(const std::vector<v1::Task>& tasks, int width);
 // All that is known of one, a line each.
-std::string BatchDetails(const v1::Batch& batch);
+std::string BatchDetails(const GlobalOptions& global, const v1::Batch& batch);
 std::string TaskDetails(const v1::Task& task, int width);
 // Why it waits, and about when it starts: a line each.
 std::string WhyText(const v1::ExplainTaskResponse& why);

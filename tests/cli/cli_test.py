@@ -5,6 +5,7 @@ import os
 import pathlib
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -496,7 +497,7 @@ class CliTest(unittest.TestCase):
                          (3, 5, 2, 1))
         code, out, _ = self.run_cli("batch", "get", batch)
         self.assertRegex(out, r"waits +queue default is paused: moving; since "
-                              r".*, until .*`midwatch queue resume default`")
+                              r".*, until .*queue resume default`")
         code, out, _ = self.run_cli("queue", "list")
         self.assertRegex(out, r"default +paused +3 +5 +0 +2 ")
         self.assertIsNone(shown("queue", "resume", "default")["pause"])
@@ -547,7 +548,7 @@ class CliTest(unittest.TestCase):
         self.assertIn("the batch is paused: look first", out)
         code, out, err = self.run_cli("run", "batch.yaml", "--results", "r")
         self.assertEqual(code, 3, out + err)
-        self.assertIn(f"`midwatch batch resume {batch}` resumes it", out)
+        self.assertIn(f"`{MIDWATCH} batch resume {batch}` resumes it", out)
         self.assertEqual(self.run_cli("batch", "resume", batch)[0], 0)
         code, out, err = self.run_cli("run", "batch.yaml", "--results", "r")
         self.assertEqual(code, 0, out + err)
@@ -555,6 +556,98 @@ class CliTest(unittest.TestCase):
         code, _, err = self.run_cli("batch", "pause", batch)
         self.assertEqual(code, 2)
         self.assertIn("the batch is done", err)
+
+    def test_what_run_tells_to_type_leads_to_its_state(self):
+        file = self.path / self.write(command="false")
+        file.write_text(file.read_text() + "canary: {tasks: 1}\n")
+        run = ["run", file.name, "--results", "r", "--state-dir", "my state"]
+        # A run asks no server; nor do the commands that it names.
+        server = {"MIDWATCH_SERVER": "127.0.0.1:1"}
+        code, out, err = self.run_cli(*run, env=server)
+        self.assertEqual(code, 3, out + err)
+        self.assertNotIn("127.0.0.1:1", out)
+        for what in ("task logs", "batch resume"):
+            command = re.search(rf"{MIDWATCH} {what} [^`\n]*", out).group()
+            self.assertTrue(
+                command.endswith(" --server '' --state-dir 'my state'"), out)
+            code, _, err = self.run_cli(*shlex.split(command)[1:], env=server)
+            self.assertEqual(code, 0, err)
+        code, out, err = self.run_cli(*run)
+        self.assertEqual(code, 1, out + err)
+        self.assertRegex(out, r"task logs \w+ --state-dir 'my state'\n")
+
+    def test_results_that_cannot_be_written_cost_nothing(self):
+        file = self.write()
+        (self.path / "taken").write_text("")
+        code, out, err = self.run_cli("run", file, "--results", "taken/r")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("midwatch: cannot make taken/r: ", err)
+        code, out, _ = self.run_cli("batch", "list", "--output", "json")
+        self.assertEqual((code, out), (0, ""))
+        # Where they turn out to be so at the end, all else is told.
+        (self.path / "r/results.jsonl").mkdir(parents=True)
+        code, out, err = self.run_cli("run", file, "--results", "r")
+        self.assertEqual(code, 1, out + err)
+        self.assertRegex(out, r"succeeded +2")
+        self.assertIn("midwatch: cannot write r/results.jsonl", err)
+        export = re.search(r"no results in r; they are kept: (.*)", out)
+        code, _, err = self.run_cli(*shlex.split(export.group(1))[1:])
+        self.assertEqual(code, 0, err)
+        self.assertEqual(
+            len((self.path / "results.jsonl").read_text().splitlines()), 2)
+        # And the next run writes them, and pays for nothing.
+        (self.path / "r/results.jsonl").rmdir()
+        code, out, err = self.run_cli("run", file, "--results", "r")
+        self.assertEqual(code, 0, out + err)
+        self.assertIn("continuing batch", out)
+
+    def test_outputs_that_are_lost_are_named_and_the_rest_is_there(self):
+        file = self.path / self.write(
+            command="echo {{n}} > /mnt/session/outputs/out.txt")
+        file.write_text(file.read_text().replace(
+            "{name: one}, {name: two}",
+            "{name: one, parameters: {n: 1}}, {name: two, parameters: {n: 2}}"))
+        self.assertEqual(self.run_cli("run", file.name, "--results", "r")[0], 0)
+        lines = (self.path / "r/results.jsonl").read_text().splitlines()
+        one = json.loads(lines[0])
+        sha256 = one["outputs"][0]["sha256"]
+        lost = [path for path in (self.path / "midwatch/artifacts").glob("*/*")
+                if sha256 in "".join(path.parts)]
+        self.assertEqual(len(lost), 1)
+        lost[0].unlink()
+        named = f"midwatch: task one ({one['task_id']}), out.txt: "
+        code, out, err = self.run_cli("export", "batch", "--artifacts", "f")
+        self.assertEqual((code, out.splitlines()), (1, lines), err)
+        self.assertIn("midwatch: 1 output file cannot be had; everything else "
+                      "is there\n" + named, err)
+        self.assertEqual(
+            [path.read_text() for path in self.path.glob("f/*/*/outputs/*")],
+            ["2\n"])
+        code, _, err = self.run_cli("task", "output", one["task_id"], "--dir",
+                                    "o")
+        self.assertEqual(code, 1)
+        self.assertIn(named, err)
+
+    def test_checks_that_nothing_has_are_told_before_anything(self):
+        file = self.path / self.write()
+        file.write_text(file.read_text().replace(
+            "{name: two}", "{name: two, expect: {check: good}}"))
+        for dry_run in ([], ["--dry-run"]):
+            code, out, err = self.run_cli("run", file.name, *dry_run)
+            self.assertEqual((code, out), (2, ""))
+            self.assertIn("midwatch: batch.yaml: task 'two': expect.check is "
+                          "'good', and there is no file of checks; name one "
+                          "with --tools", err)
+        self.assertFalse((self.path / "midwatch").exists())
+        check = self.path / "good.sh"
+        check.write_text("#!/bin/sh\nexit 0\n")
+        check.chmod(0o755)
+        (self.path / "tools.yaml").write_text(
+            "checks: {good: {command: [./good.sh]}}\n")
+        for dry_run in (["--dry-run"], []):
+            code, out, err = self.run_cli("run", file.name, "--tools",
+                                          "tools.yaml", *dry_run)
+            self.assertEqual(code, 0, out + err)
 
     def test_tasks_are_cancelled_by_label(self):
         file = self.path / "labels.yaml"

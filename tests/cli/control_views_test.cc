@@ -16,6 +16,12 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
+GlobalOptions Typed() {
+  GlobalOptions global;
+  global.program = "midwatch";
+  return global;
+}
+
 v1::Batch PausedBatch() {
   v1::Batch batch;
   batch.set_batch_id("B");
@@ -30,20 +36,20 @@ v1::Batch PausedBatch() {
 TEST(ControlViewsTest, APauseSaysWhyAndWhatToDo) {
   v1::Batch batch = PausedBatch();
   const std::string since = FormatInstant(batch.pause().since());
-  EXPECT_EQ(BatchPauseLine(batch),
+  EXPECT_EQ(BatchPauseLine(Typed(), batch),
             "the batch is paused: look first; since " + since +
                 "; `midwatch batch resume B` resumes it");
-  EXPECT_EQ(QueuePauseLine(batch), "");
+  EXPECT_EQ(QueuePauseLine(Typed(), batch), "");
   *batch.mutable_queue_pause() = batch.pause();
   batch.mutable_queue_pause()->clear_reason();
   batch.mutable_queue_pause()->mutable_until()->set_seconds(1'000'060);
-  EXPECT_EQ(QueuePauseLine(batch),
+  EXPECT_EQ(QueuePauseLine(Typed(), batch),
             "queue nightly is paused; since " + since + ", until " +
                 FormatInstant(batch.queue_pause().until()) +
                 "; `midwatch queue resume nightly` resumes it now");
-  EXPECT_THAT(BatchDetails(batch),
+  EXPECT_THAT(BatchDetails(Typed(), batch),
               HasSubstr("waits       the batch is paused"));
-  EXPECT_THAT(BatchDetails(batch),
+  EXPECT_THAT(BatchDetails(Typed(), batch),
               HasSubstr("waits       queue nightly is paused"));
   EXPECT_THAT(BatchTable({batch}, 200), HasSubstr("paused"));
 }
@@ -59,7 +65,7 @@ TEST(ControlViewsTest, AFullCapSaysWhoseItIs) {
   EXPECT_EQ(FullCapLine(batch),
             "as many run as max_running of queue nightly allows");
   EXPECT_EQ(ToJson(batch)["full_cap"], "queue");
-  EXPECT_THAT(BatchDetails(batch), HasSubstr("queue nightly allows"));
+  EXPECT_THAT(BatchDetails(Typed(), batch), HasSubstr("queue nightly allows"));
 }
 
 // What follows by itself is waited for.
@@ -98,7 +104,8 @@ TEST(ControlViewsTest, ACanarySaysHowFarItHasCome) {
   EXPECT_EQ(CanaryLine(batch),
             "3 of 5 done, 1 failed; the other tasks wait for it");
   EXPECT_EQ(CanaryHoldLine(batch), "canary: " + CanaryLine(batch));
-  EXPECT_THAT(BatchDetails(batch), HasSubstr("canary      3 of 5 done"));
+  EXPECT_THAT(BatchDetails(Typed(), batch),
+              HasSubstr("canary      3 of 5 done"));
   v1::CanaryState& canary = *batch.mutable_canary();
   canary.set_left_out(1);
   batch.set_state(v1::BATCH_STATE_DONE);
@@ -130,7 +137,7 @@ TEST(ControlViewsTest, AStopRuleSaysHowNearItIs) {
   stop.mutable_rule()->set_failed(20);
   stop.set_failed(3);
   stop.set_ended(12);
-  EXPECT_THAT(BatchDetails(batch),
+  EXPECT_THAT(BatchDetails(Typed(), batch),
               HasSubstr("stop when   once 20 failed; so far 3 of 12"));
   stop.mutable_rule()->set_failed_ratio(0.3);
   stop.mutable_rule()->set_after(50);
@@ -165,7 +172,7 @@ TEST(ControlViewsTest, AQueueIsShownWithAllThatIsSetOfIt) {
   queue.mutable_counts()->set_queued(10'000);
   queue.set_more_queued(true);
   queue.set_waiting_lanes(2);
-  EXPECT_EQ(QueueDetails(queue),
+  EXPECT_EQ(QueueDetails(Typed(), queue),
             "queue       nightly\n"
             "state       open\n"
             "weight      3\n"
@@ -178,8 +185,9 @@ TEST(ControlViewsTest, AQueueIsShownWithAllThatIsSetOfIt) {
             "WHY\n"
             "nightly  open        3   20        5  over 10000        0  -\n");
   queue.mutable_pause()->set_reason("moving");
-  EXPECT_THAT(QueueDetails(queue), HasSubstr("state       paused: moving; "));
-  EXPECT_THAT(QueueDetails(queue),
+  EXPECT_THAT(QueueDetails(Typed(), queue),
+              HasSubstr("state       paused: moving; "));
+  EXPECT_THAT(QueueDetails(Typed(), queue),
               HasSubstr("`midwatch queue resume nightly` resumes it"));
   EXPECT_EQ(ToJson(queue)["pause"]["reason"], "moving");
 }

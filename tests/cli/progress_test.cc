@@ -44,6 +44,11 @@ class ProgressTest : public ::testing::Test {
     counts.set_succeeded(succeeded);
     progress_.Add(message);
   }
+  static GlobalOptions ForJson() {
+    GlobalOptions global;
+    global.json = true;
+    return global;
+  }
   void Run(const std::string& id, absl::Duration time, int64_t cost) {
     Add(Change(id, v1::TASK_STATE_RUNNING));
     time_.Advance(time);
@@ -53,7 +58,8 @@ class ProgressTest : public ::testing::Test {
   testing::VirtualTime time_;
   testing::FakeClock clock_{time_};
   Terminal terminal_;  // a test's output is none
-  Progress progress_{terminal_, clock_, /*silent=*/true};
+  GlobalOptions global_ = ForJson();
+  Progress progress_{terminal_, clock_, global_};
 };
 
 TEST_F(ProgressTest, ShowsTheLongestRunningFirst) {

@@ -134,11 +134,22 @@ GlobalOptions Invoked() {
   return global;
 }
 
+Outcome::Failures Group(int64_t count, std::vector<std::string> examples,
+                        std::string task_id, std::string look) {
+  Outcome::Failures group;
+  group.count = count;
+  group.examples = std::move(examples);
+  group.task_id = std::move(task_id);
+  group.look = std::move(look);
+  return group;
+}
+
 TEST(SummaryTest, GroupsFailuresByCauseLargestFirst) {
   Outcome outcome;
   outcome.attempts = 12;
-  outcome.failures[{"spec", "no such agent"}] = {1, {"x"}, "T1", "get"};
-  outcome.failures[{"task", "exit status 1"}] = {2, {"a", "b"}, "T2", "events"};
+  outcome.failures[{"spec", "no such agent"}] = Group(1, {"x"}, "T1", "get");
+  outcome.failures[{"task", "exit status 1"}] =
+      Group(2, {"a", "b"}, "T2", "logs");
   EXPECT_EQ(Summary(Invoked(), EndedBatch(), outcome, absl::Seconds(83),
                     "results in r"),
             "night?[2J: batch B\n"
@@ -152,7 +163,7 @@ TEST(SummaryTest, GroupsFailuresByCauseLargestFirst) {
             "What failed\n"
             "          2  task  exit status 1\n"
             "             such as a, b\n"
-            "             midwatch task events T2 --state-dir 'my state'\n"
+            "             midwatch task logs T2 --state-dir 'my state'\n"
             "          1  spec  no such agent\n"
             "             x\n"
             "             midwatch task get T1 --state-dir 'my state'\n"
@@ -160,10 +171,25 @@ TEST(SummaryTest, GroupsFailuresByCauseLargestFirst) {
             "results in r");
 }
 
+TEST(SummaryTest, WhatWasSkippedComesAfterWhatItWasSkippedFor) {
+  Outcome outcome;
+  Outcome::Failures skipped = Group(5, {"x"}, "T1", "get");
+  skipped.state = v1::TASK_STATE_SKIPPED;
+  outcome.failures[{"skipped", "needs 'a', which failed"}] = skipped;
+  Outcome::Failures cancelled = Group(2, {"y"}, "T2", "get");
+  cancelled.state = v1::TASK_STATE_CANCELLED;
+  outcome.failures[{"cancelled", "enough"}] = cancelled;
+  outcome.failures[{"task", "exit status 1"}] = Group(1, {"a"}, "T3", "logs");
+  const std::string text = Summary(Invoked(), EndedBatch(), outcome,
+                                   absl::Seconds(1), "results in r");
+  EXPECT_LT(text.find("exit status 1"), text.find("enough"));
+  EXPECT_LT(text.find("enough"), text.find("needs 'a'"));
+}
+
 TEST(SummaryTest, ManyCausesAreCutAndTheRestIsACommandAway) {
   Outcome outcome;
   for (char c = 'a'; c <= 'z'; ++c) {
-    outcome.failures[{"task", std::string(1, c)}] = {1, {"x"}, "T", "get"};
+    outcome.failures[{"task", std::string(1, c)}] = Group(1, {"x"}, "T", "get");
   }
   const std::string text = Summary(Invoked(), EndedBatch(), outcome,
                                    absl::Seconds(1), "results in r");
