@@ -20,7 +20,7 @@ constexpr uint64_t kSeed = 20'241;
 // last ones go on. So several such orders are played: fewer of many tasks,
 // where it matters less, so that it stays a matter of a second.
 constexpr size_t kDraws = 15;
-constexpr size_t kPlayedTasks = 40'000;
+constexpr size_t kPlayedTasks = 150'000;
 
 // For each task one of its kind's samples: each sample as often as another, and
 // of fewer tasks than there are samples those that lie evenly among them; then

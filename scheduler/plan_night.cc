@@ -302,8 +302,12 @@ class Night {
     if (auto slots = room.find(account_); slots != room.end()) {
       most = std::min(most, static_cast<size_t>(slots->second));
     }
+    // Lowest ranks first: what is behind so many that may start has no turn.
+    size_t may_start = 0;
     for (const auto& [head, number] : heads_) {
-      if (view.lanes.size() == AdmissionBounds::kLanes) break;
+      if (view.lanes.size() == AdmissionBounds::kLanes || may_start == most) {
+        break;
+      }
       const Lane& lane = lanes_[static_cast<size_t>(number)];
       LaneView& shown = view.lanes.emplace_back();
       shown.lane = number + 1;
@@ -313,6 +317,7 @@ class Night {
         shown.concurrency_key = absl::StrCat(lane.key);
         shown.key_room = KeyMax(lane.key) - lane.running;
       }
+      if (lane.key < 0 || shown.key_room > 0) ++may_start;
       lane.ready.ForFirst(most, [&](const std::pair<int64_t, int32_t>& ready) {
         const PlanTask& task = input_.tasks[static_cast<size_t>(ready.second)];
         const PlanKind& kind = input_.kinds[static_cast<size_t>(task.kind)];

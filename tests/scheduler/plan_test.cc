@@ -258,7 +258,7 @@ TEST(PlanTest, TasksGoAsTheSamplesWent) {
 // Of a batch in which the long ones may come at any time, by luck, the plan's
 // night is never among the luckiest or the least lucky tenth.
 TEST(PlanTest, TheTypicalNightIsOneInTheMiddle) {
-  for (int tasks = 20; tasks <= 60; tasks += 2) {
+  for (int tasks = 20; tasks <= 60; tasks += 4) {
     PlanInput input = BatchOf(tasks, /*jobs=*/7);
     std::vector<Sample>& samples = input.kinds[0].samples;
     samples.clear();
