@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <ostream>
@@ -22,7 +23,7 @@ namespace {
 using testing::FakePrompt;
 using testing::FakeTurn;
 
-constexpr double kWithin = 0.10, kMeanWithin = 0.05;
+constexpr double kWithin = 0.10, kMeanWithin = 0.04;
 constexpr int kNights = 8;  // of each cell
 constexpr double kReadsPerMinute = 1'200;
 constexpr int64_t kMaxCost = 1'000'000;  // of a spec that does not say it
@@ -36,6 +37,9 @@ struct PlanCell {
   int64_t budget = 0;
   bool second_half_needs_first = false;
   PlanLimit binds = PlanLimit::kNone;  // for most of the time
+  // The night before: other than `tasks`, and whether all ran at once.
+  int tasks_before = 0;
+  bool at_once_before = false;
 };
 
 std::ostream& operator<<(std::ostream& out, const PlanCell& cell) {
@@ -43,9 +47,9 @@ std::ostream& operator<<(std::ostream& out, const PlanCell& cell) {
 }
 
 // One to three minutes and 5 to 15 cents, whatever the one says of the other.
-// Of 64 samples the mean is then within 4 % of the kind's, two times of three:
-// of tasks that differ more it is a matter of luck whether they are foretold
-// within a tenth (as Plan::slow says of each plan).
+// The mean of 256 samples is then within 1.8 % of the kind's, two times of
+// three, and so is that of a night's 256 tasks. What differs more is foretold
+// within a tenth only of more tasks (as Plan::slow says of each plan).
 std::vector<FakeTurn> RollTurns(int tasks, uint64_t seed) {
   SeededRandom random(seed);
   std::vector<FakeTurn> turns;
@@ -154,32 +158,34 @@ PlanInput InputOf(const PlanCell& cell, const KindRecord& kind) {
 // What was planned over what came.
 struct Ratio {
   double end = 0, cost = 0;
-  bool near() const {
-    return std::abs(end - 1) <= kWithin && std::abs(cost - 1) <= kWithin;
-  }
 };
 
-// The night of the seed, planned from what the same batch showed the night
-// before.
+// The night of the seed, planned from what a batch of the same tasks showed the
+// night before.
 Ratio PlanAndLive(const PlanCell& cell, uint64_t seed) {
   Nights nights(cell);
-  BatchPlan batch{.tasks = cell.tasks, .budget = cell.budget};
+  BatchPlan batch{
+      .tasks = cell.tasks_before > 0 ? cell.tasks_before : cell.tasks,
+      .budget = cell.budget};
+  const int before = batch.tasks;
   batch.needs = Needs(cell, 0);
-  batch.max_running = cell.max_running;
+  batch.max_running = cell.at_once_before ? 0 : cell.max_running;
   batch.request_id = "last night";
   nights.Live(batch, batch.needs, 2 * seed + 1);
   const Plan plan = PlanBatch(InputOf(cell, nights.Kind()));
   EXPECT_EQ(plan.typical.run, cell.tasks);
   EXPECT_GT(plan.typical.series.TimeOf(cell.binds), plan.typical.end / 2);
 
+  batch.tasks = cell.tasks;
+  batch.max_running = cell.max_running;
   batch.request_id = "tonight";
   const NightTaken night =
-      nights.Live(batch, Needs(cell, cell.tasks), 2 * seed + 2);
+      nights.Live(batch, Needs(cell, before), 2 * seed + 2);
   const Ratio ratio{
       absl::FDivDuration(plan.typical.end, night.took),
       static_cast<double>(plan.typical.cost) / static_cast<double>(night.cost)};
   std::printf(
-      "%-10s %2d  planned %4.0f s (p90 %4.0f), took %4.0f s: %.3f; planned "
+      "%-11s %2d  planned %4.0f s (p90 %4.0f), took %4.0f s: %.3f; planned "
       "$%.2f (p90 $%.2f), cost $%.2f: %.3f\n",
       cell.name, static_cast<int>(seed),
       absl::ToDoubleSeconds(plan.typical.end),
@@ -192,22 +198,22 @@ Ratio PlanAndLive(const PlanCell& cell, uint64_t seed) {
 
 class PlanAgainstTheNight : public ::testing::TestWithParam<PlanCell> {};
 
-// Single nights may be off by the luck of 64 samples, most where a budget
-// nearly binds; their mean is not.
 TEST_P(PlanAgainstTheNight, IsWithinATenth) {
-  Ratio mean;
-  int near = 0;
+  Ratio mean, worst;
   for (uint64_t seed = 0; seed < kNights; ++seed) {
     const Ratio ratio = PlanAndLive(GetParam(), seed);
+    EXPECT_NEAR(ratio.end, 1, kWithin) << "seed " << seed;
+    EXPECT_NEAR(ratio.cost, 1, kWithin) << "seed " << seed;
     mean.end += ratio.end / kNights;
     mean.cost += ratio.cost / kNights;
-    near += ratio.near() ? 1 : 0;
+    worst.end = std::max(worst.end, std::abs(ratio.end - 1));
+    worst.cost = std::max(worst.cost, std::abs(ratio.cost - 1));
   }
-  std::printf("%-10s mean of %d: end %.3f, cost %.3f; %d within a tenth\n",
-              GetParam().name, kNights, mean.end, mean.cost, near);
+  std::printf("%-11s of %d: end %.3f, worst off by %.3f; cost %.3f, by %.3f\n",
+              GetParam().name, kNights, mean.end, worst.end, mean.cost,
+              worst.cost);
   EXPECT_NEAR(mean.end, 1, kMeanWithin);
   EXPECT_NEAR(mean.cost, 1, kMeanWithin);
-  EXPECT_GE(near, kNights - 2);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -223,7 +229,14 @@ INSTANTIATE_TEST_SUITE_P(
                  .capacity = 60,
                  .budget = 36'000'000,
                  .second_half_needs_first = true,
-                 .binds = PlanLimit::kBudget}),
+                 .binds = PlanLimit::kBudget},
+        PlanCell{.name = "AtOnce", .tasks = 100},
+        // The quick ones are the first to end, and the slow ones the last.
+        PlanCell{.name = "AfterAtOnce",
+                 .max_running = 25,
+                 .binds = PlanLimit::kCap,
+                 .tasks_before = 100,
+                 .at_once_before = true}),
     [](const auto& each) { return std::string(each.param.name); });
 
 }  // namespace
