@@ -28,11 +28,12 @@ absl::StatusOr<RecordedSession> QueueWriter::Do(const RecordSession& write) {
   const bool guarded = Stands(Guard::kSessionCompareAndSet);
   if (guarded && !live.session.empty()) return RecordedSession{live.session};
   // A nonce records one session, once: the repetition of a call whose session
-  // was cleared since would put an archived session in another's place. And
-  // not one that a sweep has given up.
+  // was cleared since would put an archived session in another's place, also
+  // where the repetition of its BeginCreate came before it. And not one that a
+  // sweep has given up.
   RETURN_IF_ERROR(
-      db_.Run("DELETE FROM create_try WHERE task = ? AND n = ? AND nonce = ? "
-              "AND disowned = 0",
+      db_.Run("UPDATE create_try SET disowned = 2 WHERE task = ? AND n = ? "
+              "AND nonce = ? AND disowned = 0",
               write.lease.task, write.lease.attempt, write.nonce));
   if (guarded && db_.changes() == 0) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -181,6 +182,10 @@ absl::Status QueueWriter::CloseAttempt(const TaskRow& task, const LiveRow& live,
       disposition.cost_unknown ? 1 : 0));
   RETURN_IF_ERROR(db_.Run("DELETE FROM say WHERE task = ? AND n = ?", task.id,
                           live.lease.attempt));
+  // Without the lease no call of the attempt is repeated.
+  RETURN_IF_ERROR(db_.Run(
+      "DELETE FROM create_try WHERE task = ? AND n = ? AND disowned = 2",
+      task.id, live.lease.attempt));
   if (!live.session.empty()) {
     RETURN_IF_ERROR(AddErrand(live));
   }

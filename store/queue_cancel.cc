@@ -93,9 +93,10 @@ absl::StatusOr<bool> QueueWriter::MayHaveBegun(const TaskRow& task,
   // A session that was created with its message runs before it is recorded.
   ASSIGN_OR_RETURN(v1::TaskSpec spec, LoadSpec(task.template_id));
   if (spec.start() != v1::START_MODE_ONE_CALL) return false;
-  SqliteStatement row =
-      db_.Query("SELECT 1 FROM create_try WHERE task = ? AND n = ? LIMIT 1",
-                task.id, live.lease.attempt);
+  SqliteStatement row = db_.Query(
+      "SELECT 1 FROM create_try WHERE task = ? AND n = ? "
+      "AND disowned != 2 LIMIT 1",
+      task.id, live.lease.attempt);
   const bool begun = row.Step();
   RETURN_IF_ERROR(row.status());
   return begun;

@@ -573,9 +573,10 @@ absl::Status QueueWriter::AddWhatWasBegun(GrantRecord& grant) {
     }
     RETURN_IF_ERROR(row.status());
   }
-  SqliteStatement row =
-      db_.Query("SELECT count(*) FROM create_try WHERE task = ? AND n = ?",
-                grant.lease.task, grant.lease.attempt);
+  SqliteStatement row = db_.Query(
+      "SELECT count(*) FROM create_try WHERE task = ? AND n = ? "
+      "AND disowned != 2",
+      grant.lease.task, grant.lease.attempt);
   if (row.Step()) grant.create_tries = static_cast<int32_t>(row.Int(0));
   return row.status();
 }

@@ -108,7 +108,8 @@ absl::StatusOr<ExplainedSession> QueueWriter::Explain(
     ASSIGN_OR_RETURN(const bool ours, IsOursOrGone(*claim.task));
     if (ours) {
       SqliteStatement begun = db_.Query(
-          "SELECT at FROM create_try WHERE task = ? AND n = ? AND nonce = ?",
+          "SELECT at FROM create_try WHERE task = ? AND n = ? AND nonce = ? "
+          "AND disowned != 2",
           claim.task->row, claim.attempt, claim.nonce);
       if (begun.Step()) facts.begun_at = absl::FromUnixMicros(begun.Int(0));
       RETURN_IF_ERROR(begun.status());

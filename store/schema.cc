@@ -183,7 +183,8 @@ ALTER TABLE batch ADD COLUMN time_in_p90 INT DEFAULT 0;
 )sql";
 
 // A disowned create is one that a sweep gave up: its session is archived and
-// may not be recorded any more. sweep has a row for each account with creates
+// may not be recorded any more; with 2, it was recorded, and the row stays only
+// until its attempt is over. sweep has a row for each account with creates
 // that may be unexplained: those that were begun from from_at on, the last at
 // last_at. A lease of it is that it is not due; it was given out at began.
 constexpr char kQueue10[] = R"sql(

@@ -69,6 +69,18 @@ TEST_P(StoreTest, ALateRecordBringsNoClearedSessionBack) {
   EXPECT_EQ(Task(grant.task).session_id, "");
 }
 
+// Both calls were repeated on their way, and come late.
+TEST_P(StoreTest, ALateBeginBringsNoClearedSessionBack) {
+  SubmitBatch(1);
+  GrantRecord grant = GrantAndRecord(Register());
+  ASSERT_OK(Apply(BeginCreate{grant.lease, "nonce-0123456789"}));
+  ASSERT_OK(Apply(ClearSession{grant.lease, "sesn_1"}));
+  ASSERT_OK(Apply(BeginCreate{grant.lease, "nonce-0123456789"}));
+  EXPECT_THAT(Apply(RecordSession{grant.lease, "nonce-0123456789", "sesn_1"}),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+  EXPECT_EQ(Task(grant.task).session_id, "");
+}
+
 TEST_P(StoreTest, ASessionIsRecordedOnlyForACreateThatWasBegun) {
   SubmitBatch(1);
   GrantRecord grant = AdmitTo(Register(), 1).at(0);
