@@ -142,7 +142,8 @@ Checks::Checks(const testing::VirtualTime& time,
       journal_(Reporter()),
       hooks_(Reporter()),
       risks_(Reporter(), counts_),
-      deletions_(Reporter(), hooks_, counts_) {
+      deletions_(Reporter(), hooks_, counts_),
+      firings_(Reporter(), counts_) {
   service.hooks.on_charged = [this](const auto& session) {
     OnCharged(session);
   };
@@ -223,6 +224,7 @@ void Checks::ReadJournal() {
     hooks_.Fold(entry, *queue_);
     risks_.Fold(entry, *queue_);
     deletions_.Fold(entry, *queue_);
+    firings_.Fold(entry, *queue_);
     Count(entry);
     CheckHolds(entry);
     CheckRules(entry);
@@ -661,6 +663,7 @@ void Checks::AtEnd(int64_t tasks, absl::Time now) {
   }
   CheckTaskRows(tasks);
   deletions_.AtEnd(*queue_, journal_, now);
+  firings_.AtEnd(*queue_);
   CheckSessions();
   CheckEvents();
 }

@@ -16,6 +16,7 @@
 #include "base/sqlite.h"
 #include "tests/sim/counts.h"
 #include "tests/sim/deletion_model.h"
+#include "tests/sim/firing_model.h"
 #include "tests/sim/hook_model.h"
 #include "tests/sim/journal_model.h"
 #include "tests/sim/risk_model.h"
@@ -71,7 +72,9 @@ class Checks {
   }
 
   // The wall clock may be set: starts are not compared with it.
-  void AllowClockSteps() { clock_stepped_ = deletions_.clock_stepped = true; }
+  void AllowClockSteps() {
+    clock_stepped_ = deletions_.clock_stepped = firings_.clock_stepped = true;
+  }
 
   // Gets each row of the journal, once.
   std::function<void(const JournalRow&)> on_row;
@@ -81,6 +84,9 @@ class Checks {
   const JournalModel& journal() const { return journal_; }
   const HookModel& hooks() const { return hooks_; }
   DeletionModel& deletions() { return deletions_; }
+  FiringModel& firings() { return firings_; }
+  // No firing is under way. Only while a scheduler is up.
+  bool FiringsAreQuiet() { return FiringModel::IsQuiet(*queue_); }
   // Of journal rows by what they say, and of what the service saw.
   const Counts& counts() const { return counts_; }
 
@@ -135,6 +141,7 @@ class Checks {
   HookModel hooks_;
   RiskModel risks_;
   DeletionModel deletions_;
+  FiringModel firings_;
   bool clock_stepped_ = false;
   std::map<int64_t, int64_t> line_of_, task_of_;
   std::vector<TaskNeeds> needs_;

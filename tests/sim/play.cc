@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/sim/sides.h"
 #include "tests/sim/sim_world.h"
+#include "tests/sim/timetable_client.h"
 #include "tests/sim/weather.h"
 
 namespace midwatch::sim {
@@ -41,7 +42,8 @@ class Night {
       : story_(story),
         world_(story.seed, Quirks(story)),
         weather_(world_, story),
-        sides_(world_, story) {
+        sides_(world_, story),
+        timetable_(world_, story) {
     guard_internal::removed = options.without.guard;
     if (options.without.disk_lies) world_.disk.IgnoreSyncs();
     world_.on_trace = options.on_trace;
@@ -65,6 +67,7 @@ class Night {
       world_.retention.keep_for = story.sides.keep_for;
     }
     world_.checks.deletions().rules = world_.retention;
+    world_.checks.firings().times = story.timetable;
     world_.sends_hooks = story.hooks;
     world_.hook_endpoint.trouble = story.hook_trouble;
     worker_back_.resize(static_cast<size_t>(story.workers) + 1);
@@ -86,8 +89,9 @@ class Night {
     timeline_.emplace(when, std::move(act));
   }
   bool Done() {
-    return world_.Done() && sides_.Done() &&
-           world_.checks.deletions().AllOver();
+    return world_.Done() && sides_.Done() && timetable_.Done() &&
+           world_.checks.deletions().AllOver() &&
+           world_.checks.FiringsAreQuiet();
   }
   BatchPlan PlanBatch(int64_t limit) const;
   // Whoever holds the night up by their budgets makes room; false: ask again.
@@ -108,6 +112,7 @@ class Night {
   World world_;
   Weather weather_;
   SideClients sides_;
+  TimetableClient timetable_;
   std::multimap<absl::Duration, std::function<void()>> timeline_;
   absl::Duration scheduler_back_;
   std::vector<absl::Duration> worker_back_;  // by number, from 1
@@ -261,6 +266,7 @@ void Night::Tick() {
   }
   world_.GoOnSubmitting();
   sides_.Tick();
+  timetable_.Tick();
   if (story_.sides.batches > 0 && world_.random.Fraction() < kDropsEachTick) {
     world_.DropDeletedEvents();
   }

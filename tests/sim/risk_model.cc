@@ -100,10 +100,19 @@ void RiskModel::FoldTask(const JournalRow& row, Batch& batch, Sqlite& queue) {
       task.attempts = row.attempt;
       task.granted_at = row.at;
       task.parked_for = absl::ZeroDuration();
+      task.held_at = absl::InfiniteFuture();
       task.runs = true;
       return;
     case JournalKind::kParked:
       task.parked_at = row.at;
+      return;
+    case JournalKind::kHeld:
+      task.held_at = row.at;
+      return;
+    case JournalKind::kAdopted:
+      if (task.held_at == absl::InfiniteFuture()) return;
+      task.parked_for += std::max(absl::ZeroDuration(), row.at - task.held_at);
+      task.held_at = absl::InfiniteFuture();
       return;
     case JournalKind::kCancelAsked:
       task.ends = true;

@@ -40,6 +40,7 @@ class RiskModel {
     int64_t charged = 0;
     int attempts = 0;
     absl::Time granted_at, parked_at = absl::InfiniteFuture();
+    absl::Time held_at = absl::InfiniteFuture();  // for its account
     absl::Duration parked_for;
     bool runs = false, ends = false, over = false;
   };

@@ -58,6 +58,13 @@ std::vector<Story> Smaller(const Story& story) {
     if (story.sides.*part > 0) with([&](Story& s) { s.sides.*part = 0; });
     if (story.sides.*part > 1) with([&](Story& s) { --(s.sides.*part); });
   }
+  if (story.timetable.every > 0) {
+    with([](Story& s) { s.timetable = Timetable(); });
+  }
+  if (story.timetable.runs > 0) with([](Story& s) { s.timetable.runs = 0; });
+  if (story.timetable.deaths > 0) {
+    with([](Story& s) { s.timetable.deaths = 0; });
+  }
   if (story.sides.deaths > 0) with([](Story& s) { s.sides.deaths = 0; });
   if (story.sides.keep_for > absl::ZeroDuration()) {
     with([](Story& s) { s.sides.keep_for = absl::ZeroDuration(); });

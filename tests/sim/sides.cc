@@ -10,7 +10,7 @@ namespace {
 
 // What is not there within this is not waited for.
 constexpr absl::Duration kLooksFor = absl::Minutes(10);
-constexpr uint64_t kSeed = 0x73696465;  // "side"
+constexpr uint64_t kSidesClientSeed = 0x73696465;  // "side"
 
 // Of the step's lines; false where they had none.
 bool ForgetNeeds(v1::SubmitBatchRequest& step) {
@@ -34,7 +34,9 @@ bool IsFinal(const absl::Status& status) {
 }  // namespace
 
 SideClients::SideClients(World& world, const Story& story)
-    : world_(world), dice_(story.seed ^ kSeed), deaths_(story.sides.deaths) {
+    : world_(world),
+      dice_(story.seed ^ kSidesClientSeed),
+      deaths_(story.sides.deaths) {
   const Sides& sides = story.sides;
   if (sides.batches == 0) return;
   const absl::Duration start = absl::Seconds(5), end = absl::Minutes(5);

@@ -127,6 +127,8 @@ void ExpectWork(const Counts& counts, int nights) {
       {"files of deleted tasks", 5},
       {"chunks of transcripts dropped", 5},
       {"batches at risk", 0.1},
+      {"schedules fired", 0.3},
+      {"schedules fired by hand", 0.05},
       {"hooks of a risk DELIVERED", 0.1},
       {"turns that failed by themselves", 0.3},
       {"turns that overshot", 0.1},
@@ -286,6 +288,29 @@ TEST(SimTest, NightsOfBatchesAtRiskEndWell) {
   EXPECT_GT(counts.Of("hooks of a risk DELIVERED"), 5);
   EXPECT_GT(counts.Of("hooks of a risk ARMED"), 2);
   EXPECT_GT(counts.Of("looks that foretell"), 100);
+}
+
+// A schedule that fires each minute under a scheduler that dies as it does.
+TEST(SimTest, NightsWithAScheduleEndWell) {
+  Counts counts;
+  for (uint64_t seed = 396; seed < 402; ++seed) {
+    Story story = Plain(seed);
+    story.tasks = 20;
+    story.timetable = {
+        .every = 1,
+        .until = absl::Minutes(9),
+        .lines = static_cast<int>(1 + seed % 4),
+        .runs = 3,
+        .jitter = absl::Seconds(seed % 2 == 0 ? 20 : 0),
+        .overlap = static_cast<v1::OverlapPolicy>(1 + seed % 3),
+        .missed = static_cast<v1::MissedPolicy>(1 + seed / 2 % 3),
+        .deaths = 0.8};
+    counts.Add(PlayWell(story).counts);
+  }
+  EXPECT_GT(counts.Of("schedules fired"), 25);
+  EXPECT_GT(counts.Of("schedules fired by hand"), 10);
+  EXPECT_GT(counts.Of("times of schedules"), 20);
+  EXPECT_GT(counts.Of("scheduler kills") + counts.Of("power losses"), 20);
 }
 
 // Sessions that are created with their message, some of them unheard.

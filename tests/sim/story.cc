@@ -54,6 +54,7 @@ constexpr uint64_t kStartsSeed = 0x737461727473;  // "starts"
 constexpr uint64_t kHooksSeed = 0x686f6f6b73;     // "hooks"
 constexpr uint64_t kRisksSeed = 0x7269736b73;     // "risks"
 constexpr uint64_t kSidesSeed = 0x7369646573;     // "sides"
+constexpr uint64_t kTimesSeed = 0x74696d6573;     // "times"
 
 constexpr FaultKind kHolds[] = {FaultKind::kQueuePaused,
                                 FaultKind::kBatchPaused, FaultKind::kCapSet};
@@ -135,6 +136,21 @@ Sides DrawSides(uint64_t seed) {
   if (dice.OneIn(3)) sides.keep_newest = dice.Pick(1, 3);
   if (dice.OneIn(3)) sides.keep_for = dice.Seconds(30, 1800);
   return sides;
+}
+
+Timetable DrawTimetable(uint64_t seed) {
+  Dice dice(SeededRandom(seed ^ kTimesSeed).Next());
+  Timetable times;
+  if (!dice.OneIn(4)) return times;
+  times.every = dice.Pick(1, 2);
+  times.until = dice.Seconds(150, 600);
+  times.lines = dice.Pick(1, 6);
+  times.runs = dice.OneIn(2) ? dice.Pick(1, 3) : 0;
+  if (dice.OneIn(3)) times.jitter = absl::Seconds(dice.Pick(5, 50));
+  times.overlap = static_cast<v1::OverlapPolicy>(dice.Pick(1, 3));
+  times.missed = static_cast<v1::MissedPolicy>(dice.Pick(1, 3));
+  times.deaths = dice.OneIn(2) ? dice.Up(1) : 0;
+  return times;
 }
 
 // Of their own dice: other nights stay as they were.
@@ -289,6 +305,7 @@ Story MakeStory(uint64_t seed, int tasks) {
   if (story.HasRules()) story.max_failures = dice.Pick(1, 2);
   DrawHooks(story);
   story.sides = DrawSides(seed);
+  story.timetable = DrawTimetable(seed);
   return story;
 }
 
@@ -404,6 +421,16 @@ std::string Describe(const Story& story) {
                       absl::FormatDuration(sides.keep_for));
     }
     text += "\n";
+  }
+  if (const Timetable& times = story.timetable; times.every > 0) {
+    absl::StrAppendFormat(
+        &text,
+        "  every %d minutes until %s a batch of %d (%s, %s, up to %s late), %d "
+        "by hand; at %.0f %% of its times the scheduler dies\n",
+        times.every, absl::FormatDuration(times.until), times.lines,
+        v1::OverlapPolicy_Name(times.overlap),
+        v1::MissedPolicy_Name(times.missed), absl::FormatDuration(times.jitter),
+        times.runs, 100 * times.deaths);
   }
   for (const Fault& fault : story.faults) {
     absl::StrAppendFormat(

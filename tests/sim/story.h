@@ -10,6 +10,7 @@
 
 #include "absl/time/time.h"
 #include "midwatch/v1/batch_service.pb.h"
+#include "midwatch/v1/schedule_service.pb.h"
 #include "midwatch/v1/task.pb.h"
 
 namespace midwatch::sim {
@@ -90,6 +91,18 @@ struct Sides {
   absl::Duration keep_for;
 };
 
+// A schedule, from the night's first seconds on.
+struct Timetable {
+  int every = 0;         // minutes; 0: there is none
+  absl::Duration until;  // then somebody gives it another rhythm
+  int lines = 1;         // of each of its batches
+  int runs = 0;          // by hand
+  absl::Duration jitter;
+  v1::OverlapPolicy overlap = v1::OVERLAP_POLICY_SKIP;
+  v1::MissedPolicy missed = v1::MISSED_POLICY_ONCE;
+  double deaths = 0;  // at how many of its times the scheduler dies
+};
+
 struct Story {
   uint64_t seed = 0;
   int tasks = 1, workers = 1, capacity = 10;
@@ -122,6 +135,7 @@ struct Story {
   int budget_tenths = 0;
   absl::Duration deadline;
   Sides sides;
+  Timetable timetable;
   absl::Duration turn_max, queued_max;  // of the dice for each turn
   // Quirks of the service: see FakeAgentsOptions.
   absl::Duration list_spread, status_lag;

@@ -1,0 +1,118 @@
+#include "tests/sim/timetable_client.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "tests/sim/firing_model.h"
+
+namespace midwatch::sim {
+namespace {
+
+constexpr uint64_t kTimesClientSeed = 0x74696d65;  // "time"
+// Of tasks of all nodes, from just before a time on.
+constexpr uint64_t kDiesWithin = 150;
+
+}  // namespace
+
+TimetableClient::TimetableClient(World& world, const Story& story)
+    : world_(world),
+      times_(story.timetable),
+      dice_(story.seed ^ kTimesClientSeed) {
+  if (times_.every == 0) return;
+  wishes_.push_back({.at = absl::Seconds(3), .what = Wish::kMake});
+  for (int run = 0; run < times_.runs; ++run) {
+    wishes_.push_back(
+        {.at = absl::Seconds(20) + times_.until * dice_.Fraction(),
+         .what = Wish::kRun,
+         .id = absl::StrCat("run-", run)});
+  }
+  wishes_.push_back({.at = times_.until, .what = Wish::kEnd});
+}
+
+bool TimetableClient::Done() const {
+  return std::all_of(wishes_.begin(), wishes_.end(),
+                     [](const Wish& wish) { return wish.done; });
+}
+
+void TimetableClient::After(Wish& wish, const absl::Status& status) {
+  wish.asked = 0;
+  wish.done = status.ok() || absl::IsFailedPrecondition(status);
+  wish.again = world_.time.Elapsed() + absl::Seconds(2);
+}
+
+void TimetableClient::Put(Wish& wish) {
+  v1::PutScheduleRequest request;
+  request.set_name(kTimetable);
+  v1::Timing& timing = *request.mutable_timing();
+  // Another one that does not come in any night.
+  timing.set_cron(wish.what == Wish::kEnd
+                      ? "0 0 29 2 *"
+                      : absl::StrCat("*/", times_.every, " * * * *"));
+  timing.set_overlap(times_.overlap);
+  timing.set_missed(times_.missed);
+  timing.mutable_jitter()->set_seconds(absl::ToInt64Seconds(times_.jitter));
+  v1::TaskSpec& spec = *request.mutable_batch()->mutable_spec();
+  spec.mutable_agent()->set_definition_json(
+      R"({"name":"sim","model":"claude-sonnet-5-5"})");
+  spec.set_prompt("Do {{what}}.");
+  for (int line = 0; line < times_.lines; ++line) {
+    v1::TaskLine& added = *request.add_lines();
+    added.set_name(absl::StrCat("timed-", line));
+    (*added.mutable_parameters())["what"] = absl::StrCat("in time, ", line);
+    if (line > 0 && line % 2 == 0) added.add_needs()->set_name("timed-0");
+  }
+  request.set_replace(true);
+  const bool ends = wish.what == Wish::kEnd;
+  world_.scheduler().PutSchedule(
+      request, [this, &wish,
+                ends](const absl::StatusOr<v1::PutScheduleResponse>& response) {
+        After(wish, response.status());
+        if (ends && response.ok()) world_.checks.firings().NoMoreTimes();
+      });
+}
+
+void TimetableClient::Run(Wish& wish) {
+  v1::RunScheduleRequest request;
+  request.set_name(kTimetable);
+  request.set_request_id(wish.id);
+  world_.scheduler().RunSchedule(
+      request,
+      [this, &wish](const absl::StatusOr<v1::RunScheduleResponse>& response) {
+        After(wish, response.status());
+        if (!response.ok()) return;
+        world_.counts.Add("schedules fired by hand");
+        auto batch = Ids(world_.cluster())
+                         .Parse("batch_id", response->firing().batch_id());
+        if (batch.ok()) world_.checks.firings().Acknowledged(batch->row);
+      });
+}
+
+void TimetableClient::DieSometimes() {
+  const absl::Duration now = world_.time.Elapsed();
+  if (now > times_.until || absl::ToInt64Seconds(now) % 60 != 59) return;
+  if (dice_.Fraction() >= times_.deaths) return;
+  world_.KillSchedulerSoon(
+      static_cast<int>(1 + dice_.Next() % kDiesWithin),
+      dice_.Next() % 2 == 0 ? Death::kPowerLoss : Death::kKilled);
+}
+
+void TimetableClient::Tick() {
+  if (wishes_.empty() || !world_.scheduler_up()) return;
+  DieSometimes();
+  const absl::Duration now = world_.time.Elapsed();
+  for (Wish& wish : wishes_) {
+    if (wish.done || now < std::max(wish.at, wish.again)) continue;
+    if (wish.asked == world_.scheduler_lives()) continue;
+    // The schedule is there first, and the batch of the night before it.
+    const bool made = wishes_[0].done;
+    if (wish.what == Wish::kMake ? world_.Batch().key.row == 0 : !made) {
+      continue;
+    }
+    wish.asked = world_.scheduler_lives();
+    wish.what == Wish::kRun ? Run(wish) : Put(wish);
+    world_.time.RunUntilIdle();
+    if (!world_.scheduler_up()) return;
+  }
+}
+
+}  // namespace midwatch::sim
