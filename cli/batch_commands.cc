@@ -8,6 +8,7 @@
 #include "base/real_clock.h"
 #include "base/status_macros.h"
 #include "cli/batch_file.h"
+#include "cli/batch_states.h"
 #include "cli/batch_watch.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
@@ -102,6 +103,23 @@ void PrintSubmitted(const GlobalOptions& global, const BatchFile& file,
   std::fflush(stdout);
 }
 
+// Why a batch was not tried again, in the words of the command line.
+absl::Status NothingFailed(const GlobalOptions& global, const v1::Batch& batch,
+                           const absl::Status& why, bool cancelled_too) {
+  const v1::TaskCounts& counts = batch.counts();
+  if (!absl::IsFailedPrecondition(why) || cancelled_too ||
+      batch.state() != v1::BATCH_STATE_DONE || counts.cancelled() == 0 ||
+      counts.failed() + counts.skipped() > 0) {
+    return why;
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      "no task of the batch failed or was skipped; `",
+      CommandLine(global, absl::StrCat("batch retry ", batch.batch_id(),
+                                       " --cancelled")),
+      "` tries ", CountOf(counts.cancelled(), "task"),
+      counts.cancelled() == 1 ? " that was" : " that were", " cancelled"));
+}
+
 }  // namespace
 
 int Submit(const GlobalOptions& global, const SubmitOptions& options) {
@@ -137,17 +155,18 @@ int BatchList(const GlobalOptions& global, const BatchListOptions& options) {
   v1::ListBatchesRequest filter;
   filter.set_name(options.name);
   filter.set_queue(options.queue);
-  for (const std::string& name : options.states) {
-    filter.add_states(BatchStateNamed(name));
-    if (BatchStateNamed(name) != v1::BATCH_STATE_UNSPECIFIED) continue;
-    return Report(absl::InvalidArgumentError(absl::StrCat(
-        "'", Printable(name),
-        "' is no state; expected open, sealed, cancelling or done")));
-  }
+  absl::StatusOr<BatchStateFilter> states =
+      BatchStateFilter::Read(options.states);
+  if (!states.ok()) return Report(states.status());
+  for (v1::BatchState state : states->asked()) filter.add_states(state);
   return WithScheduler(
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
-        ASSIGN_OR_RETURN(std::vector<v1::Batch> batches,
-                         scheduler.ListBatches(filter, options.limit));
+        std::vector<v1::Batch> batches;
+        RETURN_IF_ERROR(
+            scheduler.ForEachBatch(filter, [&](const v1::Batch& batch) {
+              if (states->Takes(batch)) batches.push_back(batch);
+              return static_cast<int>(batches.size()) < options.limit;
+            }));
         if (!global.json) {
           std::fputs(BatchTable(batches, Terminal().width()).c_str(), stdout);
           return kExitSucceeded;
@@ -197,10 +216,11 @@ int BatchWatchCommand(const GlobalOptions& global, const std::string& batch) {
           ASSIGN_OR_RETURN(Outcome failures,
                            FindFailures(scheduler, found.batch_id()));
           if (progress.is_live()) terminal.Print("");
+          // Elsewhere it was told when it came.
           for (const std::string& held :
                {BatchPauseLine(global, progress.batch()),
                 QueuePauseLine(global, progress.batch())}) {
-            if (!held.empty()) terminal.Print(held);
+            if (progress.is_live() && !held.empty()) terminal.Print(held);
           }
           terminal.Print(Summary(
               global, progress.batch(), failures, TimeOf(progress.batch()),
@@ -268,12 +288,15 @@ int BatchRetry(const GlobalOptions& global, const std::string& batch,
             absl::StrCat("retry of ", old.batch_id(),
                          cancelled_too ? " with cancelled" : ""));
         request.set_cancelled_too(cancelled_too);
-        ASSIGN_OR_RETURN(v1::Batch made, scheduler.RetryBatch(request));
-        std::puts(global.json ? ToLine({{"batch_id", made.batch_id()},
+        absl::StatusOr<v1::Batch> made = scheduler.RetryBatch(request);
+        if (!made.ok()) {
+          return NothingFailed(global, old, made.status(), cancelled_too);
+        }
+        std::puts(global.json ? ToLine({{"batch_id", made->batch_id()},
                                         {"retry_of", old.batch_id()},
-                                        {"tasks", TotalOf(made.counts())}})
+                                        {"tasks", TotalOf(made->counts())}})
                                     .c_str()
-                              : made.batch_id().c_str());
+                              : made->batch_id().c_str());
         return kExitSucceeded;
       });
 }
@@ -286,7 +309,7 @@ int BatchCancel(const GlobalOptions& global, const std::string& batch,
         ASSIGN_OR_RETURN(v1::Batch cancelled,
                          scheduler.CancelBatch(found.batch_id(), reason));
         std::puts(global.json ? ToLine(ToJson(cancelled)).c_str()
-                              : NameOf(cancelled.state()).c_str());
+                              : BatchStateWord(cancelled).c_str());
         return kExitSucceeded;
       });
 }

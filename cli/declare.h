@@ -48,6 +48,9 @@ struct Invocation {
   int exit_code = 0;
 };
 
+// How all of its commands say what they take; before any is added.
+void SetUsage(CLI::App& app);
+
 // Each adds one command, or one group of them, with what it runs.
 void AddInit(CLI::App& app, Invocation& in);
 void AddRun(CLI::App& app, Invocation& in);

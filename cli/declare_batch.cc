@@ -12,8 +12,10 @@ void AddBatches(CLI::App& app, Invocation& in) {
   CLI::App* list = batch->add_subcommand("list", "Newest first");
   list->add_option("--name", in.batch_list.name, "Only batches of this name")
       ->type_name("NAME");
-  list->add_option("--state", in.batch_list.states,
-                   "In this state (may be repeated)")
+  list->add_option(
+          "--state", in.batch_list.states,
+          "submitting, queued, running, waiting, paused, cancelling or "
+          "done (may be repeated)")
       ->type_name("STATE")
       ->allow_extra_args(false);
   list->add_option("--queue", in.batch_list.queue, "Of this queue")
@@ -80,10 +82,9 @@ void AddBatches(CLI::App& app, Invocation& in) {
       "Submit what did not succeed of one that is done as a new batch; print "
       "its id");
   retry->add_option("BATCH", in.id, kId)->required()->type_name("");
-  retry
-      ->add_flag("--failed", in.failed,
-                 "What failed, and what was skipped for that")
-      ->required();
+  retry->add_flag("--failed", in.failed,
+                  "What failed, and what was skipped for that; so it is "
+                  "without this flag too");
   retry->add_flag("--cancelled", in.cancelled, "What was cancelled too");
   retry->callback(
       [&in] { in.exit_code = BatchRetry(in.global, in.id, in.cancelled); });

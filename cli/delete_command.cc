@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/external_id.h"
 #include "base/status_macros.h"
+#include "cli/batch_states.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
 #include "cli/json_line.h"
@@ -85,7 +86,7 @@ int BatchDelete(const GlobalOptions& global,
           ASSIGN_OR_RETURN(v1::Batch batch, scheduler.GetBatch(id));
           if (batch.state() != v1::BATCH_STATE_DONE) {
             return absl::FailedPreconditionError(
-                absl::StrCat("batch ", id, " is ", NameOf(batch.state()),
+                absl::StrCat("batch ", id, " is ", BatchStateWord(batch),
                              "; cancel it first (midwatch batch cancel ", id,
                              "), or wait for its end, to delete it"));
           }

@@ -101,11 +101,12 @@ void Count(const v1::Task& task, Outcome& outcome) {
     }
     return;
   }
+  std::string why = ResultLine(task);
+  if (why == NameOf(task.state())) why.clear();
   const bool failed = task.state() == v1::TASK_STATE_FAILED &&
                       task.failure_class() != v1::FAILURE_CLASS_UNSPECIFIED;
   Outcome::Failures& group = outcome.failures[{
-      failed ? NameOf(task.failure_class()) : NameOf(task.state()),
-      ResultLine(task)}];
+      failed ? NameOf(task.failure_class()) : NameOf(task.state()), why}];
   if (++group.count == 1) {
     group.task_id = task.task_id();
     group.look = task.session_id().empty() ? "get" : "logs";

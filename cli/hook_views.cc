@@ -11,13 +11,13 @@
 namespace midwatch::cli {
 namespace {
 
-const char* NameOf(v1::HookEvent event) {
+const char* EventName(v1::HookEvent event) {
   return event == v1::HOOK_EVENT_FINISH    ? "on_finish"
          : event == v1::HOOK_EVENT_FAILURE ? "on_failure"
                                            : "on_risk";
 }
 
-std::string NameOf(v1::HookState state) {
+std::string StateName(v1::HookState state) {
   return absl::AsciiStrToLower(
       absl::StripPrefix(v1::HookState_Name(state), "HOOK_STATE_"));
 }
@@ -42,15 +42,15 @@ std::string StateWords(const v1::HookDelivery& hook) {
     case v1::HOOK_STATE_GIVEN_UP:
       return absl::StrCat("given up", TroubleOf(hook));
     default:
-      return NameOf(hook.state());
+      return StateName(hook.state());
   }
 }
 
 }  // namespace
 
 std::string HookLine(const v1::HookDelivery& hook) {
-  return absl::StrCat(NameOf(hook.event()), " to ", Printable(hook.url()), ": ",
-                      StateWords(hook));
+  return absl::StrCat(EventName(hook.event()), " to ", Printable(hook.url()),
+                      ": ", StateWords(hook));
 }
 
 std::string DueHookLine(const v1::Batch& batch) {
@@ -87,9 +87,9 @@ nlohmann::ordered_json RiskToJson(const v1::Batch& batch) {
 nlohmann::ordered_json HooksToJson(const v1::Batch& batch) {
   nlohmann::ordered_json hooks = nlohmann::ordered_json::array();
   for (const v1::HookDelivery& hook : batch.hooks()) {
-    hooks.push_back({{"event", NameOf(hook.event())},
+    hooks.push_back({{"event", EventName(hook.event())},
                      {"url", hook.url()},
-                     {"state", NameOf(hook.state())},
+                     {"state", StateName(hook.state())},
                      {"webhook_id", hook.message_id()},
                      {"tries", hook.tries()},
                      {"trouble", hook.trouble()}});

@@ -31,6 +31,7 @@ int Main(int argc, char** argv) {
   Invocation in;
   in.global.program = argv[0];
   CLI::App app("Midwatch: a queue for agent tasks that run long", "midwatch");
+  SetUsage(app);
   app.set_version_flag("--version", "midwatch " MIDWATCH_VERSION);
   app.require_subcommand(1);
   app.fallthrough();

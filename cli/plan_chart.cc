@@ -149,7 +149,8 @@ class Chart {
   void Heading() {
     Text(kLeft, 28, "title",
          absl::StrCat("Plan of ", Escaped(words_.open.name()), ": ",
-                      input_.tasks.size(), " tasks"));
+                      input_.tasks.size(),
+                      input_.tasks.size() == 1 ? " task" : " tasks"));
     Text(kLeft, 48, "",
          absl::StrCat("ends about ", TimeAt(plan_.typical.end), " (p90 ",
                       TimeAt(plan_.slow.end), "), costs about ",

@@ -139,11 +139,12 @@ std::string KindLine(const PlanWords::Kind& kind, const PlanKind& planned) {
                         " each: none of the kind has succeeded yet\n");
   }
   const v1::Forecast& forecast = kind.forecast;
-  return absl::StrCat(text, FormatUsd(forecast.cost_p50_usd_micros()), " and ",
+  return absl::StrCat(text, FormatUsd(forecast.cost_p50_usd_micros()), ", ",
                       FormatSpan(ToDuration(forecast.time_p50())),
-                      " each, p90 ", FormatUsd(forecast.cost_p90_usd_micros()),
-                      " and ", FormatSpan(ToDuration(forecast.time_p90())),
-                      " (of ", planned.samples.size(), " that succeeded)\n");
+                      " each; 9 in 10 within ",
+                      FormatUsd(forecast.cost_p90_usd_micros()), ", ",
+                      FormatSpan(ToDuration(forecast.time_p90())), " (of ",
+                      planned.samples.size(), " that succeeded)\n");
 }
 
 Json NightToJson(const PlanInput& input, const PlannedNight& night) {

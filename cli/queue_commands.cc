@@ -87,7 +87,16 @@ int QueuePause(const GlobalOptions& global, const PauseOptions& options) {
   }
   return WithScheduler(
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
+        // It is made by its first task, or by what is set of it.
+        const bool is_new =
+            absl::IsNotFound(scheduler.GetQueue(options.what).status());
         ASSIGN_OR_RETURN(v1::Queue queue, scheduler.PauseQueue(request));
+        if (is_new) {
+          std::fprintf(stderr,
+                       "midwatch: no task has named queue %s yet; those that "
+                       "will, wait\n",
+                       Printable(options.what).c_str());
+        }
         PrintQueue(global, queue);
         return kExitSucceeded;
       });

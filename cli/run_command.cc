@@ -242,7 +242,7 @@ class BatchRun {
     batch_id_ = submitted.batch_id;
     is_new_ = !submitted.continued;
     Say(absl::StrCat(terminal_.Styled(Style::kBold, file_.open.name()), ": ",
-                     file_.tasks(), " tasks, ",
+                     CountOf(file_.tasks(), "task"), ", ",
                      submitted.continued ? "continuing batch " : "batch ",
                      batch_id_));
     return SayWhatElseRuns();

@@ -208,7 +208,12 @@ absl::StatusOr<std::vector<v1::Batch>> SchedulerConnection::ListBatches(
 
 absl::Status SchedulerConnection::ForEachBatch(
     absl::FunctionRef<bool(const v1::Batch&)> visit) {
-  v1::ListBatchesRequest request;
+  return ForEachBatch({}, visit);
+}
+
+absl::Status SchedulerConnection::ForEachBatch(
+    v1::ListBatchesRequest request,
+    absl::FunctionRef<bool(const v1::Batch&)> visit) {
   request.set_page_size(kPageSize);
   while (true) {
     v1::ListBatchesResponse response;

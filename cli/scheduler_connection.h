@@ -75,7 +75,10 @@ class SchedulerConnection {
   // Newest first, `limit` at most, of those that `filter` names.
   absl::StatusOr<std::vector<v1::Batch>> ListBatches(
       v1::ListBatchesRequest filter, int limit);
-  // Newest first, until `visit` returns false.
+  // Newest first, of those that `filter` names, until `visit` returns false.
+  absl::Status ForEachBatch(v1::ListBatchesRequest filter,
+                            absl::FunctionRef<bool(const v1::Batch&)> visit);
+  // Of all.
   absl::Status ForEachBatch(absl::FunctionRef<bool(const v1::Batch&)> visit);
   // `name` empty: all.
   absl::StatusOr<std::vector<v1::Batch>> ListBatches(const std::string& name,

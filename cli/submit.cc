@@ -88,11 +88,12 @@ absl::StatusOr<v1::SubmitBatchRequest> MakeChunk(const BatchFile& file,
 // Tasks of a batch run before the last of them is there.
 absl::Status WithBegun(const absl::Status& why,
                        const v1::SubmitBatchResponse& answer) {
-  return absl::Status(why.code(),
-                      absl::StrCat(why.message(), "; batch ", answer.batch_id(),
-                                   " holds the first ", answer.accepted_lines(),
-                                   " tasks, which run: `midwatch batch cancel ",
-                                   answer.batch_id(), "` ends them"));
+  return absl::Status(
+      why.code(), absl::StrCat(why.message(), "; batch ", answer.batch_id(),
+                               " holds the first ",
+                               CountOf(answer.accepted_lines(), "task"),
+                               ": `midwatch batch cancel ", answer.batch_id(),
+                               "` ends what runs"));
 }
 
 // Whether the scheduler read the lines and wants none like them.

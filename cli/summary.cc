@@ -44,8 +44,8 @@ std::string Failures(const GlobalOptions& global, const v1::Batch& batch,
   for (size_t i = 0; i < std::min(groups.size(), kGroupsMax); ++i) {
     const auto& [cause, failures] = groups[i];
     absl::StrAppend(&out, absl::StrFormat("  %9d  ", failures.count),
-                    cause.first, "  ", cause.second, "\n", indent,
-                    failures.count > 1 ? "such as " : "",
+                    cause.first, cause.second.empty() ? "" : "  ", cause.second,
+                    "\n", indent, failures.count > 1 ? "such as " : "",
                     absl::StrJoin(failures.examples, ", "), "\n", indent,
                     CommandLine(global, absl::StrCat("task ", failures.look,
                                                      " ", failures.task_id)),
@@ -53,7 +53,10 @@ std::string Failures(const GlobalOptions& global, const v1::Batch& batch,
   }
   if (groups.size() > kGroupsMax) {
     absl::StrAppend(
-        &out, "  and ", groups.size() - kGroupsMax, " other causes: ",
+        &out, "  and ",
+        CountOf(static_cast<int64_t>(groups.size() - kGroupsMax),
+                "other cause"),
+        ": ",
         CommandLine(global, absl::StrCat("task list --state failed --batch ",
                                          batch.batch_id())),
         "\n");
@@ -76,7 +79,7 @@ std::string Questions(const GlobalOptions& global, const v1::Batch& batch,
       batch.counts().waiting() - static_cast<int64_t>(outcome.waiting.size());
   if (others > 0) {
     absl::StrAppend(
-        &out, "  and ", others, " others: ",
+        &out, "  and ", CountOf(others, "other"), ": ",
         CommandLine(global, absl::StrCat("task list --state waiting --batch ",
                                          batch.batch_id())),
         "\n");
@@ -122,8 +125,8 @@ std::string Summary(const GlobalOptions& global, const v1::Batch& batch,
   // Fewer say nothing.
   constexpr int64_t kForetoldMin = 10;
   if (batch.calibration().foretold() >= kForetoldMin) {
-    absl::StrAppend(
-        &out, "  forecasts: ", CalibrationWords(batch.calibration()), "\n");
+    absl::StrAppend(&out, "  forecast held   ",
+                    CalibrationWords(batch.calibration()), "\n");
   }
   if (!outcome.failures.empty()) out += Failures(global, batch, outcome);
   if (!outcome.waiting.empty()) out += Questions(global, batch, outcome);

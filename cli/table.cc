@@ -1,6 +1,7 @@
 #include "cli/table.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "absl/strings/str_cat.h"
 #include "cli/utf8.h"
@@ -10,6 +11,7 @@ namespace {
 
 constexpr char kGap[] = "  ";
 constexpr size_t kLastColumnMin = 10;
+constexpr size_t kLastColumnWanted = 16;
 
 }  // namespace
 
@@ -24,19 +26,32 @@ std::string FormatTable(const std::vector<Column>& columns,
     }
     widths.push_back(widest);
   }
-  size_t before_last = 0;
-  for (size_t i = 0; i + 1 < widths.size(); ++i) before_last += widths[i] + 2;
+  std::vector<size_t> shown(columns.size());
+  std::iota(shown.begin(), shown.end(), 0);
   const size_t limit = static_cast<size_t>(std::max(width, 0));
-  const size_t room = limit > before_last ? limit - before_last : 0;
-  widths.back() = std::min(widths.back(), std::max(room, kLastColumnMin));
+  // What the others leave to the last one.
+  auto room = [&] {
+    size_t others = 0;
+    for (size_t i : shown) others += i + 1 < columns.size() ? widths[i] + 2 : 0;
+    return limit > others ? limit - others : 0;
+  };
+  auto earlier = [&](size_t a, size_t b) {
+    return columns[a].drop < columns[b].drop;
+  };
+  while (room() < std::min(widths.back(), kLastColumnWanted)) {
+    auto next = std::max_element(shown.begin(), shown.end(), earlier);
+    if (columns[*next].drop == 0) break;
+    shown.erase(next);
+  }
+  widths.back() = std::min(widths.back(), std::max(room(), kLastColumnMin));
 
   std::string out;
   auto add_row = [&](const auto& cell_of) {
     std::string line;
-    for (size_t i = 0; i < columns.size(); ++i) {
+    for (size_t i : shown) {
       const std::string cell = Shorten(cell_of(i), widths[i]);
       const std::string padding(widths[i] - DisplayWidth(cell), ' ');
-      absl::StrAppend(&line, i == 0 ? "" : kGap,
+      absl::StrAppend(&line, i == shown.front() ? "" : kGap,
                       columns[i].right ? padding + cell : cell + padding);
     }
     while (!line.empty() && line.back() == ' ') line.pop_back();

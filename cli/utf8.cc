@@ -138,6 +138,36 @@ std::string Shorten(absl::string_view text, size_t width) {
   return absl::StrCat(text.substr(0, bytes), "…");
 }
 
+std::string Wrapped(absl::string_view text, size_t width) {
+  std::string out;
+  size_t used = 0;
+  size_t begin = 0;
+  while (begin < text.size()) {
+    if (text[begin] == '\n') {
+      out += '\n';
+      used = 0;
+      ++begin;
+      continue;
+    }
+    // A word, with the blanks before it.
+    const size_t word =
+        std::min(text.find_first_not_of(' ', begin), text.size());
+    const size_t end = std::min(text.find_first_of(" \n", word), text.size());
+    const size_t columns = DisplayWidth(text.substr(word, end - word));
+    const size_t blanks = word - begin;
+    if (used > 0 && columns > 0 && used + blanks + columns > width) {
+      out += '\n';
+      used = columns;
+      absl::StrAppend(&out, text.substr(word, end - word));
+    } else if (columns > 0) {
+      used += blanks + columns;
+      absl::StrAppend(&out, text.substr(begin, end - begin));
+    }
+    begin = end;
+  }
+  return out;
+}
+
 std::string PadRight(absl::string_view text, size_t width) {
   const std::string shown = Shorten(text, width);
   return absl::StrCat(shown, std::string(width - DisplayWidth(shown), ' '));

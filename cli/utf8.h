@@ -27,6 +27,10 @@ size_t DisplayWidth(absl::string_view text);
 // The first `width` columns of `text`, with an ellipsis where it was longer.
 std::string Shorten(absl::string_view text, size_t width);
 
+// `text` with its lines broken at blanks, so that each has `width` columns at
+// most, unless a single word has more.
+std::string Wrapped(absl::string_view text, size_t width);
+
 // `text` in just `width` columns: shortened, or with blanks after it (before
 // it).
 std::string PadRight(absl::string_view text, size_t width);

@@ -1,5 +1,6 @@
 #include "cli/views.h"
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -11,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/civil_time.h"
+#include "cli/batch_states.h"
 #include "cli/control_views.h"
 #include "cli/hook_views.h"
 #include "cli/money.h"
@@ -85,11 +87,13 @@ Json ForecastToJson(const v1::Forecast& forecast) {
            absl::ToDoubleSeconds(ToDuration(forecast.time_p90()))}};
 }
 
-// "$0.02 and 12.1 s, p90 $0.05 and 40 s (of 256)".
-std::string ForecastWords(const v1::Forecast& forecast) {
-  return absl::StrCat(FormatUsd(forecast.cost_p50_usd_micros()), " and ",
-                      FormatSpan(ToDuration(forecast.time_p50())), ", p90 ",
-                      FormatUsd(forecast.cost_p90_usd_micros()), " and ",
+// "$0.02, 12.1 s", then `each`, "; 9 in 10 within $0.05, 40 s (of 256)".
+std::string ForecastWords(const v1::Forecast& forecast,
+                          absl::string_view each) {
+  return absl::StrCat(FormatUsd(forecast.cost_p50_usd_micros()), ", ",
+                      FormatSpan(ToDuration(forecast.time_p50())), each,
+                      "; 9 in 10 within ",
+                      FormatUsd(forecast.cost_p90_usd_micros()), ", ",
                       FormatSpan(ToDuration(forecast.time_p90())), " (of ",
                       forecast.samples(), ")");
 }
@@ -103,6 +107,16 @@ std::string OrDash(const std::string& text) {
   return text.empty() ? "-" : Printable(text);
 }
 
+// What is recorded of an attempt is what went wrong with it.
+std::string EndingOf(const v1::Task& task, const v1::Attempt& attempt) {
+  const bool is_last = attempt.number() == task.attempts();
+  if (attempt.ending().empty() && attempt.has_ended_at() && is_last &&
+      task.state() == v1::TASK_STATE_SUCCEEDED) {
+    return NameOf(task.state());
+  }
+  return OrDash(attempt.ending());
+}
+
 }  // namespace
 
 std::string CalibrationWords(const v1::Calibration& held) {
@@ -110,11 +124,9 @@ std::string CalibrationWords(const v1::Calibration& held) {
     return absl::StrCat((100 * within + held.foretold() / 2) / held.foretold(),
                         " %");
   };
-  return absl::StrCat("of ", held.foretold(), " tasks ",
-                      percent(held.cost_within_p50()), " cost p50 or less, ",
-                      percent(held.cost_within_p90()), " p90; ",
-                      percent(held.time_within_p50()), " took p50 or less, ",
-                      percent(held.time_within_p90()), " p90");
+  return absl::StrCat("cost ", percent(held.cost_within_p90()),
+                      " within p90, time ", percent(held.time_within_p90()),
+                      " within p90 (", CountOf(held.foretold(), "task"), ")");
 }
 
 Json InstantToJson(const google::protobuf::Timestamp& timestamp) {
@@ -232,7 +244,12 @@ std::string ResultLine(const v1::Task& task) {
   }
   const bool succeeded = task.state() == v1::TASK_STATE_SUCCEEDED;
   if (!succeeded && !task.reason().empty()) return FirstLine(task.reason());
-  return FirstLine(task.final_message());
+  std::string line = FirstLine(task.final_message());
+  // Nobody said why.
+  if (line.empty() && task.state() == v1::TASK_STATE_CANCELLED) {
+    return NameOf(task.state());
+  }
+  return line;
 }
 
 std::string CountOf(int64_t count, absl::string_view what) {
@@ -495,39 +512,49 @@ std::string RateTable(const v1::Account& account, int width) {
 }
 
 std::string BatchTable(const std::vector<v1::Batch>& batches, int width) {
+  auto left_out = [](const v1::Batch& batch) {
+    return batch.counts().cancelled() + batch.counts().skipped();
+  };
+  // A column for the few lists that have something in it.
+  const bool any_left_out =
+      std::any_of(batches.begin(), batches.end(), left_out);
+  std::vector<Column> columns = {
+      {"BATCH"}, {"STATE"}, {"SUCCEEDED", true}, {"FAILED", true}};
+  if (any_left_out) columns.push_back({"LEFT OUT", true});
+  columns.push_back({"COST", true, /*drop=*/1});
+  columns.push_back({"SUBMITTED", false, /*drop=*/2});
+  columns.push_back({"NAME"});
   std::vector<std::vector<std::string>> rows;
   for (const v1::Batch& batch : batches) {
     const v1::TaskCounts& counts = batch.counts();
-    rows.push_back(
-        {batch.batch_id(), batch.has_pause() ? "paused" : NameOf(batch.state()),
-         absl::StrCat(FinalOf(counts), "/", TotalOf(counts)),
-         absl::StrCat(counts.failed()), FormatUsd(batch.charged_usd_micros()),
-         FormatInstant(batch.submitted_at()), Printable(batch.name())});
+    std::vector<std::string>& row = rows.emplace_back();
+    row = {batch.batch_id(), BatchStateWord(batch),
+           absl::StrCat(counts.succeeded(), "/", TotalOf(counts)),
+           absl::StrCat(counts.failed())};
+    if (any_left_out) row.push_back(absl::StrCat(left_out(batch)));
+    row.push_back(FormatUsd(batch.charged_usd_micros()));
+    row.push_back(FormatInstant(batch.submitted_at()));
+    row.push_back(Printable(batch.name()));
   }
-  return FormatTable({{"BATCH"},
-                      {"STATE"},
-                      {"DONE", true},
-                      {"FAILED", true},
-                      {"COST", true},
-                      {"SUBMITTED"},
-                      {"NAME"}},
-                     rows, width);
+  return FormatTable(columns, rows, width);
 }
 
 std::string TaskTable(const std::vector<v1::Task>& tasks, int width) {
+  // A name's part of the line.
+  const size_t name_max = static_cast<size_t>(std::clamp(width / 5, 12, 32));
   std::vector<std::vector<std::string>> rows;
   for (const v1::Task& task : tasks) {
-    rows.push_back({task.task_id(), NameOf(task.state()),
-                    absl::StrCat(task.attempts()),
-                    FormatUsd(task.charged_usd_micros()),
-                    FormatSpan(ToDuration(task.run_time())),
-                    Shorten(Printable(task.name()), 32), ResultLine(task)});
+    rows.push_back(
+        {task.task_id(), NameOf(task.state()), absl::StrCat(task.attempts()),
+         FormatUsd(task.charged_usd_micros()),
+         FormatSpan(ToDuration(task.run_time())),
+         Shorten(Printable(task.name()), name_max), ResultLine(task)});
   }
   return FormatTable({{"TASK"},
                       {"STATE"},
-                      {"TRIES", true},
-                      {"COST", true},
-                      {"TIME", true},
+                      {"TRIES", true, /*drop=*/3},
+                      {"COST", true, /*drop=*/1},
+                      {"TIME", true, /*drop=*/2},
                       {"NAME"},
                       {"RESULT"}},
                      rows, width);
@@ -541,7 +568,7 @@ std::string BatchDetails(const GlobalOptions& global, const v1::Batch& batch) {
   };
   line("batch", batch.batch_id());
   line("name", Printable(batch.name()));
-  line("state", NameOf(batch.state()));
+  line("state", BatchStateWord(batch));
   line("tasks", absl::StrCat(TotalOf(counts)));
   const std::pair<const char*, int64_t> kinds[] = {
       {"  blocked", counts.blocked()},
@@ -595,7 +622,7 @@ std::string BatchDetails(const GlobalOptions& global, const v1::Batch& batch) {
     line("hook", HookLine(hook));
   }
   if (batch.has_forecast()) {
-    line("forecast", absl::StrCat(ForecastWords(batch.forecast()), " a task"));
+    line("forecast", ForecastWords(batch.forecast(), " a task"));
   }
   if (batch.has_calibration()) {
     line("held", CalibrationWords(batch.calibration()));
@@ -640,7 +667,7 @@ std::string TaskDetails(const v1::Task& task, int width) {
                      " by the attempt that is on"));
   }
   line("time", FormatSpan(ToDuration(task.run_time())));
-  if (task.has_forecast()) line("forecast", ForecastWords(task.forecast()));
+  if (task.has_forecast()) line("forecast", ForecastWords(task.forecast(), ""));
   line("submitted", FormatInstant(task.submitted_at()));
   line("ended", FormatInstant(task.ended_at()));
   if (task.has_not_before()) {
@@ -679,7 +706,7 @@ std::string TaskDetails(const v1::Task& task, int width) {
           {absl::StrCat(attempt.number()), OrDash(attempt.session_id()),
            absl::StrCat(FormatUsd(attempt.charged_usd_micros()),
                         attempt.cost_unknown() ? " (not known yet)" : ""),
-           FormatInstant(attempt.granted_at()), OrDash(attempt.ending())});
+           FormatInstant(attempt.granted_at()), EndingOf(task, attempt)});
     }
     absl::StrAppend(&out, "\n",
                     FormatTable({{"TRY", true},

@@ -55,8 +55,8 @@ std::string CountOf(int64_t count, absl::string_view what);
 int64_t TotalOf(const v1::TaskCounts& counts);
 int64_t FinalOf(const v1::TaskCounts& counts);
 
-// How well forecasts held, of those there were: "of 40 tasks 48 % cost p50 or
-// less, ...".
+// How well forecasts held, of those there were: "cost 92 % within p90, time ...
+// (40 tasks)".
 std::string CalibrationWords(const v1::Calibration& held);
 
 Json InstantToJson(const google::protobuf::Timestamp& timestamp);

@@ -81,11 +81,22 @@ class CliTest(unittest.TestCase):
                           ["--output", "xml", "batch", "list"]):
             code, _, err = self.run_cli(*arguments)
             self.assertEqual(code, 2, (arguments, err))
+            self.assertRegex(err, r"^(midwatch: .*\n)+$", arguments)
+        for arguments, says in [
+                (["batch"], "`midwatch batch` takes a command; expected one of "
+                            "list, get, "),
+                (["task", "update", "X", "--priority", "x"],
+                 "--priority is 'x'; expected a number; see `midwatch task "
+                 "update --help`\n")]:
+            self.assertIn(says, self.run_cli(*arguments)[2])
 
     def test_help_and_version(self):
         code, out, _ = self.run_cli("--version")
         self.assertEqual((code, out[:9]), (0, "midwatch "))
-        self.assertEqual(self.run_cli("run", "--help")[0], 0)
+        for command in ([], ["run"], ["task", "update"], ["batch", "retry"]):
+            code, out, _ = self.run_cli(*command, "--help")
+            self.assertEqual(code, 0)
+            self.assertLessEqual(max(map(len, out.splitlines())), 80, out)
 
     def test_bad_batch_file_is_refused_before_anything_happens(self):
         (self.path / "bad.yaml").write_text("name: x\nnmae: y\n")
@@ -483,8 +494,13 @@ class CliTest(unittest.TestCase):
             return json.loads(out)
 
         # Before anything has named it.
-        queue = shown("queue", "pause", "default", "--reason", "moving",
-                      "--until", "2h")
+        pause = ["queue", "pause", "default", "--reason", "moving"]
+        code, _, err = self.run_cli(*pause)
+        self.assertEqual((code, err),
+                         (0, "midwatch: no task has named queue default yet; "
+                             "those that will, wait\n"))
+        self.assertEqual(self.run_cli(*pause)[2], "")
+        queue = shown(*pause, "--until", "2h")
         self.assertEqual(queue["pause"]["reason"], "moving")
         self.assertIsNotNone(queue["pause"]["until"])
         code, batch, _ = self.run_cli("submit", self.write())
@@ -542,10 +558,16 @@ class CliTest(unittest.TestCase):
                                     "look first")
         self.assertEqual(code, 0)
         self.assertIn("the batch is paused: look first", out)
+        for word, found in [("paused", 1), ("sealed", 1), ("queued", 0)]:
+            code, out, _ = self.run_cli("batch", "list", "--state", word)
+            self.assertEqual((code, len(out.splitlines())), (0, 1 + found))
+            self.assertEqual("  paused  " in out, found == 1)
+        self.assertRegex(self.run_cli("batch", "get", batch)[1],
+                         r"\nstate +paused\n")
         # Whoever watches or runs it is told, and does not wait for a person.
         code, out, _ = self.run_cli("batch", "watch", batch)
         self.assertEqual(code, 3)
-        self.assertIn("the batch is paused: look first", out)
+        self.assertEqual(out.count("the batch is paused: look first"), 1)
         code, out, err = self.run_cli("run", "batch.yaml", "--results", "r")
         self.assertEqual(code, 3, out + err)
         self.assertIn(f"`{MIDWATCH} batch resume {batch}` resumes it", out)
@@ -558,7 +580,7 @@ class CliTest(unittest.TestCase):
         self.assertIn("the batch is done", err)
 
     def test_what_run_tells_to_type_leads_to_its_state(self):
-        file = self.path / self.write(command="false")
+        file = self.path / self.write(model="no-such-model")
         file.write_text(file.read_text() + "canary: {tasks: 1}\n")
         run = ["run", file.name, "--results", "r", "--state-dir", "my state"]
         # A run asks no server; nor do the commands that it names.
@@ -566,7 +588,7 @@ class CliTest(unittest.TestCase):
         code, out, err = self.run_cli(*run, env=server)
         self.assertEqual(code, 3, out + err)
         self.assertNotIn("127.0.0.1:1", out)
-        for what in ("task logs", "batch resume"):
+        for what in ("task get", "batch resume"):
             command = re.search(rf"{MIDWATCH} {what} [^`\n]*", out).group()
             self.assertTrue(
                 command.endswith(" --server '' --state-dir 'my state'"), out)
@@ -574,7 +596,7 @@ class CliTest(unittest.TestCase):
             self.assertEqual(code, 0, err)
         code, out, err = self.run_cli(*run)
         self.assertEqual(code, 1, out + err)
-        self.assertRegex(out, r"task logs \w+ --state-dir 'my state'\n")
+        self.assertRegex(out, r"task get \w+ --state-dir 'my state'\n")
 
     def test_results_that_cannot_be_written_cost_nothing(self):
         file = self.write()
@@ -697,7 +719,7 @@ class CliTest(unittest.TestCase):
         self.assertEqual(code, 1)
         old = json.loads(self.run_cli("batch", "get", "batch", "--output",
                                       "json")[1])["batch_id"]
-        code, batch, err = self.run_cli("batch", "retry", old, "--failed")
+        code, batch, err = self.run_cli("batch", "retry", old)
         self.assertEqual(code, 0, err)
         # Typed again, it is the same one.
         code, again, _ = self.run_cli("batch", "retry", old, "--failed",
@@ -716,6 +738,22 @@ class CliTest(unittest.TestCase):
                          [("one", "queued"), ("two", "blocked"),
                           ("three", "queued")])
         self.assertTrue(all(task["retry_of"] for task in tasks))
+        # Of one that was cancelled whole, nothing failed.
+        code, _, _ = self.run_cli("batch", "cancel", batch.strip())
+        self.assertEqual(code, 0)
+        code, out, _ = self.run_cli("batch", "list")
+        self.assertRegex(out, rf"BATCH +STATE +SUCCEEDED +FAILED +LEFT OUT .*"
+                              rf"\n{batch.strip()} +done +0/3 +0 +3 ")
+        code, out, _ = self.run_cli("task", "list", "--batch", batch.strip())
+        self.assertRegex(out, r"\n\w+ +cancelled .* one +cancelled\n")
+        code, _, err = self.run_cli("batch", "retry", batch.strip())
+        self.assertEqual(code, 2)
+        self.assertIn(f"midwatch: no task of the batch failed or was skipped; "
+                      f"`{MIDWATCH} batch retry {batch.strip()} --cancelled` "
+                      f"tries 3 tasks that were cancelled", err)
+        code, _, err = self.run_cli("batch", "retry", batch.strip(),
+                                    "--cancelled")
+        self.assertEqual(code, 0, err)
         code, _, err = self.run_cli("batch", "retry", "nothing", "--failed")
         self.assertEqual(code, 2)
         self.assertIn("no batch has the id or name", err)

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "cli/batch_states.h"
 #include "cli/rule_views.h"
 #include "cli/views.h"
 #include "cli/when.h"
@@ -52,6 +53,48 @@ TEST(ControlViewsTest, APauseSaysWhyAndWhatToDo) {
   EXPECT_THAT(BatchDetails(Typed(), batch),
               HasSubstr("waits       queue nightly is paused"));
   EXPECT_THAT(BatchTable({batch}, 200), HasSubstr("paused"));
+}
+
+TEST(BatchStatesTest, AWordSaysWhatABatchDoes) {
+  v1::Batch batch;
+  auto word = [&] { return BatchStateWord(batch); };
+  batch.set_state(v1::BATCH_STATE_OPEN);
+  EXPECT_EQ(word(), "submitting");
+  batch.set_state(v1::BATCH_STATE_SEALED);
+  EXPECT_EQ(word(), "queued");
+  batch.mutable_counts()->set_waiting(1);
+  EXPECT_EQ(word(), "waiting");
+  batch.mutable_counts()->set_queued(1);
+  EXPECT_EQ(word(), "queued");
+  batch.mutable_counts()->set_running(1);
+  EXPECT_EQ(word(), "running");
+  batch.mutable_queue_pause();
+  EXPECT_EQ(word(), "paused");
+  EXPECT_THAT(BatchDetails(Typed(), batch), HasSubstr("state       paused\n"));
+  EXPECT_EQ(ToJson(batch)["state"], "sealed");
+  batch.set_state(v1::BATCH_STATE_CANCELLING);
+  EXPECT_EQ(word(), "cancelling");
+  batch.set_state(v1::BATCH_STATE_DONE);
+  EXPECT_EQ(word(), "done");
+}
+
+TEST(BatchStatesTest, AreFilteredByWordsAndByTheApisNames) {
+  v1::Batch batch = PausedBatch();
+  auto takes = [&](const std::vector<std::string>& words) {
+    return BatchStateFilter::Read(words).value().Takes(batch);
+  };
+  EXPECT_TRUE(takes({}));
+  EXPECT_TRUE(takes({"paused"}));
+  EXPECT_TRUE(takes({"sealed"}));
+  EXPECT_TRUE(takes({"done", "paused"}));
+  EXPECT_FALSE(takes({"queued"}));
+  EXPECT_FALSE(takes({"open", "running", "cancelling"}));
+  EXPECT_THAT(
+      BatchStateFilter::Read({"paused", "done"})->asked(),
+      ::testing::ElementsAre(v1::BATCH_STATE_OPEN, v1::BATCH_STATE_SEALED,
+                             v1::BATCH_STATE_DONE));
+  EXPECT_THAT(BatchStateFilter::Read({"lost"}).status().message(),
+              HasSubstr("expected submitting, queued, running, waiting"));
 }
 
 TEST(ControlViewsTest, AFullCapSaysWhoseItIs) {

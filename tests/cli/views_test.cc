@@ -6,9 +6,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_split.h"
 #include "cli/export.h"
 #include "cli/summary.h"
 #include "cli/table.h"
+#include "cli/utf8.h"
 
 namespace midwatch::cli {
 namespace {
@@ -27,6 +29,84 @@ TEST(NamesTest, AreWords) {
   EXPECT_EQ(NameOf(v1::FAILURE_CLASS_SPEND_CAP), "spend cap");
   EXPECT_EQ(TaskStateNamed("failed"), v1::TASK_STATE_FAILED);
   EXPECT_EQ(TaskStateNamed("lost"), v1::TASK_STATE_UNSPECIFIED);
+}
+
+TEST(FormatTableTest, LeavesColumnsOutBeforeItCutsTheLast) {
+  const std::vector<Column> columns = {
+      {"ID"}, {"TRIES", true, 2}, {"COST", true, 1}, {"TEXT"}};
+  const std::vector<std::vector<std::string>> rows = {
+      {"01", "1", "$0.10", "eighteen columns"}};
+  EXPECT_EQ(FormatTable(columns, rows, 34),
+            "ID  TRIES   COST  TEXT\n"
+            "01      1  $0.10  eighteen columns\n");
+  EXPECT_EQ(FormatTable(columns, rows, 33),
+            "ID   COST  TEXT\n"
+            "01  $0.10  eighteen columns\n");
+  EXPECT_EQ(FormatTable(columns, rows, 16),
+            "ID  TEXT\n"
+            "01  eighteen co\u2026\n");
+}
+
+// An id is never cut, and a row is a line.
+TEST(FormatTableTest, ListsFitEightyColumns) {
+  v1::Task task;
+  task.set_task_id("01M8JB4J8W0000000000000000");
+  task.set_state(v1::TASK_STATE_CANCELLING);
+  task.set_attempts(3);
+  task.set_charged_usd_micros(1'234'560'000);
+  task.mutable_run_time()->set_seconds(4'000);
+  task.set_name("a name that is rather long, as names are");
+  task.set_reason("a reason that is longer than the whole line has room for");
+  v1::Batch batch;
+  batch.set_batch_id(task.task_id());
+  batch.set_state(v1::BATCH_STATE_CANCELLING);
+  batch.mutable_counts()->set_succeeded(309'000);
+  batch.mutable_counts()->set_cancelled(586);
+  batch.set_charged_usd_micros(1'234'560'000);
+  batch.set_name("nightly");
+  for (const std::string& table :
+       {TaskTable({task}, 80), BatchTable({batch}, 80)}) {
+    EXPECT_THAT(table, ::testing::HasSubstr(task.task_id()));
+    for (absl::string_view line : absl::StrSplit(table, '\n')) {
+      EXPECT_LE(DisplayWidth(line), 80u) << table;
+    }
+  }
+  EXPECT_THAT(TaskTable({task}, 200), ::testing::HasSubstr("1 h 06 m"));
+}
+
+TEST(BatchTableTest, WhatWasCancelledDidNotSucceed) {
+  v1::Batch batch;
+  batch.set_batch_id("B");
+  batch.set_name("n");
+  batch.set_state(v1::BATCH_STATE_DONE);
+  batch.mutable_counts()->set_succeeded(2);
+  EXPECT_EQ(BatchTable({batch}, 200),
+            "BATCH  STATE  SUCCEEDED  FAILED   COST  SUBMITTED  NAME\n"
+            "B      done         2/2       0  $0.00  -          n\n");
+  batch.mutable_counts()->set_cancelled(6);
+  batch.mutable_counts()->set_skipped(1);
+  EXPECT_EQ(
+      BatchTable({batch}, 200),
+      "BATCH  STATE  SUCCEEDED  FAILED  LEFT OUT   COST  SUBMITTED  NAME\n"
+      "B      done         2/9       0         7  $0.00  -          n\n");
+}
+
+TEST(WrappedTest, BreaksBetweenWords) {
+  EXPECT_EQ(Wrapped("", 5), "");
+  EXPECT_EQ(Wrapped("one two", 7), "one two");
+  EXPECT_EQ(Wrapped("one two three", 7), "one two\nthree");
+  EXPECT_EQ(Wrapped("one\ntwo  three", 20), "one\ntwo  three");
+  EXPECT_EQ(Wrapped("caf\u00e9 a", 6), "caf\u00e9 a");
+  EXPECT_EQ(Wrapped("a longest b", 4), "a\nlongest\nb");
+}
+
+TEST(CalibrationTest, SaysHowWellForecastsHeld) {
+  v1::Calibration held;
+  held.set_foretold(292);
+  held.set_cost_within_p90(292);
+  held.set_time_within_p90(278);
+  EXPECT_EQ(CalibrationWords(held),
+            "cost 100 % within p90, time 95 % within p90 (292 tasks)");
 }
 
 TEST(FormatTableTest, AlignsAndCutsTheLastColumn) {
@@ -101,6 +181,28 @@ TEST(ResultLineTest, BlockedTaskSaysWhatItWaitsFor) {
   EXPECT_EQ(ResultLine(task), "waits for fetch, build? and others");
   EXPECT_THAT(TaskDetails(task, 80),
               ::testing::HasSubstr("waits for   fetch, build? and others\n"));
+}
+
+TEST(ResultLineTest, CancelledTaskSaysSo) {
+  v1::Task task;
+  task.set_state(v1::TASK_STATE_CANCELLED);
+  EXPECT_EQ(ResultLine(task), "cancelled");
+  task.set_reason("enough");
+  EXPECT_EQ(ResultLine(task), "enough");
+}
+
+TEST(TaskDetailsTest, AnAttemptThatSucceededSaysSo) {
+  v1::Task task = FinishedTask();
+  task.mutable_attempt_list(0)->set_ending("exit status 1");
+  task.mutable_attempt_list(0)->mutable_ended_at()->set_seconds(1);
+  v1::Attempt& last = *task.add_attempt_list();
+  last.set_number(2);
+  last.mutable_ended_at()->set_seconds(2);
+  EXPECT_THAT(TaskDetails(task, 200),
+              ::testing::ContainsRegex("exit status 1\n *2 .*  succeeded\n"));
+  task.set_state(v1::TASK_STATE_CANCELLED);
+  EXPECT_THAT(TaskDetails(task, 200),
+              ::testing::ContainsRegex("exit status 1\n *2 .*  -\n"));
 }
 
 TEST(ResultLineTest, SkippedTaskSaysWhy) {
