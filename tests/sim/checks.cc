@@ -536,9 +536,6 @@ void Checks::CheckBlame(const JournalRow& row, const std::string& session) {
                    row.failure == v1::FAILURE_CLASS_SPEC;
   const testing::FakeSessionView* view = service_.View(session);
   const bool spent = view != nullptr && view->cost_cents >= view->budget_cents;
-  if (own && session.empty() && NeedsDeleted(row.why)) {
-    return counts_.Add("tasks failed for a deleted batch");
-  }
   if (own && !spent && !own_faults_.contains(session)) {
     Report(kBlame, absl::StrCat("journal ", row.seq, ", task ", row.task,
                                 ", session ", session, ": ", row.why));
@@ -668,12 +665,6 @@ void Checks::AtEnd(int64_t tasks, absl::Time now) {
   CheckEvents();
 }
 
-// It was to be given what a deleted batch had left.
-bool Checks::NeedsDeleted(const std::string& why) {
-  return absl::StrContains(why, "batch that is deleted") &&
-         deletions_.AnyDeleted();
-}
-
 void Checks::CheckTaskRows(int64_t tasks) {
   const int64_t there =
       One(*queue_, "SELECT count(*) FROM task WHERE retry_of IS NULL");
@@ -697,7 +688,6 @@ void Checks::CheckTaskRows(int64_t tasks) {
         state == v1::TASK_STATE_SUCCEEDED ||
         (state == v1::TASK_STATE_FAILED && story.failures > 0) ||
         (state == v1::TASK_STATE_FAILED && story.expired) ||
-        (state == v1::TASK_STATE_FAILED && NeedsDeleted(row.Text(3))) ||
         (state == v1::TASK_STATE_CANCELLED && story.cancel_asked) ||
         state == v1::TASK_STATE_SKIPPED;  // see CheckNeeds
     if (!justified) Report(kProgress, task);

@@ -124,7 +124,6 @@ class Checks {
   bool IsCanaryLost() const;
   void CheckVerdict(const JournalRow& row);
   void CheckMoney();
-  bool NeedsDeleted(const std::string& why);
   void CheckTaskRows(int64_t tasks);
   void CheckSessions();
   void CheckEvents();
