@@ -10,6 +10,7 @@
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/task.pb.h"
 #include "midwatch/v1/worker_service.pb.h"
+#include "store/records.h"
 #include "store/schema.h"
 
 namespace midwatch {
