@@ -153,7 +153,7 @@ absl::StatusOr<std::string> SubmitOnce(SchedulerConnection& scheduler,
     if (stop()) return absl::CancelledError("interrupted");
     const int64_t before = answer.accepted_lines();
     absl::StatusOr<v1::SubmitBatchRequest> chunk = MakeChunk(file, before);
-    if (!chunk.ok()) return WithBegun(chunk.status(), answer);
+    if (!chunk.ok()) return AfterRefusal(scheduler, chunk.status(), answer);
     absl::StatusOr<v1::SubmitBatchResponse> taken =
         submission.Send(*std::move(chunk));
     if (IsRefusal(taken.status())) {

@@ -180,7 +180,9 @@ std::string InWords(const std::string& message) {
 // What comes last in a document: its place where it is quoted, or a key with no
 // value, which may be a quoted one.
 std::optional<YAML::Mark> LastQuote(YAML::Node node) {
-  while (true) {
+  // An alias may lead back to where it stands.
+  constexpr int kLevelsMax = 64;
+  for (int level = 0; level < kLevelsMax; ++level) {
     if (node.IsScalar() && !IsPlain(node)) return node.Mark();
     if ((!node.IsSequence() && !node.IsMap()) || node.size() == 0) {
       return std::nullopt;
@@ -195,6 +197,7 @@ std::optional<YAML::Mark> LastQuote(YAML::Node node) {
     }
     node.reset(last);
   }
+  return std::nullopt;
 }
 
 // Where quoted text begins that goes on to the end of the file: the parser

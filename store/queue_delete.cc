@@ -140,14 +140,7 @@ absl::Status QueueWriter::CheckDeletable(int64_t batch, int64_t first,
           first, last, batch, static_cast<int>(v1::TASK_STATE_SUCCEEDED))));
   if (any) return HasToStay("an unfinished task is a retry of one of it");
   // What is given to a retry may be left by any batch before it.
-  ASSIGN_OR_RETURN(
-      any, Any(db_.Query(
-               "WITH RECURSIVE again(id) AS (SELECT ? UNION "
-               "SELECT b.id FROM again a CROSS JOIN batch b ON b.retry_of = "
-               "a.id WHERE b.retry_of IS NOT NULL) "
-               "SELECT 1 FROM again a CROSS JOIN batch b ON b.id = a.id "
-               "WHERE b.state != ? LIMIT 1",
-               batch, static_cast<int>(v1::BATCH_STATE_DONE))));
+  ASSIGN_OR_RETURN(any, AnyOpenOf(batch));
   if (any) return HasToStay("a batch that tries it again is not done");
   // Of all errands: they are of the last minutes, but where a service does not
   // answer.
@@ -336,6 +329,16 @@ absl::Status QueueWriter::EndDeletion(int64_t batch) {
               batch));
   return db_.Run("UPDATE batch SET deleting = 0, template = NULL WHERE id = ?",
                  batch);
+}
+
+absl::StatusOr<bool> QueueWriter::AnyOpenOf(int64_t batch) {
+  return Any(db_.Query(
+      "WITH RECURSIVE again(id) AS (SELECT ? UNION "
+      "SELECT b.id FROM again a CROSS JOIN batch b ON b.retry_of = a.id "
+      "WHERE b.retry_of IS NOT NULL) "
+      "SELECT 1 FROM again a CROSS JOIN batch b ON b.id = a.id "
+      "WHERE b.state != ? LIMIT 1",
+      batch, static_cast<int>(v1::BATCH_STATE_DONE)));
 }
 
 absl::StatusOr<bool> QueueWriter::IsDeleted(int64_t batch) {

@@ -96,7 +96,7 @@ absl::Status LostRow(int64_t task) {
   return absl::DataLossError(absl::StrCat("task row ", task));
 }
 
-constexpr char kNeededIsDeleted[] = "it needs tasks that are deleted";
+constexpr char kNeededIsDeleted[] = "needs tasks that are deleted";
 
 }  // namespace
 

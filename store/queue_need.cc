@@ -183,8 +183,11 @@ absl::StatusOr<bool> QueueWriter::MeetNeeds(int64_t needed, int& room,
   const bool all = static_cast<int>(rows.size()) < room;
   room -= static_cast<int>(rows.size());
   for (const Row& row : rows) {
-    RETURN_IF_ERROR(db_.Run("UPDATE need SET open = 2 WHERE task = ? AND k = ?",
-                            row.task, row.k));
+    RETURN_IF_ERROR(db_.Run(
+        "UPDATE need SET open = 2 WHERE task = ? AND k = ? AND open = 1",
+        row.task, row.k));
+    // Another need of the same task has ended that one.
+    if (db_.changes() == 0) continue;
     if (done.state == v1::TASK_STATE_SUCCEEDED ||
         row.policy == v1::NEED_POLICY_RUN_ANYWAY) {
       RETURN_IF_ERROR(LookAtBlocked(row.task, result));
@@ -364,8 +367,7 @@ absl::Status QueueWriter::CheckDone(int64_t task, bool anyway) {
       db_.Query("SELECT name, state FROM task WHERE id = ?", task);
   if (!row.Step()) {
     RETURN_IF_ERROR(row.status());
-    return absl::FailedPreconditionError(
-        "it needs a task whose batch is deleted");
+    return absl::FailedPreconditionError("it needs a task that is deleted");
   }
   const auto state = static_cast<v1::TaskState>(row.Int(1));
   if (state == v1::TASK_STATE_SUCCEEDED || (anyway && IsFinal(state))) {

@@ -443,7 +443,7 @@ absl::StatusOr<std::vector<JournalRecord>> SqliteReader::ListJournal(
 
 absl::StatusOr<int64_t> SqliteReader::LastJournalSeq() {
   SqliteStatement row =
-      queue_->Query("SELECT seq FROM journal ORDER BY seq DESC LIMIT 1");
+      queue_->Query("SELECT ifnull(max(seq), 0) FROM journal");
   if (row.Step()) return row.Int(0);
   RETURN_IF_ERROR(row.status());
   return int64_t{0};

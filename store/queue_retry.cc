@@ -213,8 +213,8 @@ absl::Status QueueWriter::CheckIsThere(int64_t task) {
   }
   if (!gone) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      "a task of it needs another one whose batch is deleted, so it cannot be "
-      "tried again");
+      "a task of it needs another one that is deleted, so it cannot be tried "
+      "again");
 }
 
 absl::StatusOr<std::vector<NewNeed>> QueueWriter::NeedsAgain(

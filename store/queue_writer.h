@@ -270,15 +270,30 @@ class QueueWriter {
   // Nothing but its row is left.
   absl::Status EndDeletion(int64_t batch);
   absl::StatusOr<bool> IsDeleted(int64_t batch);
+  // It is not done, or a batch that tries it again, over however many tries.
+  absl::StatusOr<bool> AnyOpenOf(int64_t batch);
   // No task has a number up to `highest` again.
   absl::Status RaiseTaskFloor(int64_t highest);
   // The highest number of a task that was deleted: none comes again.
   absl::StatusOr<int64_t> TaskFloor();
   // queue_delete_task.cc
+  struct SingleTask {
+    int64_t id = 0, template_id = 0, lane = 0, tenant = 0, queue = 0;
+    bool is_retry = false;
+    Labels labels;
+  };
+  // Nothing, where it is not there, has a batch or is not final.
+  absl::StatusOr<std::optional<SingleTask>> LoadSingle(RowKey key);
   // Why it has to stay; "" where it may go.
   absl::StatusOr<std::string> WhyItStays(int64_t task);
-  // Deletes its journal, and adds what that moved to `sum`.
-  absl::Status SumUpJournal(int64_t task, JournalEntry& sum);
+  // The batch of the task that it tries again, over however many tries; or 0.
+  absl::StatusOr<int64_t> BatchItTriesAgain(int64_t task);
+  // A row of the journal for each tenant's queue.
+  absl::Status TellDeletion(const std::vector<SingleTask>& going,
+                            const std::string& reason);
+  // Deletes their journal, but for what it moved.
+  absl::Status SumUpJournal(const std::vector<SingleTask>& going,
+                            const std::string& reason);
   // queue_unique.cc
   absl::StatusOr<bool> HasUniqueKeys();
   // The task that holds the key, if one does.

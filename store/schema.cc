@@ -382,8 +382,10 @@ ALTER TABLE batch ADD COLUMN risk BLOB;
 // A need that is met (open = 2) keeps what it needs until all is given. Each
 // row of the journal that concerns a batch or a task is in one of two indexes.
 // Of single tasks that are deleted a row of the journal has the money, by
-// tenant and queue: `who` is a lane of those.
+// tenant, queue and hour: `who` is a lane of those.
 constexpr char kQueue24[] = R"sql(
+UPDATE need SET open = 2 WHERE open = 0 AND need IS NOT NULL AND task IN
+  (SELECT id FROM task WHERE state = 1);
 CREATE INDEX need_met ON need(need) WHERE open = 2 AND need IS NOT NULL;
 DROP INDEX journal_batch;
 CREATE INDEX journal_batch ON journal(batch, seq) WHERE batch > 0;

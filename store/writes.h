@@ -241,10 +241,13 @@ struct TasksDeleted {
 };
 
 // Deletes tasks of no batch, kDeletedTasksMax at most, with all that hangs on
-// them and their journal, which is summed up in a row for each tenant's queue.
-// What was said of requests stays: one that is said again is refused. Those
-// that are gone, and those of batches, are passed over. One has to stay for
-// what a batch would have to stay for, see DeleteBatch.
+// them and their journal, each of them whole. A row of the journal tells of it
+// for each tenant's queue, and what they cost is summed up in others, by the
+// hour. What is known of requests stays: one that is said again is refused.
+// Tasks that are gone, that are not final, and those of batches are passed
+// over. One has to stay for what a batch would have to stay for, see
+// DeleteBatch, and while any task tries it again, or it does a task of a batch
+// that is open or is tried again itself.
 struct DeleteTasks {
   using Result = TasksDeleted;
   std::vector<RowKey> tasks;

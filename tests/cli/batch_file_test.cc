@@ -496,6 +496,7 @@ constexpr MistakeCase kMistakes[] = {
     {"TornQuoteAfterAnEscape", "name: \"a\\\"\n\n", "1:7: quoted text begins"},
     {"TornSingleQuote", "name: 'it''\nqueue: x\n", "1:7: quoted text begins"},
     {"TornKey", "name: a\n'queue: b\n", "2:1: quoted text begins"},
+    {"AliasToItself", "name: &a [*a]\n", "1:7: name is a list"},
     {"TornQuoteAtTheEnd", "name: \"a", "1:9: quoted text has no end"},
     {"OpenList", "name: [a", "a [ before here has no end"},
     {"NotAMap", "- a\n", "1:1: the batch is a list; expected a map with name"},

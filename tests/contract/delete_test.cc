@@ -494,20 +494,99 @@ TEST_P(DeleteTest, SingleTasksAreGoneButForTheirMoney) {
   EXPECT_EQ(Charged({.batch = batch}), 30'000);
   std::vector<JournalRecord> rows =
       Journal({.kinds = {JournalKind::kTasksDeleted}});
-  ASSERT_THAT(rows, SizeIs(2));
+  // Of each queue what it cost, where that was charged, and who deleted it.
+  ASSERT_THAT(rows, SizeIs(4));
   for (const JournalRecord& row : rows) {
     EXPECT_EQ(row.why, "1 task: tidying");
-    EXPECT_EQ(row.charge_delta, 30'000);
     EXPECT_EQ(row.reserve_delta, 0);
     EXPECT_EQ(row.tenant, "default");
     EXPECT_EQ(row.who, 0);
   }
+  for (int i : {0, 1})
+    EXPECT_EQ(rows[static_cast<size_t>(i)].charge_delta, 30'000);
+  for (int i : {2, 3}) EXPECT_EQ(rows[static_cast<size_t>(i)].charge_delta, 0);
   auto last = Read<absl::Time>(
       [](StoreReader& reader) { return reader.LastDeletion(); });
   EXPECT_EQ(*last, absl::FromUnixMicros(absl::ToUnixMicros(clock_.Now())));
   // Again: nothing.
   ASSERT_OK(Apply(write));
-  EXPECT_THAT(Journal({.kinds = {JournalKind::kTasksDeleted}}), SizeIs(2));
+  EXPECT_THAT(Journal({.kinds = {JournalKind::kTasksDeleted}}), SizeIs(4));
+}
+
+// Transcripts are kept by the journal's number of their attempt's grant.
+TEST_P(DeleteTest, NumbersOfTheJournalDoNotComeAgain) {
+  const RowKey task = SubmitOne("one");
+  ASSERT_OK(Apply(CancelTask{task, ""}));
+  const int64_t last = Journal().back().seq;
+  ASSERT_OK(Apply(DeleteTasks{{task}, ""}));
+  ASSERT_THAT(Tasks(), IsEmpty());
+  SubmitOne("two");
+  std::vector<GrantRecord> grants = AdmitTo(worker_, 1);
+  ASSERT_THAT(grants, SizeIs(1));
+  EXPECT_GT(grants[0].grant_seq, last);
+}
+
+TEST_P(DeleteTest, WhatDeletedTasksCostStaysInItsHour) {
+  const absl::Time began = clock_.Now();
+  const RowKey early = SubmitOne("early");
+  RunAll();
+  time_.Advance(absl::Hours(30));
+  const RowKey late = SubmitOne("late"), beside = SubmitOne("beside");
+  RunAll(50'000);
+  Archive();
+  time_.Advance(absl::Hours(100));
+  ASSERT_OK(Apply(DeleteTasks{{early, late, beside}, "old"}));
+  const absl::Time second = began + absl::Hours(25);
+  EXPECT_EQ(Charged({.from = began, .until = second}), 30'000);
+  EXPECT_EQ(Charged({.from = second, .until = second + absl::Hours(24)}),
+            100'000);
+  EXPECT_EQ(Charged(), 130'000);
+  std::vector<JournalRecord> rows =
+      Journal({.kinds = {JournalKind::kTasksDeleted}});
+  ASSERT_THAT(rows, SizeIs(3));
+  EXPECT_EQ(rows[0].why, "1 task: old");
+  EXPECT_EQ(rows[1].why, "2 tasks: old");
+  EXPECT_EQ(rows[2].why, "3 tasks: old");
+}
+
+// The report of a batch's retry, which waits yet, is to hold what came of it.
+TEST_P(DeleteTest, ASingleRetryStaysWhileItsBatchIsTriedAgain) {
+  RowKey batch = SubmitBatch(2);
+  ASSERT_FALSE(Apply(CancelBatch{batch, ""})->more);
+  const std::vector<TaskRecord> tasks = Tasks({.batch = batch.row});
+  auto single = Apply(RetryTask{tasks[0].key, "single"});
+  ASSERT_OK(single);
+  RunAll();
+  Archive();
+  auto again = Apply(RetryBatch{batch, "again", true});
+  ASSERT_OK(again);
+  auto deleted = Apply(DeleteTasks{{single->task}, ""});
+  ASSERT_OK(deleted);
+  EXPECT_THAT(deleted->kept, ElementsAre(single->task));
+  RunAll();
+  Archive();
+  deleted = Apply(DeleteTasks{{single->task}, ""});
+  ASSERT_OK(deleted);
+  EXPECT_THAT(deleted->kept, IsEmpty()) << deleted->why;
+}
+
+// By two of its needs, of which the first one skips it.
+TEST_P(DeleteTest, WhatATaskNeededTwiceIsNotKept) {
+  const RowKey other = SubmitOne("other");
+  SubmitTask needing = Single("needing");
+  for (const char* id : {"one", "two"}) {
+    needing.task.line.add_needs()->set_task_id(id);
+    needing.task.needs.push_back({.task = other});
+  }
+  auto task = Apply(needing);
+  ASSERT_OK(task);
+  RunAll(30'000, "refusal");
+  ASSERT_OK(Apply(FireTimers{}));
+  EXPECT_EQ(Task(task->task).state, v1::TASK_STATE_SKIPPED);
+  Archive();
+  auto deleted = Apply(DeleteTasks{{other}, ""});
+  ASSERT_OK(deleted);
+  EXPECT_THAT(deleted->kept, IsEmpty()) << deleted->why;
 }
 
 TEST_P(DeleteTest, TheRequestOfADeletedTaskIsNotRunAgain) {
@@ -547,9 +626,20 @@ TEST_P(DeleteTest, SingleTasksThatAreOfUseYetStay) {
   auto again = Apply(RetryTask{other, "again"});
   ASSERT_OK(again);
   keeps(other, "tries it again");
-  // What the retry has of the spec is there yet.
   ASSERT_OK(Apply(CancelTask{again->task, ""}));
-  ASSERT_OK(Apply(DeleteTasks{{waits, other}, ""}));
+  // What a further one would have of the spec is there yet.
+  keeps(other, "tries it again");
+  auto more = Apply(RetryTask{again->task, "and again"});
+  ASSERT_OK(more);
+  keeps(again->task, "tries it again");
+  RunAll();
+  Archive();
+  EXPECT_EQ(Task(more->task).state, v1::TASK_STATE_SUCCEEDED);
+  for (RowKey each : {more->task, again->task, other, waits}) {
+    auto gone = Apply(DeleteTasks{{each}, ""});
+    ASSERT_OK(gone);
+    EXPECT_THAT(gone->kept, IsEmpty()) << gone->why;
+  }
   time_.Advance(absl::Hours(25));
   ASSERT_OK(Apply(DeleteTasks{{holder}, ""}));
   for (RowKey gone : {waits, other, holder}) {
@@ -557,9 +647,6 @@ TEST_P(DeleteTest, SingleTasksThatAreOfUseYetStay) {
                     [&](StoreReader& reader) { return reader.GetTask(gone); }),
                 StatusIs(absl::StatusCode::kNotFound));
   }
-  ASSERT_OK(Apply(RetryTask{again->task, "and again"}));
-  RunAll();
-  EXPECT_EQ(Tasks().back().state, v1::TASK_STATE_SUCCEEDED);
 }
 
 TEST_P(DeleteTest, ManyTasksAreNotDeletedWithOneWrite) {

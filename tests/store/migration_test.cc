@@ -214,6 +214,36 @@ TEST_F(MigrationTest, ARingOfSamplesIsTheFirstThatCame) {
   EXPECT_EQ(now, ring);
 }
 
+// Needs that an older release had met, of a task that waits for another.
+TEST_F(MigrationTest, WhatIsMetAndNotGivenKeepsWhatItNeeds) {
+  Crash();
+  std::filesystem::remove(dir_ / "queue.db");
+  {
+    auto db = Sqlite::Open(dir_ / "queue.db");
+    ASSERT_OK(db);
+    SchemaSteps then(QueueSchema().begin(), QueueSchema().begin() + 23);
+    ASSERT_OK(Migrate(**db, then, "queue.db"));
+    ASSERT_OK((*db)->Script(R"sql(
+      INSERT INTO label(id, kind, name) VALUES
+        (1, 1, 'default'), (2, 2, 'default'), (3, 3, 'default');
+      INSERT INTO lane(id, tenant, queue, account) VALUES (1, 1, 2, 3);
+      INSERT INTO task(id, at, lane, batch, name, state, template, line_blob,
+                       prio, max_cost, queue)
+      VALUES (1, 1000000, 1, 0, 'done', 6, 1, x'', 5, 1000000, 2),
+             (2, 1000000, 1, 0, 'open', 2, 1, x'', 5, 1000000, 2),
+             (3, 1000000, 1, 0, 'waits', 1, 1, x'', 5, 1000000, 2),
+             (4, 1000000, 1, 0, 'given', 6, 1, x'', 5, 1000000, 2);
+      INSERT INTO need(task, k, need, open)
+      VALUES (3, 0, 1, 0), (3, 1, 2, 1), (4, 0, 1, 0);
+    )sql"));
+  }
+  Open();
+  auto deleted = Apply(DeleteTasks{{{1, 1000}}, ""});
+  ASSERT_OK(deleted);
+  EXPECT_THAT(deleted->kept, SizeIs(1));
+  EXPECT_EQ(deleted->why, "an unfinished task needs it");
+}
+
 // What a database is made of, each thing in its own words.
 std::vector<std::string> Things(Sqlite& db) {
   std::vector<std::string> things;

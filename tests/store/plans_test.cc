@@ -49,6 +49,9 @@ TEST_F(PlansTest, EveryStatementIsASearch) {
     }
   }
   ASSERT_OK(reader.ListBatches({}, INT64_MAX, 10));
+  ASSERT_OK(reader.ListJournal(batch.row, 0, 10));
+  ASSERT_OK(reader.ListMoney({.batch = batch}, 0, 10));
+  ASSERT_OK(reader.ListMoney({.task = SubmitOne("single")}, 0, 10));
   ASSERT_OK(reader.ListEndedTasks(v1::TASK_STATE_FAILED, 0, 10));
   ASSERT_OK(reader.ListBatches({.name = "b"}, INT64_MAX, 10));
   ASSERT_OK(reader.FindSchedule("nightly", 10));
