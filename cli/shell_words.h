@@ -15,8 +15,7 @@ std::string Quoted(const std::string& text);
 // " NAME VALUE", or nothing where there is no value.
 std::string Flag(absl::string_view name, const std::string& value);
 
-// This program with `arguments`, which need no quoting, on the same scheduler:
-// the one place that makes such a command.
+// This program with `arguments`, which need no quoting, on the same scheduler.
 std::string CommandLine(const GlobalOptions& global,
                         absl::string_view arguments);
 

@@ -57,8 +57,10 @@ std::string Failures(const GlobalOptions& global, const v1::Batch& batch,
         CountOf(static_cast<int64_t>(groups.size() - kGroupsMax),
                 "other cause"),
         ": ",
-        CommandLine(global, absl::StrCat("task list --state failed --batch ",
-                                         batch.batch_id())),
+        CommandLine(global,
+                    absl::StrCat("task list --state failed --state cancelled "
+                                 "--state skipped --batch ",
+                                 batch.batch_id())),
         "\n");
   }
   return out;

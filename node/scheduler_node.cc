@@ -182,10 +182,10 @@ class SchedulerNodeImpl final : public SchedulerNode {
     if (first || last_deletion > now - kArtifactGrace) {
       store_->DropDeletedEvents([](absl::StatusOr<int64_t> dropped) {
         if (!dropped.ok()) {
-          LogWarning("transcripts of deleted batches not dropped",
+          LogWarning("transcripts of what is deleted not dropped",
                      {{"why", dropped.status().message()}});
         } else if (*dropped > 0) {
-          LogInfo("transcripts of deleted batches dropped",
+          LogInfo("transcripts of what is deleted dropped",
                   {{"chunks", *dropped}});
         }
       });

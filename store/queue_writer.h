@@ -138,6 +138,7 @@ class QueueWriter {
   absl::StatusOr<CancelBatchResult> Do(const CancelBatch& write);
   // queue_delete.cc
   absl::StatusOr<BatchDeleted> Do(const DeleteBatch& write);
+  // queue_delete_task.cc
   absl::StatusOr<TasksDeleted> Do(const DeleteTasks& write);
   // queue_park.cc
   absl::StatusOr<Parked> Do(const Park& write);

@@ -299,7 +299,8 @@ TEST(SummaryTest, ManyCausesAreCutAndTheRestIsACommandAway) {
   EXPECT_THAT(text, ::testing::Not(::testing::HasSubstr("1  task  k\n")));
   EXPECT_THAT(text, ::testing::HasSubstr(
                         "and 16 other causes: midwatch task list --state "
-                        "failed --batch B --state-dir 'my state'\n"));
+                        "failed --state cancelled --state skipped --batch B "
+                        "--state-dir 'my state'\n"));
 }
 
 }  // namespace
