@@ -125,20 +125,21 @@ absl::Status AfterRefusal(SchedulerConnection& scheduler,
                           const absl::Status& why,
                           const v1::SubmitBatchResponse& answer) {
   if (answer.accepted_lines() > 0) return WithBegun(why, answer);
-  absl::Status gone =
+  const absl::Status cancelled =
       scheduler.CancelBatch(answer.batch_id(), "its tasks were refused")
           .status();
-  if (gone.ok()) {
-    v1::DeleteBatchRequest request;
-    request.set_batch_id(answer.batch_id());
-    request.set_reason("its tasks were refused");
-    gone = scheduler.DeleteBatch(request).status();
+  if (!cancelled.ok()) {
+    return absl::Status(
+        why.code(),
+        absl::StrCat(why.message(), "; the empty batch ", answer.batch_id(),
+                     " is left: ", cancelled.message()));
   }
-  if (gone.ok()) return why;
-  return absl::Status(
-      why.code(),
-      absl::StrCat(why.message(), "; the empty batch ", answer.batch_id(),
-                   " is left: ", gone.message()));
+  // Where a hook has to tell of its end, it stays until that is done.
+  v1::DeleteBatchRequest request;
+  request.set_batch_id(answer.batch_id());
+  request.set_reason("its tasks were refused");
+  (void)scheduler.DeleteBatch(request);
+  return why;
 }
 
 absl::StatusOr<std::string> SubmitOnce(SchedulerConnection& scheduler,

@@ -248,15 +248,6 @@ absl::Status QueueWriter::EndBatchIfDone(int64_t batch) {
   if (db_.changes() == 0) return absl::OkStatus();
   JournalEntry entry{.kind = JournalKind::kBatchDone, .batch = batch};
   RETURN_IF_ERROR(Journal(entry).status());
-  {
-    // One whose first lines were refused is none that anybody waits for.
-    SqliteStatement row = db_.Query(
-        "SELECT lines = 0 AND cancel_why IS NOT NULL FROM batch WHERE id = ?",
-        batch);
-    const bool is_none = row.Step() && row.Int(0) != 0;
-    RETURN_IF_ERROR(row.status());
-    if (is_none) return absl::OkStatus();
-  }
   return FireHook(batch, v1::HOOK_EVENT_FINISH);
 }
 

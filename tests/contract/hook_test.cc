@@ -74,18 +74,6 @@ class HookTest : public ContractTest {
 
   bool needs_met_ = false;
 };
-// Its first lines were refused, and whoever submitted it knows.
-TEST_P(HookTest, ABatchThatWasCancelledWithoutATaskTellsNothing) {
-  OpenBatch open = Opening("batch-1");
-  open.on_finish.set_url("https://hooks.test/");
-  auto batch = Apply(open);
-  ASSERT_OK(batch);
-  ASSERT_OK(Apply(CancelBatch{batch->batch, "refused"}));
-  EXPECT_EQ(Batch(batch->batch).state, v1::BATCH_STATE_DONE);
-  auto deleted = Apply(DeleteBatch{batch->batch, ""});
-  ASSERT_OK(deleted);
-}
-
 MIDWATCH_ON_EVERY_STORE(HookTest);
 
 TEST_P(HookTest, TheEndOfABatchIsTold) {
