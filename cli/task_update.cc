@@ -16,7 +16,7 @@
 namespace midwatch::cli {
 namespace {
 
-// Some time from `now` on, or an instant.
+// Some time from `now` on, a time of the clock, or an instant.
 absl::Status ReadWhen(const std::string& option, const std::string& text,
                       const char* word, absl::Time now,
                       google::protobuf::Timestamp& out) {
