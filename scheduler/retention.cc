@@ -165,7 +165,7 @@ void Retention::DeleteTasks(Keys tasks, size_t next) {
                      tasks->begin() + static_cast<ptrdiff_t>(end));
   write.reason = kRetentionReason;
   store_.Apply(std::move(write), [this, tasks,
-                                  end](absl::StatusOr<TasksDeleted> deleted) {
+                                  next](absl::StatusOr<TasksDeleted> deleted) {
     if (!deleted.ok()) {
       LogWarning("old tasks not deleted",
                  {{"why", deleted.status().message()}});
@@ -177,9 +177,10 @@ void Retention::DeleteTasks(Keys tasks, size_t next) {
                              {"first", ids_.Format(deleted->kept.front())},
                              {"why", deleted->why}});
     }
-    if (end == tasks->size())
-      LogInfo("old tasks deleted", {{"looked_at", end}});
-    executor_.After(kPause, [this, tasks, end] { DeleteTasks(tasks, end); });
+    const size_t then = next + deleted->looked_at;
+    if (then == tasks->size())
+      LogInfo("old tasks deleted", {{"looked_at", then}});
+    executor_.After(kPause, [this, tasks, then] { DeleteTasks(tasks, then); });
   });
 }
 

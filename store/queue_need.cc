@@ -65,7 +65,9 @@ absl::Status QueueWriter::InsertNeeds(const Place& place, int64_t task,
     const NewNeed& more = is.needs[static_cast<size_t>(k)];
     const bool all = need.all_earlier() && !more.task;
     int64_t needed = 0;
-    if (!all) {
+    if (more.is_deleted && !all) {
+      needed = more.task->row;
+    } else if (!all) {
       ASSIGN_OR_RETURN(needed, FindNeeded(place, need, more));
       if (needed == task) return absl::InvalidArgumentError("needs itself");
     }
@@ -75,6 +77,8 @@ absl::Status QueueWriter::InsertNeeds(const Place& place, int64_t task,
         task, k, SqliteNullable<int64_t>{!all, needed},
         SqliteNullable<int64_t>{all, place.batch},
         SqliteNullable<int64_t>{all, task}, policy, more.mentions));
+    // It is skipped.
+    if (more.is_deleted) continue;
     if (all) {
       RETURN_IF_ERROR(PlanNeed(kBlockedTimer, task));
       continue;

@@ -16,6 +16,9 @@ namespace {
 // Bounds the time of one write.
 constexpr int kRetriesPerWrite = 200;
 
+constexpr char kNeedsDeleted[] =
+    "it needs a task that is deleted, so it cannot be tried again";
+
 }  // namespace
 
 absl::StatusOr<QueueWriter::Again> QueueWriter::DescribeAgain(
@@ -204,17 +207,15 @@ absl::StatusOr<int64_t> QueueWriter::NeededAgain(int64_t needed,
   return StandIn(needed);
 }
 
-absl::Status QueueWriter::CheckIsThere(int64_t task) {
-  absl::StatusOr<TaskRow> found = LoadTask(task);
-  if (!found.ok() && !absl::IsNotFound(found.status())) return found.status();
-  bool gone = !found.ok();
-  if (!gone) {
-    ASSIGN_OR_RETURN(gone, IsDeleted(found->batch));
+absl::StatusOr<NewNeed> QueueWriter::NeedOf(int64_t needed) {
+  absl::StatusOr<TaskRow> found = LoadTask(needed);
+  if (absl::IsNotFound(found.status())) {
+    return NewNeed{.task = RowKey{.row = needed}, .is_deleted = true};
   }
-  if (!gone) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      "a task of it needs another one that is deleted, so it cannot be tried "
-      "again");
+  RETURN_IF_ERROR(found.status());
+  NewNeed need{.task = RowKey{needed, found->at / 1000}};
+  ASSIGN_OR_RETURN(need.is_deleted, IsDeleted(found->batch));
+  return need;
 }
 
 absl::StatusOr<std::vector<NewNeed>> QueueWriter::NeedsAgain(
@@ -241,19 +242,23 @@ absl::StatusOr<std::vector<NewNeed>> QueueWriter::NeedsAgain(
   }
   std::vector<NewNeed> needs;
   for (size_t k = 0; k < rows.size(); ++k) {
-    NewNeed& need = needs.emplace_back();
-    need.mentions = rows[k].mentions;
-    int64_t needed = 0;
+    NewNeed need;
     if (!line.needs(static_cast<int>(k)).all_earlier()) {
-      ASSIGN_OR_RETURN(needed, NeededAgain(rows[k].need, batch));
+      ASSIGN_OR_RETURN(const int64_t needed, NeededAgain(rows[k].need, batch));
+      ASSIGN_OR_RETURN(need, NeedOf(needed));
     } else if (!rows[k].anyway) {
       // All before it in the new batch, unless one was left out of that.
-      ASSIGN_OR_RETURN(needed, FirstLeftOut(old, cancelled_too));
+      absl::StatusOr<int64_t> left_out = FirstLeftOut(old, cancelled_too);
+      need.is_deleted = absl::IsFailedPrecondition(left_out.status());
+      if (!need.is_deleted) {
+        RETURN_IF_ERROR(left_out.status());
+        if (*left_out != 0) {
+          ASSIGN_OR_RETURN(need, NeedOf(*left_out));
+        }
+      }
     }
-    if (needed == 0) continue;
-    RETURN_IF_ERROR(CheckIsThere(needed));
-    ASSIGN_OR_RETURN(TaskRow task, LoadTask(needed));
-    need.task = RowKey{task.id, task.at / 1000};
+    need.mentions = rows[k].mentions;
+    needs.push_back(need);
   }
   return needs;
 }
@@ -266,6 +271,9 @@ absl::StatusOr<QueueWriter::Inserted> QueueWriter::InsertAgain(
   if (!again.task.line.needs().empty()) {
     ASSIGN_OR_RETURN(again.task.needs, NeedsAgain(old, again.task.line, batch,
                                                   write.cancelled_too));
+    for (const NewNeed& need : again.task.needs) {
+      if (need.is_deleted) again.task.skip_why = kNeedsDeleted;
+    }
   }
   return InsertTask(again.place, again.task, line, NowMicros(), old_id);
 }

@@ -327,6 +327,11 @@ absl::StatusOr<QueueWriter::Inserted> QueueWriter::InsertTask(
   ASSIGN_OR_RETURN(std::optional<TaskKey> holder,
                    FindHolder(place.tenant, task.unique.key, now));
   if (holder && holder->task.row == retry_of) holder.reset();
+  std::string skip_why = task.skip_why;
+  if (skip_why.empty() && holder) {
+    ASSIGN_OR_RETURN(skip_why, HeldBy(task.unique.key, holder->task));
+  }
+  const bool skipped = !skip_why.empty();
   ASSIGN_OR_RETURN(int64_t lane, LaneFor(place, task.concurrency_key));
   int64_t template_id = place.template_id;
   absl::Duration start_within = place.start_within;
@@ -334,7 +339,7 @@ absl::StatusOr<QueueWriter::Inserted> QueueWriter::InsertTask(
     ASSIGN_OR_RETURN(template_id, InsertTemplate(*task.own_spec));
     ASSIGN_OR_RETURN(start_within, StartWithin(template_id));
   }
-  Inserted is{.state = holder               ? v1::TASK_STATE_SKIPPED
+  Inserted is{.state = skipped              ? v1::TASK_STATE_SKIPPED
                        : task.needs.empty() ? v1::TASK_STATE_QUEUED
                                             : v1::TASK_STATE_BLOCKED};
   const absl::Time at = absl::FromUnixMicros(now);
@@ -356,11 +361,12 @@ absl::StatusOr<QueueWriter::Inserted> QueueWriter::InsertTask(
       SqliteNullable<int64_t>{retry_of != 0, retry_of}, place.queue,
       SqliteNullable<std::string>{!task.labels.empty(),
                                   LabelLines(task.labels)},
-      SqliteNullable<int64_t>{!holder && start > at, absl::ToUnixMicros(start)},
-      SqliteNullable<int64_t>{!holder && expiry < absl::InfiniteFuture(),
+      SqliteNullable<int64_t>{!skipped && start > at,
+                              absl::ToUnixMicros(start)},
+      SqliteNullable<int64_t>{!skipped && expiry < absl::InfiniteFuture(),
                               absl::ToUnixMicros(expiry)},
       SqliteNullable<std::string>{!task.unique.key.empty(), task.unique.key},
-      SqliteNullable<int64_t>{holder.has_value(), now}));
+      SqliteNullable<int64_t>{skipped, now}));
   is.task = db_.last_insert_id();
   for (const auto& [key, value] : task.labels) {
     ASSIGN_OR_RETURN(int64_t label, LabelId(kTaskLabel, LabelLine(key, value)));
@@ -370,8 +376,8 @@ absl::StatusOr<QueueWriter::Inserted> QueueWriter::InsertTask(
   if (!task.needs.empty()) {
     RETURN_IF_ERROR(InsertNeeds(place, is.task, task));
   }
-  if (holder) {
-    RETURN_IF_ERROR(EndSkipped(place, is.task, task.unique.key, holder->task));
+  if (skipped) {
+    RETURN_IF_ERROR(EndSkipped(place, is.task, skip_why));
     return is;
   }
   if (!task.unique.key.empty()) {

@@ -80,8 +80,8 @@ absl::Status QueueWriter::ReleaseKey(int64_t task) {
                  task);
 }
 
-absl::Status QueueWriter::EndSkipped(const Place& place, int64_t task,
-                                     const std::string& key, RowKey holder) {
+absl::StatusOr<std::string> QueueWriter::HeldBy(const std::string& key,
+                                                RowKey holder) {
   ExternalId id{.unix_millis = holder.unix_millis, .row = holder.row};
   {
     SqliteStatement row =
@@ -89,8 +89,12 @@ absl::Status QueueWriter::EndSkipped(const Place& place, int64_t task,
     if (row.Step()) id.cluster = static_cast<uint16_t>(row.Int(0));
     RETURN_IF_ERROR(row.status());
   }
-  const std::string why = absl::StrCat(
-      "unique key '", key, "' is held by task ", FormatExternalId(id));
+  return absl::StrCat("unique key '", key, "' is held by task ",
+                      FormatExternalId(id));
+}
+
+absl::Status QueueWriter::EndSkipped(const Place& place, int64_t task,
+                                     const std::string& why) {
   RETURN_IF_ERROR(db_.Run("UPDATE task SET why = ? WHERE id = ?", why, task));
   RETURN_IF_ERROR(CloseNeeds(task));
   JournalEntry entry{.kind = JournalKind::kSkipped,

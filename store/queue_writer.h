@@ -227,8 +227,9 @@ class QueueWriter {
     int64_t task = 0;
     v1::TaskState state = v1::TASK_STATE_UNSPECIFIED;
   };
-  // BLOCKED where it has needs, SKIPPED where its unique key is held by another
-  // than the one it retries, else QUEUED: ready, or delayed.
+  // SKIPPED where it says so, or where its unique key is held by another than
+  // the one it retries; BLOCKED where it has needs, else QUEUED: ready, or
+  // delayed.
   absl::StatusOr<Inserted> InsertTask(const Place& place, const NewTask& task,
                                       int64_t line, int64_t now,
                                       int64_t retry_of);
@@ -256,8 +257,6 @@ class QueueWriter {
   absl::Status ChangePriority(const TaskRow& task, int32_t priority);
   absl::Status ChangeDeadline(const TaskRow& task, absl::Duration deadline);
   // queue_delete.cc
-  //   kFailedPrecondition  the task is deleted
-  absl::Status CheckIsThere(int64_t task);
   //   kFailedPrecondition  it has to stay
   absl::Status CheckDeletable(int64_t batch, int64_t first, int64_t last);
   absl::Status MarkDeleted(int64_t batch, int64_t first, int64_t last,
@@ -280,13 +279,16 @@ class QueueWriter {
   // queue_delete_task.cc
   struct SingleTask {
     int64_t id = 0, template_id = 0, lane = 0, tenant = 0, queue = 0;
+    int64_t account = 0;
     bool is_retry = false;
     Labels labels;
   };
   // Nothing, where it is not there, has a batch or is not final.
   absl::StatusOr<std::optional<SingleTask>> LoadSingle(RowKey key);
   // Why it has to stay; "" where it may go.
-  absl::StatusOr<std::string> WhyItStays(int64_t task);
+  absl::StatusOr<std::string> WhyItStays(const SingleTask& single);
+  // Of its history; no more than what bounds a write, and one.
+  absl::StatusOr<int64_t> JournalRowsOf(int64_t task);
   // The batch of the task that it tries again, over however many tries; or 0.
   absl::StatusOr<int64_t> BatchItTriesAgain(int64_t task);
   // A row of the journal for each tenant's queue.
@@ -306,9 +308,11 @@ class QueueWriter {
                        int64_t now);
   // The task is final.
   absl::Status ReleaseKey(int64_t task);
+  // Why a task with that key is skipped.
+  absl::StatusOr<std::string> HeldBy(const std::string& key, RowKey holder);
   // The new task, SKIPPED from the first on: says why.
   absl::Status EndSkipped(const Place& place, int64_t task,
-                          const std::string& key, RowKey holder);
+                          const std::string& why);
   // queue_retry.cc
   // A task like the old one, but for what it needs.
   struct Again {
@@ -331,7 +335,9 @@ class QueueWriter {
   absl::StatusOr<int64_t> FirstLeftOut(const TaskRow& old, bool cancelled_too);
   // What stands for that task in the new batch.
   absl::StatusOr<int64_t> NeededAgain(int64_t needed, int64_t batch);
-  // What the old task's retry in the new batch needs.
+  // Of a retry's: that task, whether or not it is deleted.
+  absl::StatusOr<NewNeed> NeedOf(int64_t needed);
+  // What the old task's retry in the new batch needs, also what is deleted.
   absl::StatusOr<std::vector<NewNeed>> NeedsAgain(const TaskRow& old,
                                                   const v1::TaskLine& line,
                                                   int64_t batch,

@@ -30,6 +30,7 @@ struct Done {};
 // What of a need its line does not say.
 struct NewNeed {
   std::optional<RowKey> task;  // of one by its task_id
+  bool is_deleted = false;     // of a retry's: the task is there no more
   int mentions = 0;            // how often the prompt holds its task's message
 };
 
@@ -45,6 +46,8 @@ struct NewTask {
   std::vector<NewNeed> needs;  // one for each of the line's
   StartRules start;
   UniqueRule unique;
+  // Where not "": it is SKIPPED from the first on, and this is why.
+  std::string skip_why;
 };
 
 // Where a result has needs_met, tasks that need others may be ready or are to
@@ -236,6 +239,8 @@ struct DeleteBatch {
 inline constexpr int kDeletedTasksMax = 20;
 
 struct TasksDeleted {
+  // So many of the write's, from the first, are deleted, kept or passed over.
+  size_t looked_at = 0;
   std::vector<RowKey> kept;  // those that have to stay
   std::string why;           // the first of them has to
 };
@@ -243,11 +248,12 @@ struct TasksDeleted {
 // Deletes tasks of no batch, kDeletedTasksMax at most, with all that hangs on
 // them and their journal, each of them whole. A row of the journal tells of it
 // for each tenant's queue, and what they cost is summed up in others, by the
-// hour. What is known of requests stays: one that is said again is refused.
-// Tasks that are gone, that are not final, and those of batches are passed
-// over. One has to stay for what a batch would have to stay for, see
-// DeleteBatch, and while any task tries it again, or it does a task of a batch
-// that is open or is tried again itself.
+// hour. At least one goes, and no more once there are a thousand rows of the
+// journal to take: the rest is for another write. What is known of requests
+// stays: one that is said again is refused. Tasks that are gone, that are not
+// final, and those of batches are passed over. One has to stay for what a batch
+// would have to stay for, see DeleteBatch, and while any task tries it again,
+// or it does a task of a batch that is open or is tried again itself.
 struct DeleteTasks {
   using Result = TasksDeleted;
   std::vector<RowKey> tasks;

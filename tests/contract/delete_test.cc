@@ -655,6 +655,78 @@ TEST_P(DeleteTest, ManyTasksAreNotDeletedWithOneWrite) {
   EXPECT_THAT(Apply(write), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST_P(DeleteTest, ATaskWithALongHistoryGoesWithAWriteOfItsOwn) {
+  const RowKey before = SubmitOne("before"), busy = SubmitOne("busy"),
+               after = SubmitOne("after");
+  for (int i = 0; i < 1'000; ++i) {
+    ASSERT_OK(Apply(UpdateTask{.task = busy, .priority = i % 10}));
+  }
+  for (RowKey each : {before, busy, after}) {
+    ASSERT_OK(Apply(CancelTask{each, ""}));
+  }
+  DeleteTasks write{{before, busy, after}, ""};
+  for (size_t left : {2, 1, 0}) {
+    auto deleted = Apply(write);
+    ASSERT_OK(deleted);
+    EXPECT_EQ(deleted->looked_at, 1);
+    EXPECT_THAT(Tasks(), SizeIs(left));
+    write.tasks.erase(write.tasks.begin());
+  }
+}
+
+// One of them alone ends; the others are not held up by it.
+TEST_P(DeleteTest, ARetryGoesOnPastATaskWhoseNeedIsDeleted) {
+  constexpr int64_t kTasks = 202;  // a write takes 200
+  const RowKey needed = SubmitOne("needed");
+  RunAll();
+  Archive();
+  ASSERT_OK(Apply(Opening("batch")));
+  AddTasks add{"batch", 0, {}};
+  for (int64_t i = 0; i < kTasks; ++i) {
+    NewTask& task = add.tasks.emplace_back(Line(absl::StrCat("t-", i)));
+    if (i < kTasks - 2) continue;
+    // The last one needs the one before it, which needs what is deleted.
+    v1::Need& need = *task.line.add_needs();
+    task.needs.emplace_back();
+    if (i == kTasks - 1) {
+      need.set_name(absl::StrCat("t-", i - 1));
+    } else {
+      need.set_task_id("it");
+      task.needs[0].task = needed;
+    }
+  }
+  ASSERT_OK(Apply(add));
+  auto batch = Apply(SealBatch{"batch", kTasks});
+  ASSERT_OK(batch);
+  ASSERT_OK(Apply(FireTimers{}));
+  for (bool more = true; more;) {
+    more = Apply(CancelBatch{batch->batch, ""})->more;
+  }
+  auto gone = Apply(DeleteTasks{{needed}, ""});
+  ASSERT_OK(gone);
+  ASSERT_THAT(gone->kept, IsEmpty()) << gone->why;
+  // And again, of what was skipped then.
+  RowKey last = batch->batch;
+  for (const char* request : {"again", "and again"}) {
+    auto retried = Apply(RetryBatch{last, request, true});
+    ASSERT_OK(retried);
+    while (retried->more) {
+      retried = Apply(RetryBatch{last, request, true});
+      ASSERT_OK(retried);
+    }
+    last = retried->batch;
+    ASSERT_OK(Apply(FireTimers{}));
+    EXPECT_EQ(Batch(last).state, v1::BATCH_STATE_SEALED);
+    EXPECT_EQ(Batch(last).counts[v1::TASK_STATE_SKIPPED], 2);
+    for (bool more = true; more;) more = Apply(CancelBatch{last, ""})->more;
+    const std::vector<TaskRecord> tasks = Tasks({.batch = last.row});
+    ASSERT_THAT(tasks, SizeIs(kTasks));
+    EXPECT_EQ(tasks[kTasks - 2].state, v1::TASK_STATE_SKIPPED);
+    EXPECT_THAT(tasks[kTasks - 2].reason, HasSubstr("is deleted"));
+    EXPECT_EQ(tasks[kTasks - 1].state, v1::TASK_STATE_SKIPPED);
+  }
+}
+
 TEST_P(DeleteTest, SingleTasksThatEndedAreListedForRetention) {
   SubmitBatch(1);
   const RowKey first = SubmitOne("a");
