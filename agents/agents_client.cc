@@ -495,8 +495,7 @@ Async<absl::StatusOr<std::vector<RemoteFile>>> AgentsClient::ListSessionFiles(
   co_return files;
 }
 
-Async<absl::Status> AgentsClient::DownloadFile(std::string file_id,
-                                               std::string path) {
+HttpRequest AgentsClient::ContentRequest(absl::string_view file_id) {
   HttpRequest request = Request(
       "GET", absl::StrCat("/v1/files/", PercentEncode(file_id), "/content"),
       Beta::kNo);
@@ -504,6 +503,18 @@ Async<absl::Status> AgentsClient::DownloadFile(std::string file_id,
   for (auto& [name, value] : request.headers) {
     if (name == "accept") value = "application/binary";
   }
+  return request;
+}
+
+Async<absl::StatusOr<std::string>> AgentsClient::ReadFileBytes(
+    std::string file_id) {
+  const Turn turn{RequestClass::kFiles};
+  co_return co_await Fetch("download_file", turn, ContentRequest(file_id));
+}
+
+Async<absl::Status> AgentsClient::DownloadFile(std::string file_id,
+                                               std::string path) {
+  HttpRequest request = ContentRequest(file_id);
   const Turn turn{RequestClass::kFiles};
   CO_RETURN_IF_ERROR(co_await PassGate("download_file", turn, request));
   absl::StatusOr<HttpResponse> response =

@@ -191,6 +191,8 @@ class AgentsClient {
   // Every file that the session left, all pages.
   Async<absl::StatusOr<std::vector<RemoteFile>>> ListSessionFiles(
       std::string session_id);
+  // The bytes of a small file, which are held in memory.
+  Async<absl::StatusOr<std::string>> ReadFileBytes(std::string file_id);
   // Writes the file's bytes to `path`.
   Async<absl::Status> DownloadFile(std::string file_id, std::string path);
 
@@ -200,6 +202,7 @@ class AgentsClient {
   enum class Beta { kNo, kYes };
   HttpRequest Request(const char* method, const std::string& path, Beta beta);
   HttpRequest Post(const std::string& path, std::string json);
+  HttpRequest ContentRequest(absl::string_view file_id);
   // How a request passes the gate.
   struct Turn {
     RequestClass request_class;

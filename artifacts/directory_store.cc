@@ -167,6 +167,10 @@ absl::Status ArtifactDirectory::Prepare() const {
 absl::StatusOr<ArtifactRef> ArtifactDirectory::PutBytes(
     absl::string_view bytes) const {
   ArtifactRef ref{Sha256Hex(bytes), static_cast<int64_t>(bytes.size())};
+  if (Touch(NameOf(ref.sha256))) {
+    RETURN_IF_ERROR(SyncDirectory(ShardOf(ref.sha256)));
+    return ref;
+  }
   const std::string scratch = ScratchPath();
   UniqueFd fd(CreateScratch(scratch));
   if (!fd.ok()) return ErrnoStatus("cannot create", scratch);

@@ -22,6 +22,9 @@ constexpr absl::Duration kListEvery = absl::Seconds(2);
 constexpr absl::Duration kListLimit = absl::Seconds(30);
 constexpr size_t kOutputsMax = 1000;
 constexpr size_t kFinalMessageBytesMax = 16 << 10;
+// Of an output that comes by way of memory: no file is made where its bytes are
+// stored already.
+constexpr int64_t kHeldBytesMax = 256 << 10;
 
 std::set<std::string> PathsOf(const std::vector<RemoteFile>& files) {
   std::set<std::string> paths;
@@ -73,21 +76,37 @@ Async<absl::StatusOr<std::vector<RemoteFile>>> Attempt::ListOutputs(
 }
 
 Async<absl::StatusOr<v1::Output>> Attempt::StoreOutput(RemoteFile file) {
+  // What is larger than was said goes to a file the next time.
+  bool hold = file.size_bytes <= kHeldBytesMax;
   while (true) {
-    std::string scratch = parts_.artifacts.ScratchPath();
-    absl::Status status = co_await parts_.agents.DownloadFile(file.id, scratch);
+    absl::Status status;
+    absl::StatusOr<ArtifactRef> stored;
+    if (std::exchange(hold, false)) {
+      absl::StatusOr<std::string> bytes =
+          co_await parts_.agents.ReadFileBytes(file.id);
+      status = bytes.status();
+      if (bytes.ok()) {
+        stored = co_await parts_.artifacts.PutBytes(*std::move(bytes));
+      }
+    } else {
+      std::string scratch = parts_.artifacts.ScratchPath();
+      status = co_await parts_.agents.DownloadFile(file.id, scratch);
+      if (status.ok()) {
+        stored = co_await parts_.artifacts.PutFile(scratch);
+      } else {
+        std::error_code ignored;
+        std::filesystem::remove(scratch, ignored);
+      }
+    }
     if (status.ok()) {
-      CO_ASSIGN_OR_RETURN(ArtifactRef stored,
-                          co_await parts_.artifacts.PutFile(scratch));
+      CO_RETURN_IF_ERROR(stored.status());
       FaultPoint("worker.output.after");
       v1::Output output;
       output.set_path(*OutputPath(file.filename));
-      output.set_sha256(stored.sha256);
-      output.set_size_bytes(stored.size_bytes);
+      output.set_sha256(stored->sha256);
+      output.set_size_bytes(stored->size_bytes);
       co_return output;
     }
-    std::error_code ignored;
-    std::filesystem::remove(scratch, ignored);
     v1::Failure failure = ToFailure(status, "download_file");
     CO_ASSIGN_OR_RETURN(bool again, co_await TryAgain(failure));
     if (!again) co_return status;

@@ -145,6 +145,7 @@ TEST_F(AgentsClientTest, FilesNeedTheBetaHeaderOnlyForTheirScope) {
   http_.Reply(200, R"({"data":[{"id":"g","filename":"y","size_bytes":3}],)"
                    R"("next_page":null})");
   http_.Reply(200, "content");
+  http_.Reply(200, "held");
   absl::StatusOr<RemoteFile> uploaded =
       Run(client_.UploadFile(dir / "in", "a\"b.csv"));
   ASSERT_OK(uploaded);
@@ -160,12 +161,17 @@ TEST_F(AgentsClientTest, FilesNeedTheBetaHeaderOnlyForTheirScope) {
   std::ostringstream out;
   out << std::ifstream(dir / "out").rdbuf();
   EXPECT_EQ(out.str(), "content");
+  absl::StatusOr<std::string> held = Run(client_.ReadFileBytes("g"));
+  ASSERT_OK(held);
+  EXPECT_EQ(*held, "held");
 
   EXPECT_EQ(HeaderValue(Asked(0).headers, "anthropic-beta"), "");
   EXPECT_EQ(HeaderValue(Asked(1).headers, "anthropic-beta"),
             "managed-agents-2026-04-01");
   EXPECT_EQ(HeaderValue(Asked(3).headers, "anthropic-beta"), "");
   EXPECT_EQ(Asked(3).url, "https://host/v1/files/g/content");
+  EXPECT_EQ(Asked(4).url, Asked(3).url);
+  EXPECT_EQ(HeaderValue(Asked(4).headers, "accept"), "application/binary");
   // One part, whose boundary is the one announced.
   std::string type(HeaderValue(Asked(0).headers, "content-type"));
   std::string boundary = type.substr(type.find('=') + 1);

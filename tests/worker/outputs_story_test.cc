@@ -1,6 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <string>
+
 #include "tests/testing/status_matchers.h"
 #include "tests/worker/world.h"
 
@@ -31,6 +34,34 @@ TEST(OutputsStoryTest, LateFilesAreWaitedFor) {
   ASSERT_EQ(ending.outputs_size(), 1);
   EXPECT_EQ(ending.outputs(0).path(), "a/b.txt");
   EXPECT_EQ(world.Artifact(ending.outputs(0).sha256()), "bytes");
+}
+
+// By way of memory, or of a file; after a failure always of a file.
+TEST(OutputsStoryTest, SmallAndLargeOutputsAreKept) {
+  World world;
+  const std::string small(256 << 10, 's'), large((256 << 10) + 1, 'l');
+  world.service.hooks.script = [&](const FakePrompt&) {
+    FakeTurn turn;
+    turn.files = {{"small", small}, {"large", large}, {"again", "again"}};
+    return turn;
+  };
+  world.OnCall("download_file", 1, Lose(Kind::kLoseAnswer));
+  v1::TaskSpec spec = World::Spec();
+  for (const char* name : {"small", "large", "again"}) {
+    spec.mutable_expect()->add_files(name);
+  }
+  world.AddNode();
+  std::string id = world.scheduler.Add(spec);
+  ASSERT_TRUE(world.RunUntilSettled(id));
+  std::map<std::string, std::string> outputs;
+  for (const v1::Output& output : world.Task(id).ending.outputs()) {
+    outputs[output.path()] = world.Artifact(output.sha256());
+    EXPECT_EQ(output.size_bytes(),
+              static_cast<int64_t>(outputs[output.path()].size()));
+  }
+  EXPECT_TRUE(outputs["small"] == small);
+  EXPECT_TRUE(outputs["large"] == large);
+  EXPECT_EQ(outputs["again"], "again");
 }
 
 TEST(OutputsStoryTest, MissingFileIsReportedWithWhatIsThere) {
