@@ -115,11 +115,15 @@ void Scheduler::PlanTimers(absl::Time at) {
 
 void Scheduler::FireTimers() {
   timers_at_ = absl::InfiniteFuture();
-  store_.Apply(midwatch::FireTimers{}, [this](
-                                           absl::StatusOr<TimersFired> fired) {
+  midwatch::FireTimers write{.apart = std::exchange(timers_apart_, false)};
+  store_.Apply(write, [this](absl::StatusOr<TimersFired> fired) {
     if (!fired.ok()) {
       LogWarning("timers failed", {{"why", fired.status().message()}});
+      timers_apart_ = true;
       return PlanTimers(clock_.Now() + absl::Seconds(1));
+    }
+    for (const std::string& each : fired->put_off) {
+      LogError("put off by an hour, since it cannot be done", {{"what", each}});
     }
     if (fired->fired > 0) {
       FaultPoint("scheduler.timer.after");

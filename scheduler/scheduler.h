@@ -252,6 +252,7 @@ class Scheduler {
   HookSender hooks_;
   Retention retention_;
   absl::Time timers_at_ = absl::InfiniteFuture();
+  bool timers_apart_ = false;  // since the last time failed
   Executor::TimerId timer_ = 0;
   bool telling_estimates_ = false;
 };

@@ -98,6 +98,9 @@ class QueueWriter {
     int64_t lane = 0, tenant = 0, queue = 0, batch = 0, account = 0;
     std::string key;
   };
+  struct Timer {
+    int64_t at = 0, kind = 0, ref = 0;
+  };
   // Where a task's money counts, beside the task itself.
   struct Scopes {
     int64_t tenant = 0, queue = 0, batch = 0;
@@ -186,9 +189,10 @@ class QueueWriter {
   absl::StatusOr<FiringEnded> Do(const EndFiring& write);
   // queue_hook.cc
   absl::StatusOr<Done> Do(const NoteHookTry& write);
+  // queue_timer.cc
+  absl::StatusOr<TimersFired> Do(const FireTimers& write);
   // queue_writer.cc
   absl::StatusOr<RemoteId> Do(const RecordRemoteId& write);
-  absl::StatusOr<TimersFired> Do(const FireTimers& write);
 
   // Shared pieces. queue_writer.cc
   int64_t NowMicros() const { return absl::ToUnixMicros(clock_.Now()); }
@@ -507,6 +511,13 @@ class QueueWriter {
   // ready; or lets it wait for what an attempt cost, where too little is left
   // without knowing that; or fails it, where too little is left.
   absl::Status BeginAnother(const TaskRow& task, int64_t due);
+  // queue_timer.cc
+  // A timer that is due. `room` is for how many needs may be met yet.
+  absl::Status Fire(const Timer& timer, int& room, TimersFired& result);
+  // The same in a savepoint; put off where it fails.
+  absl::Status FireApart(const Timer& timer, int& room, TimersFired& result);
+  absl::Status FireReadyTimer(int64_t task, int64_t at);
+  absl::Status DropTimer(const Timer& timer);
   // queue_sweep.cc
   // A create was begun that may have to be explained.
   absl::Status WantSweep(int64_t account);

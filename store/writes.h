@@ -800,6 +800,8 @@ struct TimersFired {
   // CancelBatch. (A scheduler that starts finds them among those that are.)
   std::vector<RowKey> cancelling;
   bool hooks_due = false;  // some hook may be: see ListDueHooks
+  // With `apart`: which failed, and why.
+  std::vector<std::string> put_off;
 };
 
 // Opens accounts whose pause is over, and queues and batches; makes tasks ready
@@ -808,9 +810,11 @@ struct TimersFired {
 // answered in time: they are granted again to be settled. Schedules that are
 // due stay awake until they are planned. Goes on with tasks that needed what is
 // final now: makes them ready, or ends them, a bounded number with each write;
-// `next` is in the past where others are left.
+// `next` is in the past where others are left. One that fails fails the write;
+// said again with `apart`, it fails alone, and is due again after an hour.
 struct FireTimers {
   using Result = TimersFired;
+  bool apart = false;
 };
 
 using Write = std::variant<

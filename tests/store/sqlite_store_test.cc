@@ -1,4 +1,4 @@
-// What is SQLite's own: its files, and who may open them.
+// What is SQLite's own: its files, who may open them, and damage to them.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -6,7 +6,9 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "base/sqlite.h"
 #include "tests/testing/store_fixture.h"
 
@@ -14,6 +16,7 @@ namespace midwatch {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::SizeIs;
 using testing::StatusIs;
 
 class SqliteStoreTest : public testing::StoreFixture {};
@@ -83,6 +86,53 @@ TEST_F(SqliteStoreTest, SomebodyElsesDatabaseIsLeftAlone) {
   EXPECT_THAT(OpenSqliteStore(other, pool_, clock_, random_, options),
               StatusIs(absl::StatusCode::kDataLoss,
                        HasSubstr("not one of Midwatch's")));
+}
+
+// A row that cannot be read is nobody's trouble but its own task's.
+TEST_F(SqliteStoreTest, ATimerThatFailsHoldsUpNoOther) {
+  std::vector<RowKey> needed, needing;
+  for (const char* name : {"damaged", "whole"}) {
+    needed.push_back(SubmitOne(absl::StrCat(name, " needed")));
+    SubmitTask submit = Single(name);
+    submit.task.line.set_name(name);
+    submit.task.line.add_needs()->set_task_id("it");
+    submit.task.needs = {{.task = needed.back(), .mentions = 1}};
+    auto task = Apply(submit);
+    ASSERT_OK(task);
+    needing.push_back(task->task);
+  }
+  const int64_t worker = Register();
+  for (const GrantRecord& grant : AdmitTo(worker, 2)) {
+    const std::string nonce = absl::StrCat("nonce-", grant.task.row);
+    ASSERT_OK(Apply(BeginCreate{grant.lease, nonce}));
+    ASSERT_OK(Apply(RecordSession{grant.lease, nonce, "sesn_" + nonce}));
+    ASSERT_OK(SettleWith(grant.lease, Success()));
+  }
+  Crash();
+  {
+    auto db = Sqlite::Open(dir_ / "queue.db");
+    ASSERT_OK(db);
+    ASSERT_OK(
+        (*db)->Run("UPDATE task SET line_blob = x'ff' WHERE name = 'damaged'"));
+  }
+  Open();
+  EXPECT_THAT(Apply(FireTimers{}), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_EQ(Task(needing[1]).state, v1::TASK_STATE_BLOCKED);
+  auto fired = Apply(FireTimers{.apart = true});
+  ASSERT_OK(fired);
+  ASSERT_THAT(fired->put_off, SizeIs(1));
+  EXPECT_THAT(fired->put_off[0], HasSubstr("task row"));
+  EXPECT_EQ(Task(needing[1]).state, v1::TASK_STATE_QUEUED);
+  EXPECT_EQ(
+      fired->next,
+      absl::FromUnixMicros(absl::ToUnixMicros(clock_.Now() + absl::Hours(1))));
+  // Until then the others are fired as ever.
+  EXPECT_OK(Apply(FireTimers{}));
+  // Then it fails again.
+  time_.Advance(absl::Hours(2));
+  fired = Apply(FireTimers{.apart = true});
+  ASSERT_OK(fired);
+  EXPECT_THAT(fired->put_off, SizeIs(1));
 }
 
 }  // namespace
