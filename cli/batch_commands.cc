@@ -129,6 +129,7 @@ int Submit(const GlobalOptions& global, const SubmitOptions& options) {
   return WithScheduler(
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
         SubmitRules rules;
+        rules.global = global;
         rules.always_new = options.always_new;
         std::optional<RunNote> note = NoteOf(global, *file);
         if (note) {

@@ -15,6 +15,7 @@
 #include "cli/commands.h"
 #include "cli/json_line.h"
 #include "cli/money.h"
+#include "cli/shell_words.h"
 #include "cli/utf8.h"
 #include "cli/views.h"
 
@@ -38,12 +39,14 @@ bool ConfirmsDeletion(const std::vector<v1::Batch>& batches) {
          (answer[0] == 'y' || answer[0] == 'Y');
 }
 
-absl::Status CheckDeletion(const BatchDeleteOptions& options) {
+absl::Status CheckDeletion(const GlobalOptions& global,
+                           const BatchDeleteOptions& options) {
   for (const std::string& id : options.ids) {
     if (ParseExternalId(id).ok()) continue;
     return absl::InvalidArgumentError(absl::StrCat(
-        "'", Printable(id),
-        "' is no batch's id; `midwatch batch list` shows them. A name is not "
+        "'", Printable(id), "' is no batch's id; `",
+        CommandLine(global, "batch list"),
+        "` shows them. A name is not "
         "taken: said again, it would delete the next batch of that name"));
   }
   if (options.yes || isatty(STDIN_FILENO) == 1) return absl::OkStatus();
@@ -75,7 +78,7 @@ absl::Status DeleteOne(SchedulerConnection& scheduler,
 
 int BatchDelete(const GlobalOptions& global,
                 const BatchDeleteOptions& options) {
-  if (absl::Status status = CheckDeletion(options); !status.ok()) {
+  if (absl::Status status = CheckDeletion(global, options); !status.ok()) {
     return Report(status);
   }
   return WithScheduler(
@@ -85,10 +88,11 @@ int BatchDelete(const GlobalOptions& global,
         for (const std::string& id : options.ids) {
           ASSIGN_OR_RETURN(v1::Batch batch, scheduler.GetBatch(id));
           if (batch.state() != v1::BATCH_STATE_DONE) {
-            return absl::FailedPreconditionError(
-                absl::StrCat("batch ", id, " is ", BatchStateWord(batch),
-                             "; cancel it first (midwatch batch cancel ", id,
-                             "), or wait for its end, to delete it"));
+            return absl::FailedPreconditionError(absl::StrCat(
+                "batch ", id, " is ", BatchStateWord(batch),
+                "; cancel it first (`",
+                CommandLine(global, absl::StrCat("batch cancel ", id)),
+                "`), or wait for its end, to delete it"));
           }
           batches.push_back(std::move(batch));
         }

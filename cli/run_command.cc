@@ -231,6 +231,7 @@ class BatchRun {
   absl::Status SubmitFile() {
     note_.emplace(state_dir_, "run", file_.open, /*server=*/"");
     SubmitRules rules;
+    rules.global = global_;
     rules.always_new = options_.always_new;
     rules.begun = note_->Read();
     rules.on_request_id = [this](const std::string& id) {

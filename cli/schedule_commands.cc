@@ -13,6 +13,7 @@
 #include "cli/batch_file.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
+#include "cli/shell_words.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
 #include "cli/utf8.h"
@@ -241,10 +242,11 @@ int ScheduleCreate(const GlobalOptions& global,
           std::fprintf(stderr, "midwatch: %s\n", note.c_str());
         }
         if (scheduler.is_embedded()) {
-          std::fputs(
+          std::fprintf(
+              stderr,
               "midwatch: no scheduler runs on this state directory; schedules "
-              "fire while one does: `midwatch scheduler`\n",
-              stderr);
+              "fire while one does: `%s`\n",
+              CommandLine(global, "scheduler").c_str());
         }
         PrintSchedule(global, schedule);
         return kExitSucceeded;

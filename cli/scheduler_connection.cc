@@ -168,9 +168,9 @@ absl::StatusOr<v1::Batch> SchedulerConnection::FindBatch(
   ASSIGN_OR_RETURN(std::vector<v1::Batch> named, ListBatches(id_or_name, 1));
   // Lists show less of each.
   if (!named.empty()) return GetBatch(named.front().batch_id());
-  return absl::NotFoundError(
-      absl::StrCat("no batch has the id or name '", Printable(id_or_name),
-                   "'; `midwatch batch list` shows them"));
+  return absl::NotFoundError(absl::StrCat("no batch has the id or name '",
+                                          Printable(id_or_name),
+                                          "'; `batch list` shows them"));
 }
 
 absl::StatusOr<v1::Batch> SchedulerConnection::CancelBatch(

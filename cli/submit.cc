@@ -10,6 +10,7 @@
 #include "base/fault_points.h"
 #include "base/random.h"
 #include "base/status_macros.h"
+#include "cli/shell_words.h"
 #include "cli/views.h"
 
 namespace midwatch::cli {
@@ -86,14 +87,15 @@ absl::StatusOr<v1::SubmitBatchRequest> MakeChunk(const BatchFile& file,
 }
 
 // Tasks of a batch run before the last of them is there.
-absl::Status WithBegun(const absl::Status& why,
+absl::Status WithBegun(const GlobalOptions& global, const absl::Status& why,
                        const v1::SubmitBatchResponse& answer) {
   return absl::Status(
-      why.code(), absl::StrCat(why.message(), "; batch ", answer.batch_id(),
-                               " holds the first ",
-                               CountOf(answer.accepted_lines(), "task"),
-                               ": `midwatch batch cancel ", answer.batch_id(),
-                               "` ends what runs"));
+      why.code(),
+      absl::StrCat(
+          why.message(), "; batch ", answer.batch_id(), " holds the first ",
+          CountOf(answer.accepted_lines(), "task"), ": `",
+          CommandLine(global, absl::StrCat("batch cancel ", answer.batch_id())),
+          "` ends what runs"));
 }
 
 // Whether the scheduler read the lines and wants none like them.
@@ -122,9 +124,9 @@ absl::Status AtPlace(const BatchFile& file, const absl::Status& why) {
 
 // A batch whose first lines are refused is none: nobody can go on with it.
 absl::Status AfterRefusal(SchedulerConnection& scheduler,
-                          const absl::Status& why,
+                          const GlobalOptions& global, const absl::Status& why,
                           const v1::SubmitBatchResponse& answer) {
-  if (answer.accepted_lines() > 0) return WithBegun(why, answer);
+  if (answer.accepted_lines() > 0) return WithBegun(global, why, answer);
   const absl::Status cancelled =
       scheduler.CancelBatch(answer.batch_id(), "its tasks were refused")
           .status();
@@ -144,6 +146,7 @@ absl::Status AfterRefusal(SchedulerConnection& scheduler,
 
 absl::StatusOr<std::string> SubmitOnce(SchedulerConnection& scheduler,
                                        const BatchFile& file,
+                                       const GlobalOptions& global,
                                        const std::string& request_id,
                                        absl::FunctionRef<bool()> stop) {
   Submission submission(scheduler, request_id);
@@ -154,11 +157,13 @@ absl::StatusOr<std::string> SubmitOnce(SchedulerConnection& scheduler,
     if (stop()) return absl::CancelledError("interrupted");
     const int64_t before = answer.accepted_lines();
     absl::StatusOr<v1::SubmitBatchRequest> chunk = MakeChunk(file, before);
-    if (!chunk.ok()) return AfterRefusal(scheduler, chunk.status(), answer);
+    if (!chunk.ok())
+      return AfterRefusal(scheduler, global, chunk.status(), answer);
     absl::StatusOr<v1::SubmitBatchResponse> taken =
         submission.Send(*std::move(chunk));
     if (IsRefusal(taken.status())) {
-      return AfterRefusal(scheduler, AtPlace(file, taken.status()), answer);
+      return AfterRefusal(scheduler, global, AtPlace(file, taken.status()),
+                          answer);
     }
     RETURN_IF_ERROR(taken.status());
     answer = *std::move(taken);
@@ -221,7 +226,7 @@ absl::StatusOr<Submitted> SubmitBatch(SchedulerConnection& scheduler,
     absl::Status status = scheduler.UploadMissing(file.input_paths, stop);
     if (status.ok()) {
       absl::StatusOr<std::string> batch_id =
-          SubmitOnce(scheduler, file, request_id, stop);
+          SubmitOnce(scheduler, file, rules.global, request_id, stop);
       status = batch_id.status();
       if (status.ok()) {
         submitted.batch_id = *std::move(batch_id);

@@ -8,11 +8,14 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cli/batch_file.h"
+#include "cli/commands.h"
 #include "cli/scheduler_connection.h"
 
 namespace midwatch::cli {
 
 struct SubmitRules {
+  // As the command was given, for those that an error tells to type.
+  GlobalOptions global;
   // Otherwise an unfinished batch of the same name and content is continued.
   bool always_new = false;
   // The request id of a batch of the same content, or "": that one is continued

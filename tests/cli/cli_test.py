@@ -120,6 +120,35 @@ class CliTest(unittest.TestCase):
         code, out, _ = self.run_cli("--output", "json", "batch", "list")
         self.assertEqual((code, out), (0, ""))
 
+    def test_what_a_refused_submit_tells_to_type_leads_to_its_batch(self):
+        # Once it said `midwatch batch cancel ID` alone, and there was no such
+        # batch in the state directory where that looked.
+        head = {"batch": {"name": "n", "defaults": {
+            "agent": {"name": "a", "model": "runbook"}, "prompt": "p"}}}
+        # More than one message holds.
+        lines = [head] + [{"name": f"t{i}"} for i in range(1100)]
+        lines[-1]["needs"] = [{"task": "01MCC5RM00BK0G000000000001"}]
+        (self.path / "b.jsonl").write_text(
+            "".join(json.dumps(line) + "\n" for line in lines))
+        code, out, err = self.run_cli("submit", "b.jsonl", "--state-dir", "a b")
+        self.assertEqual((code, out), (2, ""), err)
+        command = re.search(r"holds the first 1000 tasks: `(.*)` ends what "
+                            r"runs\n", err).group(1)
+        code, out, err = self.run_cli(*shlex.split(command)[1:])
+        self.assertEqual((code, out), (0, "done\n"), err)
+
+        self.assertEqual(self.run_cli("submit", self.write(), "--state-dir",
+                                      "a b")[0], 0)
+        batch = json.loads(self.run_cli(
+            "batch", "get", "batch", "--state-dir", "a b", "--output",
+            "json")[1])["batch_id"]
+        code, _, err = self.run_cli("batch", "delete", batch, "--yes",
+                                    "--state-dir", "a b")
+        self.assertEqual(code, 2)
+        command = re.search(r"cancel it first \(`(.*)`\)", err).group(1)
+        code, out, err = self.run_cli(*shlex.split(command)[1:])
+        self.assertEqual((code, out), (0, "done\n"), err)
+
     def test_run_writes_results(self):
         code, out, err = self.run_cli("run", self.write(), "--results", "r")
         self.assertEqual(code, 0, out + err)
@@ -1033,7 +1062,7 @@ class CliTest(unittest.TestCase):
                               r"overlap +skip\njitter +up to 5 m 00 s\n")
         self.assertEqual(len(re.findall(r"T0[23]:00:00\+0[12]:00", out)), 5)
         # Nobody is there to fire it.
-        self.assertIn("fire while one does: `midwatch scheduler`", err)
+        self.assertIn(f"fire while one does: `{MIDWATCH} scheduler`", err)
 
         # Again it is the same; another one is not taken for it.
         again = self.create_schedule("--jitter", "5m")
