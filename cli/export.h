@@ -26,8 +26,9 @@ struct MissingFiles {
   int64_t count = 0;
   // "task NAME (ID), PATH: why" of the first, ten at most.
   std::vector<std::string> first;
-  // Takes the file in, where `why` says that it is such a one; otherwise
-  // returns `why`, also where that is OK.
+  // Takes the file in, where `why` says that it is such a one (kNotFound,
+  // kDataLoss); otherwise returns `why`, also where that is OK: of what is
+  // wrong on this machine nothing else would fare better.
   absl::Status Take(const v1::Task& task, const v1::Output& output,
                     const absl::Status& why);
 };

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -110,7 +111,10 @@ absl::Status TaskFiles::WriteEvents(const v1::Task& task, int attempt,
 
 absl::Status TaskFiles::Rename(const std::string& path) {
   if (std::rename(partial_.c_str(), path.c_str()) == 0) return absl::OkStatus();
-  return absl::ErrnoToStatus(errno, absl::StrCat("cannot write ", path));
+  // No code of errno's: that a folder is gone from here does not mean that the
+  // scheduler lacks the file.
+  return absl::FailedPreconditionError(
+      absl::StrCat("cannot write ", path, ": ", std::strerror(errno)));
 }
 
 }  // namespace midwatch::cli

@@ -21,10 +21,18 @@ constexpr absl::Duration kTransferTimeout = absl::Minutes(10);
 
 using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
 
+// Of a file of this machine. That it is not here says nothing of what the
+// scheduler has.
+absl::Status LocalError(int error, const std::string& message) {
+  absl::Status status = absl::ErrnoToStatus(error, message);
+  if (!absl::IsNotFound(status)) return status;
+  return absl::FailedPreconditionError(status.message());
+}
+
 absl::StatusOr<File> OpenFile(const std::string& path, const char* mode) {
   File file(std::fopen(path.c_str(), mode), std::fclose);
   if (file != nullptr) return file;
-  return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
+  return LocalError(errno, absl::StrCat("cannot open ", path));
 }
 
 // Begins with its owner's calls and ends with its scope.
@@ -81,7 +89,7 @@ absl::StatusOr<ArtifactRef> UploadArtifact(ArtifactStub& stub, GrpcCalls& calls,
   if (std::ferror(file.get())) {
     call.context()->TryCancel();
     writer->Finish();
-    return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", path));
+    return LocalError(errno, absl::StrCat("cannot read ", path));
   }
   writer->WritesDone();
   RETURN_IF_ERROR(FromGrpc(writer->Finish(), "UploadArtifact"));
@@ -111,7 +119,7 @@ absl::Status DownloadArtifact(ArtifactStub& stub, GrpcCalls& calls,
     const int error = errno;
     call.context()->TryCancel();
     reader->Finish();
-    return absl::ErrnoToStatus(error, absl::StrCat("cannot write ", path));
+    return LocalError(error, absl::StrCat("cannot write ", path));
   }
   RETURN_IF_ERROR(FromGrpc(reader->Finish(), "DownloadArtifact"));
   if (hash.FinishHex() == sha256) return absl::OkStatus();

@@ -26,8 +26,10 @@ absl::StatusOr<ArtifactRef> UploadArtifact(ArtifactStub& stub, GrpcCalls& calls,
 
 // Writes the artifact to a file at `path` (made or truncated, not synced) and
 // checks its content against its name.
-//   kNotFound  the scheduler has no such artifact
-//   kDataLoss  what came is not what `sha256` names
+//   kNotFound            the scheduler has no such artifact
+//   kDataLoss            what came is not what `sha256` names
+//   kFailedPrecondition  there is no folder for the file, or it cannot be
+//                        written
 absl::Status DownloadArtifact(ArtifactStub& stub, GrpcCalls& calls,
                               const std::string& sha256,
                               const std::string& path);
