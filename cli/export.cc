@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -105,9 +106,11 @@ void Count(const v1::Task& task, Outcome& outcome) {
   if (why == NameOf(task.state())) why.clear();
   const bool failed = task.state() == v1::TASK_STATE_FAILED &&
                       task.failure_class() != v1::FAILURE_CLASS_UNSPECIFIED;
+  const size_t place = outcome.failures.size();
   Outcome::Failures& group = outcome.failures[{
       failed ? NameOf(task.failure_class()) : NameOf(task.state()), why}];
   if (++group.count == 1) {
+    group.place = place;
     group.task_id = task.task_id();
     group.look = task.session_id().empty() ? "get" : "logs";
     group.state = task.state();
@@ -168,12 +171,17 @@ absl::Status PrepareFolder(const std::string& folder) {
 }
 
 Json ToJson(const Outcome& outcome) {
+  std::vector<const decltype(outcome.failures)::value_type*> groups;
+  for (const auto& each : outcome.failures) groups.push_back(&each);
+  std::sort(groups.begin(), groups.end(), [](const auto* a, const auto* b) {
+    return a->second.place < b->second.place;
+  });
   Json failures = Json::array();
-  for (const auto& [cause, group] : outcome.failures) {
-    failures.push_back({{"cause", cause.first},
-                        {"reason", cause.second},
-                        {"count", group.count},
-                        {"examples", group.examples}});
+  for (const auto* each : groups) {
+    failures.push_back({{"cause", each->first.first},
+                        {"reason", each->first.second},
+                        {"count", each->second.count},
+                        {"examples", each->second.examples}});
   }
   return failures;
 }

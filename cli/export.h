@@ -51,6 +51,7 @@ absl::Status ExportTasksToFile(
 struct Outcome {
   struct Failures {
     int64_t count = 0;
+    size_t place = 0;                   // among all, by the first task of each
     std::vector<std::string> examples;  // names, three at most
     std::string task_id;                // of the first example
     v1::TaskState state = v1::TASK_STATE_FAILED;
@@ -69,7 +70,8 @@ struct Outcome {
   int64_t attempts = 0;  // of the tasks looked at
 };
 
-// [{"cause", "reason", "count", "examples"}]
+// [{"cause", "reason", "count", "examples"}], by the first task of each, in the
+// order of submission.
 Json ToJson(const Outcome& outcome);
 
 // Makes the folder where it is missing.

@@ -1,6 +1,7 @@
 #include "cli/summary.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -34,11 +35,11 @@ std::string Failures(const GlobalOptions& global, const v1::Batch& batch,
   using Group =
       std::pair<std::pair<std::string, std::string>, Outcome::Failures>;
   std::vector<Group> groups(outcome.failures.begin(), outcome.failures.end());
-  std::stable_sort(groups.begin(), groups.end(),
-                   [](const Group& a, const Group& b) {
-                     return std::pair(RankOf(a.second), -a.second.count) <
-                            std::pair(RankOf(b.second), -b.second.count);
-                   });
+  std::stable_sort(
+      groups.begin(), groups.end(), [](const Group& a, const Group& b) {
+        return std::tuple(RankOf(a.second), -a.second.count, a.second.place) <
+               std::tuple(RankOf(b.second), -b.second.count, b.second.place);
+      });
   std::string out = "\nWhat failed\n";
   const std::string indent(13, ' ');
   for (size_t i = 0; i < std::min(groups.size(), kGroupsMax); ++i) {
