@@ -156,6 +156,7 @@ int BatchList(const GlobalOptions& global, const BatchListOptions& options) {
   v1::ListBatchesRequest filter;
   filter.set_name(options.name);
   filter.set_queue(options.queue);
+  filter.set_page_size(options.limit);
   absl::StatusOr<BatchStateFilter> states =
       BatchStateFilter::Read(options.states);
   if (!states.ok()) return Report(states.status());

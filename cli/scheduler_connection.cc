@@ -6,6 +6,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -32,6 +33,11 @@ constexpr absl::Duration kReconnectTimeout = absl::Minutes(1);
 constexpr int kRetryTriesMax = 10;
 constexpr int kStreamsMax = 10;  // in a row that say nothing
 constexpr int kPageSize = 1000;
+
+// The size of a list's first page, where `wanted` (0: all) are asked for.
+int FirstPageOf(int wanted) {
+  return wanted == 0 ? kPageSize : std::min(wanted, kPageSize);
+}
 
 std::string EnvironmentOr(const char* name, const std::string& otherwise) {
   const char* value = std::getenv(name);
@@ -214,7 +220,7 @@ absl::Status SchedulerConnection::ForEachBatch(
 absl::Status SchedulerConnection::ForEachBatch(
     v1::ListBatchesRequest request,
     absl::FunctionRef<bool(const v1::Batch&)> visit) {
-  request.set_page_size(kPageSize);
+  request.set_page_size(FirstPageOf(request.page_size()));
   while (true) {
     v1::ListBatchesResponse response;
     MIDWATCH_CALL(batches_, ListBatches, request, response);
@@ -223,6 +229,7 @@ absl::Status SchedulerConnection::ForEachBatch(
     }
     if (response.next_page_token().empty()) return absl::OkStatus();
     request.set_page_token(response.next_page_token());
+    request.set_page_size(kPageSize);
   }
 }
 
@@ -292,7 +299,7 @@ absl::Status SchedulerConnection::ForEachTask(
 absl::Status SchedulerConnection::ForEachTask(
     v1::ListTasksRequest request,
     absl::FunctionRef<absl::Status(const v1::Task&)> visit) {
-  request.set_page_size(kPageSize);
+  request.set_page_size(FirstPageOf(request.page_size()));
   while (true) {
     v1::ListTasksResponse response;
     MIDWATCH_CALL(tasks_, ListTasks, request, response);
@@ -301,6 +308,7 @@ absl::Status SchedulerConnection::ForEachTask(
     }
     if (response.next_page_token().empty()) return absl::OkStatus();
     request.set_page_token(response.next_page_token());
+    request.set_page_size(kPageSize);
   }
 }
 

@@ -76,6 +76,8 @@ class SchedulerConnection {
   absl::StatusOr<std::vector<v1::Batch>> ListBatches(
       v1::ListBatchesRequest filter, int limit);
   // Newest first, of those that `filter` names, until `visit` returns false.
+  // Its page_size, where it is set, is the first page's: as many as `visit`
+  // will take, should it take each.
   absl::Status ForEachBatch(v1::ListBatchesRequest filter,
                             absl::FunctionRef<bool(const v1::Batch&)> visit);
   // Of all.
@@ -97,7 +99,7 @@ class SchedulerConnection {
       const std::string& task_id, const std::string& request_id);
   absl::StatusOr<v1::Task> UpdateTask(const v1::UpdateTaskRequest& request);
   // Calls `visit` for each task that `filter` names, in the order of
-  // submission, until it returns an error.
+  // submission, until it returns an error. page_size as for ForEachBatch.
   absl::Status ForEachTask(
       v1::ListTasksRequest filter,
       absl::FunctionRef<absl::Status(const v1::Task&)> visit);

@@ -109,6 +109,8 @@ int TaskList(const GlobalOptions& global, const TaskListOptions& options) {
         }
         for (v1::TaskState state : *states) filter.add_states(state);
         filter.set_queue(options.queue);
+        // One more tells whether there are others.
+        filter.set_page_size(options.limit + 1);
         filter.mutable_labels()->insert(options.labels.begin(),
                                         options.labels.end());
         std::vector<v1::Task> tasks;

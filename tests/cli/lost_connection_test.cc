@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +15,8 @@
 #include "base/real_clock.h"
 #include "cli/batch_file.h"
 #include "cli/batch_watch.h"
+#include "cli/commands.h"
+#include "cli/export.h"
 #include "cli/scheduler_connection.h"
 #include "cli/submit.h"
 #include "midwatch/v1/artifact_service.grpc.pb.h"
@@ -38,6 +41,7 @@ class FakeBatchService final : public v1::BatchService::Service {
   int fail_at_message = kNever;
   grpc::StatusCode error = grpc::StatusCode::UNAVAILABLE;
   std::vector<v1::Batch> batches;
+  bool more = false;  // lists have a second page
 
   // What came, in order: "open", "lines 0+2", "seal 3".
   std::vector<std::string> steps() {
@@ -53,6 +57,11 @@ class FakeBatchService final : public v1::BatchService::Service {
     MutexLock lock(mutex_);
     return request_ids_;
   }
+  // How many batches were asked for at a time.
+  std::vector<int> pages() {
+    MutexLock lock(mutex_);
+    return pages_;
+  }
   std::vector<int64_t> watched_from() {
     MutexLock lock(mutex_);
     return watched_from_;
@@ -61,8 +70,14 @@ class FakeBatchService final : public v1::BatchService::Service {
   grpc::Status ListBatches(grpc::ServerContext*,
                            const v1::ListBatchesRequest* request,
                            v1::ListBatchesResponse* response) override {
+    MutexLock lock(mutex_);
+    pages_.push_back(request->page_size());
     for (const v1::Batch& batch : batches) {
       if (batch.name() == request->name()) *response->add_batches() = batch;
+    }
+    // One page follows the first.
+    if (request->page_token().empty() && more) {
+      response->set_next_page_token("more");
     }
     return grpc::Status::OK;
   }
@@ -131,6 +146,7 @@ class FakeBatchService final : public v1::BatchService::Service {
   std::vector<std::string> steps_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> names_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> request_ids_ ABSL_GUARDED_BY(mutex_);
+  std::vector<int> pages_ ABSL_GUARDED_BY(mutex_);
   std::vector<int64_t> watched_from_ ABSL_GUARDED_BY(mutex_);
 };
 
@@ -139,6 +155,17 @@ class FakeTaskService final : public v1::TaskService::Service {
  public:
   int lost = 0;
   std::vector<std::string> request_ids;
+  std::vector<int> pages;  // how many tasks were asked for at a time
+
+  std::vector<v1::Task> listed;
+
+  grpc::Status ListTasks(grpc::ServerContext*,
+                         const v1::ListTasksRequest* request,
+                         v1::ListTasksResponse* response) override {
+    pages.push_back(request->page_size());
+    for (const v1::Task& task : listed) *response->add_tasks() = task;
+    return grpc::Status::OK;
+  }
 
   grpc::Status RetryTask(grpc::ServerContext*,
                          const v1::RetryTaskRequest* request,
@@ -160,8 +187,9 @@ class LostConnectionTest : public ::testing::Test {
     builder.RegisterService(&service_);
     builder.RegisterService(&tasks_);
     server_ = builder.BuildAndStart();
-    connection_ = std::make_unique<SchedulerConnection>(
-        MakeSchedulerChannel(absl::StrCat("127.0.0.1:", port)));
+    address_ = absl::StrCat("127.0.0.1:", port);
+    connection_ =
+        std::make_unique<SchedulerConnection>(MakeSchedulerChannel(address_));
     file_.open.set_name("n");
     file_.open.set_content_sha256("hash");
     file_.open.set_account("default");
@@ -180,6 +208,7 @@ class LostConnectionTest : public ::testing::Test {
   FakeBatchService service_;
   FakeTaskService tasks_;
   std::unique_ptr<grpc::Server> server_;
+  std::string address_;
   std::unique_ptr<SchedulerConnection> connection_;
   BatchFile file_;
 };
@@ -330,6 +359,58 @@ TEST_F(LostConnectionTest, ARetryWhoseAnswerIsLostMakesNoSecondTask) {
   ASSERT_OK(retried);
   EXPECT_EQ(retried->task_id(), "another");
   EXPECT_THAT(tasks_.request_ids, ElementsAre("once", "once", "once"));
+}
+
+// A folder that is not here was once taken for a file that is not there.
+TEST_F(LostConnectionTest, AFileThatCannotBeMadeIsNoneThatIsLost) {
+  testing::TempDir folder;
+  EXPECT_THAT(connection_->Download(std::string(64, 'a'), folder / "gone/x"),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       ::testing::HasSubstr("gone/x: No such file")));
+}
+
+// They were in the order of the alphabet.
+TEST_F(LostConnectionTest, FailuresAreInTheOrderOfTheirFirstTasks) {
+  auto fail = [&](const char* name, v1::FailureClass why, const char* reason) {
+    v1::Task& task = tasks_.listed.emplace_back();
+    task.set_name(name);
+    task.set_state(v1::TASK_STATE_FAILED);
+    task.set_failure_class(why);
+    task.set_reason(reason);
+  };
+  fail("1", v1::FAILURE_CLASS_TASK, "z");
+  fail("2", v1::FAILURE_CLASS_SPEC, "s");
+  fail("3", v1::FAILURE_CLASS_TASK, "a");
+  fail("4", v1::FAILURE_CLASS_TASK, "z");
+  absl::StatusOr<Outcome> outcome = FindFailures(*connection_, "batch");
+  ASSERT_OK(outcome);
+  std::vector<std::string> told;
+  for (const Json& each : ToJson(*outcome)) {
+    told.push_back(absl::StrCat(each["reason"].get<std::string>(), " ",
+                                each["examples"].dump()));
+  }
+  EXPECT_THAT(told, ElementsAre("z [\"1\",\"4\"]", "s [\"2\"]", "a [\"3\"]"));
+}
+
+// `batch list --limit 3` once read a thousand.
+TEST_F(LostConnectionTest, AListAsksForWhatIsWanted) {
+  GlobalOptions global;
+  global.server = address_;
+  ASSERT_EQ(BatchList(global, {.limit = 3}), 0);
+  EXPECT_THAT(service_.pages(), ElementsAre(3));
+  ASSERT_EQ(BatchList(global, {.limit = 5000}), 0);
+  EXPECT_THAT(service_.pages(), ElementsAre(3, 1000));
+  ASSERT_EQ(TaskList(global, {.limit = 3}), 0);
+  EXPECT_THAT(tasks_.pages, ElementsAre(4));
+}
+
+// What the words for states leave out is read in whole pages.
+TEST_F(LostConnectionTest, AListThatLeavesSomethingOutGoesOnInWholePages) {
+  service_.more = true;
+  GlobalOptions global;
+  global.server = address_;
+  ASSERT_EQ(BatchList(global, {.states = {"paused"}, .limit = 3}), 0);
+  EXPECT_THAT(service_.pages(), ElementsAre(3, 1000));
 }
 
 TEST_F(LostConnectionTest, WatchResumesAfterWhatItSaw) {
