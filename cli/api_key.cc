@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/random.h"
+#include "cli/secret_file.h"
 #include "cli/whole_file.h"
 
 namespace midwatch::cli {
@@ -29,6 +30,7 @@ absl::StatusOr<std::string> ReadApiKey(const std::string& path,
     key = value != nullptr ? value : "";
   } else {
     place = path;
+    WarnIfOpenToAll(path);
     std::ifstream file(path, std::ios::binary);
     if (!file.is_open()) {
       return absl::InvalidArgumentError(absl::StrCat(

@@ -8,7 +8,8 @@
 namespace midwatch::cli {
 
 // The key in the file at `path`, or in the environment's `variable` where no
-// path is given, without the white space around it. Errors never show it.
+// path is given, without the white space around it. Errors never show it. Warns
+// of a file that everybody may read.
 //   kInvalidArgument  neither holds a key, or it has other than printable ASCII
 absl::StatusOr<std::string> ReadApiKey(const std::string& path,
                                        const char* variable);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "cli/config_file.h"
+#include "cli/secret_file.h"
 #include "cli/spec_reader.h"
 #include "cli/yaml_reader.h"
 #include "scheduler/hook_message.h"
@@ -47,6 +48,7 @@ void ReadSecrets(const YAML::Node& node, Keys& keys, Complaints& complaints) {
 }
 
 absl::Status ReadSecretFile(const std::string& path, Keys& keys) {
+  WarnIfOpenToAll(path);
   ASSIGN_OR_RETURN(std::string text, ReadConfigFile(path, "a file of secrets"));
   Complaints complaints(path);
   std::optional<YAML::Node> root =

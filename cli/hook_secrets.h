@@ -16,7 +16,7 @@ namespace midwatch::cli {
 //     nightly: whsec_...
 //
 // And `default` from the environment's MIDWATCH_HOOK_SECRET, where the file has
-// none. Complaints show no secret.
+// none. Complaints show no secret. Warns of a file that everybody may read.
 //   kInvalidArgument  every complaint, with its line and column
 absl::StatusOr<std::map<std::string, std::string>> LoadHookSecrets(
     const std::string& path);

@@ -903,6 +903,7 @@ class CliTest(unittest.TestCase):
         file = self.write()
         key = self.path / "key"
         key.write_text("wrong\n")
+        key.chmod(0o600)
         _, line = self.start_node("harness", "--port", "0", "--data-dir", "h")
         url = line.split("serving ")[1].split()[0]
         cases = [
@@ -923,6 +924,40 @@ class CliTest(unittest.TestCase):
         code, _, err = self.run_cli("run", file, "--base-url", url)
         self.assertEqual(code, 2)
         self.assertIn("ANTHROPIC_API_KEY", err)
+
+    def test_secrets_that_everybody_may_read_are_told(self):
+        file = self.write()
+        keys = self.path / "my keys.yaml"
+        keys.write_text("secrets: {default: whsec_"
+                        "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=}\n")
+        key = self.path / "key"
+        key.write_text("wrong\n")
+
+        def warned(mode, *arguments):
+            keys.chmod(mode)
+            key.chmod(mode)
+            err = self.run_cli(*arguments)[2]
+            self.assertNotIn("MDEy", err)
+            return [line for line in err.splitlines() if "warning" in line]
+
+        run = ["run", file, "--results", "r", "--hook-secrets", keys.name]
+        hosted = ["--base-url", "http://127.0.0.1:1", "--api-key-file", "key"]
+        for mode, word in ((0o644, "read"), (0o606, "read and write"),
+                           (0o602, "write")):
+            for name, arguments in (
+                    ("'my keys.yaml'", run), ("key", ["run", file, *hosted]),
+                    ("key", ["worker", *hosted]),
+                    # Which reads it twice.
+                    ("key", ["doctor", *hosted, "--probe", "--yes"]),
+                    ("key", ["run", file, "--model-key-file", "key"])):
+                plain = name.strip("'")
+                self.assertEqual(warned(mode, *arguments), [
+                    f"midwatch: warning: everybody on this machine may {word} "
+                    f"{plain}, which holds secrets; `chmod 600 {name}` mends "
+                    f"that"], arguments)
+        # Its group is its owner's choice.
+        self.assertEqual(warned(0o640, *run), [])
+        self.assertEqual(warned(0o600, *run), [])
 
     def test_doctor_says_what_is_wrong_and_never_the_key(self):
         code, out, err = self.run_cli("doctor", "--output", "json")
