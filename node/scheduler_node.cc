@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
+#include <cstring>
 #include <future>
 #include <optional>
 #include <utility>
@@ -22,6 +24,7 @@
 #include "base/status_macros.h"
 #include "net/curl_transport.h"
 #include "node/direct_scheduler_client.h"
+#include "node/grpc_complaints.h"
 #include "scheduler/backup.h"
 #include "scheduler/deleted_sweep.h"
 #include "scheduler/grpc_services.h"
@@ -51,6 +54,24 @@ absl::Status CheckLoopback(const std::string& address) {
       address,
       " is not a loopback address, and there is no authentication yet: use "
       "127.0.0.1:PORT or unix:PATH, and a tunnel from elsewhere"));
+}
+
+absl::Status CannotListen(const std::string& address,
+                          GrpcComplaints& complaints) {
+  const std::string cause = complaints.Cause();
+  complaints.Drop();
+  std::string says = absl::StrCat(
+      "cannot listen on ", address, ": ",
+      cause.empty() ? "that is no address of this machine's" : cause);
+  // A socket's path follows from the state directory.
+  if (!absl::StartsWith(address, "unix:")) {
+    absl::StrAppend(&says,
+                    cause == std::strerror(EADDRINUSE)
+                        ? "; end what listens there, or name"
+                        : "; name",
+                    " another with --listen (port 0: any that is free)");
+  }
+  return absl::FailedPreconditionError(says);
 }
 
 class SchedulerNodeImpl final : public SchedulerNode {
@@ -230,15 +251,12 @@ class SchedulerNodeImpl final : public SchedulerNode {
       builder.AddListeningPort(listen[i], grpc::InsecureServerCredentials(),
                                &ports_[i]);
     }
+    GrpcComplaints complaints;
     server_ = builder.BuildAndStart();
     for (size_t i = 0; i < listen.size(); ++i) {
-      bool is_unix = absl::StartsWith(listen[i], "unix:");
-      if (server_ == nullptr || (!is_unix && ports_[i] == 0)) {
-        return absl::FailedPreconditionError(
-            absl::StrCat("cannot listen on ", listen[i],
-                         ": the address is in use or not this machine's"));
-      }
-      if (is_unix) ports_[i] = 0;
+      // Those before it were bound.
+      if (ports_[i] == 0) return CannotListen(listen[i], complaints);
+      if (absl::StartsWith(listen[i], "unix:")) ports_[i] = 0;
     }
     if (server_ == nullptr) return absl::InternalError("gRPC did not start");
     return absl::OkStatus();

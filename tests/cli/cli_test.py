@@ -899,6 +899,22 @@ class CliTest(unittest.TestCase):
         self.assertEqual(code, 2)
         self.assertIn("is in use", err)
 
+    def test_a_port_that_is_taken_is_one_sentence(self):
+        # gRPC wrote a line of its own first, and the first of several
+        # addresses was blamed.
+        _, line = self.start_node("scheduler", "--listen", "127.0.0.1:0",
+                                  "--state-dir", "s")
+        taken = line.split()[-1]
+        for more in ([], ["--listen", "127.0.0.1:0"]):
+            code, out, err = self.run_cli("scheduler", *more, "--listen", taken,
+                                          "--state-dir", "t")
+            self.assertEqual((code, out), (2, ""))
+            self.assertEqual(
+                [line for line in err.splitlines() if " I " not in line],
+                [f"midwatch: cannot listen on {taken}: Address already in "
+                 f"use; end what listens there, or name another with --listen "
+                 f"(port 0: any that is free)"])
+
     def test_unreachable_and_unauthorized_are_one_sentence(self):
         file = self.write()
         key = self.path / "key"
