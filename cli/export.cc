@@ -76,7 +76,15 @@ absl::Status WriteOutput(SchedulerConnection& scheduler,
   }
   const fs::path path = folder / output.path();
   RETURN_IF_ERROR(MakeFolder(path.parent_path()));
-  return scheduler.Download(output.sha256(), path.string());
+  const std::string partial =
+      absl::StrCat((folder / ".partial-").string(), getpid());
+  absl::Status status = scheduler.Download(output.sha256(), partial);
+  if (status.ok() && std::rename(partial.c_str(), path.c_str()) != 0) {
+    status = absl::FailedPreconditionError(absl::StrCat(
+        "cannot write ", path.string(), ": ", std::strerror(errno)));
+  }
+  if (!status.ok()) unlink(partial.c_str());
+  return status;
 }
 
 // What `task answer` takes for what the task asks first.
@@ -222,13 +230,19 @@ absl::Status ExportTasksToFile(
   return file.Commit();
 }
 
-absl::Status WriteOutputs(SchedulerConnection& scheduler, const v1::Task& task,
-                          const std::string& folder, MissingFiles& missing) {
+absl::StatusOr<std::vector<std::string>> WriteOutputs(
+    SchedulerConnection& scheduler, const v1::Task& task,
+    const std::string& folder, MissingFiles& missing) {
+  std::vector<std::string> written;
   for (const v1::Output& output : task.outputs()) {
-    RETURN_IF_ERROR(missing.Take(
-        task, output, WriteOutput(scheduler, output, fs::path(folder))));
+    const absl::Status status =
+        WriteOutput(scheduler, output, fs::path(folder));
+    RETURN_IF_ERROR(missing.Take(task, output, status));
+    if (status.ok()) {
+      written.push_back(absl::StrCat(folder, "/", output.path()));
+    }
   }
-  return absl::OkStatus();
+  return written;
 }
 
 absl::StatusOr<Outcome> WriteResults(SchedulerConnection& scheduler,
@@ -242,9 +256,10 @@ absl::StatusOr<Outcome> WriteResults(SchedulerConnection& scheduler,
     Count(task, outcome);
     RETURN_IF_ERROR(WriteLine(task, out));
     return WriteOutputs(
-        scheduler, task,
-        absl::StrCat(folder, "/outputs/", FileNameOf(task.name())),
-        outcome.missing);
+               scheduler, task,
+               absl::StrCat(folder, "/outputs/", FileNameOf(task.name())),
+               outcome.missing)
+        .status();
   };
   RETURN_IF_ERROR(ForEachFullTask(scheduler, batch_id, write));
   RETURN_IF_ERROR(file.Commit());

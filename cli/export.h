@@ -88,9 +88,12 @@ absl::StatusOr<Outcome> WriteResults(SchedulerConnection& scheduler,
 absl::StatusOr<Outcome> FindFailures(SchedulerConnection& scheduler,
                                      const std::string& batch_id);
 
-// Writes one task's output files below `folder`.
-absl::Status WriteOutputs(SchedulerConnection& scheduler, const v1::Task& task,
-                          const std::string& folder, MissingFiles& missing);
+// Writes one task's output files below `folder`: those of its last attempt.
+// Each appears whole or not at all. The paths of those that were written; what
+// another call left there is none of them.
+absl::StatusOr<std::vector<std::string>> WriteOutputs(
+    SchedulerConnection& scheduler, const v1::Task& task,
+    const std::string& folder, MissingFiles& missing);
 
 // `name` as one part of a path: '/' and '%' and a leading '.' as %XX, cut and
 // marked with its hash where it would be too long.

@@ -196,8 +196,10 @@ int TaskOutput(const GlobalOptions& global, const std::string& task,
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
         ASSIGN_OR_RETURN(v1::Task found, scheduler.GetTask(task));
         MissingFiles missing;
+        std::vector<std::string> written;
         if (!folder.empty()) {
-          RETURN_IF_ERROR(WriteOutputs(scheduler, found, folder, missing));
+          ASSIGN_OR_RETURN(written,
+                           WriteOutputs(scheduler, found, folder, missing));
         }
         ASSIGN_OR_RETURN(std::string message, WholeMessage(scheduler, found));
         if (global.json) {
@@ -208,11 +210,8 @@ int TaskOutput(const GlobalOptions& global, const std::string& task,
         } else if (folder.empty()) {
           std::puts(message.c_str());
         } else {
-          for (const v1::Output& output : found.outputs()) {
-            const std::string path = absl::StrCat(folder, "/", output.path());
-            if (std::filesystem::exists(path)) {
-              std::puts(Printable(path).c_str());
-            }
+          for (const std::string& path : written) {
+            std::puts(Printable(path).c_str());
           }
         }
         return TellMissing(missing);

@@ -49,6 +49,9 @@ TaskFiles::TaskFiles(SchedulerConnection& scheduler, std::string folder,
       partial_(absl::StrCat(folder_, "/.partial-", getpid())),
       events_(events) {}
 
+// What was fetched in vain.
+TaskFiles::~TaskFiles() { unlink(partial_.c_str()); }
+
 absl::Status TaskFiles::Write(const v1::Task& task) {
   const std::string base =
       absl::StrCat(folder_, "/", task.batch_id(), "/", FileNameOf(task.name()));

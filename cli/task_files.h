@@ -22,6 +22,8 @@ class TaskFiles {
  public:
   // `folder` is made where it is missing.
   TaskFiles(SchedulerConnection& scheduler, std::string folder, bool events);
+  TaskFiles(const TaskFiles&) = delete;
+  ~TaskFiles();
 
   // `task` has its attempts, and is of a batch.
   absl::Status Write(const v1::Task& task);

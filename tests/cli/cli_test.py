@@ -674,10 +674,39 @@ class CliTest(unittest.TestCase):
         self.assertEqual(
             [path.read_text() for path in self.path.glob("f/*/*/outputs/*")],
             ["2\n"])
-        code, _, err = self.run_cli("task", "output", one["task_id"], "--dir",
-                                    "o")
-        self.assertEqual(code, 1)
+        # Nothing but files, whole ones.
+        self.assertEqual(list(self.path.glob("f/.partial*")), [])
+        output = ["task", "output", one["task_id"], "--dir", "o"]
+        code, out, err = self.run_cli(*output)
+        self.assertEqual((code, out), (1, ""))
         self.assertIn(named, err)
+        self.assertEqual(list((self.path / "o").iterdir()), [])
+        # Of an earlier call; it was told as one of this, and emptied.
+        (self.path / "o/out.txt").write_text("1\n")
+        code, out, err = self.run_cli(*output)
+        self.assertEqual((code, out), (1, ""))
+        self.assertEqual((self.path / "o/out.txt").read_text(), "1\n")
+
+    def test_outputs_of_a_task_are_written_whole_and_told(self):
+        self.assertEqual(self.run_cli("run", self.write(), "--results", "r")[0],
+                         0)
+        task = json.loads(
+            (self.path / "r/results.jsonl").read_text().splitlines()[0])
+        output = ["task", "output", task["task_id"], "--dir", "o"]
+        for text in ("", "old"):
+            (self.path / "o").mkdir(exist_ok=True)
+            (self.path / "o/other.txt").write_text("mine")
+            self.assertEqual(self.run_cli(*output), (0, "o/out.txt\n", ""))
+            self.assertEqual((self.path / "o/out.txt").read_text(), "hi\n")
+            (self.path / "o/out.txt").write_text(text)
+        # What is wrong here is no file that the scheduler has no longer.
+        (self.path / "o/out.txt").unlink()
+        (self.path / "o/out.txt").mkdir()
+        self.assertEqual(self.run_cli(*output), (
+            2, "", "midwatch: cannot write o/out.txt: Is a directory\n"))
+        self.assertEqual(sorted(path.name for path in
+                                (self.path / "o").iterdir()),
+                         ["other.txt", "out.txt"])
 
     def test_checks_that_nothing_has_are_told_before_anything(self):
         file = self.path / self.write()
