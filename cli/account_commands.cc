@@ -101,8 +101,8 @@ int AccountPause(const GlobalOptions& global, const PauseOptions& options) {
         request.set_name(options.what);
         request.set_reason(options.reason);
         if (!options.until.empty()) {
-          RETURN_IF_ERROR(ReadUntil("--until", options.until, RealClock().Now(),
-                                    *request.mutable_until()));
+          RETURN_IF_ERROR(ReadWhen("--until", options.until, RealClock().Now(),
+                                   *request.mutable_until()));
         }
         ASSIGN_OR_RETURN(v1::Account account, scheduler.PauseAccount(request));
         PrintAccount(global, account);

@@ -253,8 +253,8 @@ int BatchPause(const GlobalOptions& global, const PauseOptions& options) {
   v1::PauseBatchRequest request;
   request.set_reason(options.reason);
   if (!options.until.empty()) {
-    absl::Status status = ReadUntil("--until", options.until, RealClock().Now(),
-                                    *request.mutable_until());
+    absl::Status status = ReadWhen("--until", options.until, RealClock().Now(),
+                                   *request.mutable_until());
     if (!status.ok()) return Report(status);
   }
   return WithScheduler(

@@ -90,7 +90,7 @@ int Submit(const GlobalOptions& global, const SubmitOptions& options);
 struct PlanOptions {
   std::string file;
   std::map<std::string, std::string> params;
-  std::string start;   // empty: now
+  std::string start;   // see ReadWhen; empty: now
   std::string limits;  // see ReadLimits; empty: as the account's workers say
   int jobs = 0;        // 0: as many as connected workers take
   // Of a task whose kind has never succeeded.
@@ -206,8 +206,8 @@ struct TaskUpdateOptions {
   std::vector<std::string> tasks;
   std::optional<int> priority;
   std::optional<std::string> max_cost;     // dollars
-  std::optional<std::string> start_after;  // "now", a span from now, a time
-  std::optional<std::string> expires;      // "never", a span from now, a time
+  std::optional<std::string> start_after;  // "now", or see ReadWhen
+  std::optional<std::string> expires;      // "never", or see ReadWhen
   std::optional<std::string> deadline;     // "none", a span from the submit
   std::string reason;
 };

@@ -3,6 +3,14 @@
 #include "absl/strings/str_cat.h"
 
 namespace midwatch::cli {
+namespace {
+
+constexpr char kTimes[] =
+    "A TIME is one of the clock here, the next one (22:00), or how long from "
+    "now (90m, 12h), or a day (2026-12-01: its midnight here), or an instant "
+    "(2026-12-01T22:00:00Z).";
+
+}  // namespace
 
 std::map<std::string, std::string> ToMap(
     const std::vector<std::string>& params) {
@@ -185,6 +193,18 @@ void AddHooks(CLI::App& command, HookFlags& hooks) {
                    "Hooks may go over http to other machines");
 }
 
+void AddTime(CLI::App& command, const char* option, std::string& time,
+             const char* says) {
+  command.footer(kTimes);
+  command.add_option(option, time, says)->type_name("TIME");
+}
+
+void AddTime(CLI::App& command, const char* option,
+             std::optional<std::string>& time, const char* says) {
+  command.footer(kTimes);
+  command.add_option(option, time, says)->type_name("TIME");
+}
+
 CLI::Option* AddMaxRunning(CLI::App& command, ControlOptions& control) {
   return command
       .add_option("--max-running", control.max_running,
@@ -197,11 +217,8 @@ void AddPause(CLI::App& command, const char* kind, const char* says,
   command.add_option(kind, pause.what, says)->required()->type_name("");
   command.add_option("--reason", pause.reason, "For who asks")
       ->type_name("TEXT");
-  command
-      .add_option("--until", pause.until,
-                  "Resumes by itself at this time (06:00, the next one), or "
-                  "after so long (12h); else when it is resumed")
-      ->type_name("TIME");
+  AddTime(command, "--until", pause.until,
+          "Resumes by itself then; else when it is resumed");
 }
 
 void AddControls(CLI::App& command, ControlOptions& control) {

@@ -3,6 +3,7 @@
 #define MIDWATCH_CLI_DECLARE_OPTIONS_H_
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,12 @@ void AddRehearsal(CLI::App& command, const std::string& prefix,
                   RehearsalOptions& rehearsal);
 void AddMoved(CLI::App& command, bool& moved);
 void AddHooks(CLI::App& command, HookFlags& hooks);
+// An option that is a time to come: see ReadWhen. How one is said is the
+// command's footer.
+void AddTime(CLI::App& command, const char* option, std::string& time,
+             const char* says);
+void AddTime(CLI::App& command, const char* option,
+             std::optional<std::string>& time, const char* says);
 CLI::Option* AddMaxRunning(CLI::App& command, ControlOptions& control);
 // A cap and a weight.
 void AddControls(CLI::App& command, ControlOptions& control);

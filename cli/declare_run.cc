@@ -84,10 +84,7 @@ void AddPlan(CLI::App& app, Invocation& in) {
       ->type_name("NAME=VALUE")
       ->check(IsPair)
       ->allow_extra_args(false);
-  plan->add_option("--start", in.plan.start,
-                   "When it is submitted: a time (22:00, the next one), or how "
-                   "long from now on (8h); else now")
-      ->type_name("TIME");
+  AddTime(*plan, "--start", in.plan.start, "When it is submitted; else now");
   plan->add_option("--jobs", in.plan.jobs,
                    "Tasks at once; else what the connected workers take, or 32")
       ->check(CLI::Range(1, 100'000))

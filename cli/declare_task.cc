@@ -112,20 +112,14 @@ void AddTasks(CLI::App& app, Invocation& in) {
       ->add_option("--max-cost", change.max_cost,
                    "What it may cost in all, in dollars")
       ->type_name("AMOUNT");
-  update
-      ->add_option("--start-after", change.start_after,
-                   "When it may start: now, in some time (90m), at a time "
-                   "(2026-12-01T06:00:00Z)")
-      ->type_name("WHEN");
-  update
-      ->add_option("--expires", change.expires,
-                   "When it fails if it has not begun: never, in some time, at "
-                   "a time")
-      ->type_name("WHEN");
+  AddTime(*update, "--start-after", change.start_after,
+          "When it may start, or now");
+  AddTime(*update, "--expires", change.expires,
+          "When it fails if it has not begun, or never");
   update
       ->add_option("--deadline", change.deadline,
                    "How long after its submit it should be done (6h), or none")
-      ->type_name("TIME");
+      ->type_name("SPAN");
   update->add_option("--reason", change.reason, "For the record")
       ->type_name("TEXT");
   update->callback(

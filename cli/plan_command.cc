@@ -102,7 +102,7 @@ class Planning {
     const absl::Time now = RealClock().Now();
     if (options_.start.empty()) return now;
     google::protobuf::Timestamp start;
-    RETURN_IF_ERROR(ReadUntil("--start", options_.start, now, start));
+    RETURN_IF_ERROR(ReadWhen("--start", options_.start, now, start));
     return ToTime(start);
   }
 

@@ -81,8 +81,8 @@ int QueuePause(const GlobalOptions& global, const PauseOptions& options) {
   request.set_name(options.what);
   request.set_reason(options.reason);
   if (!options.until.empty()) {
-    absl::Status status = ReadUntil("--until", options.until, RealClock().Now(),
-                                    *request.mutable_until());
+    absl::Status status = ReadWhen("--until", options.until, RealClock().Now(),
+                                   *request.mutable_until());
     if (!status.ok()) return Report(status);
   }
   return WithScheduler(

@@ -16,28 +16,6 @@
 namespace midwatch::cli {
 namespace {
 
-// Some time from `now` on, a time of the clock, or an instant.
-absl::Status ReadWhen(const std::string& option, const std::string& text,
-                      const char* word, absl::Time now,
-                      google::protobuf::Timestamp& out) {
-  if (auto span = ParseAhead(text, absl::Seconds(1))) {
-    const absl::Time when = now + ToDuration(*span);
-    out.set_seconds(absl::ToUnixSeconds(when));
-    out.set_nanos(static_cast<int32_t>(
-        (when - absl::FromUnixSeconds(out.seconds())) / absl::Nanoseconds(1)));
-    return absl::OkStatus();
-  }
-  if (auto next = NextClockTime(text, now, absl::LocalTimeZone())) {
-    out.set_seconds(absl::ToUnixSeconds(*next));
-    return absl::OkStatus();
-  }
-  absl::Status status = ReadInstant(option, text, out);
-  if (status.ok()) return status;
-  return absl::InvalidArgumentError(absl::StrCat(
-      status.message(),
-      ", one of the clock (22:00), how long from now, such as 90m, or ", word));
-}
-
 absl::StatusOr<v1::UpdateTaskRequest> ToRequest(
     const TaskUpdateOptions& options, absl::Time now) {
   v1::UpdateTaskRequest request;
@@ -49,14 +27,14 @@ absl::StatusOr<v1::UpdateTaskRequest> ToRequest(
   if (options.start_after == "now") {
     request.set_start_now(true);
   } else if (options.start_after) {
-    RETURN_IF_ERROR(ReadWhen("--start-after", *options.start_after, "now", now,
-                             *request.mutable_start_after()));
+    RETURN_IF_ERROR(ReadWhen("--start-after", *options.start_after, now,
+                             *request.mutable_start_after(), "now"));
   }
   if (options.expires == "never") {
     request.set_never_expires(true);
   } else if (options.expires) {
-    RETURN_IF_ERROR(ReadWhen("--expires", *options.expires, "never", now,
-                             *request.mutable_expires_at()));
+    RETURN_IF_ERROR(ReadWhen("--expires", *options.expires, now,
+                             *request.mutable_expires_at(), "never"));
   }
   if (options.deadline == "none") {
     request.mutable_deadline();

@@ -47,8 +47,9 @@ std::optional<absl::Time> NextClockTime(absl::string_view text, absl::Time now,
   }
 }
 
-absl::Status ReadUntil(const std::string& option, const std::string& text,
-                       absl::Time now, google::protobuf::Timestamp& out) {
+absl::Status ReadWhen(const std::string& option, const std::string& text,
+                      absl::Time now, google::protobuf::Timestamp& out,
+                      absl::string_view word) {
   auto refuse = [&](absl::string_view why) {
     return absl::InvalidArgumentError(
         absl::StrCat(option, " is '", Printable(text), "'", why));
@@ -70,7 +71,8 @@ absl::Status ReadUntil(const std::string& option, const std::string& text,
     return absl::InvalidArgumentError(
         absl::StrCat(status.message(),
                      ", one of the clock here (22:00: the next one), or how "
-                     "long, such as 90m or 12h"));
+                     "long from now, such as 90m or 12h",
+                     word.empty() ? "" : "; or ", word));
   }
   return ToTime(out) > now ? status : refuse(", which is over");
 }

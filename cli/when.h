@@ -18,11 +18,14 @@ namespace midwatch::cli {
 std::optional<absl::Time> NextClockTime(absl::string_view text, absl::Time now,
                                         absl::TimeZone zone);
 
-// A time to come: as ReadInstant has it, one of the clock here (22:00: the next
-// one), or how long from `now` on, such as 90m or 12h.
-//   kInvalidArgument  none of these, or over; `option` is named
-absl::Status ReadUntil(const std::string& option, const std::string& text,
-                       absl::Time now, google::protobuf::Timestamp& out);
+// A time to come, as every option has it that wants one (AddTime says so in
+// their help): one of the clock here (22:00: the next one), how long from `now`
+// on (90m, 12h; 100 years at most), or as ReadInstant has it.
+//   kInvalidArgument  none of these, or over; `option` is named, and `word`,
+//                     which it takes besides ("never"; "": none)
+absl::Status ReadWhen(const std::string& option, const std::string& text,
+                      absl::Time now, google::protobuf::Timestamp& out,
+                      absl::string_view word = "");
 
 }  // namespace midwatch::cli
 

@@ -856,7 +856,9 @@ class CliTest(unittest.TestCase):
                 ([one["task_id"]], "nothing to change"),
                 ([one["task_id"], "--priority", "11"], "0 to 9"),
                 ([one["task_id"], "--expires", "soon"],
-                 "how long from now, such as 90m, or never"),
+                 "how long from now, such as 90m or 12h; or never"),
+                ([one["task_id"], "--start-after", "2020-01-01T00:00:00Z"],
+                 "which is over"),
                 ([two["task_id"], "--priority", "1"], "`task retry`")]:
             code, _, err = self.run_cli("task", "update", *arguments)
             self.assertEqual(code, 2, err)

@@ -235,26 +235,39 @@ TEST(ControlViewsTest, AQueueIsShownWithAllThatIsSetOfIt) {
   EXPECT_EQ(ToJson(queue)["pause"]["reason"], "moving");
 }
 
-TEST(WhenTest, UntilIsATimeOrASpan) {
+TEST(WhenTest, IsATimeOrASpan) {
   const absl::Time now = absl::FromUnixSeconds(1'000'000);
   google::protobuf::Timestamp until;
-  ASSERT_TRUE(ReadUntil("--until", "90m", now, until).ok());
+  ASSERT_TRUE(ReadWhen("--until", "90m", now, until).ok());
   EXPECT_EQ(until.seconds(), 1'000'000 + 90 * 60);
-  ASSERT_TRUE(ReadUntil("--until", "2026-11-23T22:00:00Z", now, until).ok());
+  ASSERT_TRUE(ReadWhen("--until", "2026-11-23T22:00:00Z", now, until).ok());
   EXPECT_EQ(until.seconds(), 1'795'471'200);
-  ASSERT_TRUE(ReadUntil("--until", "06:30", now, until).ok());
+  ASSERT_TRUE(ReadWhen("--until", "06:30", now, until).ok());
   EXPECT_EQ(absl::FromUnixSeconds(until.seconds()),
             NextClockTime("06:30", now, absl::LocalTimeZone()));
   for (const char* bad : {"tomorrow", "0s", "-1h", "0", "1969-11-23", "inf",
                           "24:00", "22:60", "22:0", ":30", "1:2:3", "022:00"}) {
-    const absl::Status status = ReadUntil("--until", bad, now, until);
+    const absl::Status status = ReadWhen("--until", bad, now, until);
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << bad;
     EXPECT_THAT(std::string(status.message()), HasSubstr("--until is")) << bad;
   }
   EXPECT_THAT(
-      std::string(ReadUntil("--start", "tomorrow", now, until).message()),
+      std::string(ReadWhen("--start", "tomorrow", now, until).message()),
       AllOf(HasSubstr("--start is 'tomorrow'"),
-            HasSubstr("or how long, such as 90m or 12h")));
+            HasSubstr("or how long from now, such as 90m or 12h")));
+}
+
+// `task update` once had a grammar of its own, which took times that are over.
+TEST(WhenTest, ItsOwnWordIsNamed) {
+  const absl::Time now = absl::FromUnixSeconds(1'000'000);
+  google::protobuf::Timestamp out;
+  EXPECT_THAT(
+      std::string(ReadWhen("--expires", "soon", now, out, "never").message()),
+      AllOf(HasSubstr("--expires is 'soon'"), HasSubstr("12h; or never")));
+  EXPECT_THAT(
+      std::string(ReadWhen("--expires", "1970-01-01T00:00:00Z", now, out, "")
+                      .message()),
+      HasSubstr("which is over"));
 }
 
 struct ClockCase {
