@@ -17,6 +17,7 @@
 #include "cli/json_line.h"
 #include "cli/jsonl_tasks.h"
 #include "cli/line_file.h"
+#include "cli/need_words.h"
 #include "cli/rule_reader.h"
 #include "cli/spec_reader.h"
 #include "cli/task_reader.h"
@@ -29,7 +30,6 @@ namespace midwatch::cli {
 namespace {
 
 constexpr int64_t kMaxRunningMax = 100'000;
-constexpr char kOfTasks[] = "tasks.";
 
 // Maps are written in the order of their keys, so equal messages have equal
 // bytes.
@@ -57,6 +57,29 @@ class ContentHash {
  private:
   Sha256 hash_;
 };
+
+int64_t MaxCostOf(const v1::TaskSpec& spec, const v1::TaskLine& line) {
+  if (spec.on_budget() == v1::BUDGET_POLICY_RAISE) {
+    return spec.raise_to_usd_micros();
+  }
+  if (line.max_cost_usd_micros() > 0) return line.max_cost_usd_micros();
+  return spec.max_cost_usd_micros() > 0 ? spec.max_cost_usd_micros()
+                                        : kMaxCostMicrosDefault;
+}
+
+// What `file` says of all its tasks together.
+void Count(const v1::TaskLine& line, BatchFile& file) {
+  const int64_t cost = MaxCostOf(file.open.spec(), line);
+  file.least_usd_micros =
+      file.least_usd_micros > 0 ? std::min(file.least_usd_micros, cost) : cost;
+  file.most_usd_micros = std::max(file.most_usd_micros, cost);
+  file.all_usd_micros = file.all_usd_micros > INT64_MAX - cost
+                            ? INT64_MAX
+                            : file.all_usd_micros + cost;
+  if (!line.expect().check().empty()) {
+    file.own_checks.try_emplace(line.expect().check(), line.name());
+  }
+}
 
 class BatchFileReader {
  public:
@@ -200,15 +223,7 @@ void BatchFileReader::CheckMessage(const std::string& name,
                                    const PlannedTask& task) {
   const bool is_prompt = &text == &spec_.prompt ||
                          (task.own->prompt && &text == &*task.own->prompt);
-  bool needed = false;
-  for (const v1::Need& need : task.line.needs()) {
-    const std::string& label =
-        need.task_id().empty() ? need.name() : need.task_id();
-    needed |= name == (need.all_earlier()
-                           ? absl::StrCat(kOfTasks, "all.messages")
-                           : absl::StrCat(kOfTasks, label, ".message"));
-  }
-  if (is_prompt && needed) return;
+  if (is_prompt && IsMessageOfNeed(task.line, name)) return;
   complaints_.Add(
       text.mark,
       is_prompt
@@ -350,8 +365,10 @@ absl::StatusOr<BatchFile> BatchFileReader::ReadJsonl(
       std::make_shared<JsonlTasks>(std::move(file), params_, std::move(spec_));
   ContentHash hash;
   hash.Add(batch.open);
-  RETURN_IF_ERROR(tasks->Check(
-      complaints_, [&](const v1::TaskLine& task) { hash.Add(task); }));
+  RETURN_IF_ERROR(tasks->Check(complaints_, [&](const v1::TaskLine& task) {
+    hash.Add(task);
+    Count(task, batch);
+  }));
   RETURN_IF_ERROR(complaints_.ToStatus());
   batch.open.set_content_sha256(hash.FinishHex());
   batch.input_paths = tasks->inputs().paths();
@@ -371,6 +388,10 @@ absl::StatusOr<BatchFile> BatchFileReader::Read(const std::string& text,
                       "the batch has 0 tasks; expected tasks or a foreach");
     }
     task_reader_.OrderTasks();
+    for (const PlannedTask& task : task_reader_.tasks()) {
+      if (!task.max_cost_mark) continue;
+      CheckOwnMaxCost(spec_.spec, task.line, *task.max_cost_mark, complaints_);
+    }
     ForEachText(&BatchFileReader::CheckText);
   }
   if (complaints_.count() == 0) {
@@ -387,7 +408,10 @@ absl::StatusOr<BatchFile> BatchFileReader::Read(const std::string& text,
   file.lines = task_reader_.TakeLines();
   ContentHash hash;
   hash.Add(file.open);
-  for (const v1::TaskLine& line : file.lines) hash.Add(line);
+  for (const v1::TaskLine& line : file.lines) {
+    hash.Add(line);
+    Count(line, file);
+  }
   file.open.set_content_sha256(hash.FinishHex());
   return file;
 }

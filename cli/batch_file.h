@@ -7,8 +7,9 @@
 //              the value, which --param replaces
 //   defaults   the task spec that all tasks share
 //   tasks      the tasks one by one: name, parameters, inputs, labels; prompt,
-//              expect, delay, start_after and expires_after in place of those
-//              of defaults; needs and on_need_failure
+//              expect, priority, max_cost, retry, timeouts, delay, start_after
+//              and expires_after in place of those of defaults; needs and
+//              on_need_failure
 //   foreach    tasks made from the files that match a glob; {{path}},
 //              {{dirname}} (its last folder), {{basename}}, {{stem}} and
 //              {{index}} (from 0) describe the file; or from the rows of a
@@ -37,9 +38,9 @@
 // order in which each task is behind those that it needs.
 //
 // In JSONL the first line is {"batch": {...}}, with all of these but tasks and
-// foreach; each line behind it is a task, and {{...}} in it is text. Its tasks
-// stay in the file: it is read once to be checked and once to be sent, and may
-// be of any size.
+// foreach; each line behind it is a task, and {{...}} in it is text, but for
+// prompt, expect, retry and timeouts. Its tasks stay in the file: it is read
+// once to be checked and once to be sent, and may be of any size.
 #ifndef MIDWATCH_CLI_BATCH_FILE_H_
 #define MIDWATCH_CLI_BATCH_FILE_H_
 
@@ -67,6 +68,12 @@ struct BatchFile {
   // Where the bytes of each input are: by the SHA-256 that the lines name.
   std::map<std::string, std::string> input_paths;
   int64_t input_bytes = 0;  // of these together
+  // What a task may cost, with all its attempts and raises that need no person:
+  // the least and the most of them, and all together, as far as a number can
+  // say.
+  int64_t least_usd_micros = 0, most_usd_micros = 0, all_usd_micros = 0;
+  // The checks that tasks have of their own, each with the first such task.
+  std::map<std::string, std::string> own_checks;
   // For people: what was left out, and why that is no error.
   std::vector<std::string> notes;
 

@@ -11,27 +11,12 @@
 #include "cli/exit_code.h"
 #include "cli/money.h"
 #include "cli/rule_views.h"
-#include "cli/spec_reader.h"
 #include "cli/utf8.h"
 
 namespace midwatch::cli {
 namespace {
 
 constexpr size_t kNamesShown = 5;
-
-int64_t TaskMax(const v1::TaskSpec& spec) {
-  if (spec.on_budget() == v1::BUDGET_POLICY_RAISE) {
-    return spec.raise_to_usd_micros();
-  }
-  return spec.max_cost_usd_micros() > 0 ? spec.max_cost_usd_micros()
-                                        : kMaxCostMicrosDefault;
-}
-
-// `count` of them, as far as a number can say.
-int64_t Times(int64_t usd_micros, int64_t count) {
-  const __int128 product = static_cast<__int128>(usd_micros) * count;
-  return static_cast<int64_t>(std::min<__int128>(product, INT64_MAX));
-}
 
 std::string OrDefault(const std::string& name) {
   return name.empty() ? "default" : Printable(name);
@@ -52,11 +37,12 @@ absl::StatusOr<DryRun> DescribeBatch(const BatchFile& file) {
                  file.lines.begin() + static_cast<int64_t>(shown));
   }
   for (const v1::TaskLine& line : first) out.first_names.push_back(line.name());
-  out.task_usd_micros = TaskMax(file.open.spec());
-  out.batch_usd_micros = Times(out.task_usd_micros, out.tasks);
-  if (file.open.budget_usd_micros() > 0) {
-    out.batch_usd_micros =
-        std::min(out.batch_usd_micros, file.open.budget_usd_micros());
+  out.task_least_usd_micros = file.least_usd_micros;
+  out.task_usd_micros = file.most_usd_micros;
+  out.batch_usd_micros = file.all_usd_micros;
+  if (const int64_t budget = file.open.budget_usd_micros(); budget > 0) {
+    out.by_budget = budget < out.batch_usd_micros;
+    out.batch_usd_micros = std::min(out.batch_usd_micros, budget);
   }
   out.inputs = static_cast<int64_t>(file.input_paths.size());
   out.input_bytes = file.input_bytes;
@@ -70,16 +56,17 @@ std::string DryRunText(const DryRun& dry_run) {
   for (const std::string& name : dry_run.first_names) {
     names.push_back(Printable(name));
   }
-  const bool by_budget =
-      dry_run.batch_usd_micros < Times(dry_run.task_usd_micros, dry_run.tasks);
   std::string text = absl::StrCat(
       Printable(open.name()), ": ", dry_run.tasks,
       dry_run.tasks == 1 ? " task" : " tasks", ", nothing submitted\n\n",
       "  tasks     ", absl::StrJoin(names, ", "),
       dry_run.tasks > static_cast<int64_t>(names.size()) ? ", ..." : "",
       "\n  at most   ", FormatUsd(dry_run.batch_usd_micros), " (",
-      by_budget ? "its budget; " : "", FormatUsd(dry_run.task_usd_micros),
-      " a task",
+      dry_run.by_budget ? "its budget; " : "",
+      dry_run.task_least_usd_micros < dry_run.task_usd_micros
+          ? absl::StrCat(FormatUsd(dry_run.task_least_usd_micros), " to ")
+          : "",
+      FormatUsd(dry_run.task_usd_micros), " a task",
       open.spec().on_budget() == v1::BUDGET_POLICY_ASK
           ? ", unless a person raises one"
           : "",

@@ -18,10 +18,12 @@ struct DryRun {
   int64_t tasks = 0;
   std::vector<std::string> first_names;  // of five tasks at most
   // What one task may cost, with all its attempts and raises that need no
-  // person; what all may cost together, which the batch's budget may be less
-  // than. One model request under way may come on top of a task's.
-  int64_t task_usd_micros = 0;
+  // person, the least and the most of them; what all may cost together, or the
+  // batch's budget, where that is less. One model request under way may come on
+  // top of a task's.
+  int64_t task_least_usd_micros = 0, task_usd_micros = 0;
   int64_t batch_usd_micros = 0;
+  bool by_budget = false;               // the budget is less
   int64_t inputs = 0, input_bytes = 0;  // contents that differ
   std::vector<std::string> notes;
 };

@@ -7,7 +7,6 @@
 #include <set>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "cli/json_line.h"
@@ -36,16 +35,11 @@ JsonlTasks::JsonlTasks(std::unique_ptr<LineFile> file, Values params,
       folder_(std::filesystem::path(file_->path()).parent_path()),
       params_(std::move(params)),
       spec_(std::move(spec.spec)) {
-  auto add = [&](TaskText text) {
-    if (text.parameters.empty()) return;
-    Values empty;
-    for (const std::string& name : text.parameters) empty[name] = "";
-    const size_t own_bytes = FillIn(text.text, empty, nullptr).size();
-    texts_.push_back({std::move(text), own_bytes});
-  };
-  add(std::move(spec.prompt));
-  for (TaskText& text : spec.files) add(std::move(text));
-  for (TaskText& text : spec.others) add(std::move(text));
+  prompt_ = Measure(std::move(spec.prompt));
+  for (TaskText& text : spec.files) files_.push_back(Measure(std::move(text)));
+  for (TaskText& text : spec.others) {
+    others_.push_back(Measure(std::move(text)));
+  }
 }
 
 std::string JsonlTasks::ReadValue(const JsonValue& value,
@@ -196,60 +190,6 @@ void JsonlTasks::ReadInputs(const JsonValue& value, v1::TaskLine& task,
   }
 }
 
-void JsonlTasks::CheckAgainstSpec(const v1::TaskLine& task,
-                                  Complaints& complaints) {
-  const size_t before = complaints.count();
-  const YAML::Mark mark = PlaceIn(*file_, 0);
-  for (const TextBytes& asked : texts_) {
-    size_t bytes = asked.own_bytes;
-    for (const std::string& name : asked.text.parameters) {
-      auto value = task.parameters().find(name);
-      if (value == task.parameters().end()) {
-        complaints.Add(mark, absl::StrCat("no parameter {{", name, "}}, which ",
-                                          asked.text.what,
-                                          " asks for; expected it in the "
-                                          "task's parameters"));
-        return;
-      }
-      bytes += value->second.size();
-    }
-    if (bytes > asked.text.bytes_max) {
-      complaints.Add(
-          mark, absl::StrCat(asked.text.what, " has ", bytes,
-                             " bytes with the task's parameters; expected at "
-                             "most ",
-                             asked.text.bytes_max));
-    }
-  }
-  if (texts_.empty() || complaints.count() > before) return;
-  auto has_parameters = [](const std::string& text) {
-    return absl::StrContains(text, "{{");
-  };
-  Values values;
-  auto fill = [&](const std::string& text) {
-    if (values.empty()) {
-      values.insert(task.parameters().begin(), task.parameters().end());
-    }
-    return FillIn(text, values, nullptr);
-  };
-  for (const std::string& file : spec_.expect().files()) {
-    if (!has_parameters(file) || IsPathBelow(fill(file))) continue;
-    complaints.Add(mark,
-                   absl::StrCat("the expected file is '", Printable(fill(file)),
-                                "' with the task's parameters; expected "
-                                "a relative path under "
-                                "/mnt/session/outputs/"));
-  }
-  if (const std::string& key = spec_.concurrency_key(); has_parameters(key)) {
-    const std::string filled = fill(key);
-    if (Printable(filled) != filled) {
-      complaints.Add(mark,
-                     "concurrency_key holds control characters with the "
-                     "task's parameters; expected none");
-    }
-  }
-}
-
 void JsonlTasks::ReadStart(const JsonMember& member, v1::TaskLine& task,
                            Complaints& complaints) {
   const size_t before = complaints.count();
@@ -278,6 +218,7 @@ void JsonlTasks::ReadStart(const JsonMember& member, v1::TaskLine& task,
 v1::TaskLine JsonlTasks::ReadTask(absl::string_view line,
                                   Complaints& complaints) {
   v1::TaskLine task;
+  OwnTexts own;
   const size_t before = complaints.count();
   const std::optional<JsonValue> value =
       ReadJsonLine(*file_, line, kTaskLine, complaints);
@@ -307,13 +248,16 @@ v1::TaskLine JsonlTasks::ReadTask(absl::string_view line,
         } else if (member.name == "delay" || member.name == "expires_after" ||
                    member.name == "start_after") {
           ReadStart(member, task, complaints);
+        } else if (IsOwnKey(member.name)) {
+          ReadOwn(line, member, task, own, complaints);
         } else {
           complaints.Add(
               PlaceIn(*file_, member.at),
               absl::StrCat("unknown key '", Printable(member.name),
                            "' in a task; expected one of name, parameters, "
                            "inputs, labels, needs, on_need_failure, delay, "
-                           "start_after, expires_after"));
+                           "start_after, expires_after, priority, max_cost, "
+                           "retry, timeouts, prompt, expect"));
         }
       });
   if (task.has_delay() && task.has_start_after()) {
@@ -324,7 +268,7 @@ v1::TaskLine JsonlTasks::ReadTask(absl::string_view line,
     complaints.Add(PlaceIn(*file_, value->at), "'name' is missing in a task");
   } else {
     CheckNeeds(*value, task, complaints);
-    CheckAgainstSpec(task, complaints);
+    CheckAgainstSpec(task, own, complaints);
   }
   return task;
 }

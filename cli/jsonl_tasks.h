@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,10 +25,11 @@ namespace midwatch::cli {
 //
 //   {"name": "...", "parameters": {...}, "inputs": [...], "labels": {...},
 //    "needs": "all", or a name, or [..., {"task": ID}], "on_need_failure":
-//    "..."}
+//    "...", "priority": 9, "max_cost": "$5", "retry": {...}, ...}
 //
 // All but the name may be left out. What a task needs stands before it. They
-// are data: {{...}} in them is text. What stays in memory is a chunk of them,
+// are data, in which {{...}} is text, but for what is read as in defaults: its
+// prompt, expect, retry and timeouts. What stays in memory is a chunk of them,
 // and the path and hash of each input.
 class JsonlTasks final : public TaskStream {
  public:
@@ -49,11 +51,18 @@ class JsonlTasks final : public TaskStream {
                                                  size_t bytes_max) override;
 
  private:
-  // How long a text of the spec is but for its parameters.
+  // How long a text of a spec is but for its parameters.
   struct TextBytes {
     TaskText text;
     size_t own_bytes = 0;
   };
+  // Of what a task has in place of defaults.
+  struct OwnTexts {
+    std::optional<TextBytes> prompt;
+    std::optional<std::vector<TextBytes>> files;
+    std::optional<YAML::Mark> max_cost_mark;
+  };
+  static TextBytes Measure(TaskText text);
 
   // The task in the line that the file gave last; complaints tell whether it
   // is one.
@@ -67,6 +76,12 @@ class JsonlTasks final : public TaskStream {
   // delay, start_after or expires_after.
   void ReadStart(const JsonMember& member, v1::TaskLine& task,
                  Complaints& complaints);
+  // jsonl_own.cc
+  static bool IsOwnKey(absl::string_view name);
+  void ReadOwn(absl::string_view line, const JsonMember& member,
+               v1::TaskLine& task, OwnTexts& own, Complaints& complaints);
+  void ReadOwnPart(absl::string_view line, const JsonMember& member,
+                   v1::TaskLine& task, OwnTexts& own, Complaints& complaints);
   void ReadInputs(const JsonValue& value, v1::TaskLine& task,
                   Complaints& complaints);
   void ReadInput(const JsonValue& value, v1::TaskLine& task,
@@ -81,7 +96,12 @@ class JsonlTasks final : public TaskStream {
   // Once the whole task is read.
   void CheckNeeds(const JsonValue& value, const v1::TaskLine& task,
                   Complaints& complaints);
-  void CheckAgainstSpec(const v1::TaskLine& task, Complaints& complaints);
+  // jsonl_own.cc
+  void CheckAgainstSpec(const v1::TaskLine& task, const OwnTexts& own,
+                        Complaints& complaints);
+  // False where it lacks a parameter, which is complained of.
+  bool CheckText(const TextBytes& asked, bool is_prompt,
+                 const v1::TaskLine& task, Complaints& complaints);
   // Complains of names, by their hashes: at their second place, and where they
   // are needed before they come.
   absl::Status ComplainOfNames(const std::vector<uint64_t>& hashes,
@@ -91,7 +111,8 @@ class JsonlTasks final : public TaskStream {
   const std::filesystem::path folder_;
   const Values params_;
   const v1::TaskSpec spec_;
-  std::vector<TextBytes> texts_;
+  TextBytes prompt_;
+  std::vector<TextBytes> files_, others_;
   InputFiles inputs_;
   int64_t count_ = 0;
 };

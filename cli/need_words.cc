@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
+
 namespace midwatch::cli {
 
 std::string NeedLabel(const v1::Need& need) {
@@ -13,6 +15,15 @@ bool IsNeeded(const v1::TaskLine& task, absl::string_view label) {
   return std::any_of(
       task.needs().begin(), task.needs().end(),
       [&](const v1::Need& need) { return NeedLabel(need) == label; });
+}
+
+bool IsMessageOfNeed(const v1::TaskLine& task, absl::string_view name) {
+  return std::any_of(
+      task.needs().begin(), task.needs().end(), [&](const v1::Need& need) {
+        return name ==
+               absl::StrCat(kOfTasks, NeedLabel(need),
+                            need.all_earlier() ? ".messages" : ".message");
+      });
 }
 
 std::optional<v1::NeedPolicy> ReadNeedPolicy(absl::string_view word) {

@@ -18,6 +18,12 @@ inline constexpr char kAllTasks[] = "all";
 std::string NeedLabel(const v1::Need& need);
 bool IsNeeded(const v1::TaskLine& task, absl::string_view label);
 
+// What parameters that are messages of tasks begin with.
+inline constexpr char kOfTasks[] = "tasks.";
+// Whether `name` is the message of something that the task needs, as prompts
+// name it: "tasks.NAME.message", "tasks.all.messages".
+bool IsMessageOfNeed(const v1::TaskLine& task, absl::string_view name);
+
 inline constexpr char kNeedPolicies[] = "skip, run_anyway or fail_batch";
 // Of on_need_failure; nothing where it is none of these.
 std::optional<v1::NeedPolicy> ReadNeedPolicy(absl::string_view word);

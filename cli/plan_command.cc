@@ -293,6 +293,7 @@ class Planning {
       PlanKind& kind = input().kinds[i];
       kind.assumed = kind.samples.empty();
       if (kind.assumed) {
+        kind.costs_all = !guess_cost_;
         kind.samples = {{guess_cost_.value_or(input().max_cost),
                          absl::ToInt64Microseconds(guess_time_)}};
       }

@@ -60,6 +60,10 @@ class PlanReader {
     }
     by_name_[line.name()] = number;
     task.not_before = StartRulesOf(spec_, line).StartOf(start_) - start_;
+    if (line.has_priority()) task.priority = line.priority();
+    if (line.max_cost_usd_micros() != 0) {
+      task.max_cost = line.max_cost_usd_micros();
+    }
   }
 
   BatchToPlan Take() { return std::move(out_); }

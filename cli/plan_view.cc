@@ -104,8 +104,10 @@ std::string FitsLine(const PlanInput& input, const PlannedNight& night) {
     absl::StrAppend(&text, joint, SoManyTasks(night.without_room),
                     " would not run, since the budget of ",
                     Printable(night.budget_without_room),
-                    " has no room for the ", FormatUsd(input.max_cost),
-                    " that each sets aside");
+                    " has no room for the ",
+                    FormatUsd(night.reserve_without_room),
+                    HasOneMaxCost(input) ? " that each sets aside"
+                                         : " that the first sets aside");
     joint = "; ";
   }
   if (night.without_needs > 0) {
@@ -129,14 +131,18 @@ std::string FitsLine(const PlanInput& input, const PlannedNight& night) {
   return text;
 }
 
-std::string KindLine(const PlanWords::Kind& kind, const PlanKind& planned) {
+std::string KindLine(const PlanWords::Kind& kind, const PlanKind& planned,
+                     const PlanInput& input) {
   std::string text = absl::StrCat("  ", SoManyTasks(kind.tasks), " like ",
                                   OneLine(kind.example), ": ");
   if (planned.assumed) {
     const Sample& sample = planned.samples[0];
-    return absl::StrCat(text, "ASSUMED ", FormatUsd(sample.cost), " and ",
-                        FormatSpan(absl::Microseconds(sample.time_micros)),
-                        " each: none of the kind has succeeded yet\n");
+    return absl::StrCat(
+        text, "ASSUMED ",
+        planned.costs_all && !HasOneMaxCost(input) ? "their max_cost"
+                                                   : FormatUsd(sample.cost),
+        " and ", FormatSpan(absl::Microseconds(sample.time_micros)),
+        " each: none of the kind has succeeded yet\n");
   }
   const v1::Forecast& forecast = kind.forecast;
   return absl::StrCat(text, FormatUsd(forecast.cost_p50_usd_micros()), ", ",
@@ -252,8 +258,14 @@ std::string LimitWords(PlanLimit limit, const PlanInput& input) {
     case PlanLimit::kKey:
       return "concurrency keys: of each key's tasks few run at once";
     case PlanLimit::kBudget:
-      return absl::StrCat("a budget: each start sets ",
-                          FormatUsd(input.max_cost), " aside");
+      if (!HasOneMaxCost(input)) {
+        return "a budget: each start sets its task's max_cost aside";
+      }
+      return absl::StrCat(
+          "a budget: each start sets ",
+          FormatUsd(input.tasks.empty() ? input.max_cost
+                                        : MaxCostOf(input, input.tasks[0])),
+          " aside");
     case PlanLimit::kCanary:
       return absl::StrCat("the canary: its first ", input.canary.tasks,
                           " run before the others");
@@ -332,7 +344,7 @@ std::string PlanText(const PlanWords& words, const PlanInput& input,
                       " other kinds; --output json has all\n");
       break;
     }
-    absl::StrAppend(&out, KindLine(words.kinds[i], input.kinds[i]));
+    absl::StrAppend(&out, KindLine(words.kinds[i], input.kinds[i], input));
   }
   absl::StrAppend(
       &out, "  ", input.jobs, " at once (", words.jobs_from, "); create ",

@@ -96,8 +96,7 @@ absl::Status FindChecks(const RunOptions& options, const BatchFile& file,
                         const ToolFile& own) {
   std::vector<std::string> wrong;
   std::set<std::string> seen;
-  auto look = [&](const v1::Expectation& expect, absl::string_view place) {
-    const std::string& check = expect.check();
+  auto look = [&](const std::string& check, absl::string_view place) {
     if (check.empty() || own.checks.contains(check)) return;
     if (!seen.insert(check).second) return;
     wrong.push_back(
@@ -109,10 +108,9 @@ absl::Status FindChecks(const RunOptions& options, const BatchFile& file,
                      "; `checks: {", Printable(check),
                      ": {command: [./PROGRAM]}}` adds it"));
   };
-  look(file.open.spec().expect(), "defaults.");
-  // A task of a file of lines has none of its own.
-  for (const v1::TaskLine& line : file.lines) {
-    look(line.expect(), absl::StrCat("task '", Printable(line.name()), "': "));
+  look(file.open.spec().expect().check(), "defaults.");
+  for (const auto& [check, task] : file.own_checks) {
+    look(check, absl::StrCat("task '", Printable(task), "': "));
   }
   if (wrong.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrJoin(wrong, "\n"));

@@ -122,13 +122,20 @@ std::optional<int64_t> SpecReader::Number(const YAML::Node& node,
                                           int64_t max) {
   std::optional<std::string> text = Text(node, what);
   if (!text) return std::nullopt;
+  return NumberIn(*text, node.Mark(), what, min, max);
+}
+
+std::optional<int64_t> SpecReader::NumberIn(const std::string& text,
+                                            const YAML::Mark& mark,
+                                            absl::string_view what, int64_t min,
+                                            int64_t max, absl::string_view of) {
   int64_t number = 0;
-  if (absl::SimpleAtoi(*text, &number) && number >= min && number <= max) {
+  if (absl::SimpleAtoi(text, &number) && number >= min && number <= max) {
     return number;
   }
-  complaints_.Add(node.Mark(), absl::StrCat(what, " is '", Printable(*text),
-                                            "'; expected a whole number from ",
-                                            min, " to ", max));
+  complaints_.Add(
+      mark, absl::StrCat(what, " is '", Printable(text), "'", of,
+                         "; expected a whole number from ", min, " to ", max));
   return std::nullopt;
 }
 
@@ -154,16 +161,22 @@ std::optional<int64_t> SpecReader::Usd(const YAML::Node& node,
                                        absl::string_view what) {
   std::optional<std::string> text = Text(node, what);
   if (!text) return std::nullopt;
-  absl::StatusOr<int64_t> micros = ParseUsd(*text);
+  return UsdIn(*text, node.Mark(), what);
+}
+
+std::optional<int64_t> SpecReader::UsdIn(const std::string& text,
+                                         const YAML::Mark& mark,
+                                         absl::string_view what,
+                                         absl::string_view of) {
+  absl::StatusOr<int64_t> micros = ParseUsd(text);
   if (micros.ok() && *micros >= kMaxCostMicrosMin &&
       *micros <= kMaxCostMicrosMax) {
     return *micros;
   }
-  complaints_.Add(node.Mark(),
-                  absl::StrCat(what, " is '", Printable(*text),
-                               "'; expected dollars such as $0.50, from ",
-                               FormatUsd(kMaxCostMicrosMin), " to ",
-                               FormatUsd(kMaxCostMicrosMax)));
+  complaints_.Add(mark, absl::StrCat(what, " is '", Printable(text), "'", of,
+                                     "; expected dollars such as $0.50, from ",
+                                     FormatUsd(kMaxCostMicrosMin), " to ",
+                                     FormatUsd(kMaxCostMicrosMax)));
   return std::nullopt;
 }
 
@@ -186,10 +199,15 @@ void SpecReader::ReadTimeout(const YAML::Node& node, absl::string_view what,
 
 TaskText SpecReader::ReadTaskText(const YAML::Node& node,
                                   const std::string& what, size_t bytes_max) {
-  TaskText text{node.Mark(), what, "", {}, bytes_max};
-  std::optional<std::string> raw = ReadText(node, what, complaints_);
-  if (raw) text.text = FillIn(*raw, params_, &text.parameters);
-  return text;
+  std::optional<std::string> text = ReadText(node, what, complaints_);
+  return TaskTextOf(text.value_or(""), node.Mark(), what, bytes_max);
+}
+
+TaskText SpecReader::TaskTextOf(const std::string& text, const YAML::Mark& mark,
+                                const std::string& what, size_t bytes_max) {
+  TaskText out{mark, what, "", {}, bytes_max};
+  out.text = FillIn(text, params_, &out.parameters);
+  return out;
 }
 
 std::string SpecReader::Json(const YAML::Node& node) {
@@ -387,9 +405,14 @@ std::optional<std::string> SpecReader::SchemaText(const YAML::Node& node) {
 }
 
 TaskText SpecReader::ReadPrompt(const YAML::Node& node) {
-  TaskText prompt = ReadTaskText(node, "the prompt", kPromptBytesMax);
-  if (node.IsScalar() && prompt.text.empty()) {
-    complaints_.Add(node.Mark(), "the prompt is empty; expected text");
+  std::optional<std::string> text = ReadText(node, "the prompt", complaints_);
+  return text ? PromptOf(*text, node.Mark()) : TaskText();
+}
+
+TaskText SpecReader::PromptOf(const std::string& text, const YAML::Mark& mark) {
+  TaskText prompt = TaskTextOf(text, mark, "the prompt", kPromptBytesMax);
+  if (prompt.text.empty()) {
+    complaints_.Add(mark, "the prompt is empty; expected text");
   }
   return prompt;
 }
@@ -429,6 +452,25 @@ void SetStart(const StartSpec& start, v1::TaskLine& line) {
   if (start.delay) *line.mutable_delay() = *start.delay;
   if (start.start_after) *line.mutable_start_after() = *start.start_after;
   if (start.expires_after) *line.mutable_expires_after() = *start.expires_after;
+}
+
+void SetOwn(const OwnSpec& own, v1::TaskLine& line) {
+  if (own.prompt) line.set_prompt(own.prompt->text);
+  if (own.expect) *line.mutable_expect() = *own.expect;
+  if (own.retry) *line.mutable_retry() = *own.retry;
+  if (own.timeouts) *line.mutable_timeouts() = *own.timeouts;
+  SetStart(own.start, line);
+}
+
+void CheckOwnMaxCost(const v1::TaskSpec& spec, const v1::TaskLine& line,
+                     const YAML::Mark& mark, Complaints& complaints) {
+  if (spec.on_budget() != v1::BUDGET_POLICY_RAISE) return;
+  if (line.max_cost_usd_micros() < spec.raise_to_usd_micros()) return;
+  complaints.Add(
+      mark, absl::StrCat("max_cost of task '", Printable(line.name()), "' is ",
+                         FormatUsd(line.max_cost_usd_micros()),
+                         "; expected less than raise_to of defaults (",
+                         FormatUsd(spec.raise_to_usd_micros()), ")"));
 }
 
 std::vector<YamlKey> SpecReader::StartKeys(StartSpec& start) {
@@ -501,6 +543,12 @@ void SpecReader::ReadUnique(const YAML::Node& node, SpecWithTexts& out) {
 
 std::vector<YamlKey> SpecReader::OwnKeys(OwnSpec& own) {
   std::vector<YamlKey> keys = StartKeys(own.start);
+  keys.push_back({"retry", [&](const YAML::Node& n) {
+                    ReadRetry(n, own.retry.emplace());
+                  }});
+  keys.push_back({"timeouts", [&](const YAML::Node& n) {
+                    ReadTimeouts(n, own.timeouts.emplace());
+                  }});
   for (YamlKey& key : OwnTextKeys(own)) keys.push_back(std::move(key));
   return keys;
 }
@@ -546,7 +594,7 @@ SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
        }},
       {"priority",
        [&](const YAML::Node& n) {
-         if (auto v = Number(n, "priority", 0, 9)) {
+         if (auto v = Number(n, "priority", 0, kPriorityMax)) {
            spec.set_priority(static_cast<int32_t>(*v));
          }
        }},

@@ -56,6 +56,8 @@ struct OwnSpec {
   std::optional<TaskText> prompt;
   std::optional<v1::Expectation> expect;
   std::vector<TaskText> files;
+  std::optional<v1::RetryPolicy> retry;
+  std::optional<v1::Timeouts> timeouts;
   StartSpec start;
 };
 
@@ -78,6 +80,9 @@ class SpecReader {
   // The keys of `start`, which outlives them.
   std::vector<YamlKey> StartKeys(StartSpec& start);
 
+  // The prompt that `text` is; complains of an empty one.
+  TaskText PromptOf(const std::string& text, const YAML::Mark& mark);
+
   // One value with its params filled in; complains of unknown ones.
   std::optional<std::string> Text(const YAML::Node& node,
                                   absl::string_view what);
@@ -96,6 +101,15 @@ class SpecReader {
   std::optional<double> Part(const YAML::Node& node, absl::string_view what);
   // Dollars, as max_cost takes them.
   std::optional<int64_t> Usd(const YAML::Node& node, absl::string_view what);
+  // The same of a text with all filled in. `of` says whose it is, behind the
+  // value in a complaint: " (FILE:3)".
+  std::optional<int64_t> NumberIn(const std::string& text,
+                                  const YAML::Mark& mark,
+                                  absl::string_view what, int64_t min,
+                                  int64_t max, absl::string_view of = "");
+  std::optional<int64_t> UsdIn(const std::string& text, const YAML::Mark& mark,
+                               absl::string_view what,
+                               absl::string_view of = "");
 
  private:
   void ReadAgent(const YAML::Node& node, v1::AgentRef& agent);
@@ -118,6 +132,8 @@ class SpecReader {
   void ReadSchema(const YAML::Node& node, v1::JsonCheck& check);
   std::optional<std::string> SchemaText(const YAML::Node& node);
   TaskText ReadPrompt(const YAML::Node& node);
+  TaskText TaskTextOf(const std::string& text, const YAML::Mark& mark,
+                      const std::string& what, size_t bytes_max);
   std::vector<YamlKey> OwnTextKeys(OwnSpec& own);
   void ReadUnique(const YAML::Node& node, SpecWithTexts& out);
   // Complains where on_budget, raise_to and max_cost do not go together.
@@ -136,6 +152,14 @@ class SpecReader {
 
 // The task's own, where it has them.
 void SetStart(const StartSpec& start, v1::TaskLine& line);
+void SetOwn(const OwnSpec& own, v1::TaskLine& line);
+
+// Complains where a task of `spec` may not have the max_cost that `line` has.
+void CheckOwnMaxCost(const v1::TaskSpec& spec, const v1::TaskLine& line,
+                     const YAML::Mark& mark, Complaints& complaints);
+
+// What priority may be.
+inline constexpr int64_t kPriorityMax = 9;
 
 // Whether `text` is 1 to 200 bytes without control characters, as names of
 // batches and tasks must be.

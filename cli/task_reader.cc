@@ -113,7 +113,9 @@ std::optional<TaskReader::Form> TaskReader::ReadForm(
        [&](const YAML::Node& n) { form.labels = spec_reader_.LabelNodes(n); }},
       {"needs", [&](const YAML::Node& n) { ReadNeeds(n, form); }},
       {"on_need_failure",
-       [&](const YAML::Node& n) { ReadNeedPolicy(n, form); }}};
+       [&](const YAML::Node& n) { ReadNeedPolicy(n, form); }},
+      {"priority", [&](const YAML::Node& n) { form.priority.emplace(n); }},
+      {"max_cost", [&](const YAML::Node& n) { form.max_cost.emplace(n); }}};
   for (YamlKey& key : spec_reader_.OwnKeys(*form.own)) {
     keys.push_back(std::move(key));
   }
@@ -135,6 +137,8 @@ bool TaskReader::CanFillIn(const Form& form, const Values& values) {
     Fill(input.mount, values, "an input's mount");
   }
   for (const Form::Need& need : form.needs) Fill(need.name, values, "a need");
+  if (form.priority) Fill(*form.priority, values, "priority");
+  if (form.max_cost) Fill(*form.max_cost, values, "max_cost");
   return complaints_.count() == complaints_before;
 }
 
@@ -169,6 +173,25 @@ void TaskReader::AddInput(const Form::Input& form, const Values& values,
   input.set_mount(mount);
   input.set_sha256(file->sha256);
   input.set_size_bytes(file->size_bytes);
+}
+
+void TaskReader::AddLimits(const Form& form, const Values& values,
+                           v1::TaskLine& line) {
+  if (form.priority) {
+    const YAML::Node& node = *form.priority;
+    if (auto v =
+            spec_reader_.NumberIn(*Fill(node, values, "priority"), node.Mark(),
+                                  "priority", 0, kPriorityMax, row_)) {
+      line.set_priority(static_cast<int32_t>(*v));
+    }
+  }
+  if (form.max_cost) {
+    const YAML::Node& node = *form.max_cost;
+    if (auto v = spec_reader_.UsdIn(*Fill(node, values, "max_cost"),
+                                    node.Mark(), "max_cost", row_)) {
+      line.set_max_cost_usd_micros(*v);
+    }
+  }
 }
 
 // REQUIRES: CanFillIn(form, values).
@@ -207,11 +230,11 @@ void TaskReader::AddTask(const Form& form, const Values& values,
   }
   AddNeeds(form, values, line);
   for (const Form::Input& input : form.inputs) AddInput(input, values, line);
-  if (form.own->prompt) line.set_prompt(form.own->prompt->text);
-  if (form.own->expect) *line.mutable_expect() = *form.own->expect;
-  SetStart(form.own->start, line);
-  tasks_.push_back(
-      {std::move(line), form.name.Mark(), form.needs_mark, form.own});
+  AddLimits(form, values, line);
+  SetOwn(*form.own, line);
+  PlannedTask& task = tasks_.emplace_back(PlannedTask{
+      std::move(line), form.name.Mark(), form.needs_mark, {}, form.own});
+  if (form.max_cost) task.max_cost_mark = form.max_cost->Mark();
 }
 
 std::vector<v1::TaskLine> TaskReader::TakeLines() {

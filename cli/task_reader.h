@@ -28,8 +28,9 @@ bool IsMatchName(absl::string_view name);
 // One task of the file.
 struct PlannedTask {
   v1::TaskLine line;
-  YAML::Mark mark;        // of its name
-  YAML::Mark needs_mark;  // of its needs, where it has any
+  YAML::Mark mark;                          // of its name
+  YAML::Mark needs_mark;                    // of its needs, where it has any
+  std::optional<YAML::Mark> max_cost_mark;  // where it has one of its own
   // What it has of its own; of those of one foreach the same. Unset: nothing.
   std::shared_ptr<const OwnSpec> own;
 };
@@ -80,6 +81,7 @@ class TaskReader {
     bool needs_all = false;
     YAML::Mark needs_mark;
     v1::NeedPolicy on_need_failure = v1::NEED_POLICY_UNSPECIFIED;
+    std::optional<YAML::Node> priority, max_cost;
     std::shared_ptr<OwnSpec> own = std::make_shared<OwnSpec>();
   };
 
@@ -111,6 +113,8 @@ class TaskReader {
   void AddRows(const Form& form, const Source& source, int64_t limit);
   void AddInput(const Form::Input& form, const Values& values,
                 v1::TaskLine& line);
+  // Its priority and its max_cost.
+  void AddLimits(const Form& form, const Values& values, v1::TaskLine& line);
 
   const std::filesystem::path folder_;
   const Values& params_;

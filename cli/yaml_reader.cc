@@ -219,8 +219,9 @@ std::optional<YAML::Mark> FindTornQuote(absl::string_view text,
 void Complaints::Add(const YAML::Mark& mark, absl::string_view message) {
   ++count_;
   if (lines_.size() == kShownMax) return;
-  lines_.push_back(absl::StrCat(file_, ":", mark.line + 1, ":", mark.column + 1,
-                                ": ", message));
+  lines_.push_back(absl::StrCat(file_, ":", lines_before_ + mark.line + 1, ":",
+                                columns_before_ + mark.column + 1, ": ",
+                                message));
 }
 
 void Complaints::Take(const Complaints& others) {

@@ -24,6 +24,11 @@ class Complaints {
   static constexpr size_t kShownMax = 20;
 
   explicit Complaints(std::string file) : file_(std::move(file)) {}
+  // Of a part of a file, in one line of it, that begins at `origin`.
+  Complaints(std::string file, const YAML::Mark& origin)
+      : file_(std::move(file)),
+        lines_before_(origin.line),
+        columns_before_(origin.column) {}
 
   // `message` says what is wrong and what was expected.
   void Add(const YAML::Mark& mark, absl::string_view message);
@@ -37,6 +42,7 @@ class Complaints {
 
  private:
   std::string file_;
+  int lines_before_ = 0, columns_before_ = 0;
   std::vector<std::string> lines_;
   size_t count_ = 0;
 };

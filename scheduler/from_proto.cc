@@ -47,14 +47,32 @@ void CheckInputs(const v1::TaskLine& line, FieldViolations& wrong) {
   }
 }
 
-// The spec of a line that has things of its own.
+// The spec of a line that has things of its own. Its priority and its max_cost
+// are the task's, whatever its spec says: a spec is kept for each such line.
 std::optional<v1::TaskSpec> OwnSpec(const v1::TaskSpec& spec,
                                     const v1::TaskLine& line) {
-  if (line.prompt().empty() && !line.has_expect()) return std::nullopt;
+  // What a raise raises by.
+  const bool has_step = line.max_cost_usd_micros() != 0 &&
+                        spec.on_budget() == v1::BUDGET_POLICY_RAISE;
+  if (line.prompt().empty() && !line.has_expect() && !line.has_retry() &&
+      !line.has_timeouts() && !has_step) {
+    return std::nullopt;
+  }
   v1::TaskSpec own = spec;
   if (!line.prompt().empty()) own.set_prompt(line.prompt());
   if (line.has_expect()) *own.mutable_expect() = line.expect();
+  if (line.has_retry()) *own.mutable_retry() = line.retry();
+  if (line.has_timeouts()) *own.mutable_timeouts() = line.timeouts();
+  if (line.has_priority()) own.set_priority(line.priority());
+  if (line.max_cost_usd_micros() != 0) {
+    own.set_max_cost_usd_micros(line.max_cost_usd_micros());
+  }
   return own;
+}
+
+int PriorityOf(const v1::TaskSpec& spec, const v1::TaskLine& line) {
+  if (line.has_priority()) return line.priority();
+  return spec.has_priority() ? spec.priority() : kDefaultPriority;
 }
 
 // Messages are filled in when the task is ready: too late for these.
@@ -80,7 +98,7 @@ NewTask ToNewTask(const v1::TaskSpec& shared, const v1::TaskLine& line,
   wrong.Add(CheckName("name", line.name()));
   CheckInputs(line, wrong);
   CheckNeeds(line, of, wrong);
-  CheckOwnSpec(line, wrong);
+  CheckOwnSpec(shared, line, wrong);
   for (const auto& [name, value] : line.parameters()) {
     if (!absl::StartsWith(name, "tasks.")) continue;
     wrong.Add("parameters", name, ": names of this kind are for messages");
@@ -106,8 +124,9 @@ NewTask ToNewTask(const v1::TaskSpec& shared, const v1::TaskLine& line,
               kLabelsMax);
   }
   task.line = line;
-  task.priority = spec.has_priority() ? spec.priority() : kDefaultPriority;
-  task.max_cost = spec.max_cost_usd_micros();
+  task.priority = PriorityOf(spec, line);
+  task.max_cost = line.max_cost_usd_micros() != 0 ? line.max_cost_usd_micros()
+                                                  : spec.max_cost_usd_micros();
   task.start = StartRulesOf(spec, line);
   return task;
 }

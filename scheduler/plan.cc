@@ -47,6 +47,10 @@ std::vector<Sample> Draw(const PlanInput& input, uint64_t seed) {
       // The middle of the i-th of so many equal parts.
       const size_t place = (2 * i + 1) * samples.size() / (2 * tasks.size());
       goes[tasks[i]] = samples[place];
+      if (!input.kinds[kind].assumed) continue;
+      int64_t& cost = goes[tasks[i]].cost;
+      const int64_t most = MaxCostOf(input, input.tasks[tasks[i]]);
+      cost = input.kinds[kind].costs_all ? most : std::min(cost, most);
     }
   }
   return goes;
@@ -115,6 +119,17 @@ uint64_t MiddleSeed(const PlanInput& input) {
 }
 
 }  // namespace
+
+int64_t MaxCostOf(const PlanInput& input, const PlanTask& task) {
+  return task.max_cost.value_or(input.max_cost);
+}
+
+bool HasOneMaxCost(const PlanInput& input) {
+  return std::all_of(
+      input.tasks.begin(), input.tasks.end(), [&](const PlanTask& task) {
+        return MaxCostOf(input, task) == MaxCostOf(input, input.tasks[0]);
+      });
+}
 
 Plan PlanBatch(const PlanInput& input) {
   std::vector<Sample> goes = Draw(input, MiddleSeed(input));

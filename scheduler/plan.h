@@ -37,7 +37,9 @@ struct PlanKind {
   // How some of them went: at least one.
   std::vector<Sample> samples;
   bool assumed = false;  // nobody has seen one: the one sample is a guess
-  int64_t dearest = 0;   // see ReadyTask::overshoot
+  // The guess is that each costs all that it may, whatever the sample says.
+  bool costs_all = false;
+  int64_t dearest = 0;  // see ReadyTask::overshoot
   int expected_files = 0;
 };
 
@@ -49,6 +51,9 @@ struct PlanTask {
   std::vector<int32_t> needs;  // tasks before it
   // It does not start sooner, from the start of the plan on.
   absl::Duration not_before = absl::ZeroDuration();
+  // In place of PlanInput's.
+  std::optional<int64_t> max_cost;
+  std::optional<int> priority;
 };
 
 struct PlanCap {
@@ -77,7 +82,8 @@ struct PlanInput {
   absl::Time start;
   absl::Duration held_for;  // nothing starts before: a pause
   CanaryRule canary;        // of no tasks: there is none
-  int64_t max_cost = 0;     // of each task
+  // Of each task that has none of its own.
+  int64_t max_cost = 0;
   int priority = 5;
   absl::Duration deadline = absl::InfiniteDuration();  // from the start
   int jobs = 1;                                        // places at the workers
@@ -117,6 +123,7 @@ struct PlannedNight {
   // And those that wait behind a canary which costs more than it may.
   int64_t without_canary = 0;
   std::string budget_without_room;
+  int64_t reserve_without_room = 0;  // what the first of them sets aside
   PlanSeries series;
 };
 
@@ -129,6 +136,11 @@ struct Plan {
   // kinds a little more.
   PlannedNight slow;
 };
+
+// What a task of `input` may cost.
+int64_t MaxCostOf(const PlanInput& input, const PlanTask& task);
+// Whether that is the same for all.
+bool HasOneMaxCost(const PlanInput& input);
 
 Plan PlanBatch(const PlanInput& input);
 

@@ -87,7 +87,8 @@ class Night {
         write_(MakeBucket(input.rates.write)),
         read_(MakeBucket(input.rates.read)),
         files_(MakeBucket(input.rates.files)),
-        caps_(input.caps.size()) {
+        caps_(input.caps.size()),
+        one_max_cost_(HasOneMaxCost(input)) {
     night_.tasks.resize(input.tasks.size());
     for (const PlanBudget& budget : input.budgets) {
       rooms_.push_back(budget.room);
@@ -143,6 +144,7 @@ class Night {
     ReadyList ready;
     int32_t key = -1;
     bool blocked = false;  // its key is busy
+    bool without_money = false;
     int running = 0;
   };
 
@@ -211,14 +213,17 @@ class Night {
       latest = input_.start + input_.deadline -
                p90_[static_cast<size_t>(input_.tasks[task].kind)];
     }
-    const int64_t rank = RankOf(input_.start + now_, input_.priority, latest);
+    const int64_t rank =
+        RankOf(input_.start + now_,
+               input_.tasks[task].priority.value_or(input_.priority), latest);
     Lane& lane = LaneOf(id);
-    if (!lane.blocked && !lane.ready.empty()) {
+    const bool waits = lane.blocked || lane.without_money;
+    if (!waits && !lane.ready.empty()) {
       heads_.erase({lane.ready.head(), LaneNumber(id)});
     }
     lane.ready.Add(rank, id);
     ++ready_;
-    if (!lane.blocked) heads_.insert({lane.ready.head(), LaneNumber(id)});
+    if (!waits) heads_.insert({lane.ready.head(), LaneNumber(id)});
   }
 
   size_t CanaryTasks() const {
@@ -244,17 +249,37 @@ class Night {
   Lane& LaneOf(int32_t task) {
     return lanes_[static_cast<size_t>(LaneNumber(task))];
   }
-  // Something is ready and not for ever without room.
-  bool MayYetStart() const {
-    if (ready_ == 0) return false;
+  int64_t MaxCost(int32_t task) const {
+    return MaxCostOf(input_, input_.tasks[static_cast<size_t>(task)]);
+  }
+  int64_t FirstMaxCost(int64_t lane) const {
+    int64_t max_cost = 0;
+    lanes_[static_cast<size_t>(lane)].ready.ForFirst(
+        1, [&](const std::pair<int64_t, int32_t>& first) {
+          max_cost = MaxCost(first.second);
+        });
+    return max_cost;
+  }
+  // Not for ever without room.
+  bool MayHaveRoom(int64_t reserve) const {
     return std::all_of(
         input_.budgets.begin(), input_.budgets.end(),
-        [this](const PlanBudget& budget) {
+        [&](const PlanBudget& budget) {
           const auto i = static_cast<size_t>(&budget - input_.budgets.data());
-          return rooms_[i] >= input_.max_cost ||
+          return rooms_[i] >= reserve ||
                  (budget.renews_in < absl::InfiniteDuration() &&
-                  budget.limit >= input_.max_cost);
+                  budget.limit >= reserve);
         });
+  }
+  // Something is ready and not for ever without room.
+  bool MayYetStart() const {
+    auto may_start = [this](const std::pair<int64_t, int64_t>& head) {
+      return MayHaveRoom(FirstMaxCost(head.second));
+    };
+    return ready_ > 0 &&
+           (std::any_of(heads_.begin(), heads_.end(), may_start) ||
+            std::any_of(without_money_.begin(), without_money_.end(),
+                        may_start));
   }
 
   // ---- Who starts ----
@@ -321,8 +346,8 @@ class Night {
       lane.ready.ForFirst(most, [&](const std::pair<int64_t, int32_t>& ready) {
         const PlanTask& task = input_.tasks[static_cast<size_t>(ready.second)];
         const PlanKind& kind = input_.kinds[static_cast<size_t>(task.kind)];
-        shown.ready.push_back(
-            {ready.second + 1, ready.first, input_.max_cost, kind.dearest});
+        shown.ready.push_back({ready.second + 1, ready.first,
+                               MaxCost(ready.second), kind.dearest});
       });
       for (size_t i = 0; i < rooms_.size(); ++i) {
         shown.budgets.push_back(static_cast<int64_t>(i));
@@ -355,11 +380,33 @@ class Night {
         heads_.erase({lane.ready.head(), number});
         break;
       case LaneBlock::kBudget:
-        // Every task sets the same aside: none finds room before one ends.
-        no_money_ = true;
+        if (one_max_cost_) {
+          // No other finds room either, before one ends.
+          no_money_ = true;
+          break;
+        }
+        lane.without_money = true;
+        heads_.erase({lane.ready.head(), number});
+        without_money_.insert({lane.ready.head(), number});
         break;
       default:
         break;  // CapRoom says so before
+    }
+  }
+
+  // There is money again. Of many lanes the first may try: those behind them
+  // have their turn with the next settle, and all of them once nothing runs.
+  void TryMoney() {
+    no_money_ = false;
+    size_t tried = 0;
+    while (!without_money_.empty() &&
+           (running_ == 0 || tried < AdmissionBounds::kLanes)) {
+      const int64_t number = without_money_.begin()->second;
+      without_money_.erase(without_money_.begin());
+      Lane& lane = lanes_[static_cast<size_t>(number)];
+      lane.without_money = false;
+      heads_.insert({lane.ready.head(), number});
+      ++tried;
     }
   }
 
@@ -400,11 +447,11 @@ class Night {
     night_.peak = std::max(night_.peak, running_);
     night_.tasks[index].start = now_;
     if (!rooms_.empty()) {
-      const int64_t reserve = input_.max_cost + overshoot;
+      const int64_t reserve = MaxCost(id) + overshoot;
       for (int64_t& room : rooms_) room -= reserve;
       reserves_[id] = reserve;
     }
-    reserved_ += input_.max_cost;
+    reserved_ += MaxCost(id);
     const absl::Duration create = SlotOf(create_.get(), night_.requests.create);
     const absl::Duration upload = SlotOf(files_.get(), night_.requests.files,
                                          input_.tasks[index].new_inputs);
@@ -423,7 +470,7 @@ class Night {
       case Step::kRenewed: {
         const auto budget = static_cast<size_t>(event.task);
         rooms_[budget] = input_.budgets[budget].limit;
-        no_money_ = false;
+        TryMoney();
         events_.push(
             {now_ + input_.budgets[budget].every, Step::kRenewed, event.task});
         return;
@@ -490,14 +537,14 @@ class Night {
     if (now_ > input_.deadline) ++night_.late;
     ++free_;
     --running_;
-    reserved_ -= input_.max_cost;
+    reserved_ -= MaxCost(id);
     if (auto reserve = reserves_.extract(id); !reserve.empty()) {
       for (size_t i = 0; i < rooms_.size(); ++i) {
         // Money belongs to the window in which it was set aside.
         if (WindowOf(i, task.start) != WindowOf(i, now_)) continue;
         rooms_[i] += reserve.mapped() - cost;
       }
-      no_money_ = false;
+      TryMoney();
     }
     Lane& lane = LaneOf(id);
     --lane.running;
@@ -541,7 +588,9 @@ class Night {
     if (unstarted_ == 0) return PlanLimit::kNone;
     if (now_ < input_.held_for) return PlanLimit::kPause;
     if (ready_ == 0) return WhatMakesReady();
-    if (no_money_) return PlanLimit::kBudget;
+    if (no_money_ || (!without_money_.empty() && heads_.empty())) {
+      return PlanLimit::kBudget;
+    }
     if (IsBehind(read_.get(), now_)) return PlanLimit::kRead;
     if (IsBehind(files_.get(), now_)) return PlanLimit::kFiles;
     if (waits_for_slot_) return PlanLimit::kCreate;
@@ -562,8 +611,11 @@ class Night {
     night_.without_room = ready_;
     night_.without_canary = static_cast<int64_t>(behind_canary_.size());
     night_.without_needs = unstarted_ - ready_ - night_.without_canary;
-    for (size_t i = 0; ready_ > 0 && i < rooms_.size(); ++i) {
-      if (rooms_[i] >= input_.max_cost) continue;
+    const auto& waiting = without_money_.empty() ? heads_ : without_money_;
+    if (waiting.empty()) return;
+    night_.reserve_without_room = FirstMaxCost(waiting.begin()->second);
+    for (size_t i = 0; i < rooms_.size(); ++i) {
+      if (rooms_[i] >= night_.reserve_without_room) continue;
       night_.budget_without_room = input_.budgets[i].of;
       break;
     }
@@ -582,6 +634,7 @@ class Night {
   int64_t reserved_ = 0;
   const std::unique_ptr<RateBucket> create_, write_, read_, files_;
   const size_t caps_;
+  const bool one_max_cost_;
   std::vector<int64_t> rooms_;  // by budget
   std::map<int32_t, int64_t> reserves_;
   CanaryTally canary_tally_;
@@ -593,6 +646,8 @@ class Night {
   absl::Duration slot_at_;
   std::vector<Lane> lanes_;
   std::set<std::pair<int64_t, int64_t>> heads_;  // unblocked ones: rank, lane
+  // Those whose first task finds no room in a budget, as they were then.
+  std::set<std::pair<int64_t, int64_t>> without_money_;
   std::vector<int32_t> open_needs_;
   std::vector<std::vector<int32_t>> needed_by_;
   std::vector<int32_t> all_before_;  // rising

@@ -82,7 +82,7 @@ std::string FileField(int i) {
   return absl::StrCat("spec.expect.files[", i, "]");
 }
 
-// `where` is "spec." or "".
+// `where` is "spec." or "", here and below.
 void CheckPromptSize(const std::string& where, const std::string& prompt,
                      FieldViolations& wrong) {
   if (prompt.size() <= kPromptBytesMax) return;
@@ -159,40 +159,57 @@ void CheckClassRetry(const std::string& field, const v1::ClassRetry& rule,
   }
 }
 
-void CheckRetry(const v1::RetryPolicy& retry, FieldViolations& wrong) {
+void CheckRetry(const std::string& where, const v1::RetryPolicy& retry,
+                FieldViolations& wrong) {
   if (retry.max_failures() < 0 || retry.max_failures() > 100) {
-    wrong.Add("spec.retry.max_failures", retry.max_failures(),
+    wrong.Add(where + "retry.max_failures", retry.max_failures(),
               "; expected 1 to 100");
   }
   if (retry.max_starts() < 0 || retry.max_starts() > 1000) {
-    wrong.Add("spec.retry.max_starts", retry.max_starts(),
+    wrong.Add(where + "retry.max_starts", retry.max_starts(),
               "; expected 1 to 1000");
   }
   std::set<v1::FailureClass> seen;
   for (int i = 0; i < retry.classes_size(); ++i) {
-    const std::string field = absl::StrCat("spec.retry.classes[", i, "]");
+    const std::string field = absl::StrCat(where, "retry.classes[", i, "]");
     CheckClassRetry(field, retry.classes(i), wrong);
     if (seen.insert(retry.classes(i).failure_class()).second) continue;
     wrong.Add(field + ".failure_class", "is there twice; expected once");
   }
 }
 
+void CheckTimeouts(const std::string& where, const v1::Timeouts& timeouts,
+                   FieldViolations& wrong) {
+  wrong.Add(CheckDuration(where + "timeouts.start", timeouts.start()));
+  wrong.Add(CheckDuration(where + "timeouts.idle", timeouts.idle()));
+  wrong.Add(CheckDuration(where + "timeouts.total", timeouts.total()));
+}
+
+void CheckMaxCost(const std::string& where, int64_t max_cost,
+                  FieldViolations& wrong) {
+  if (max_cost >= kCentUsdMicros && max_cost <= kMaxCostMax) return;
+  wrong.Add(where + "max_cost_usd_micros", max_cost,
+            "; expected 10000 (one cent) to 10^12");
+}
+
+// Of a spec or a line.
+template <typename Message>
+void CheckPriority(const std::string& where, const Message& message,
+                   FieldViolations& wrong) {
+  if (!message.has_priority()) return;
+  if (message.priority() >= 0 && message.priority() <= 9) return;
+  wrong.Add(where + "priority", message.priority(), "; expected 0 to 9");
+}
+
 void CheckLimits(const v1::TaskSpec& spec, FieldViolations& wrong) {
-  if (spec.max_cost_usd_micros() < kCentUsdMicros ||
-      spec.max_cost_usd_micros() > kMaxCostMax) {
-    wrong.Add("spec.max_cost_usd_micros", spec.max_cost_usd_micros(),
-              "; expected 10000 (one cent) to 10^12");
-  }
-  CheckRetry(spec.retry(), wrong);
+  CheckMaxCost("spec.", spec.max_cost_usd_micros(), wrong);
+  CheckRetry("spec.", spec.retry(), wrong);
   if (spec.max_repeats() != 0 &&
       (spec.max_repeats() < 2 || spec.max_repeats() > 1'000'000)) {
     wrong.Add("spec.max_repeats", spec.max_repeats(),
               "; expected 2 to 1,000,000");
   }
-  const v1::Timeouts& timeouts = spec.timeouts();
-  wrong.Add(CheckDuration("spec.timeouts.start", timeouts.start()));
-  wrong.Add(CheckDuration("spec.timeouts.idle", timeouts.idle()));
-  wrong.Add(CheckDuration("spec.timeouts.total", timeouts.total()));
+  CheckTimeouts("spec.", spec.timeouts(), wrong);
   wrong.Add(CheckDuration("spec.answer_within", spec.answer_within()));
   wrong.Add(CheckDuration("spec.deadline", spec.deadline()));
   if (!v1::AnswerPolicy_IsValid(spec.answers())) {
@@ -217,9 +234,7 @@ void CheckLimits(const v1::TaskSpec& spec, FieldViolations& wrong) {
     wrong.Add("spec.raise_to_usd_micros", spec.raise_to_usd_micros(),
               "; expected more than max_cost_usd_micros, at most 10^12");
   }
-  if (spec.has_priority() && (spec.priority() < 0 || spec.priority() > 9)) {
-    wrong.Add("spec.priority", spec.priority(), "; expected 0 to 9");
-  }
+  CheckPriority("spec.", spec, wrong);
 }
 
 // Delay and start_after, and the expiry: the spec's or a line's.
@@ -278,10 +293,22 @@ void CheckSpec(v1::TaskSpec& spec, FieldViolations& wrong) {
   CheckUnique(spec, wrong);
 }
 
-void CheckOwnSpec(const v1::TaskLine& line, FieldViolations& wrong) {
+void CheckOwnSpec(const v1::TaskSpec& spec, const v1::TaskLine& line,
+                  FieldViolations& wrong) {
   CheckPromptSize("", line.prompt(), wrong);
   CheckExpectation("", line.expect(), wrong);
   CheckStart("", line, wrong);
+  CheckPriority("", line, wrong);
+  CheckRetry("", line.retry(), wrong);
+  CheckTimeouts("", line.timeouts(), wrong);
+  if (line.max_cost_usd_micros() == 0) return;
+  CheckMaxCost("", line.max_cost_usd_micros(), wrong);
+  if (spec.on_budget() == v1::BUDGET_POLICY_RAISE &&
+      line.max_cost_usd_micros() >= spec.raise_to_usd_micros()) {
+    wrong.Add("max_cost_usd_micros", line.max_cost_usd_micros(),
+              "; expected less than the spec's raise_to_usd_micros, ",
+              spec.raise_to_usd_micros());
+  }
 }
 
 void CheckFilledIn(const v1::TaskSpec& spec, const v1::TaskSpec& filled,

@@ -16,9 +16,10 @@ inline constexpr size_t kPromptBytesMax = 12 << 20;
 // left to CheckFilledIn. Fields are named "spec.".
 void CheckSpec(v1::TaskSpec& spec, FieldViolations& wrong);
 
-// The line's own prompt, expectation, start and expiry, where it has them.
-// Fields are the line's.
-void CheckOwnSpec(const v1::TaskLine& line, FieldViolations& wrong);
+// What the line has in place of the spec's, which is checked already. Fields
+// are the line's.
+void CheckOwnSpec(const v1::TaskSpec& spec, const v1::TaskLine& line,
+                  FieldViolations& wrong);
 
 // What a line's parameters make of `spec`. Names the line's field "parameters".
 void CheckFilledIn(const v1::TaskSpec& spec, const v1::TaskSpec& filled,

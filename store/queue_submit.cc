@@ -54,12 +54,20 @@ std::string HashOf(const SubmitTask& submit) {
       DeterministicBytes(submit.task.line), DeterministicBytes(submit.spec)));
 }
 
-// Without what its template has.
+// Without what its template and its row have.
 std::string LineAsKept(const NewTask& task) {
-  if (!task.own_spec) return task.line.SerializeAsString();
-  v1::TaskLine line = task.line;
+  const v1::TaskLine& given = task.line;
+  if (!task.own_spec && !given.has_priority() &&
+      given.max_cost_usd_micros() == 0) {
+    return given.SerializeAsString();
+  }
+  v1::TaskLine line = given;
   line.clear_prompt();
   line.clear_expect();
+  line.clear_retry();
+  line.clear_timeouts();
+  line.clear_priority();
+  line.clear_max_cost_usd_micros();
   return line.SerializeAsString();
 }
 

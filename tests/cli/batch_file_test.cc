@@ -356,6 +356,59 @@ foreach:
   EXPECT_EQ(report.inputs(0).path(), "out.txt");
 }
 
+TEST_F(BatchFileTest, TasksHaveTheirOwnLimits) {
+  std::ofstream(folder_ / "rows.csv") << "id,urgency,usd\nx,9,$0.25\ny,0,2\n";
+  absl::StatusOr<BatchFile> batch = Load(R"(
+name: n
+params: {dear: $8}
+defaults: {agent: agent_1, prompt: "hello", priority: 3, retry: {max_starts: 4}}
+tasks:
+  - name: book
+    priority: 8
+    max_cost: "{{dear}}"
+    retry: {max_failures: 1}
+    timeouts: {total: 12h}
+  - name: plain
+foreach:
+  csv: rows.csv
+  name: "{{id}}"
+  priority: "{{urgency}}"
+  max_cost: "{{usd}}"
+  timeouts: {idle: 1h}
+)");
+  ASSERT_OK(batch);
+  ASSERT_EQ(batch->lines.size(), 4u);
+  const v1::TaskLine& book = batch->lines[0];
+  EXPECT_EQ(book.priority(), 8);
+  EXPECT_EQ(book.max_cost_usd_micros(), 8'000'000);
+  EXPECT_EQ(book.retry().max_failures(), 1);
+  EXPECT_EQ(book.retry().max_starts(), 0);
+  EXPECT_EQ(book.timeouts().total().seconds(), 12 * 3600);
+  const v1::TaskLine& plain = batch->lines[1];
+  EXPECT_FALSE(plain.has_priority() || plain.has_retry() ||
+               plain.has_timeouts());
+  EXPECT_EQ(plain.max_cost_usd_micros(), 0);
+  EXPECT_EQ(batch->lines[2].priority(), 9);
+  EXPECT_EQ(batch->lines[2].max_cost_usd_micros(), 250'000);
+  EXPECT_TRUE(batch->lines[3].has_priority());
+  EXPECT_EQ(batch->lines[3].priority(), 0);
+  EXPECT_EQ(batch->lines[3].timeouts().idle().seconds(), 3600);
+  EXPECT_EQ(batch->least_usd_micros, 250'000);
+  EXPECT_EQ(batch->most_usd_micros, 8'000'000);
+  EXPECT_EQ(batch->all_usd_micros, 8'000'000 + 1'000'000 + 250'000 + 2'000'000);
+}
+
+TEST_F(BatchFileTest, ALimitOfARowIsToldWithItsRow) {
+  std::ofstream(folder_ / "rows.csv") << "id,usd\nx,1\ny,lots\n";
+  EXPECT_THAT(Load(R"(name: n
+defaults: {agent: agent_1, prompt: "hello"}
+foreach: {csv: rows.csv, name: "{{id}}", max_cost: "{{usd}}"}
+)"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       AllOf(HasSubstr(":3:52: max_cost is 'lots' ("),
+                             HasSubstr("rows.csv:3); expected dollars"))));
+}
+
 TEST_F(BatchFileTest, TasksOfAForeachNeedOthersToo) {
   absl::StatusOr<BatchFile> batch = Load(R"(
 name: n
@@ -699,6 +752,22 @@ constexpr MistakeCase kMistakes[] = {
      "name: n\n%D  max_cost: $2\n  on_budget: raise\n  raise_to: $1\n"
      "tasks: [{name: x}]\n",
      "7:13: raise_to is $1.00; expected more than max_cost ($2.00)"},
+    {"OwnMaxCostOverRaiseTo",
+     "name: n\n%D  on_budget: raise\n  raise_to: $3\n"
+     "tasks: [{name: x, max_cost: $3}]\n",
+     "7:29: max_cost of task 'x' is $3.00; expected less than raise_to of "
+     "defaults ($3.00)"},
+    {"OwnPriority", "name: n\n%Dtasks: [{name: x, priority: 10}]\n",
+     "5:29: priority is '10'; expected a whole number from 0 to 9"},
+    {"OwnMaxCost", "name: n\n%Dtasks: [{name: x, max_cost: much}]\n",
+     "5:29: max_cost is 'much'; expected dollars"},
+    {"OwnRetry", "name: n\n%Dtasks: [{name: x, retry: {max_starts: 0}}]\n",
+     "5:39: max_starts is '0'; expected a whole number from 1 to 1000"},
+    {"OwnTimeouts", "name: n\n%Dtasks: [{name: x, timeouts: {idle: soon}}]\n",
+     "5:36: idle is 'soon'; expected a time"},
+    {"OwnPriorityOfNothing",
+     "name: n\n%Dtasks: [{name: x, priority: \"{{p}}\"}]\n",
+     "5:29: unknown parameter {{p}} in priority"},
     {"RaiseToAlone", "name: n\n%D  raise_to: $3\ntasks: [{name: x}]\n",
      "5:13: raise_to is for on_budget: raise"},
     {"Timeout", "name: n\n%D  timeouts: {total: 10}\ntasks: [{name: x}]\n",

@@ -358,6 +358,11 @@ class CliTest(unittest.TestCase):
         self.assertIn("\n  canary    the first 3 tasks, of which 0.5 must "
                       "succeed, for at most $1.00\n"
                       "  stops     once 2 failed\n", out)
+        head["batch"]["defaults"] = {"agent": "a", "prompt": "p"}
+        (self.path / "b.jsonl").write_text("\n".join(map(json.dumps, [
+            head, {"name": "a", "max_cost": "$0.10"}, {"name": "b"}])))
+        code, out, err = self.run_cli("submit", "b.jsonl", "--dry-run")
+        self.assertIn("\n  at most   $1.10 ($0.10 to $1.00 a task)\n", out)
         (self.path / "b.jsonl").write_text("{}\n")
         code, out, err = self.run_cli("submit", "b.jsonl", "--dry-run")
         self.assertEqual((code, out), (2, ""))

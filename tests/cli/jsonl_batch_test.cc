@@ -190,6 +190,51 @@ TEST_F(JsonlBatchTest, TasksNeedThoseOnEarlierLines) {
   EXPECT_EQ(c.inputs(0).from(), "all");
 }
 
+TEST_F(JsonlBatchTest, TasksHaveTheirOwnInPlaceOfDefaults) {
+  absl::StatusOr<BatchFile> batch = Load(absl::StrCat(
+      R"({"batch": {"name": "n", "params": {"model": "m"}, "defaults": )",
+      R"({"agent": "a", "prompt": "{{text}}", "max_cost": "$0.50"}}})", "\n",
+      R"({"name": "a", "parameters": {"text": "x"}, "priority": 9, )",
+      R"("max_cost": "$4"})", "\n",
+      R"({"name": "b", "needs": "all", "priority": 0, )",
+      R"("prompt": "{{model}}: {{tasks.all.messages}}", )",
+      R"("expect": {"files": ["{{model}}.md"], "check": "compiles"}, )",
+      R"("retry": {"max_failures": 1, "classes": {"task": {}}}, )",
+      R"("timeouts": {"total": "8h"}})", "\n"));
+  ASSERT_OK(batch);
+  auto tasks = batch->stream->Read(0, 10, 1000);
+  ASSERT_OK(tasks);
+  ASSERT_EQ(tasks->size(), 2u);
+  const v1::TaskLine &a = (*tasks)[0], &b = (*tasks)[1];
+  EXPECT_EQ(a.priority(), 9);
+  EXPECT_EQ(a.max_cost_usd_micros(), 4'000'000);
+  EXPECT_EQ(a.prompt(), "");
+  EXPECT_FALSE(a.has_retry() || a.has_timeouts() || a.has_expect());
+  EXPECT_TRUE(b.has_priority());
+  EXPECT_EQ(b.priority(), 0);
+  // What is read as in defaults has its params filled in.
+  EXPECT_EQ(b.prompt(), "m: {{tasks.all.messages}}");
+  EXPECT_THAT(b.expect().files(), ElementsAre("m.md"));
+  EXPECT_EQ(b.retry().max_failures(), 1);
+  EXPECT_EQ(b.retry().classes_size(), 1);
+  EXPECT_EQ(b.timeouts().total().seconds(), 8 * 3600);
+  EXPECT_EQ(batch->least_usd_micros, 500'000);
+  EXPECT_EQ(batch->most_usd_micros, 4'000'000);
+  EXPECT_EQ(batch->all_usd_micros, 4'500'000);
+  EXPECT_THAT(batch->own_checks, ElementsAre(Pair("compiles", "b")));
+}
+
+TEST_F(JsonlBatchTest, AnOwnMaxCostIsLessThanWhatItIsRaisedTo) {
+  EXPECT_THAT(
+      Load(absl::StrCat(
+          R"({"batch":{"name":"n","defaults":{"agent":"a","prompt":"p",)",
+          R"("max_cost":1,"on_budget":"raise","raise_to":2}}})", "\n",
+          R"({"name":"a","max_cost":2})", "\n")),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("b.jsonl:2:24: max_cost of task 'a' is $2.00; "
+                         "expected less than raise_to of defaults ($2.00)")));
+}
+
 TEST_F(JsonlBatchTest, ManyMistakesAreShownTogetherUpToTwenty) {
   std::string text = kHead;
   for (int i = 0; i < 30; ++i) absl::StrAppend(&text, "{\"nam\":1}\n");
@@ -279,7 +324,35 @@ const JsonlMistake kJsonlMistakes[] = {
     {"UnknownKey", "%H{\"name\":\"a\",\"custom_id\":\"x\"}\n",
      "b.jsonl:2:13: unknown key 'custom_id' in a task; expected one of name, "
      "parameters, inputs, labels, needs, on_need_failure, delay, "
-     "start_after, expires_after"},
+     "start_after, expires_after, priority, max_cost, retry, timeouts, prompt, "
+     "expect"},
+    {"Priority", "%H{\"name\":\"a\",\"priority\":10}\n",
+     "b.jsonl:2:24: priority is '10'; expected a whole number from 0 to 9"},
+    {"MaxCost", "%H{\"name\":\"a\",\"max_cost\":\"much\"}\n",
+     "b.jsonl:2:24: max_cost is 'much'; expected dollars"},
+    {"MaxCostIsAMap", "%H{\"name\":\"a\",\"max_cost\":{}}\n",
+     "b.jsonl:2:24: max_cost is a map; expected text"},
+    {"Retry", "%H{\"name\":\"a\",\"retry\":{\"max_failures\":0}}\n",
+     "b.jsonl:2:37: max_failures is '0'; expected a whole number from 1 to "
+     "100"},
+    {"RetryKey", "%H{\"name\":\"a\",\"retry\":{\"failures\":0}}\n",
+     "b.jsonl:2:22: unknown key 'failures' in retry; expected one of"},
+    {"Timeout", "%H{\"name\":\"a\",\"timeouts\":{\"total\":\"soon\"}}\n",
+     "b.jsonl:2:33: total is 'soon'; expected a time"},
+    {"OwnPromptIsEmpty", "%H{\"name\":\"a\",\"prompt\":\"\"}\n",
+     "b.jsonl:2:22: the prompt is empty; expected text"},
+    {"OwnPromptAsks", "%H{\"name\":\"a\",\"prompt\":\"{{q}}\"}\n",
+     "b.jsonl:2:1: no parameter {{q}}, which the prompt asks for; expected it"},
+    {"OwnPromptOfNoNeed",
+     "%H{\"name\":\"a\",\"prompt\":\"{{tasks.b.message}}\"}\n",
+     "b.jsonl:2:1: no parameter {{tasks.b.message}}, which the prompt asks "
+     "for; expected {{tasks.NAME.message}} of what the task needs"},
+    {"OwnExpect", "%H{\"name\":\"a\",\"expect\":{\"files\":[\"/x\"]}}\n",
+     "b.jsonl:2:32: expected file '/x'; expected a relative path"},
+    {"OwnExpectFilledIn",
+     "%H{\"name\":\"a\",\"parameters\":{\"p\":\"..\"},\"expect\":{\"files\":"
+     "[\"{{p}}/x\"]}}\n",
+     "b.jsonl:2:1: the expected file is '../x' with the task's parameters"},
     {"DoubledKey", "%H{\"name\":\"a\",\"name\":\"b\"}\n",
      "b.jsonl:2:13: 'name' is there twice in a task; expected once"},
     {"NotAMap", "%H[\"a\"]\n", "b.jsonl:2:1: a task is a list; expected a map"},

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "scheduler/from_proto.h"
 #include "tests/contract/store_contract.h"
 
 namespace midwatch {
@@ -141,6 +142,102 @@ TEST_P(StoreTest, ARetriedTaskIsANewOne) {
   EXPECT_EQ(task.state, v1::TASK_STATE_QUEUED);
 }
 
+// Lines of a batch that say more than the batch's spec does.
+class OwnLimitsTest : public testing::ContractTest {
+ protected:
+  // "plain" before "urgent", which has everything of its own.
+  RowKey Submit() {
+    v1::TaskSpec spec = Spec();
+    OpenBatch open = Opening("batch-1");
+    open.spec = spec;
+    auto batch = Apply(open);
+    EXPECT_OK(batch);
+    v1::TaskChunk chunk;
+    chunk.add_lines()->set_name("plain");
+    v1::TaskLine& urgent = *chunk.add_lines();
+    urgent.set_name("urgent");
+    urgent.set_priority(9);
+    urgent.set_max_cost_usd_micros(7'000'000);
+    urgent.mutable_retry()->set_max_failures(1);
+    urgent.mutable_timeouts()->mutable_total()->set_seconds(77);
+    auto add = FromProto("batch-1", chunk, spec);
+    EXPECT_OK(add);
+    EXPECT_OK(Apply(*add));
+    EXPECT_OK(Apply(SealBatch{"batch-1", 2}));
+    return batch->batch;
+  }
+  GrantRecord GrantOne() {
+    std::vector<GrantRecord> grants = AdmitTo(worker_, 1);
+    EXPECT_THAT(grants, SizeIs(1));
+    return grants.empty() ? GrantRecord() : grants[0];
+  }
+  static void ExpectUrgent(const GrantRecord& grant) {
+    EXPECT_EQ(grant.name, "urgent");
+    EXPECT_EQ(grant.budget, 7'000'000);
+    EXPECT_EQ(grant.spec.retry().max_failures(), 1);
+    EXPECT_EQ(grant.spec.timeouts().total().seconds(), 77);
+    // Kept once.
+    EXPECT_FALSE(grant.line.has_retry() || grant.line.has_timeouts() ||
+                 grant.line.has_priority());
+    EXPECT_EQ(grant.line.max_cost_usd_micros(), 0);
+  }
+  void FailAndEnd(const GrantRecord& grant) {
+    v1::Ending ending;
+    ending.set_kind(v1::Ending::KIND_LOOPED);
+    ending.set_charged(true);
+    ending.set_list_cost_usd_micros(10'000);
+    ASSERT_OK(SettleWith(grant.lease, ending));
+  }
+
+  int64_t worker_ = Register();
+};
+
+TEST_P(OwnLimitsTest, DecideRankReservationAndRetries) {
+  Submit();
+  const GrantRecord urgent = GrantOne();
+  ExpectUrgent(urgent);
+  EXPECT_EQ(Task(urgent.task).max_cost, 7'000'000);
+  FailAndEnd(urgent);
+  // Of its own fault once, which is all that it has.
+  EXPECT_EQ(Task(urgent.task).state, v1::TASK_STATE_FAILED);
+  const GrantRecord plain = GrantOne();
+  EXPECT_EQ(plain.name, "plain");
+  EXPECT_EQ(plain.budget, 1'000'000);
+  FailAndEnd(plain);
+  EXPECT_EQ(Task(plain.task).state, v1::TASK_STATE_QUEUED);
+}
+
+TEST_P(OwnLimitsTest, CanBeChangedWhileATaskWaits) {
+  Submit();
+  RowKey urgent, plain;
+  for (const TaskRecord& task : Tasks()) {
+    (task.name == "urgent" ? urgent : plain) = task.key;
+  }
+  EXPECT_EQ(Task(urgent).priority, 9);
+  EXPECT_EQ(Task(plain).priority, 5);
+  UpdateTask update;
+  update.task = urgent;
+  update.priority = 0;
+  update.max_cost = 3'000'000;
+  ASSERT_OK(Apply(update));
+  EXPECT_EQ(GrantOne().name, "plain");
+  const GrantRecord grant = GrantOne();
+  EXPECT_EQ(grant.name, "urgent");
+  EXPECT_EQ(grant.budget, 3'000'000);
+}
+
+TEST_P(OwnLimitsTest, AreThoseOfARetryToo) {
+  const RowKey batch = Submit();
+  FailAndEnd(GrantOne());
+  ASSERT_OK(SettleWith(GrantOne().lease, Success()));
+  auto retried = Apply(RetryBatch{batch, "retry", false});
+  ASSERT_OK(retried);
+  EXPECT_EQ(Batch(retried->batch).counts[v1::TASK_STATE_QUEUED], 1);
+  const GrantRecord again = GrantOne();
+  ExpectUrgent(again);
+  EXPECT_EQ(Task(again.task).priority, 9);
+}
+
 TEST_P(StoreTest, AnIdOfAnotherMomentNamesNothing) {
   RowKey task = SubmitOne();
   ++task.unix_millis;
@@ -149,6 +246,7 @@ TEST_P(StoreTest, AnIdOfAnotherMomentNamesNothing) {
 }
 
 MIDWATCH_ON_EVERY_STORE(StoreTest);
+MIDWATCH_ON_EVERY_STORE(OwnLimitsTest);
 
 }  // namespace
 }  // namespace midwatch

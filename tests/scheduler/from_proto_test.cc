@@ -415,6 +415,23 @@ INSTANTIATE_TEST_SUITE_P(
            r.mutable_line()->set_prompt(std::string(kPromptBytesMax + 1, 'x'));
          },
          "line.prompt: 12582913 bytes"},
+        {"OwnPriority", [](R& r) { r.mutable_line()->set_priority(10); },
+         "line.priority: 10; expected 0 to 9"},
+        {"OwnCost",
+         [](R& r) { r.mutable_line()->set_max_cost_usd_micros(9'999); },
+         "line.max_cost_usd_micros: 9999; expected 10000 (one cent) to 10^12"},
+        {"OwnRetry",
+         [](R& r) {
+           r.mutable_line()->mutable_retry()->add_classes()->set_failure_class(
+               v1::FAILURE_CLASS_ACCOUNT);
+         },
+         "line.retry.classes[0].failure_class: 3; expected"},
+        {"OwnTimeout",
+         [](R& r) {
+           r.mutable_line()->mutable_timeouts()->mutable_total()->set_seconds(
+               -1);
+         },
+         "line.timeouts.total"},
         {"OwnExpectOutside",
          [](R& r) { r.mutable_line()->mutable_expect()->add_files("/x"); },
          "line.expect.files[0]: '/x' must be relative"},
@@ -569,6 +586,71 @@ v1::TaskLine Needing(const std::string& name) {
   (*line.mutable_parameters())["what"] = "it";
   line.add_needs()->set_name(name);
   return line;
+}
+
+v1::TaskLine LineOfItsOwn() {
+  v1::TaskLine line;
+  line.set_name("n");
+  (*line.mutable_parameters())["what"] = "it";
+  return line;
+}
+
+NewTask OneLine(const v1::TaskLine& line, const v1::TaskSpec& spec) {
+  v1::TaskChunk chunk;
+  *chunk.add_lines() = line;
+  auto write = FromProto("r", chunk, spec);
+  EXPECT_OK(write);
+  return write.ok() ? write->tasks.at(0) : NewTask();
+}
+
+TEST(OwnLimitsFromProtoTest, ALineHasItsOwnInPlaceOfTheSpecs) {
+  v1::TaskSpec spec = Valid().spec();
+  spec.set_priority(7);
+  spec.set_max_cost_usd_micros(500'000);
+  spec.mutable_timeouts()->mutable_idle()->set_seconds(60);
+  NewTask task = OneLine(LineOfItsOwn(), spec);
+  EXPECT_EQ(task.priority, 7);
+  EXPECT_EQ(task.max_cost, 500'000);
+  EXPECT_FALSE(task.own_spec.has_value());
+
+  v1::TaskLine line = LineOfItsOwn();
+  line.set_priority(0);
+  line.set_max_cost_usd_micros(20'000);
+  task = OneLine(line, spec);
+  EXPECT_EQ(task.priority, 0);
+  EXPECT_EQ(task.max_cost, 20'000);
+  // No copy of the spec for what the task's row has.
+  EXPECT_FALSE(task.own_spec.has_value());
+
+  line.mutable_retry()->set_max_failures(1);
+  line.mutable_timeouts()->mutable_total()->set_seconds(3600);
+  task = OneLine(line, spec);
+  ASSERT_TRUE(task.own_spec.has_value());
+  EXPECT_EQ(task.own_spec->prompt(), spec.prompt());
+  EXPECT_EQ(task.own_spec->retry().max_failures(), 1);
+  EXPECT_EQ(task.own_spec->timeouts().total().seconds(), 3600);
+  EXPECT_FALSE(task.own_spec->timeouts().has_idle());
+}
+
+TEST(OwnLimitsFromProtoTest, ARaiseRaisesByTheLinesMaxCost) {
+  v1::TaskSpec spec = Valid().spec();
+  spec.set_max_cost_usd_micros(500'000);
+  spec.set_on_budget(v1::BUDGET_POLICY_RAISE);
+  spec.set_raise_to_usd_micros(2'000'000);
+  v1::TaskLine line = LineOfItsOwn();
+  line.set_max_cost_usd_micros(1'000'000);
+  const NewTask task = OneLine(line, spec);
+  ASSERT_TRUE(task.own_spec.has_value());
+  EXPECT_EQ(task.own_spec->max_cost_usd_micros(), 1'000'000);
+  v1::TaskChunk chunk;
+  line.set_max_cost_usd_micros(2'000'000);
+  *chunk.add_lines() = line;
+  EXPECT_THAT(
+      FromProto("r", chunk, spec),
+      StatusIs(absl::StatusCode::kInvalidArgument,
+               HasSubstr("chunk.lines[0].max_cost_usd_micros: 2000000; "
+                         "expected less than the spec's raise_to_usd_micros, "
+                         "2000000")));
 }
 
 TEST(NeedsFromProtoTest, APromptSaysWhichMessagesItWants) {

@@ -239,6 +239,50 @@ TEST(PlanTest, ABatchThatIsShorterIsAllCanary) {
   EXPECT_EQ(PlanBatch(input).typical.run, 2);
 }
 
+TEST(PlanTest, APriorityOfItsOwnGoesFirst) {
+  PlanInput input = BatchOf(3, /*jobs=*/1);
+  input.tasks[2].priority = 9;
+  EXPECT_THAT(StartsOf(PlanBatch(input).typical),
+              ElementsAre(kAMinute, 2 * kAMinute, absl::ZeroDuration()));
+}
+
+TEST(PlanTest, AMaxCostOfItsOwnIsWhatATaskSetsAside) {
+  PlanInput input = BatchOf(4);
+  input.tasks[1].max_cost = 500 * kOneCent;
+  input.budgets = {
+      {.of = "the batch", .room = 300 * kOneCent, .limit = 300 * kOneCent}};
+  PlannedNight night = PlanBatch(input).typical;
+  // It waits for room that never comes, and those behind it with it.
+  EXPECT_EQ(night.run, 1);
+  EXPECT_EQ(night.without_room, 3);
+  EXPECT_EQ(night.budget_without_room, "the batch");
+  EXPECT_EQ(night.reserve_without_room, 500 * kOneCent);
+  // With keys of their own the others do not stand behind it.
+  for (int32_t i = 0; i < 4; ++i) input.tasks[static_cast<size_t>(i)].key = i;
+  night = PlanBatch(input).typical;
+  EXPECT_EQ(night.run, 3);
+  EXPECT_EQ(night.without_room, 1);
+  EXPECT_EQ(night.end, kAMinute);
+  // There is room for it once another one ends.
+  input = BatchOf(2);
+  input.tasks[1].max_cost = 280 * kOneCent;
+  input.budgets = {
+      {.of = "the batch", .room = 300 * kOneCent, .limit = 300 * kOneCent}};
+  night = PlanBatch(input).typical;
+  EXPECT_EQ(night.run, 2);
+  EXPECT_THAT(StartsOf(night), ElementsAre(absl::ZeroDuration(), kAMinute));
+}
+
+TEST(PlanTest, WhatIsAssumedIsNoMoreThanATaskMayCost) {
+  PlanInput input = BatchOf(3);
+  input.kinds[0].assumed = true;
+  input.tasks[1].max_cost = 5 * kOneCent;
+  input.tasks[2].max_cost = 200 * kOneCent;
+  EXPECT_EQ(PlanBatch(input).typical.cost, (10 + 5 + 10) * kOneCent);
+  input.kinds[0].costs_all = true;
+  EXPECT_EQ(PlanBatch(input).typical.cost, (100 + 5 + 200) * kOneCent);
+}
+
 // All samples count alike, and their mean decides, not their median.
 TEST(PlanTest, TasksGoAsTheSamplesWent) {
   PlanInput input = BatchOf(400, /*jobs=*/10);
