@@ -26,8 +26,8 @@
 //
 // A task's own parameters are filled into the prompt by the scheduler.
 //
-// needs: what has to succeed before the task starts: the name of a task, a list
-// of names and of {task: ID} for tasks that were submitted before, or `all` for
+// needs: what has to succeed before the task starts: the name of a task or
+// {task: ID} for one that was submitted before, a list of these, or `all` for
 // every task that does not need this one. on_need_failure says what becomes of
 // it otherwise: skip (if unset), run_anyway, or fail_batch. What they leave
 // comes as inputs, {from: NAME, path: report.md, mount: in/report.md} (without

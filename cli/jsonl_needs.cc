@@ -15,19 +15,20 @@ using JsonKind = JsonValue::Kind;
 
 }  // namespace
 
-// "all", a name, or a list of names and of {"task": ID}.
+// "all", a name or {"task": ID}, or a list of these two.
 void JsonlTasks::ReadNeeds(const JsonValue& value, v1::TaskLine& task,
                            Complaints& complaints) {
   if (value.kind == JsonKind::kString && value.text == kAllTasks) {
     task.add_needs()->set_all_earlier(true);
   } else if (value.kind == JsonKind::kString ||
-             value.kind == JsonKind::kNumber || value.kind == JsonKind::kBool) {
+             value.kind == JsonKind::kNumber || value.kind == JsonKind::kBool ||
+             value.kind == JsonKind::kMap) {
     ReadNeed(value, task, complaints);
   } else if (value.kind != JsonKind::kList) {
     complaints.Add(PlaceIn(*file_, value.at),
                    absl::StrCat("needs is ", KindOf(value),
-                                "; expected the name of a task, a list, or "
-                                "\"all\""));
+                                "; expected the name of a task, {\"task\": "
+                                "ID}, a list, or \"all\""));
   } else if (value.items.size() > kTaskNeedsMax) {
     complaints.Add(PlaceIn(*file_, value.at),
                    absl::StrCat("needs has ", value.items.size(),

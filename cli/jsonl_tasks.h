@@ -24,7 +24,7 @@ namespace midwatch::cli {
 // The tasks of a JSONL batch, one in each line behind the first:
 //
 //   {"name": "...", "parameters": {...}, "inputs": [...], "labels": {...},
-//    "needs": "all", or a name, or [..., {"task": ID}], "on_need_failure":
+//    "needs": "all", or a name, or {"task": ID}, or [...], "on_need_failure":
 //    "...", "priority": 9, "max_cost": "$5", "retry": {...}, ...}
 //
 // All but the name may be left out. What a task needs stands before it. They

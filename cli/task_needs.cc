@@ -21,14 +21,14 @@ constexpr size_t kCircleShownMax = 10;
 
 }  // namespace
 
-// `all`, a name, or a list of names and of {task: ID}.
+// `all`, a name or {task: ID}, or a list of these two.
 void TaskReader::ReadNeeds(const YAML::Node& node, Form& form) {
   form.needs_mark = node.Mark();
-  if (node.IsScalar()) {
-    form.needs_all = node.Scalar() == kAllTasks;
-    if (!form.needs_all) form.needs.push_back({node, false});
+  if (node.IsScalar() && node.Scalar() == kAllTasks) {
+    form.needs_all = true;
     return;
   }
+  if (node.IsScalar() || node.IsMap()) return ReadNeed(node, form);
   if (!IsList(node, "needs", complaints_)) return;
   if (node.size() > kTaskNeedsMax) {
     complaints_.Add(node.Mark(), absl::StrCat("needs has ", node.size(),
@@ -36,16 +36,17 @@ void TaskReader::ReadNeeds(const YAML::Node& node, Form& form) {
                                               kTaskNeedsMax, ", or all"));
     return;
   }
-  for (const YAML::Node& item : node) {
-    Form::Need need{item, item.IsMap()};
-    if (need.is_id) {
-      ReadMap(
-          item, "a need",
-          {{"task", [&](const YAML::Node& n) { need.name.reset(n); }, true}},
-          complaints_);
-    }
-    form.needs.push_back(std::move(need));
+  for (const YAML::Node& item : node) ReadNeed(item, form);
+}
+
+void TaskReader::ReadNeed(const YAML::Node& node, Form& form) {
+  Form::Need need{node, node.IsMap()};
+  if (need.is_id) {
+    ReadMap(node, "a need",
+            {{"task", [&](const YAML::Node& n) { need.name.reset(n); }, true}},
+            complaints_);
   }
+  form.needs.push_back(std::move(need));
 }
 
 void TaskReader::ReadNeedPolicy(const YAML::Node& node, Form& form) {

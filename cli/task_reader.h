@@ -98,6 +98,7 @@ class TaskReader {
   void ReadInputs(const YAML::Node& node, Form& form);
   // task_needs.cc
   void ReadNeeds(const YAML::Node& node, Form& form);
+  void ReadNeed(const YAML::Node& node, Form& form);
   void ReadNeedPolicy(const YAML::Node& node, Form& form);
   void AddNeeds(const Form& form, const Values& values, v1::TaskLine& line);
   void AddInputFrom(const Form::Input& form, const Values& values,

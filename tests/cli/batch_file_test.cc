@@ -356,6 +356,20 @@ foreach:
   EXPECT_EQ(report.inputs(0).path(), "out.txt");
 }
 
+TEST_F(BatchFileTest, ANeedAloneIsNoList) {
+  absl::StatusOr<BatchFile> batch = Load(R"(
+name: n
+defaults: {agent: agent_1, prompt: "hello"}
+tasks:
+  - {name: a, needs: {task: 01M8JB4J8W6CCG000000000001}, on_need_failure: skip}
+  - {name: b, needs: a}
+)");
+  ASSERT_OK(batch);
+  ASSERT_EQ(batch->lines[0].needs_size(), 1);
+  EXPECT_EQ(batch->lines[0].needs(0).task_id(), "01M8JB4J8W6CCG000000000001");
+  EXPECT_EQ(batch->lines[1].needs(0).name(), "a");
+}
+
 TEST_F(BatchFileTest, TasksHaveTheirOwnLimits) {
   std::ofstream(folder_ / "rows.csv") << "id,urgency,usd\nx,9,$0.25\ny,0,2\n";
   absl::StatusOr<BatchFile> batch = Load(R"(
@@ -620,7 +634,7 @@ constexpr MistakeCase kMistakes[] = {
     {"NeedOfNoId", "name: n\n%Dtasks: [{name: x, needs: [{task: abc}]}]\n",
      "5:34: task 'x' needs 'abc'; expected the id of a task"},
     {"NeedsIsAMap", "name: n\n%Dtasks: [{name: x, needs: {a: b}}]\n",
-     "5:26: needs is a map; expected a list"},
+     "5:27: unknown key 'a' in a need; expected one of task"},
     {"NeedIsAList", "name: n\n%Dtasks: [{name: x, needs: [[a]]}]\n",
      "5:27: a need is a list; expected a single value"},
     {"NeedWithoutId", "name: n\n%Dtasks: [{name: x, needs: [{id: a}]}]\n",

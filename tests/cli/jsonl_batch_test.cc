@@ -171,13 +171,16 @@ TEST_F(JsonlBatchTest, TasksNeedThoseOnEarlierLines) {
       "\"",
       id, "\"}],\"on_need_failure\":\"run_anyway\"}\n",
       "{\"name\":\"c\",\"needs\":\"all\",\"inputs\":[{\"from\":\"all\",",
-      "\"mount\":\"in\"}]}\n"));
+      "\"mount\":\"in\"}]}\n{\"name\":\"d\",\"needs\":{\"task\":\"", id,
+      "\"}}\n"));
   ASSERT_OK(batch);
   absl::StatusOr<std::vector<v1::TaskLine>> tasks =
       batch->stream->Read(0, 10, 1000);
   ASSERT_OK(tasks);
-  ASSERT_EQ(tasks->size(), 3u);
-  const v1::TaskLine &b = (*tasks)[1], &c = (*tasks)[2];
+  ASSERT_EQ(tasks->size(), 4u);
+  const v1::TaskLine &b = (*tasks)[1], &c = (*tasks)[2], &d = (*tasks)[3];
+  ASSERT_EQ(d.needs_size(), 1);
+  EXPECT_EQ(d.needs(0).task_id(), id);
   ASSERT_EQ(b.needs_size(), 2);
   EXPECT_EQ(b.needs(0).name(), "a");
   EXPECT_EQ(b.needs(1).task_id(), id);
@@ -413,8 +416,10 @@ const JsonlMistake kJsonlMistakes[] = {
      "{\"path\":\"in.txt\",\"mount\":\"m\"}]}\n",
      "b.jsonl:2:78: mount 'm' is there twice; expected once"},
     {"NeedsNull", "%H{\"name\":\"a\",\"needs\":null}\n",
-     "b.jsonl:2:21: needs is null; expected the name of a task, a list, or "
-     "\"all\""},
+     "b.jsonl:2:21: needs is null; expected the name of a task, {\"task\": "
+     "ID}, a list, or \"all\""},
+    {"NeedMapKey", "%H{\"name\":\"a\",\"needs\":{\"id\":\"x\"}}\n",
+     "b.jsonl:2:22: unknown key 'id' in a need; expected task"},
     {"NeedKey", "%H{\"name\":\"a\",\"needs\":[{\"id\":\"x\"}]}\n",
      "b.jsonl:2:23: unknown key 'id' in a need; expected task"},
     {"NeedIsNoId", "%H{\"name\":\"a\",\"needs\":[{\"task\":\"x\"}]}\n",
