@@ -378,6 +378,7 @@ Json ToJson(const v1::Batch& batch) {
       {"account", batch.account()},
       {"submitted_at", InstantToJson(batch.submitted_at())},
       {"ended_at", InstantToJson(batch.ended_at())},
+      {"deadline", InstantToJson(batch.deadline())},
       {"counts",
        {{"total", TotalOf(counts)},
         {"blocked", counts.blocked()},
@@ -599,6 +600,9 @@ std::string BatchDetails(const GlobalOptions& global, const v1::Batch& batch) {
   }
   if (batch.has_budget_usd_micros()) {
     line("budget", FormatUsd(batch.budget_usd_micros()));
+  }
+  if (batch.has_deadline()) {
+    line("deadline", FormatInstant(batch.deadline()));
   }
   if (batch.has_risk()) line("at risk", RiskLine(batch));
   if (batch.max_running() > 0) {

@@ -89,6 +89,9 @@ v1::Batch ToProto(const BatchRecord& batch, const Ids& ids) {
   if (batch.ended_at != absl::InfiniteFuture()) {
     *out.mutable_ended_at() = ToTimestamp(batch.ended_at);
   }
+  if (batch.deadline != absl::InfiniteFuture()) {
+    *out.mutable_deadline() = ToTimestamp(batch.deadline);
+  }
   v1::TaskCounts& counts = *out.mutable_counts();
   counts.set_blocked(batch.counts[v1::TASK_STATE_BLOCKED]);
   counts.set_queued(batch.counts[v1::TASK_STATE_QUEUED]);

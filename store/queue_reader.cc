@@ -79,7 +79,7 @@ TaskRecord ReadTask(const SqliteStatement& row) {
   "b.canary_min, b.canary_cost, b.canary_good, b.canary_bad, "             \
   "b.canary_out, b.canary_charged, b.canary_why, b.stop_failed, "          \
   "b.stop_ratio, b.stop_after, b.stop_bad, b.stop_ended, b.stopped, "      \
-  "b.risk "                                                                \
+  "b.risk, b.at + m.deadline "                                             \
   "FROM batch b LEFT JOIN template m ON m.id = b.template "                \
   "LEFT JOIN kind k ON k.id = m.kind "                                     \
   "LEFT JOIN account s ON s.label = b.account "                            \
@@ -173,6 +173,7 @@ BatchRecord ReadBatch(const SqliteStatement& row) {
   if (batch.state == v1::BATCH_STATE_SEALED && !row.IsNull(68)) {
     batch.risk.emplace().ParseFromString(row.Text(68));
   }
+  batch.deadline = TimeAt(row, 69, absl::InfiniteFuture());
   // Nothing of it is to start any more, otherwise.
   if (batch.state == v1::BATCH_STATE_OPEN ||
       batch.state == v1::BATCH_STATE_SEALED) {

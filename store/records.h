@@ -196,6 +196,7 @@ struct BatchRecord {
   std::string name, tenant, queue, account, request_id, content_sha256;
   v1::BatchState state = v1::BATCH_STATE_UNSPECIFIED;
   absl::Time at, ended_at = absl::InfiniteFuture();
+  absl::Time deadline = absl::InfiniteFuture();  // infinite: none
   StateCounts counts{};
   int64_t lines = 0;
   int64_t charged = 0, reserved = 0, over = 0;

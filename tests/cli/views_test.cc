@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "cli/export.h"
 #include "cli/summary.h"
@@ -89,6 +90,18 @@ TEST(BatchTableTest, WhatWasCancelledDidNotSucceed) {
       BatchTable({batch}, 200),
       "BATCH  STATE  SUCCEEDED  FAILED  LEFT OUT   COST  SUBMITTED  NAME\n"
       "B      done         2/9       0         7  $0.00  -          n\n");
+}
+
+TEST(BatchDetailsTest, SayTheDeadline) {
+  v1::Batch batch;
+  EXPECT_THAT(BatchDetails({}, batch),
+              ::testing::Not(::testing::HasSubstr("deadline")));
+  EXPECT_TRUE(ToJson(batch)["deadline"].is_null());
+  batch.mutable_deadline()->set_seconds(1'800'000'000);
+  EXPECT_THAT(BatchDetails({}, batch),
+              ::testing::HasSubstr(absl::StrCat(
+                  "deadline    ", FormatInstant(batch.deadline()), "\n")));
+  EXPECT_EQ(ToJson(batch)["deadline"], "2027-01-15T08:00:00.000Z");
 }
 
 TEST(WrappedTest, BreaksBetweenWords) {

@@ -80,6 +80,18 @@ class RiskTest : public ContractTest {
 
   bool timer_is_set_ = false;
 };
+TEST_P(RiskTest, ABatchSaysItsDeadline) {
+  EXPECT_EQ(Batch(SubmitBatch(1)).deadline, absl::InfiniteFuture());
+  OpenBatch open = Opening("late");
+  open.spec.mutable_deadline()->set_seconds(3600);
+  auto batch = Apply(open);
+  ASSERT_OK(batch);
+  const absl::Time deadline = clock_.Now() + absl::Hours(1);
+  EXPECT_EQ(Batch(batch->batch).deadline, deadline);
+  time_.Advance(absl::Hours(2));
+  EXPECT_EQ(Batch(batch->batch).deadline, deadline);
+}
+
 MIDWATCH_ON_EVERY_STORE(RiskTest);
 
 TEST_P(RiskTest, ABudgetThatWillNotDoIsToldOnce) {
