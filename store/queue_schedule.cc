@@ -237,6 +237,21 @@ absl::StatusOr<int64_t> QueueWriter::InsertFiring(const ScheduleRow& schedule,
   return id;
 }
 
+absl::StatusOr<std::string> QueueWriter::FreeBatchName(int64_t schedule,
+                                                       std::string name) {
+  std::string free = name;
+  // As many firings are known as are kept of a schedule.
+  for (int number = 2;; ++number) {
+    SqliteStatement row =
+        db_.Query("SELECT 1 FROM firing WHERE schedule = ? AND batch_name = ?",
+                  schedule, free);
+    const bool taken = row.Step();
+    RETURN_IF_ERROR(row.status());
+    if (!taken) return free;
+    free = absl::StrCat(name, "-", number);
+  }
+}
+
 absl::StatusOr<RunBegun> QueueWriter::Do(const BeginRun& write) {
   ASSIGN_OR_RETURN(ScheduleRow schedule, LoadSchedule(write.schedule));
   const std::string key = absl::StrCat("run:", write.request_id);
@@ -257,8 +272,11 @@ absl::StatusOr<RunBegun> QueueWriter::Do(const BeginRun& write) {
                     .since = absl::FromUnixMicros(schedule.since)};
     NewFiring firing{.due = now,
                      .state = v1::FIRING_STATE_OPENING,
-                     .batch_name = write.batch_name(view, now),
+                     .batch_name = "",
                      .why = ""};
+    ASSIGN_OR_RETURN(
+        firing.batch_name,
+        FreeBatchName(schedule.key.row, write.batch_name(view, now)));
     RETURN_IF_ERROR(
         InsertFiring(schedule, key, firing, /*by_hand=*/true).status());
     RETURN_IF_ERROR(db_.Run("UPDATE schedule SET awake = 1 WHERE id = ?",

@@ -692,6 +692,8 @@ class QueueWriter {
                                          std::vector<int64_t>& queued);
   absl::Status PutSteps(int64_t schedule, int64_t revision,
                         const PutSchedule& write);
+  // `name`, or with a number behind it what no firing of the schedule has.
+  absl::StatusOr<std::string> FreeBatchName(int64_t schedule, std::string name);
   absl::StatusOr<int64_t> InsertFiring(const ScheduleRow& schedule,
                                        const std::string& key,
                                        const NewFiring& firing, bool by_hand);

@@ -732,7 +732,9 @@ struct RunBegun {
   FiringRecord firing;
 };
 
-// A firing by hand. Again with the same request_id: the firing there is.
+// A firing by hand, under the name that `batch_name` says: with "-2", "-3" and
+// so on behind it where firings of the schedule have it. Again with the same
+// request_id: the firing there is.
 //   kNotFound  no such schedule
 struct BeginRun {
   using Result = RunBegun;

@@ -78,6 +78,21 @@ class ScheduleTest : public testing::ContractTest {
 
   FiringView view_;  // of the last plan
 };
+TEST_P(ScheduleTest, RunsOfOneSecondHaveNamesOfTheirOwn) {
+  Put(Nightly());
+  std::vector<std::string> names;
+  for (const char* request : {"r1", "r2", "r1", "r3"}) {
+    auto run =
+        Apply(BeginRun{"nightly", request, [](const FiringView&, absl::Time) {
+                         return std::string("nightly-run-now");
+                       }});
+    ASSERT_OK(run);
+    names.push_back(run->firing.batch_name);
+  }
+  EXPECT_THAT(names, ElementsAre("nightly-run-now", "nightly-run-now-2",
+                                 "nightly-run-now", "nightly-run-now-3"));
+}
+
 MIDWATCH_ON_EVERY_STORE(ScheduleTest);
 
 TEST_P(ScheduleTest, PuttingTheSameAgainChangesNothing) {
