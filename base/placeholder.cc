@@ -4,6 +4,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/strip.h"
 
 namespace midwatch {
 namespace {
@@ -26,6 +27,15 @@ bool EndsMessageName(char c) {
 }
 
 }  // namespace
+
+bool TakeLiteralBraces(absl::string_view& text) {
+  absl::string_view rest = absl::StripLeadingAsciiWhitespace(text);
+  if (!absl::ConsumePrefix(&rest, "\"{{\"")) return false;
+  rest = absl::StripLeadingAsciiWhitespace(rest);
+  if (!absl::ConsumePrefix(&rest, "}}")) return false;
+  text = rest;
+  return true;
+}
 
 bool IsPlaceholderName(absl::string_view name) {
   return !name.empty() &&

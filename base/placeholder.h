@@ -16,6 +16,12 @@ bool IsPlaceholderName(absl::string_view name);
 // text slow.
 absl::string_view TakePlaceholder(absl::string_view& text);
 
+// {{"{{"}} stands for two open braces that are text. Takes `"{{"}}`, with
+// spaces around the quotes, off the beginning of `text`, which is what follows
+// "{{"; false, and nothing is taken, where it begins otherwise.
+bool TakeLiteralBraces(absl::string_view& text);
+inline constexpr char kLiteralBraces[] = "{{\"{{\"}}";
+
 }  // namespace midwatch
 
 #endif  // MIDWATCH_BASE_PLACEHOLDER_H_

@@ -206,7 +206,7 @@ TaskText SpecReader::ReadTaskText(const YAML::Node& node,
 TaskText SpecReader::TaskTextOf(const std::string& text, const YAML::Mark& mark,
                                 const std::string& what, size_t bytes_max) {
   TaskText out{mark, what, "", {}, bytes_max};
-  out.text = FillIn(text, params_, &out.parameters);
+  out.text = FillIn(text, params_, &out.parameters, Filling::kFirst);
   return out;
 }
 

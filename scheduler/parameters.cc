@@ -11,6 +11,11 @@ absl::StatusOr<std::string> FillIn(absl::string_view text,
   for (size_t open = text.find("{{"); open != text.npos;
        open = text.find("{{")) {
     absl::string_view rest = text.substr(open + 2);
+    if (TakeLiteralBraces(rest)) {
+      absl::StrAppend(&out, text.substr(0, open), "{{");
+      text = rest;
+      continue;
+    }
     absl::string_view name = TakePlaceholder(rest);
     if (name.empty()) {
       // Somebody else's braces.
@@ -34,6 +39,7 @@ std::vector<std::string> ParameterNames(absl::string_view text) {
   for (size_t open = text.find("{{"); open != text.npos;
        open = text.find("{{")) {
     text.remove_prefix(open + 2);
+    if (TakeLiteralBraces(text)) continue;
     const absl::string_view name = TakePlaceholder(text);
     if (!name.empty()) names.emplace_back(name);
   }

@@ -15,7 +15,7 @@ namespace midwatch {
 using Parameters = google::protobuf::Map<std::string, std::string>;
 
 // `text` with each {{name}} (see TakePlaceholder) replaced by its value, once:
-// values are not looked into. Other braces stay.
+// values are not looked into. {{"{{"}} becomes two braces. Other braces stay.
 //   kInvalidArgument  no such parameter; the message names it
 absl::StatusOr<std::string> FillIn(absl::string_view text,
                                    const Parameters& parameters);

@@ -356,6 +356,29 @@ foreach:
   EXPECT_EQ(report.inputs(0).path(), "out.txt");
 }
 
+// They are made by who fills a text in last: the scheduler in a prompt.
+TEST_F(BatchFileTest, BracesCanBeText) {
+  absl::StatusOr<BatchFile> batch = Load(R"(
+name: 'n{{"{{"}}p}}'
+params: {p: "{{x}}"}
+defaults:
+  agent: {name: a, model: m, system: 'a {{"{{"}}p}} template'}
+  prompt: '{{"{{"}} .Values.{{what}} }} {{p}}'
+  concurrency_key: 'k{{"{{"}}p}}'
+tasks:
+  - {name: 'a{{"{{"}}p}}', parameters: {what: '{{"{{"}}p}}'}}
+)");
+  ASSERT_OK(batch);
+  EXPECT_EQ(batch->open.name(), "n{{p}}");
+  EXPECT_THAT(batch->open.spec().agent().definition_json(),
+              HasSubstr("a {{p}} template"));
+  EXPECT_EQ(batch->open.spec().prompt(),
+            "{{\"{{\"}} .Values.{{what}} }} {{\"{{\"}}x}}");
+  EXPECT_EQ(batch->open.spec().concurrency_key(), "k{{\"{{\"}}p}}");
+  EXPECT_EQ(batch->lines[0].name(), "a{{p}}");
+  EXPECT_EQ(batch->lines[0].parameters().at("what"), "{{p}}");
+}
+
 TEST_F(BatchFileTest, ANeedAloneIsNoList) {
   absl::StatusOr<BatchFile> batch = Load(R"(
 name: n

@@ -65,6 +65,18 @@ TEST(FillInTest, ReplacesKnownNamesOnce) {
   EXPECT_THAT(unknown, ElementsAre("x", "x"));
 }
 
+TEST(FillInTest, BracesThatAreTextAreMadeWithTheLastFilling) {
+  std::vector<std::string> unknown;
+  const Values values = {{"p", "v"}, {"q", "{{x}} {{\"{{\"}}"}};
+  const std::string text = "{{\"{{\"}}a}} {{p}} {{ \"{{\" }}p}} {{q}} {{x}}";
+  EXPECT_EQ(FillIn(text, values, &unknown),
+            "{{a}} v {{p}} {{x}} {{\"{{\"}} {{x}}");
+  EXPECT_THAT(unknown, ElementsAre("x"));
+  const std::string first = FillIn(text, values, nullptr, Filling::kFirst);
+  EXPECT_EQ(FillIn(first, {{"a", "A"}, {"p", "P"}, {"x", "X"}}, nullptr),
+            "{{a}} v {{p}} {{x}} {{\"{{\"}} X");
+}
+
 TEST(FillInTest, OtherBracesAreText) {
   for (const char* text :
        {"{{a}", "{a}}", "{{}}", "{{ }}", "{{a b}}", "}}{{", "{{", "{{{a}}}",

@@ -778,6 +778,7 @@ TEST_P(FillInTest, MatchesTable) {
   Parameters parameters;
   parameters["a"] = "1";
   parameters["b.c"] = "{{a}}";
+  parameters["q"] = "{{\"{{\"}}";
   parameters["tasks.docs/a b.message"] = "m";
   auto result = FillIn(GetParam().text, parameters);
   if (GetParam().want == nullptr) {
@@ -804,6 +805,11 @@ INSTANTIATE_TEST_SUITE_P(
         {"Unknown", "{{z}}", nullptr},
         {"SomebodyElsesBraces", "{{ a b }} {{}} {{a", "{{ a b }} {{}} {{a"},
         {"Triple", "{{{a}}}", "{{{a}}}"},
+        {"LiteralBraces", "{{\"{{\"}}a}} {{ \"{{\" }}{{a}}", "{{a}} {{1"},
+        {"LiteralBracesInAValue", "{{q}}", "{{\"{{\"}}"},
+        {"LiteralBracesOfAMessage", "{{\"{{\"}}tasks.x.message}}",
+         "{{tasks.x.message}}"},
+        {"OtherLiterals", "{{\"{\"}} {{\"{{\"", "{{\"{\"}} {{\"{{\""},
     }),
     [](const auto& test) { return std::string(test.param.name); });
 
