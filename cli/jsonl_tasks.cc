@@ -7,6 +7,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "cli/json_line.h"
@@ -59,11 +60,13 @@ void JsonlTasks::ReadParameters(const JsonValue& value, v1::TaskLine& task,
                                 Complaints& complaints) {
   ForEachMember(
       *file_, value, "parameters", complaints, [&](const JsonMember& member) {
-        if (!IsParameterName(member.name)) {
+        if (!IsParameterName(member.name) ||
+            absl::StartsWith(member.name, kOfTasks)) {
           complaints.Add(PlaceIn(*file_, member.at),
                          absl::StrCat("'", Printable(member.name),
                                       "' cannot be a parameter's name; "
-                                      "expected letters, digits, _ - and ."));
+                                      "expected letters, digits, _ - and ., "
+                                      "without tasks. in front"));
         } else if (params_.count(member.name) > 0) {
           complaints.Add(PlaceIn(*file_, member.at),
                          absl::StrCat("'", member.name,
