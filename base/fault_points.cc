@@ -95,7 +95,9 @@ const char* const kFaultPoints[] = {
     "worker.handback.before",    // all is stored, the lease still held
     "worker.handback.after",     // it is not
     "worker.output.after",       // one output is stored
-    "worker.outputs.after",      // all are
+    "worker.outputs.after",      // all are, nothing is checked
+    "worker.check.before",       // the spec's check runs
+    "worker.check.after",        // it has its verdict, nobody heard it
     "worker.settle.before",      // all events are, too
     "worker.settle.after",       // settled, not archived
     "worker.archive.after",      // archived, its errand not done

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/fault_points.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "worker/attempt.h"
@@ -57,6 +58,7 @@ Async<absl::Status> Attempt::RunOwnCheck(v1::Ending& ending) {
   Spawn(parts_.executor, RunInto(*parts_.checks.at(name), run));
   while (!run->outcome && !cancelling_) {
     absl::Status taken = co_await TakeIn(kLookAtCheckEvery);
+    if (!run->outcome) FaultPoint("worker.check.before");
     if (taken.ok()) continue;
     *run->call.stop = true;
     co_return taken;
@@ -66,6 +68,7 @@ Async<absl::Status> Attempt::RunOwnCheck(v1::Ending& ending) {
     *run->call.stop = true;
     co_return absl::OkStatus();
   }
+  FaultPoint("worker.check.after");
   const CheckOutcome& outcome = *run->outcome;
   using End = CheckOutcome::End;
   if (outcome.end == End::kAgain) {

@@ -80,6 +80,7 @@ Async<absl::Status> Attempt::End(Verdict verdict) {
     }
   }
   CO_RETURN_IF_ERROR(co_await StoreFinalMessage(ending));
+  FaultPoint("worker.outputs.after");
   if (ending.kind() == v1::Ending::KIND_IDLE &&
       verdict.stop_reason == "end_turn" && !cancelling_) {
     CO_RETURN_IF_ERROR(co_await CheckOutputs(ending));
@@ -87,7 +88,6 @@ Async<absl::Status> Attempt::End(Verdict verdict) {
       CO_RETURN_IF_ERROR(co_await RunOwnCheck(ending));
     }
   }
-  FaultPoint("worker.outputs.after");
   // Whatever the settle relies on is stored before it, and what came while
   // outputs were collected is judged.
   do {

@@ -158,6 +158,9 @@ CASES = {
     "worker.handback.after": Case(**HANDED_BACK),
     "worker.output.after": Case(**FEW),
     "worker.outputs.after": Case(**FEW),
+    # The first looks of tasks that pass and of one that does not at first.
+    "worker.check.before": Case(late=9, kinds=("checked", "rejected")),
+    "worker.check.after": Case(late=3, kinds=("checked", "rejected")),
     "worker.settle.before": Case(late=6, **FEW),
     "worker.settle.after": Case(late=6, **FEW),
     "worker.archive.after": Case(**FEW),
@@ -448,7 +451,8 @@ class Run:
             if not sessions - recorded:
                 raise mw.Failure("no session was given up")
         if self.point in ("worker.record.after", "worker.send.after",
-                          "worker.outputs.after"):
+                          "worker.outputs.after", "worker.check.before",
+                          "worker.check.after"):
             if self.cluster.adoptions() == 0:
                 raise mw.Failure("no session was adopted")
 

@@ -47,6 +47,7 @@ class Kind:
     answer: tuple = ()  # the options of `task answer`
     cancel: str = ""  # "task": once its tool runs; "batch": once it is there
     state: str = "succeeded"
+    failures: int = 0
     cents: int = 2
     says: str = ""  # its last message, or the reason
     output: str = ""  # of out.txt
@@ -76,6 +77,14 @@ KINDS = {
     "dear": Kind(sh("echo ran"), says="ran",
                  spec={"max_cost": "0.01", "on_budget": "ask"},
                  answer=("--raise", "0.05")),
+    "checked": Kind(sh(f"echo {{{{name}}}} > {OUT}"), tasks=3,
+                    spec={"expect": {"files": ["out.txt"], "check": "passes"}},
+                    output="{name}\n"),
+    # Of its two attempts, whose outputs are alike, only the second one passes.
+    "rejected": Kind(sh(f"echo {{{{name}}}} > {OUT}"),
+                     spec={"expect": {"files": ["out.txt"],
+                                      "check": "passes_later"}},
+                     failures=1, cents=4, output="{name}\n"),
     "cancelled": Kind(sh("sleep 300"), cancel="task", state="cancelled",
                       cents=1),
     "nudged": Kind("Begin.", spec={"agent": LOADED}, cents=1, says="Gone on."),
@@ -113,12 +122,19 @@ def write_batch(folder, name):
 
 
 def write_tools(folder):
-    """What answers the custom tool `handled`."""
-    command = folder / "tool.sh"
-    command.write_text("#!/bin/sh\necho \"handled $(cat)\"\n")
-    command.chmod(command.stat().st_mode | stat.S_IXUSR)
+    """What answers the custom tool `handled`, and looks at outputs."""
+    for name, text in (("tool", 'echo "handled $(cat)"'),
+                       ("check", 'sleep 0.5; grep -q . out.txt'),
+                       ("later", 'sleep 0.5; test "$MIDWATCH_ATTEMPT" -gt 1')):
+        command = folder / f"{name}.sh"
+        command.write_text(f"#!/bin/sh\n{text}\n")
+        command.chmod(command.stat().st_mode | stat.S_IXUSR)
     path = folder / "tools.yaml"
-    path.write_text("tools:\n  handled: {command: [./tool.sh], timeout: 20s}\n")
+    path.write_text("tools:\n"
+                    "  handled: {command: [./tool.sh], timeout: 20s}\n"
+                    "checks:\n"
+                    "  passes: {command: [./check.sh], timeout: 20s}\n"
+                    "  passes_later: {command: [./later.sh], timeout: 20s}\n")
     return path
 
 
@@ -219,8 +235,8 @@ def check_task(task):
             task["reserved_usd_micros"])
     if seen != (kind.state, kind.cents * CENT, 0):
         raise mw.Failure(f"task {task['name']}: {seen}, {task['reason']}")
-    if kind.state == "succeeded" and task["failures"] != 0:
-        raise mw.Failure(f"task {task['name']} has failed before: {task}")
+    if kind.state == "succeeded" and task["failures"] != kind.failures:
+        raise mw.Failure(f"task {task['name']} has failed otherwise: {task}")
     if kind.says not in (task["final_message"] +
                                             task["reason"]):
         raise mw.Failure(f"task {task['name']} does not say '{kind.says}': "
