@@ -30,6 +30,9 @@ enum class Guard {
   // A batch stays while an unfinished task elsewhere needs one of its tasks, or
   // tries one again.
   kDeletionWaits,
+  // A single task stays while it is of use yet: an unfinished task needs it, a
+  // retry of it is there, or it does a task of a batch that is not over.
+  kSingleDeletionWaits,
   // A batch's risk is told where it is first seen, and never again.
   kRiskOnce,
 };

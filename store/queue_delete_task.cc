@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/guard.h"
 #include "base/status_macros.h"
 #include "store/labels.h"
 #include "store/queue_writer.h"
@@ -54,7 +55,7 @@ absl::StatusOr<TasksDeleted> QueueWriter::Do(const DeleteTasks& write) {
   for (RowKey key : write.tasks) {
     ASSIGN_OR_RETURN(std::optional<SingleTask> task, LoadSingle(key));
     std::string why;
-    if (task) {
+    if (task && Stands(Guard::kSingleDeletionWaits)) {
       ASSIGN_OR_RETURN(why, WhyItStays(*task));
     }
     if (task && why.empty()) {

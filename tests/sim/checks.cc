@@ -143,7 +143,13 @@ Checks::Checks(const testing::VirtualTime& time,
       hooks_(Reporter()),
       risks_(Reporter(), counts_),
       deletions_(Reporter(), hooks_, counts_),
+      singles_(Reporter(), counts_),
       firings_(Reporter(), counts_) {
+  singles_.is_open = [this](int64_t batch) { return deletions_.IsOpen(batch); };
+  singles_.is_archived = [this](const std::string& session) {
+    const testing::FakeSessionView* view = service_.View(session);
+    return view == nullptr || view->archived;
+  };
   service.hooks.on_charged = [this](const auto& session) {
     OnCharged(session);
   };
@@ -167,17 +173,29 @@ void Checks::Opened(std::unique_ptr<Sqlite> queue,
   // What was read was committed, and a commit is durable.
   if (const JournalRow& last = journal_.last(); last.seq > 0) {
     SqliteStatement row = JournalFrom(*queue_, last.seq, last.seq);
-    if (!row.Step()) {
+    if (IsDeletedSince(last)) {
+      counts_.Add("deletions that nobody lived to tell of");
+    } else if (!row.Step()) {
       Report(kKept, absl::StrCat("journal ", last.seq, " is gone"));
     } else if (!(WithoutMoney(RowOf(row)) == WithoutMoney(last))) {
       Report(kKept, absl::StrCat("journal ", last.seq, " is another"));
     }
   }
   deletions_.Opened(*queue_);
+  singles_.Opened(*queue_);
   risks_.Opened(clock_stepped_ ? absl::InfiniteFuture()
                                : kBeginning + time_.Elapsed());
   CheckAcknowledged();
   AfterCommit();
+}
+
+bool Checks::IsDeletedSince(const JournalRow& row) {
+  if (row.batch != 0 || row.task == 0) return false;
+  SqliteStatement found = queue_->Query(
+      "SELECT seq FROM journal WHERE seq > ? AND kind = ? "
+      "AND NOT EXISTS (SELECT 1 FROM task WHERE id = ?)",
+      row.seq, static_cast<int>(JournalKind::kTasksDeleted), row.task);
+  return found.Step();
 }
 
 void Checks::CheckAcknowledged() {
@@ -224,6 +242,7 @@ void Checks::ReadJournal() {
     hooks_.Fold(entry, *queue_);
     risks_.Fold(entry, *queue_);
     deletions_.Fold(entry, *queue_);
+    singles_.Fold(entry, *queue_);
     firings_.Fold(entry, *queue_);
     Count(entry);
     CheckHolds(entry);
@@ -660,6 +679,7 @@ void Checks::AtEnd(int64_t tasks, absl::Time now) {
   }
   CheckTaskRows(tasks);
   deletions_.AtEnd(*queue_, journal_, now);
+  singles_.AtEnd(*queue_, now);
   firings_.AtEnd(*queue_);
   CheckSessions();
   CheckEvents();
@@ -668,13 +688,15 @@ void Checks::AtEnd(int64_t tasks, absl::Time now) {
 void Checks::CheckTaskRows(int64_t tasks) {
   const int64_t there =
       One(*queue_, "SELECT count(*) FROM task WHERE retry_of IS NULL");
-  if (there + deletions_.gone_originals() != tasks) {
+  const int64_t gone = deletions_.gone_originals() + singles_.gone_originals();
+  if (there + gone != tasks) {
     Report(kKept, absl::StrCat("of ", tasks, " tasks ", there, " are there, ",
-                               deletions_.gone_originals(), " are deleted"));
+                               gone, " are deleted"));
   }
   SqliteStatement row = queue_->Query(
       "SELECT id, state, failures, ifnull(why, ''), "
-      "(SELECT count(*) FROM live l WHERE l.task = task.id) FROM task");
+      "(SELECT count(*) FROM live l WHERE l.task = task.id), "
+      "charged >= max_cost FROM task");
   while (row.Step()) {
     auto it = journal_.tasks().find(row.Int(0));
     const TaskStory story =
@@ -688,6 +710,8 @@ void Checks::CheckTaskRows(int64_t tasks) {
         state == v1::TASK_STATE_SUCCEEDED ||
         (state == v1::TASK_STATE_FAILED && story.failures > 0) ||
         (state == v1::TASK_STATE_FAILED && story.expired) ||
+        // Its money is spent, whoever is to blame.
+        (state == v1::TASK_STATE_FAILED && row.Int(5) != 0) ||
         (state == v1::TASK_STATE_CANCELLED && story.cancel_asked) ||
         state == v1::TASK_STATE_SKIPPED;  // see CheckNeeds
     if (!justified) Report(kProgress, task);

@@ -20,6 +20,7 @@
 #include "tests/sim/hook_model.h"
 #include "tests/sim/journal_model.h"
 #include "tests/sim/risk_model.h"
+#include "tests/sim/single_model.h"
 #include "tests/sim/story.h"
 #include "tests/sim/violation.h"
 #include "tests/testing/fake_agents_service.h"
@@ -68,12 +69,14 @@ class Checks {
   void CheckHooks(uint16_t cluster, const HookBodies& taken);
   // Where artifacts are.
   void CheckFiles(const std::string& root) {
-    if (queue_ != nullptr) deletions_.CheckFiles(*queue_, root);
+    if (queue_ == nullptr) return;
+    deletions_.CheckFiles(*queue_, root, singles_.files());
   }
 
   // The wall clock may be set: starts are not compared with it.
   void AllowClockSteps() {
     clock_stepped_ = deletions_.clock_stepped = firings_.clock_stepped = true;
+    singles_.clock_stepped = true;
   }
 
   // Gets each row of the journal, once.
@@ -84,6 +87,7 @@ class Checks {
   const JournalModel& journal() const { return journal_; }
   const HookModel& hooks() const { return hooks_; }
   DeletionModel& deletions() { return deletions_; }
+  SingleModel& singles() { return singles_; }
   FiringModel& firings() { return firings_; }
   // No firing is under way. Only while a scheduler is up.
   bool FiringsAreQuiet() { return FiringModel::IsQuiet(*queue_); }
@@ -98,6 +102,9 @@ class Checks {
   }
   // Nothing of the story's batch that was acknowledged is gone.
   void CheckAcknowledged();
+  // What it was of is deleted since, with a commit that its scheduler did not
+  // live to tell of.
+  bool IsDeletedSince(const JournalRow& row);
   void ReadJournal();
   void Count(const JournalRow& row);
   void CheckBlame(const JournalRow& row, const std::string& session);
@@ -140,6 +147,7 @@ class Checks {
   HookModel hooks_;
   RiskModel risks_;
   DeletionModel deletions_;
+  SingleModel singles_;
   FiringModel firings_;
   bool clock_stepped_ = false;
   std::map<int64_t, int64_t> line_of_, task_of_;

@@ -3,56 +3,12 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "midwatch/v1/task.pb.h"
-#include "midwatch/v1/worker_service.pb.h"
+#include "tests/sim/deleted_rows.h"
 #include "tests/sim/violation.h"
 
 namespace midwatch::sim {
-namespace {
-
-// A scheduler looks each hour for what its rules let go.
-constexpr absl::Duration kLookedAtWithin = absl::Minutes(65);
-constexpr char kByRule[] = "older than the scheduler keeps";
-
-int64_t FirstOf(SqliteStatement row) { return row.Step() ? row.Int(0) : 0; }
-
-// A statement's text has to stay.
-SqliteStatement QueryText(Sqlite& db, std::string sql, int64_t value) {
-  static auto* texts = new std::set<std::string>();
-  return db.Query(texts->insert(std::move(sql)).first->c_str(), value);
-}
-
-// Every table with a column of this name.
-std::vector<std::string> TablesWith(Sqlite& db, const std::string& column) {
-  std::vector<std::string> tables;
-  SqliteStatement row = db.Query(
-      "SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c "
-      "WHERE m.type = 'table' AND c.name = ? ORDER BY m.name",
-      column);
-  while (row.Step()) tables.push_back(row.Text(0));
-  return tables;
-}
-
-void AddInputs(const v1::TaskLine& line, std::set<std::string>& files) {
-  for (const v1::Input& input : line.inputs()) files.insert(input.sha256());
-}
-
-void AddFiles(const SqliteStatement& row, int line, int given, int ending,
-              std::set<std::string>& files) {
-  v1::TaskLine lines[2];
-  v1::Ending left;
-  if (lines[0].ParseFromString(row.Text(line))) AddInputs(lines[0], files);
-  if (lines[1].ParseFromString(row.Text(given))) AddInputs(lines[1], files);
-  if (left.ParseFromString(row.Text(ending))) {
-    files.insert(left.final_message_sha256());
-    for (const v1::Output& each : left.outputs()) files.insert(each.sha256());
-  }
-  files.erase("");
-}
-
-}  // namespace
-
 void DeletionModel::Opened(Sqlite& queue) {
   for (const auto& [id, batch] : batches_) {
     if (!batch.deleted && !batch.acknowledged) continue;
@@ -89,14 +45,7 @@ void DeletionModel::Fold(const JournalRow& row, Sqlite& queue) {
     case JournalKind::kBatchDeleted:
       return Mark(row, queue);
     case JournalKind::kSubmitted:
-      any_retry_ = true;
-      alone_.insert(row.task);
-      return;
-    case JournalKind::kSettled:
-    case JournalKind::kCancelled:
-    case JournalKind::kSkipped:
-    case JournalKind::kExpired:
-      alone_.erase(row.task);
+      any_retry_ |= absl::StartsWith(row.why, "retry of ");
       return;
     default:
       return;
@@ -167,17 +116,20 @@ void DeletionModel::Mark(const JournalRow& row, Sqlite& queue) {
       row.batch);
   while (task.Step()) {
     batch.tasks.push_back(task.Int(0));
-    gone_.insert(task.Int(0));
     if (task.IsNull(4)) ++gone_originals_;
     AddFiles(task, 1, 2, 3, files_);
   }
 }
 
 bool DeletionModel::AllOver() const {
-  return alone_.empty() &&
-         std::all_of(batches_.begin(), batches_.end(), [](const auto& each) {
-           return !each.second.opened || each.second.done;
-         });
+  return std::all_of(batches_.begin(), batches_.end(), [](const auto& each) {
+    return !each.second.opened || each.second.done;
+  });
+}
+
+bool DeletionModel::IsOpen(int64_t batch) const {
+  auto it = batches_.find(batch);
+  return it != batches_.end() && (!it->second.done || IsRetriedNow(batch));
 }
 
 bool DeletionModel::IsDeleted(int64_t batch) const {
@@ -201,19 +153,12 @@ void DeletionModel::AtEnd(Sqlite& queue, const JournalModel& journal,
   if (!clock_stepped) CheckRetention(queue, now);
 }
 
-// No row of any table is of its tasks, but for creates that may show yet.
 void DeletionModel::CheckRowsOf(const Batch& batch, Sqlite& queue) {
-  for (const std::string& table : TablesWith(queue, "task")) {
-    if (table == "create_try") continue;
-    for (int64_t task : batch.tasks) {
-      const int64_t left = FirstOf(QueryText(
-          queue,
-          absl::StrCat("SELECT count(*) FROM ", table, " WHERE task = ?"),
-          task));
-      if (left == 0) continue;
-      report_(kDeletes, absl::StrCat("task ", task, " is deleted, and ", left,
-                                     " rows of ", table, " are left"));
-    }
+  for (int64_t task : batch.tasks) {
+    FindRowsOfTask(queue, task, [&](const std::string& left) {
+      report_(kDeletes,
+              absl::StrCat("task ", task, " is deleted, and left are ", left));
+    });
   }
 }
 
@@ -230,9 +175,7 @@ void DeletionModel::CheckGone(int64_t id, const Batch& batch, Sqlite& queue,
   }
   for (const std::string& table : TablesWith(queue, "batch")) {
     if (table == "journal" || table == "firing" || table == "need") continue;
-    const int64_t left = FirstOf(QueryText(
-        queue, absl::StrCat("SELECT count(*) FROM ", table, " WHERE batch = ?"),
-        id));
+    const int64_t left = RowsOf(queue, table, "batch", id);
     if (left != 0) report(absl::StrCat(left, " rows of ", table, " are left"));
   }
   if (FirstOf(queue.Query("SELECT count(*) FROM budget WHERE scope = 3 "
@@ -318,7 +261,9 @@ void DeletionModel::CheckRetention(Sqlite& queue, absl::Time now) {
   }
 }
 
-void DeletionModel::CheckFiles(Sqlite& queue, const std::string& root) {
+void DeletionModel::CheckFiles(Sqlite& queue, const std::string& root,
+                               const std::set<std::string>& of_singles) {
+  files_.insert(of_singles.begin(), of_singles.end());
   std::set<std::string> kept;
   SqliteStatement row =
       queue.Query("SELECT id, line_blob, given, ending FROM task");

@@ -38,20 +38,21 @@ class DeletionModel {
   // A client was told that the batch is deleted.
   void Acknowledged(int64_t batch) { batches_[batch].acknowledged = true; }
 
-  // Every batch is done, and every task that was submitted alone is over.
+  // Every batch is done.
   bool AllOver() const;
+  // It is not done, or is being tried again.
+  bool IsOpen(int64_t batch) const;
   bool IsDeleted(int64_t batch) const;
   bool AnyDeleted() const;
-  // Tasks with numbers of their own batches that are deleted.
-  bool IsGone(int64_t task) const { return gone_.contains(task); }
   // How many of these are no retries.
   int64_t gone_originals() const { return gone_originals_; }
 
   // Nothing is under way any more, and it is `now`.
   void AtEnd(Sqlite& queue, const JournalModel& journal, absl::Time now);
-  // Nor has any file that nothing refers to been left in place; `root` is where
-  // the artifacts are.
-  void CheckFiles(Sqlite& queue, const std::string& root);
+  // Nor has any file that nothing refers to been left in place, of these and
+  // of single tasks; `root` is where the artifacts are.
+  void CheckFiles(Sqlite& queue, const std::string& root,
+                  const std::set<std::string>& of_singles);
 
  private:
   struct Batch {
@@ -76,7 +77,6 @@ class DeletionModel {
   const HookModel& hooks_;
   Counts& counts_;
   std::map<int64_t, Batch> batches_;
-  std::set<int64_t> gone_, alone_;
   std::set<std::string> files_;  // that deleted tasks had left
   int64_t gone_originals_ = 0;
   bool any_retry_ = false;

@@ -66,6 +66,7 @@ const char* KindName(JournalKind kind) {
   if (kind == JournalKind::kAtRisk) return "at risk";
   if (kind == JournalKind::kBatchRetried) return "batch retried";
   if (kind == JournalKind::kBatchDeleted) return "batch deleted";
+  if (kind == JournalKind::kTasksDeleted) return "tasks deleted";
   return number < std::size(kNames) ? kNames[number] : "?";
 }
 

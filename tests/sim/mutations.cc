@@ -17,6 +17,9 @@ const std::vector<NamedMutation>& AllMutations() {
       {"canary", {.guard = Guard::kCanary}, {kRules}},
       {"shared spec", {.guard = Guard::kSharedSpec}, {kDeletes}},
       {"what keeps a batch", {.guard = Guard::kDeletionWaits}, {kDeletes}},
+      {"what keeps a single task",
+       {.guard = Guard::kSingleDeletionWaits},
+       {kDeletes}},
       {"risk once", {.guard = Guard::kRiskOnce}, {kRisk}},
       {"fsync", {.disk_lies = true}, {kKept}},
   };

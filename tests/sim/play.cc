@@ -28,6 +28,8 @@ constexpr double kDropsEachTick = 0.01;
 // What a task costs at the mean, and what those that start may set aside.
 constexpr int64_t kMeanCost = 155'000;
 constexpr int64_t kRoomToStart = 2'500'000;
+// Of a scheduler, amid what it deletes by its rules.
+constexpr int kDeathsMax = 6;
 // When somebody makes room in budgets that hold the night up.
 constexpr absl::Duration kMoreMoney = absl::Minutes(20);
 
@@ -66,7 +68,15 @@ class Night {
     if (story.sides.keep_for > absl::ZeroDuration()) {
       world_.retention.keep_for = story.sides.keep_for;
     }
+    if (story.sides.keep_newest_singles > 0) {
+      world_.single_retention.keep_newest = story.sides.keep_newest_singles;
+    }
+    if (story.sides.keep_singles_for > absl::ZeroDuration()) {
+      world_.single_retention.keep_for = story.sides.keep_singles_for;
+    }
     world_.checks.deletions().rules = world_.retention;
+    world_.checks.singles().rules = world_.single_retention;
+    world_.checks.singles().on_deleted = [this] { DieSometimes(1, 12); };
     world_.checks.firings().times = story.timetable;
     world_.sends_hooks = story.hooks;
     world_.hook_endpoint.trouble = story.hook_trouble;
@@ -91,7 +101,7 @@ class Night {
   bool Done() {
     return world_.Done() && sides_.Done() && timetable_.Done() &&
            world_.checks.deletions().AllOver() &&
-           world_.checks.FiringsAreQuiet();
+           world_.checks.singles().AllOver() && world_.checks.FiringsAreQuiet();
   }
   BatchPlan PlanBatch(int64_t limit) const;
   // Whoever holds the night up by their budgets makes room; false: ask again.
@@ -106,6 +116,8 @@ class Night {
   void Wait(absl::Duration duration);
   void LetSweepsEnd();
   void LetHooksEnd();
+  // The scheduler, amid what it deletes by a rule.
+  void DieSometimes(int from, int to);
   void CheckAtEnd();
 
   const Story& story_;
@@ -117,6 +129,7 @@ class Night {
   absl::Duration scheduler_back_;
   std::vector<absl::Duration> worker_back_;  // by number, from 1
   bool open_account_ = false;
+  int deaths_left_ = kDeathsMax;
   // What people want, by what it is of: asked for until it is done.
   struct Wish {
     const Fault* of;
@@ -257,6 +270,10 @@ void Night::Tick() {
   if (!world_.scheduler_up() && now >= scheduler_back_) {
     // Looked after by something that waits a little before it tries again.
     if (!world_.StartScheduler()) scheduler_back_ = now + absl::Seconds(2);
+    // About when it first looks for what its rules let go.
+    if (world_.scheduler_up() && deaths_left_ > 0) {
+      At(now + absl::Seconds(10), [this] { DieSometimes(1, 40); });
+    }
   }
   for (int worker = 1; worker <= story_.workers; ++worker) {
     if (!world_.worker_up(Name(worker)) &&
@@ -364,6 +381,26 @@ Outcome Night::Run() {
   return outcome;
 }
 
+void Night::DieSometimes(int from, int to) {
+  const double likelihood = story_.sides.deaths;
+  if (!world_.single_retention.any() || likelihood == 0 || deaths_left_ == 0 ||
+      world_.random.Fraction() >= likelihood) {
+    return;
+  }
+  --deaths_left_;
+  world_.counts.Add("deaths amid deletions by a rule");
+  const int tasks =
+      from + static_cast<int>(world_.random.Next() %
+                              static_cast<uint64_t>(to - from + 1));
+  if (world_.random.Next() % 3 == 0) {
+    world_.disk.LosePowerWithin(tasks);
+  } else {
+    world_.KillSchedulerSoon(tasks, world_.random.Next() % 2 == 0
+                                        ? Death::kPowerLoss
+                                        : Death::kKilled);
+  }
+}
+
 void Night::Wait(absl::Duration duration) {
   for (; duration > absl::ZeroDuration(); duration -= absl::Minutes(1)) {
     Tick();
@@ -394,6 +431,10 @@ void Night::LetHooksEnd() {
   if (story_.sides.batches == 0) return;
   // Whoever waits for that asks again, and the scheduler looks each hour.
   Wait(absl::Minutes(90));
+  // It may have died amid that just now.
+  deaths_left_ = 0;
+  world_.LetSchedulerLive();
+  Wait(absl::Minutes(2));
   if (!sides_.AllDeleted()) {
     world_.checks.Report(kProgress, "a batch still cannot be deleted");
   }
@@ -410,7 +451,8 @@ void Night::CheckAtEnd() {
                                              " acknowledged lines of others ",
                                              others, " are left"));
   }
-  world_.CheckAtEnd(story_.tasks + others);
+  world_.CheckAtEnd(story_.tasks + others +
+                    world_.checks.singles().submitted());
 }
 
 }  // namespace

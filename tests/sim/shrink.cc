@@ -40,9 +40,9 @@ std::vector<Story> Smaller(const Story& story) {
       }
     });
   }
-  for (auto rate :
-       {&Story::asks, &Story::own_faults, &Story::overshoots, &Story::flushes,
-        &Story::hides_cost, &Story::needs, &Story::waits}) {
+  for (auto rate : {&Story::asks, &Story::own_faults, &Story::overshoots,
+                    &Story::flushes, &Story::hides_cost, &Story::needs,
+                    &Story::waits}) {
     if (story.*rate != 0) with([&](Story& s) { s.*rate = 0; });
   }
   for (auto flag : {&Story::budgets, &Story::one_call, &Story::merges}) {
@@ -52,9 +52,10 @@ std::vector<Story> Smaller(const Story& story) {
   for (auto rule : {&Story::canary, &Story::stop_failed, &Story::stop_tenths}) {
     if (story.*rule > 0) with([&](Story& s) { s.*rule = 0; });
   }
-  for (auto part :
-       {&Sides::batches, &Sides::cancels, &Sides::batch_retries,
-        &Sides::task_retries, &Sides::deletes, &Sides::keep_newest}) {
+  for (auto part : {&Sides::batches, &Sides::cancels, &Sides::batch_retries,
+                    &Sides::task_retries, &Sides::deletes, &Sides::keep_newest,
+                    &Sides::singles, &Sides::single_cancels,
+                    &Sides::single_retries, &Sides::keep_newest_singles}) {
     if (story.sides.*part > 0) with([&](Story& s) { s.sides.*part = 0; });
     if (story.sides.*part > 1) with([&](Story& s) { --(s.sides.*part); });
   }
@@ -66,8 +67,9 @@ std::vector<Story> Smaller(const Story& story) {
     with([](Story& s) { s.timetable.deaths = 0; });
   }
   if (story.sides.deaths > 0) with([](Story& s) { s.sides.deaths = 0; });
-  if (story.sides.keep_for > absl::ZeroDuration()) {
-    with([](Story& s) { s.sides.keep_for = absl::ZeroDuration(); });
+  for (auto keep : {&Sides::keep_for, &Sides::keep_singles_for}) {
+    if (story.sides.*keep == absl::ZeroDuration()) continue;
+    with([&](Story& s) { s.sides.*keep = absl::ZeroDuration(); });
   }
   if (story.hooks) {
     with([](Story& s) {

@@ -12,15 +12,21 @@ namespace {
 constexpr absl::Duration kLooksFor = absl::Minutes(10);
 constexpr uint64_t kSidesClientSeed = 0x73696465;  // "side"
 
-// Of the step's lines; false where they had none.
+// False where it has none.
+bool ForgetNeeds(v1::TaskLine& line) {
+  const bool any = !line.needs().empty();
+  line.clear_needs();
+  line.clear_inputs();
+  line.clear_on_need_failure();
+  return any;
+}
+
+// Of the step's lines.
 bool ForgetNeeds(v1::SubmitBatchRequest& step) {
   if (!step.has_chunk()) return false;
   bool any = false;
   for (v1::TaskLine& line : *step.mutable_chunk()->mutable_lines()) {
-    any |= !line.needs().empty();
-    line.clear_needs();
-    line.clear_inputs();
-    line.clear_on_need_failure();
+    any |= ForgetNeeds(line);
   }
   return any;
 }
@@ -45,6 +51,9 @@ SideClients::SideClients(World& world, const Story& story)
   Plan(sides.batch_retries, start, 2 * end, &SideClients::RetryBatch);
   Plan(sides.task_retries, start, 2 * end, &SideClients::RetryTask);
   Plan(sides.deletes, start, 2 * end, &SideClients::Delete);
+  Plan(sides.singles, start, 2 * end, &SideClients::SubmitSingle);
+  Plan(sides.single_cancels, start, 2 * end, &SideClients::CancelSingle);
+  Plan(sides.single_retries, start, 3 * end, &SideClients::RetrySingle);
 }
 
 int SideClients::Pick(int low, int high) {
@@ -99,25 +108,32 @@ void SideClients::After(Errand& errand, const absl::Status& status) {
 
 // ---- Submits ----
 
+std::string SideClients::SomeTask() {
+  if (!singles_.empty() && OneIn(3)) {
+    return singles_[static_cast<size_t>(dice_.Next()) % singles_.size()];
+  }
+  if (targets_.empty()) return "";
+  const Target& other = targets_[static_cast<size_t>(
+      Pick(0, static_cast<int>(targets_.size()) - 1))];
+  auto tasks = world_.reader().ListTasks({.batch = other.row}, 0, 1000);
+  if (!tasks.ok() || tasks->rows.empty()) return "";
+  const auto& task =
+      tasks->rows[static_cast<size_t>(dice_.Next()) % tasks->rows.size()];
+  return Ids(world_.cluster()).Format(task.key);
+}
+
 void SideClients::AddNeed(int line, v1::TaskLine& added) {
   std::string name;
   if (line > 0 && OneIn(2)) {
     name = absl::StrCat("side-", Pick(std::max(0, line - 3), line - 1));
     added.add_needs()->set_name(name);
-  } else if (!targets_.empty()) {
-    const Target& other = targets_[static_cast<size_t>(
-        Pick(0, static_cast<int>(targets_.size()) - 1))];
-    auto tasks = world_.reader().ListTasks({.batch = other.row}, 0, 1000);
-    if (!tasks.ok() || tasks->rows.empty()) return;
-    const auto& task =
-        tasks->rows[static_cast<size_t>(dice_.Next()) % tasks->rows.size()];
-    name = Ids(world_.cluster()).Format(task.key);
+  } else {
+    name = SomeTask();
+    if (name.empty()) return;
     for (const v1::Need& need : added.needs()) {
       if (need.task_id() == name) return;
     }
     added.add_needs()->set_task_id(name);
-  } else {
-    return;
   }
   if (added.on_need_failure() == v1::NEED_POLICY_RUN_ANYWAY) return;
   v1::Input& input = *added.add_inputs();
@@ -197,6 +213,123 @@ void SideClients::Submit(Errand& errand) {
         if (++errand.step == static_cast<int>(errand.steps.size())) {
           errand.done = true;
         }
+      });
+}
+
+// ---- Single tasks ----
+
+void SideClients::WriteSingle(Errand& errand) {
+  errand.single.set_request_id(absl::StrCat("single-", errand.number));
+  v1::TaskSpec& spec = *errand.single.mutable_spec();
+  spec.mutable_agent()->set_definition_json(
+      R"({"name":"sim","model":"claude-sonnet-5-5"})");
+  spec.set_prompt("Do {{what}}.");
+  spec.mutable_expect()->add_files("result.json");
+  spec.mutable_retry()->set_max_failures(Pick(1, 2));
+  v1::TaskLine& line = *errand.single.mutable_line();
+  line.set_name(errand.single.request_id());
+  (*line.mutable_parameters())["what"] = line.name();
+  if (OneIn(3)) (*line.mutable_labels())["of"] = absl::StrCat(Pick(1, 3));
+  if (OneIn(5)) line.mutable_delay()->set_seconds(Pick(1, 120));
+  if (OneIn(5)) line.mutable_expires_after()->set_seconds(Pick(5, 200));
+  if (OneIn(5)) {
+    spec.mutable_unique()->set_key(absl::StrCat("single-", Pick(1, 3)));
+    if (OneIn(2)) {
+      spec.mutable_unique()->mutable_held_for()->set_seconds(Pick(5, 4000));
+    }
+  }
+  if (!OneIn(4)) return;
+  if (OneIn(3)) line.set_on_need_failure(v1::NEED_POLICY_RUN_ANYWAY);
+  AddNeed(0, line);
+  if (line.needs().empty()) line.clear_on_need_failure();
+}
+
+void SideClients::SubmitSingle(Errand& errand) {
+  if (errand.single.request_id().empty()) WriteSingle(errand);
+  world_.scheduler().SubmitTask(
+      errand.single,
+      [this, &errand](const absl::StatusOr<v1::SubmitTaskResponse>& response) {
+        errand.asked = 0;
+        if (response.ok()) return HearOfSingle(errand, response->task_id());
+        const absl::Status& status = response.status();
+        if (errand.row != 0) {  // said again
+          if (absl::IsFailedPrecondition(status)) {
+            world_.checks.singles().ToldDeleted(errand.row);
+            world_.counts.Add("requests of deleted tasks refused");
+          }
+          return After(errand, status);
+        }
+        // What it needed may be deleted since.
+        if (IsFinal(status) && ForgetNeeds(*errand.single.mutable_line())) {
+          return;
+        }
+        After(errand, status);
+      });
+}
+
+// Some are said again, soon or once they may be deleted. Who holds a key
+// answers for others, once.
+void SideClients::HearOfSingle(Errand& errand, const std::string& id) {
+  auto key = Ids(world_.cluster()).Parse("task_id", id);
+  if (!key.ok()) return;
+  if (errand.row != 0 && errand.row != key->row) {
+    world_.checks.Report(kKept,
+                         absl::StrCat(errand.single.request_id(), " was task ",
+                                      errand.row, ", and is ", key->row));
+  }
+  world_.checks.AfterCommit();
+  world_.checks.singles().ToldOf(key->row);
+  const bool first = errand.row == 0;
+  errand.row = key->row;
+  errand.done = !first || errand.single.spec().has_unique() || OneIn(2);
+  if (first) singles_.push_back(id);
+  if (errand.done) return;
+  errand.waits = OneIn(2);
+  errand.again =
+      world_.time.Elapsed() + (errand.waits ? absl::Minutes(Pick(90, 150))
+                                            : absl::Seconds(Pick(1, 300)));
+}
+
+void SideClients::CancelSingle(Errand& errand) {
+  if (singles_.empty()) {
+    LookAgain(errand);
+    return;
+  }
+  v1::CancelTaskRequest request;
+  request.set_task_id(
+      singles_[static_cast<size_t>(dice_.Next()) % singles_.size()]);
+  world_.scheduler().CancelTask(
+      request,
+      [this, &errand](const absl::StatusOr<v1::CancelTaskResponse>& response) {
+        if (response.ok()) world_.counts.Add("single tasks cancelled");
+        After(errand, response.status());
+      });
+}
+
+// One that is over by then, or another.
+void SideClients::RetrySingle(Errand& errand) {
+  if (errand.id.empty() && singles_.empty()) {
+    LookAgain(errand);
+    return;
+  }
+  if (errand.id.empty()) {
+    errand.id = singles_[static_cast<size_t>(dice_.Next()) % singles_.size()];
+  }
+  v1::RetryTaskRequest request;
+  request.set_task_id(errand.id);
+  request.set_request_id(absl::StrCat("single-again-", errand.number));
+  world_.scheduler().RetryTask(
+      request,
+      [this, &errand](const absl::StatusOr<v1::RetryTaskResponse>& response) {
+        if (IsFinal(response.status())) {
+          errand.id.clear();
+          LookAgain(errand);
+          return;
+        }
+        After(errand, response.status());
+        if (!response.ok()) return;
+        world_.counts.Add("single tasks tried again");
+        singles_.push_back(response->task_id());
       });
 }
 

@@ -26,7 +26,7 @@ class SideClients {
   void Tick();
   // All is answered, but for deletions of what has to stay yet.
   bool Done() const;
-  // These too.
+  // These too, and what is said again later.
   bool AllDeleted() const;
   // Lines of side batches that were acknowledged.
   int64_t tasks() const { return tasks_; }
@@ -41,7 +41,8 @@ class SideClients {
     absl::Duration at;
     std::function<void(Errand&)> ask;
     bool done = false;
-    bool waits = false;    // a deletion, until what it would delete may go
+    bool waits = false;    // a deletion, until what it would delete may go; a
+                           // submission, until it is said again
     bool insists = false;  // it waits for that, and for ever
     int asked = 0;         // the scheduler's life that was asked; 0: none
     absl::Duration again;  // not before this
@@ -49,6 +50,7 @@ class SideClients {
     std::string id;  // of the batch or the task that it is about
     int64_t row = 0;
     std::vector<v1::SubmitBatchRequest> steps;
+    v1::SubmitTaskRequest single;
   };
 
   void Plan(int how_many, absl::Duration from, absl::Duration to,
@@ -57,6 +59,13 @@ class SideClients {
   void Write(Errand& errand);
   v1::TaskLine Line(int number, int line);
   void AddNeed(int line, v1::TaskLine& added);
+  // Some task that was submitted; "": there is none.
+  std::string SomeTask();
+  void SubmitSingle(Errand& errand);
+  void WriteSingle(Errand& errand);
+  void HearOfSingle(Errand& errand, const std::string& id);
+  void CancelSingle(Errand& errand);
+  void RetrySingle(Errand& errand);
   void Cancel(Errand& errand);
   void RetryBatch(Errand& errand);
   void RetryTask(Errand& errand);
@@ -76,6 +85,7 @@ class SideClients {
   const double deaths_;
   std::vector<std::unique_ptr<Errand>> errands_;
   std::vector<Target> targets_;
+  std::vector<std::string> singles_;
   int64_t tasks_ = 0;
 };
 

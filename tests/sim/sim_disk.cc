@@ -462,6 +462,8 @@ void SimDisk::LosePowerWithin(int within) {
                                          static_cast<uint64_t>(within));
 }
 
+void SimDisk::KeepPower() { impl_->power_in = 0; }
+
 bool SimDisk::power_is_off() const { return impl_->power_is_off; }
 
 void SimDisk::IgnoreSyncs() { impl_->ignores_syncs = true; }

@@ -54,6 +54,8 @@ class SimDisk {
   // of whatever they are a part of. Nothing works from there on, until
   // LosePower has said what is left.
   void LosePowerWithin(int within);
+  // It does not, after all.
+  void KeepPower();
   bool power_is_off() const;
   // From now on a sync does nothing and says that it did: a disk that lies.
   void IgnoreSyncs();

@@ -124,6 +124,11 @@ void ExpectWork(const Counts& counts, int nights) {
       {"batches tried again", 0.03},
       {"tasks tried again", 0.2},
       {"starts of tasks that need another batch's", 1},
+      {"single tasks deleted by a rule", 1},
+      {"single retries deleted by a rule", 0.2},
+      {"single tasks kept for others", 0.05},
+      {"deaths amid deletions by a rule", 0.07},
+      {"requests of deleted tasks refused", 0.2},
       {"files of deleted tasks", 5},
       {"chunks of transcripts dropped", 5},
       {"batches at risk", 0.1},
@@ -265,6 +270,35 @@ TEST(SimTest, NightsInWhichBatchesAreDeletedEndWell) {
   EXPECT_GT(counts.Of("starts of tasks that need another batch's"), 20);
   EXPECT_GT(counts.Of("files of deleted tasks"), 100);
   EXPECT_GT(counts.Of("chunks of transcripts dropped"), 100);
+}
+
+// Single tasks that go by rules, amid what needs them and tries them again,
+// under schedulers that die in the middle of it.
+TEST(SimTest, NightsInWhichSingleTasksAreDeletedEndWell) {
+  Counts counts;
+  for (uint64_t seed = 410; seed < 420; ++seed) {
+    Story story = Plain(seed);
+    story.tasks = 10;
+    story.own_faults = 0.15;
+    story.sides = {.batches = 3,
+                   .batch_retries = 2,
+                   .task_retries = 3,
+                   .deaths = 0.6,
+                   .singles = 50,
+                   .single_cancels = 3,
+                   .single_retries = 12,
+                   .keep_newest_singles = seed % 3 == 0 ? 2 : 0,
+                   .keep_singles_for = absl::Seconds(seed % 2 == 0 ? 20 : 90)};
+    for (int i = 0; i < 6; ++i) {
+      story.faults.push_back(At(FaultKind::kSchedulerKill, 60 * i, 3));
+    }
+    counts.Add(PlayWell(story).counts);
+  }
+  EXPECT_GT(counts.Of("single tasks deleted by a rule"), 300);
+  EXPECT_GT(counts.Of("single retries deleted by a rule"), 50);
+  EXPECT_GT(counts.Of("single tasks kept for others"), 20);
+  EXPECT_GT(counts.Of("deaths amid deletions by a rule"), 20);
+  EXPECT_GT(counts.Of("requests of deleted tasks refused"), 50);
 }
 
 // Budgets and deadlines that will not do, some that will, and some that only

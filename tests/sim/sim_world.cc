@@ -106,7 +106,8 @@ bool World::StartScheduler() {
     scheduler_options.hooks = {.transport = life->hooks.get(),
                                .keys = {{"default", "a key of this night"}}};
   }
-  scheduler_options.retention.batches = retention;
+  scheduler_options.retention = {.batches = retention,
+                                 .tasks = single_retention};
   life->scheduler =
       std::make_unique<Scheduler>(*life->executor, clock, random, *life->store,
                                   std::move(scheduler_options));
@@ -167,6 +168,11 @@ void World::KillScheduler(Death death) {
 
 void World::KillSchedulerSoon(int tasks, Death death) {
   scheduler_doom_ = Doom{tasks, death};
+}
+
+void World::LetSchedulerLive() {
+  scheduler_doom_.reset();
+  if (!disk.power_is_off()) disk.KeepPower();
 }
 
 // Whatever always holds holds now, and whoever is to die does.
@@ -650,7 +656,9 @@ void World::CheckAtEnd(int64_t tasks) {
   checks.AtEnd(tasks, ClockOf(kSchedulerMachine).Now());
   if (scheduler_ == nullptr) return;  // reported already
   checks.CheckHooks(cluster(), hook_endpoint.taken());
-  if (checks.deletions().AnyDeleted()) SweepFiles();
+  if (checks.deletions().AnyDeleted() || checks.singles().AnyDeleted()) {
+    SweepFiles();
+  }
 }
 
 void World::DropDeletedEvents() {

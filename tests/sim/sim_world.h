@@ -82,6 +82,8 @@ class World {
   void KillScheduler(Death death = Death::kKilled);
   // Kills it between two tasks, so many from now on.
   void KillSchedulerSoon(int tasks, Death death);
+  // Nor at the next writes, where it was to.
+  void LetSchedulerLive();
   bool scheduler_up() const { return scheduler_ != nullptr; }
   // How many have begun: who asked an earlier one gets no answer.
   int scheduler_lives() const { return lives_; }
@@ -163,7 +165,7 @@ class World {
   Flakiness flakiness;
   // Of schedulers that are started: they send hooks, and delete by rules.
   bool sends_hooks = false;
-  RetentionRules retention;
+  RetentionRules retention, single_retention;
 
   testing::VirtualTime time;
   SeededRandom random;

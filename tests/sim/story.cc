@@ -49,12 +49,12 @@ constexpr FaultKind kDrawn[] = {
     FaultKind::kLateRequests,  FaultKind::kLateAnswers,
     FaultKind::kCutStreams,    FaultKind::kDoubledEvents};
 
-constexpr uint64_t kNeedsSeed = 0x6e65656473;     // "needs"
-constexpr uint64_t kStartsSeed = 0x737461727473;  // "starts"
-constexpr uint64_t kHooksSeed = 0x686f6f6b73;     // "hooks"
-constexpr uint64_t kRisksSeed = 0x7269736b73;     // "risks"
-constexpr uint64_t kSidesSeed = 0x7369646573;     // "sides"
-constexpr uint64_t kTimesSeed = 0x74696d6573;     // "times"
+constexpr uint64_t kNeedsSeed = 0x6e65656473;        // "needs"
+constexpr uint64_t kStartsSeed = 0x737461727473;     // "starts"
+constexpr uint64_t kHooksSeed = 0x686f6f6b73;        // "hooks"
+constexpr uint64_t kRisksSeed = 0x7269736b73;        // "risks"
+constexpr uint64_t kSidesSeed = 0x7369646573;        // "sides"
+constexpr uint64_t kTimesSeed = 0x74696d6573;        // "times"
 
 constexpr FaultKind kHolds[] = {FaultKind::kQueuePaused,
                                 FaultKind::kBatchPaused, FaultKind::kCapSet};
@@ -135,6 +135,13 @@ Sides DrawSides(uint64_t seed) {
   sides.deaths = dice.OneIn(2) ? dice.Up(0.8) : 0;
   if (dice.OneIn(3)) sides.keep_newest = dice.Pick(1, 3);
   if (dice.OneIn(3)) sides.keep_for = dice.Seconds(30, 1800);
+  // Drawn last: what was drawn before there were any stays as it was.
+  if (dice.OneIn(4)) return sides;
+  sides.singles = dice.OneIn(4) ? dice.Pick(20, 50) : dice.Pick(1, 20);
+  sides.single_cancels = dice.Pick(0, 3);
+  sides.single_retries = dice.Pick(0, 5);
+  if (dice.OneIn(2)) sides.keep_newest_singles = dice.Pick(1, 5);
+  if (dice.OneIn(2)) sides.keep_singles_for = dice.Seconds(1, 1800);
   return sides;
 }
 
@@ -419,6 +426,19 @@ std::string Describe(const Story& story) {
     if (sides.keep_for > absl::ZeroDuration()) {
       absl::StrAppend(&text, "; they stay for ",
                       absl::FormatDuration(sides.keep_for));
+    }
+    if (sides.singles > 0) {
+      absl::StrAppend(&text, "; ", sides.singles, " single tasks, ",
+                      sides.single_cancels, " cancels and ",
+                      sides.single_retries, " retries of them");
+    }
+    if (sides.keep_newest_singles > 0) {
+      absl::StrAppend(&text, "; the newest ", sides.keep_newest_singles,
+                      " of those stay");
+    }
+    if (sides.keep_singles_for > absl::ZeroDuration()) {
+      absl::StrAppend(&text, "; those stay for ",
+                      absl::FormatDuration(sides.keep_singles_for));
     }
     text += "\n";
   }

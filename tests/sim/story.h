@@ -89,6 +89,11 @@ struct Sides {
   // What the scheduler deletes by itself; 0: nothing.
   int keep_newest = 0;
   absl::Duration keep_for;
+  // Tasks that are submitted alone, of which some are cancelled and tried
+  // again, and of those and of retries what the scheduler deletes by itself.
+  int singles = 0, single_cancels = 0, single_retries = 0;
+  int keep_newest_singles = 0;
+  absl::Duration keep_singles_for;
 };
 
 // A schedule, from the night's first seconds on.
