@@ -144,7 +144,8 @@ Checks::Checks(const testing::VirtualTime& time,
       risks_(Reporter(), counts_),
       deletions_(Reporter(), hooks_, counts_),
       singles_(Reporter(), counts_),
-      firings_(Reporter(), counts_) {
+      firings_(Reporter(), counts_),
+      outputs_(Reporter(), counts_) {
   singles_.is_open = [this](int64_t batch) { return deletions_.IsOpen(batch); };
   singles_.is_archived = [this](const std::string& session) {
     const testing::FakeSessionView* view = service_.View(session);
@@ -248,6 +249,10 @@ void Checks::ReadJournal() {
     CheckHolds(entry);
     CheckRules(entry);
     CheckBlame(entry, session);
+    if (entry.task != 0) {
+      outputs_.Fold(entry, session, journal_.tasks().at(entry.task).failures,
+                    *queue_);
+    }
     CheckNeeds(entry);
     CheckStart(entry);
   }
@@ -555,7 +560,8 @@ void Checks::CheckBlame(const JournalRow& row, const std::string& session) {
                    row.failure == v1::FAILURE_CLASS_SPEC;
   const testing::FakeSessionView* view = service_.View(session);
   const bool spent = view != nullptr && view->cost_cents >= view->budget_cents;
-  if (own && !spent && !own_faults_.contains(session)) {
+  if (own && !spent && !own_faults_.contains(session) &&
+      !outputs_.IsBad(session)) {
     Report(kBlame, absl::StrCat("journal ", row.seq, ", task ", row.task,
                                 ", session ", session, ": ", row.why));
   }

@@ -19,6 +19,7 @@
 #include "tests/sim/firing_model.h"
 #include "tests/sim/hook_model.h"
 #include "tests/sim/journal_model.h"
+#include "tests/sim/output_model.h"
 #include "tests/sim/risk_model.h"
 #include "tests/sim/single_model.h"
 #include "tests/sim/story.h"
@@ -89,6 +90,7 @@ class Checks {
   DeletionModel& deletions() { return deletions_; }
   SingleModel& singles() { return singles_; }
   FiringModel& firings() { return firings_; }
+  OutputModel& outputs() { return outputs_; }
   // No firing is under way. Only while a scheduler is up.
   bool FiringsAreQuiet() { return FiringModel::IsQuiet(*queue_); }
   // Of journal rows by what they say, and of what the service saw.
@@ -149,6 +151,7 @@ class Checks {
   DeletionModel deletions_;
   SingleModel singles_;
   FiringModel firings_;
+  OutputModel outputs_;
   bool clock_stepped_ = false;
   std::map<int64_t, int64_t> line_of_, task_of_;
   std::vector<TaskNeeds> needs_;

@@ -79,6 +79,7 @@ class Night {
     world_.checks.singles().on_deleted = [this] { DieSometimes(1, 12); };
     world_.checks.firings().times = story.timetable;
     world_.sends_hooks = story.hooks;
+    world_.checks_outputs = story.bad_outputs > 0;
     world_.hook_endpoint.trouble = story.hook_trouble;
     worker_back_.resize(static_cast<size_t>(story.workers) + 1);
   }

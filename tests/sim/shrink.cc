@@ -42,7 +42,7 @@ std::vector<Story> Smaller(const Story& story) {
   }
   for (auto rate : {&Story::asks, &Story::own_faults, &Story::overshoots,
                     &Story::flushes, &Story::hides_cost, &Story::needs,
-                    &Story::waits}) {
+                    &Story::waits, &Story::bad_outputs}) {
     if (story.*rate != 0) with([&](Story& s) { s.*rate = 0; });
   }
   for (auto flag : {&Story::budgets, &Story::one_call, &Story::merges}) {

@@ -166,7 +166,7 @@ void SideClients::Write(Errand& errand) {
   spec.mutable_agent()->set_definition_json(
       R"({"name":"sim","model":"claude-sonnet-5-5"})");
   spec.set_prompt("Do {{what}}.");
-  spec.mutable_expect()->add_files("result.json");
+  world_.SetExpectation(spec);
   spec.mutable_retry()->set_max_failures(Pick(1, 2));
   if (world_.sends_hooks && OneIn(2)) {
     const std::string url = "https://hooks.test/side";
@@ -224,7 +224,7 @@ void SideClients::WriteSingle(Errand& errand) {
   spec.mutable_agent()->set_definition_json(
       R"({"name":"sim","model":"claude-sonnet-5-5"})");
   spec.set_prompt("Do {{what}}.");
-  spec.mutable_expect()->add_files("result.json");
+  world_.SetExpectation(spec);
   spec.mutable_retry()->set_max_failures(Pick(1, 2));
   v1::TaskLine& line = *errand.single.mutable_line();
   line.set_name(errand.single.request_id());

@@ -136,6 +136,8 @@ void ExpectWork(const Counts& counts, int nights) {
       {"schedules fired by hand", 0.05},
       {"hooks of a risk DELIVERED", 0.1},
       {"turns that failed by themselves", 0.3},
+      {"turns whose outputs are bad", 1.5},
+      {"attempts failed for their outputs", 1},
       {"turns that overshot", 0.1},
       {"turns that flushed their queue", 1}};
   for (const auto& [what, each_night] : at_least) {

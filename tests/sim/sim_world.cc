@@ -243,6 +243,10 @@ void World::StartWorker(const std::string& name, int capacity) {
   WorkerParts parts{executor,         clock,
                     random,           *life->scheduler,
                     *life->artifacts, {{"default", life->client.get()}}};
+  if (checks_outputs) {
+    life->looker = MakeOutputLooker(executor, random);
+    parts.checks = {{kOutputLooker, life->looker.get()}};
+  }
   life->worker = std::make_unique<Worker>(
       std::move(parts),
       WorkerOptions{
@@ -355,6 +359,16 @@ void AddRules(const Story& rules, v1::OpenBatch& open) {
 
 }  // namespace
 
+void World::SetExpectation(v1::TaskSpec& spec) const {
+  v1::Expectation& expect = *spec.mutable_expect();
+  expect.add_files("result.json");
+  if (!checks_outputs) return;
+  v1::JsonCheck& json = *expect.add_json();
+  json.set_path("result.json");
+  json.set_schema(R"({"type": "object"})");
+  expect.set_check(kOutputLooker);
+}
+
 void World::BeginSubmit(const BatchPlan& plan, int lines_a_step) {
   checks.SetNeeds(plan.needs);
   checks.SetStarts(plan.starts);
@@ -375,7 +389,7 @@ void World::BeginSubmit(const BatchPlan& plan, int lines_a_step) {
   spec.mutable_agent()->set_definition_json(
       R"({"name":"sim","model":"claude-sonnet-5-5"})");
   spec.set_prompt("Do {{what}}.");
-  spec.mutable_expect()->add_files("result.json");
+  SetExpectation(spec);
   spec.set_start(plan.start);
   if (plan.deadline > absl::ZeroDuration()) {
     spec.mutable_deadline()->set_seconds(absl::ToInt64Seconds(plan.deadline));

@@ -25,6 +25,7 @@
 #include "tests/sim/counts.h"
 #include "tests/sim/flaky_client.h"
 #include "tests/sim/hook_endpoint.h"
+#include "tests/sim/output_looker.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/story.h"
 #include "tests/testing/fake_agents_service.h"
@@ -50,6 +51,7 @@ struct WorkerLife {
   std::unique_ptr<AgentsClient> client;
   std::unique_ptr<SchedulerClient> scheduler;
   std::unique_ptr<ArtifactStore> artifacts;
+  std::unique_ptr<OutputCheck> looker;
   std::unique_ptr<Worker> worker;
 };
 
@@ -130,6 +132,9 @@ class World {
   // that claims to be ours with a nonce that nobody made.
   void MakeStrangers();
 
+  // What a spec expects of the agent, by the above.
+  void SetExpectation(v1::TaskSpec& spec) const;
+
   // What other users ask for. Only while a scheduler is up.
   Scheduler& scheduler() { return *scheduler_->scheduler; }
   uint16_t cluster() const { return scheduler_->store->cluster(); }
@@ -165,6 +170,9 @@ class World {
   Flakiness flakiness;
   // Of schedulers that are started: they send hooks, and delete by rules.
   bool sends_hooks = false;
+  // Specs that are submitted say what is checked of outputs, and workers have
+  // the command for it.
+  bool checks_outputs = false;
   RetentionRules retention, single_retention;
 
   testing::VirtualTime time;

@@ -53,6 +53,7 @@ constexpr uint64_t kNeedsSeed = 0x6e65656473;        // "needs"
 constexpr uint64_t kStartsSeed = 0x737461727473;     // "starts"
 constexpr uint64_t kHooksSeed = 0x686f6f6b73;        // "hooks"
 constexpr uint64_t kRisksSeed = 0x7269736b73;        // "risks"
+constexpr uint64_t kOutputsSeed = 0x6f757470757473;  // "outputs"
 constexpr uint64_t kSidesSeed = 0x7369646573;        // "sides"
 constexpr uint64_t kTimesSeed = 0x74696d6573;        // "times"
 
@@ -169,6 +170,12 @@ void DrawHooks(Story& story) {
   if (!story.hooks || risks.OneIn(4)) return;
   if (risks.OneIn(2)) story.budget_tenths = risks.Pick(2, 14);
   if (risks.OneIn(2)) story.deadline = absl::Seconds(risks.Pick(20, 900));
+}
+
+// Of their own, too.
+void DrawBadOutputs(Story& story) {
+  Dice dice(SeededRandom(story.seed ^ kOutputsSeed).Next());
+  if (dice.OneIn(3)) story.bad_outputs = 0.02 + dice.Up(0.3);
 }
 
 }  // namespace
@@ -311,6 +318,7 @@ Story MakeStory(uint64_t seed, int tasks) {
   // Else nearly every task succeeds in the end.
   if (story.HasRules()) story.max_failures = dice.Pick(1, 2);
   DrawHooks(story);
+  DrawBadOutputs(story);
   story.sides = DrawSides(seed);
   story.timetable = DrawTimetable(seed);
   return story;
@@ -397,6 +405,10 @@ std::string Describe(const Story& story) {
   if (story.deadline > absl::ZeroDuration()) {
     absl::StrAppend(&text, ", a deadline of ",
                     absl::FormatDuration(story.deadline));
+  }
+  if (story.bad_outputs > 0) {
+    absl::StrAppendFormat(&text, ", checked outputs of which %.0f %% are bad",
+                          100 * story.bad_outputs);
   }
   if (story.told > 0) {
     absl::StrAppend(&text, ", ", story.allowed, " requests a minute, told ",

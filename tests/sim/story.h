@@ -122,6 +122,9 @@ struct Story {
   static int FilesOf(int creates) { return 5 * creates / 3; }
   // How many turns do what.
   double asks = 0, own_faults = 0, overshoots = 0, flushes = 0, hides_cost = 0;
+  // How many leave outputs that will not do; 0: nothing is checked but that
+  // they are there.
+  double bad_outputs = 0;
   int cancels = 0;
   double needs = 0;     // how many tasks need others
   bool merges = false;  // the last one needs all

@@ -27,6 +27,7 @@ inline constexpr char kHooks[] = "what a hook says arrives, under one id";
 inline constexpr char kRisk[] = "a batch at risk says so once, no other does";
 inline constexpr char kDeletes[] = "what is deleted goes, and nothing else";
 inline constexpr char kFires[] = "a time of a schedule is one whole batch";
+inline constexpr char kOutputs[] = "bad outputs fail, as often as they may";
 inline constexpr char kProgress[] = "when faults stop, work finishes";
 inline constexpr char kAccounts[] = "what was started is accounted for";
 

@@ -84,7 +84,26 @@ FakeTurn Weather::Roll(const FakePrompt& prompt) {
     turn.error_type = "model_overloaded_error";
     world_.counts.Add("turns that flushed their queue");
   }
+  world_.checks.outputs().Turn(
+      prompt.session_id,
+      story_.bad_outputs > 0 && dice.Fraction() < story_.bad_outputs
+          ? SpoilOutputs(turn)
+          : "");
   return turn;
+}
+
+std::string Weather::SpoilOutputs(FakeTurn& turn) {
+  switch (world_.random.Next() % 3) {
+    case 0:
+      turn.files.clear();
+      return "expected output missing: result.json";
+    case 1:
+      turn.files[0].bytes = "[]";
+      return "result.json does not fit its JSON Schema";
+    default:
+      turn.files[0].bytes = R"({"is": "bad"})";
+      return absl::StrCat("'", kOutputLooker, "': ", kLookerSays);
+  }
 }
 
 Weather::Limit& Weather::LimitOf(const std::string& operation) {

@@ -30,6 +30,8 @@ class Weather {
   };
 
   testing::FakeTurn Roll(const testing::FakePrompt& prompt);
+  // What is wrong with the turn's outputs, where it ends well; "": nothing.
+  std::string SpoilOutputs(testing::FakeTurn& turn);
   testing::FakeFault Befall(const testing::FakeCall& call);
   void Apply(const Fault& fault, const testing::FakeCall& call,
              testing::FakeFault& what);
