@@ -1,6 +1,9 @@
 #include "cli/yaml_reader.h"
 
+#include <yaml-cpp/eventhandler.h>
+
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -146,6 +149,33 @@ struct JsonConversion {
   }
 };
 
+class NoEvents final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+// Up to two. Behind `{a: b}, c` yaml-cpp finds empty documents without end, so
+// it is not asked for all of them.
+int CountDocuments(const std::string& text) {
+  std::istringstream stream(text);
+  YAML::Parser parser(stream);
+  NoEvents events;
+  int documents = 0;
+  while (documents < 2 && parser.HandleNextDocument(events)) ++documents;
+  return documents;
+}
+
 constexpr char kTornQuote[] =
     "quoted text begins here and has no end; expected a closing quote";
 
@@ -260,21 +290,23 @@ std::optional<YAML::Node> ParseYaml(const std::string& text, bool is_json,
     return std::nullopt;
   }
   try {
-    std::vector<YAML::Node> documents =
-        YAML::LoadAll(is_json ? JoinSurrogates(text) : text);
+    const std::string& yaml = is_json ? JoinSurrogates(text) : text;
+    const int documents = CountDocuments(yaml);
+    YAML::Node document;
+    if (documents > 0) document = YAML::Load(yaml);
     // In JSON the brackets around it are not closed then.
-    if (!is_json && !documents.empty()) {
-      if (auto torn = FindTornQuote(text, documents.back())) {
+    if (!is_json && documents == 1) {
+      if (auto torn = FindTornQuote(text, document)) {
         complaints.Add(*torn, kTornQuote);
         return std::nullopt;
       }
     }
-    if (documents.size() == 1) return documents[0];
-    complaints.Add(MarkAt(text, 0),
-                   absl::StrCat("the file holds ",
-                                documents.empty() ? "nothing" : "several",
-                                documents.empty() ? "" : " YAML documents",
-                                "; expected one"));
+    if (documents == 1) return document;
+    complaints.Add(
+        MarkAt(text, 0),
+        absl::StrCat("the file holds ", documents == 0 ? "nothing" : "several",
+                     documents == 0 ? "" : " YAML documents",
+                     "; expected one"));
   } catch (const YAML::Exception& e) {
     complaints.Add(e.mark.is_null() ? MarkAt(text, 0) : e.mark, InWords(e.msg));
   }

@@ -578,6 +578,8 @@ TEST_P(MistakeTest, IsRefusedAtItsPlace) {
 constexpr MistakeCase kMistakes[] = {
     {"Empty", "", "1:1: the file holds nothing; expected one"},
     {"TwoDocuments", "name: a\n---\nname: b\n", "1:1: the file holds several"},
+    {"TextBehindTheMap", "{\"name\": \"a\"}, \"b\"\n",
+     "1:1: the file holds several"},
     {"Syntax", "name: [a\nb: c\n", "batch.yaml:2:2: "},
     {"TornQuote",
      "name: n\n%Dtasks:\n  - name: a\n    parameters: {}\n  - name: \"b\n"
