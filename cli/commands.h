@@ -132,10 +132,10 @@ struct BatchDeleteOptions {
   bool yes = false;  // without being asked
 };
 int BatchDelete(const GlobalOptions& global, const BatchDeleteOptions& options);
-// Of a batch (id or name), a queue or an account.
+// Of a batch (id or name), a queue, an account or a schedule.
 struct PauseOptions {
   std::string what, reason;
-  std::string until;  // empty: until it is resumed
+  std::string until;  // see ReadWhen; empty: until it is resumed
 };
 int BatchPause(const GlobalOptions& global, const PauseOptions& options);
 int BatchResume(const GlobalOptions& global, const std::string& batch);
@@ -255,8 +255,7 @@ struct ScheduleOptions {
 int ScheduleCreate(const GlobalOptions& global, const ScheduleOptions& options);
 int ScheduleList(const GlobalOptions& global);
 int ScheduleGet(const GlobalOptions& global, const std::string& name);
-int SchedulePause(const GlobalOptions& global, const std::string& name,
-                  const std::string& reason);
+int SchedulePause(const GlobalOptions& global, const PauseOptions& options);
 int ScheduleResume(const GlobalOptions& global, const std::string& name);
 // Fires once, now, and prints the batch's id.
 int ScheduleRun(const GlobalOptions& global, const std::string& name);

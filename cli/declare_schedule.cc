@@ -90,10 +90,8 @@ void AddSchedules(CLI::App& app, Invocation& in) {
   get->callback([&in] { in.exit_code = ScheduleGet(in.global, in.id); });
   CLI::App* pause = schedule->add_subcommand(
       "pause", "Fire no more; batches that are there go on");
-  AddScheduleName(*pause, in);
-  pause->add_option("--reason", in.reason, "For who asks")->type_name("TEXT");
-  pause->callback(
-      [&in] { in.exit_code = SchedulePause(in.global, in.id, in.reason); });
+  AddPause(*pause, "NAME", "Name", in.pause);
+  pause->callback([&in] { in.exit_code = SchedulePause(in.global, in.pause); });
   CLI::App* resume = schedule->add_subcommand(
       "resume", "Fire again from now on; times that passed stay passed");
   AddScheduleName(*resume, in);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "base/random.h"
+#include "base/real_clock.h"
 #include "base/status_macros.h"
 #include "cli/batch_file.h"
 #include "cli/client_command.h"
@@ -18,6 +19,7 @@
 #include "cli/terminal.h"
 #include "cli/utf8.h"
 #include "cli/views.h"
+#include "cli/when.h"
 
 namespace midwatch::cli {
 namespace {
@@ -82,6 +84,7 @@ Json ToJson(const v1::Schedule& schedule) {
       {"content_sha256", schedule.content_sha256()},
       {"paused", schedule.paused()},
       {"pause_reason", schedule.pause_reason()},
+      {"pause_until", InstantToJson(schedule.pause_until())},
       {"created_at", InstantToJson(schedule.created_at())},
       {"changed_at", InstantToJson(schedule.changed_at())},
       {"next_due_at", std::move(next)},
@@ -89,7 +92,12 @@ Json ToJson(const v1::Schedule& schedule) {
 }
 
 std::string NextCell(const v1::Schedule& schedule) {
-  if (schedule.paused()) return "paused";
+  if (schedule.paused()) {
+    return schedule.has_pause_until()
+               ? absl::StrCat("paused until ",
+                              ZonedInstant(schedule, schedule.pause_until()))
+               : "paused";
+  }
   return schedule.next_due_at().empty()
              ? "-"
              : ZonedInstant(schedule, schedule.next_due_at(0));
@@ -148,11 +156,15 @@ std::string ScheduleDetails(const v1::Schedule& schedule, int width) {
                   Printable(schedule.queue()), "\naccount    ",
                   Printable(schedule.account()), "\n");
   if (schedule.paused()) {
-    absl::StrAppend(&text, "paused     ",
-                    schedule.pause_reason().empty()
-                        ? "yes"
-                        : OneLine(schedule.pause_reason()),
-                    "\n");
+    absl::StrAppend(
+        &text, "paused     ",
+        schedule.pause_reason().empty() ? "yes"
+                                        : OneLine(schedule.pause_reason()),
+        schedule.has_pause_until()
+            ? absl::StrCat("; until ",
+                           ZonedInstant(schedule, schedule.pause_until()))
+            : "",
+        "\n");
   }
   const char* title = "next       ";
   for (const auto& due : schedule.next_due_at()) {
@@ -279,12 +291,19 @@ int ScheduleGet(const GlobalOptions& global, const std::string& name) {
       });
 }
 
-int SchedulePause(const GlobalOptions& global, const std::string& name,
-                  const std::string& reason) {
+int SchedulePause(const GlobalOptions& global, const PauseOptions& options) {
+  v1::PauseScheduleRequest request;
+  request.set_name(options.what);
+  request.set_reason(options.reason);
+  if (!options.until.empty()) {
+    absl::Status status = ReadWhen("--until", options.until, RealClock().Now(),
+                                   *request.mutable_until());
+    if (!status.ok()) return Report(status);
+  }
   return WithScheduler(
       global, [&](SchedulerConnection& scheduler) -> absl::StatusOr<ExitCode> {
         ASSIGN_OR_RETURN(v1::Schedule schedule,
-                         scheduler.PauseSchedule(name, reason));
+                         scheduler.PauseSchedule(request));
         PrintSchedule(global, schedule);
         return kExitSucceeded;
       });

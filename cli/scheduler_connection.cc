@@ -600,10 +600,7 @@ absl::Status SchedulerConnection::DeleteSchedule(const std::string& name) {
 }
 
 absl::StatusOr<v1::Schedule> SchedulerConnection::PauseSchedule(
-    const std::string& name, const std::string& reason) {
-  v1::PauseScheduleRequest request;
-  request.set_name(name);
-  request.set_reason(reason);
+    const v1::PauseScheduleRequest& request) {
   v1::PauseScheduleResponse response;
   MIDWATCH_CALL(schedules_, PauseSchedule, request, response);
   return response.schedule();

@@ -155,8 +155,8 @@ class SchedulerConnection {
   absl::StatusOr<v1::Schedule> GetSchedule(const std::string& name);
   absl::StatusOr<std::vector<v1::Schedule>> ListSchedules();
   absl::Status DeleteSchedule(const std::string& name);
-  absl::StatusOr<v1::Schedule> PauseSchedule(const std::string& name,
-                                             const std::string& reason);
+  absl::StatusOr<v1::Schedule> PauseSchedule(
+      const v1::PauseScheduleRequest& request);
   absl::StatusOr<v1::Schedule> ResumeSchedule(const std::string& name);
   // Repeated under its request_id where the answer is lost.
   absl::StatusOr<v1::Firing> RunSchedule(const std::string& name,

@@ -95,7 +95,10 @@ std::string RunName(const FiringView& view, absl::Time now) {
 FiringDecision DecideFirings(const FiringView& view, absl::Time now) {
   FiringDecision decision;
   decision.since = view.since;
-  if (view.paused) return decision;
+  if (view.paused) {
+    decision.wake = view.pause_until;
+    return decision;
+  }
   absl::StatusOr<Rhythm> rhythm = ReadRhythm(view.timing);
   if (!rhythm.ok()) {
     decision.wake = now + kUnknownZoneWait;

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "scheduler/control_proto.h"
 #include "scheduler/field_checks.h"
 #include "scheduler/firing.h"
 #include "scheduler/from_proto.h"
@@ -121,8 +122,11 @@ void Scheduler::PauseSchedule(const v1::PauseScheduleRequest& request,
   if (absl::Status status = CheckReason(request.reason()); !status.ok()) {
     return reply(status);
   }
+  absl::StatusOr<absl::Time> until =
+      PauseEnd(request.has_until(), request.until(), clock_.Now());
+  if (!until.ok()) return reply(until.status());
   store_.Apply(midwatch::PauseSchedule{request.name(), /*paused=*/true,
-                                       request.reason()},
+                                       request.reason(), *until},
                [this, name = request.name(), reply = std::move(reply)](
                    absl::StatusOr<ScheduleSet> set) mutable {
                  ReplyWithSchedule(name, std::move(set), std::move(reply));

@@ -156,15 +156,19 @@ v1::Schedule ToProto(const ScheduleRecord& schedule, const Ids& ids,
   out.set_content_sha256(schedule.content_sha256);
   out.set_paused(schedule.paused);
   out.set_pause_reason(schedule.pause_reason);
+  const bool goes_on = schedule.pause_until < absl::InfiniteFuture();
+  if (goes_on) *out.mutable_pause_until() = ToTimestamp(schedule.pause_until);
   *out.mutable_created_at() = ToTimestamp(schedule.at);
   *out.mutable_changed_at() = ToTimestamp(schedule.changed_at);
   for (const FiringRecord& firing : schedule.firings) {
     *out.add_firings() = ToProto(firing, ids);
   }
   absl::StatusOr<Rhythm> rhythm = ReadRhythm(schedule.timing);
-  if (schedule.paused || !rhythm.ok()) return out;
-  // One whose jitter is not over yet may be due before now.
-  absl::Time due = std::max(schedule.since, now - absl::Hours(1));
+  if ((schedule.paused && !goes_on) || !rhythm.ok()) return out;
+  // One whose jitter is not over yet may be due before now; at the end of a
+  // pause one may be due at that very time.
+  absl::Time due = goes_on ? schedule.pause_until - absl::Microseconds(1)
+                           : std::max(schedule.since, now - absl::Hours(1));
   while (out.next_due_at_size() < kNextShown) {
     due = rhythm->Next(due);
     if (due == absl::InfiniteFuture()) break;

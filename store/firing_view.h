@@ -17,6 +17,7 @@ struct FiringView {
   std::string schedule;  // its name
   v1::Timing timing;
   bool paused = false;
+  absl::Time pause_until = absl::InfiniteFuture();  // it ends by itself then
   // Times up to this one are dealt with, later ones are not.
   absl::Time since;
   // Batches of it that are not done or not yet submitted, and firings that wait

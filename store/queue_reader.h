@@ -30,6 +30,8 @@ AccountStanding ReadStanding(const SqliteStatement& row, int column);
   "f.id, f.key, f.due, f.state, f.at, f.by_hand, f.batch, b.at, " \
   "f.batch_name, f.why, f.revision"
 FiringRecord ReadFiringRow(const SqliteStatement& row);
+// When a schedule's pause ends by itself, of its column `paused`.
+absl::Time PauseEndOf(int64_t paused);
 
 // StoreReader on a read-only connection to each of the two files. A read
 // transaction lives for one Store::Read, a page at most, so readers never hold

@@ -30,11 +30,18 @@ std::string ContentHash(const PutSchedule& write) {
   return Sha256Hex(bytes);
 }
 
+constexpr int64_t kPausedForGood = 1;
+
 bool IsOpen(v1::FiringState state) {
   return state == v1::FIRING_STATE_OPENING || state == v1::FIRING_STATE_QUEUED;
 }
 
 }  // namespace
+
+absl::Time PauseEndOf(int64_t paused) {
+  return paused <= kPausedForGood ? absl::InfiniteFuture()
+                                  : absl::FromUnixMicros(paused);
+}
 
 absl::StatusOr<QueueWriter::ScheduleRow> QueueWriter::LoadSchedule(
     const std::string& name) {
@@ -69,6 +76,7 @@ absl::StatusOr<QueueWriter::ScheduleRow> QueueWriter::LoadSchedule(int64_t id) {
   schedule.revision = row.Int(4);
   schedule.since = row.Int(5);
   schedule.paused = row.Int(6) != 0;
+  schedule.pause_until = PauseEndOf(row.Int(6));
   if (!row.IsNull(7)) schedule.wake = row.Int(7);
   return schedule;
 }
@@ -194,23 +202,53 @@ absl::StatusOr<ScheduleSet> QueueWriter::Do(const DeleteSchedule& write) {
 absl::StatusOr<ScheduleSet> QueueWriter::Do(const PauseSchedule& write) {
   ASSIGN_OR_RETURN(ScheduleRow schedule, LoadSchedule(write.name));
   if (!write.paused && !schedule.paused) return ScheduleSet{schedule.key};
-  if (write.paused) {
-    RETURN_IF_ERROR(SetWake(schedule, absl::InfiniteFuture()));
-    RETURN_IF_ERROR(
-        db_.Run("UPDATE schedule SET paused = 1, pause_why = ? WHERE id = ?",
-                write.reason, schedule.key.row));
-  } else {
-    RETURN_IF_ERROR(
-        db_.Run("UPDATE schedule SET paused = 0, pause_why = '', since = ?, "
-                "awake = 1 WHERE id = ?",
-                NowMicros(), schedule.key.row));
+  if (!write.paused) {
+    RETURN_IF_ERROR(EndSchedulePause(
+        schedule, absl::FromUnixMicros(NowMicros()), write.reason));
+    return ScheduleSet{schedule.key};
   }
+  const bool ends = write.until < absl::InfiniteFuture();
+  RETURN_IF_ERROR(SetWake(schedule, write.until));
+  RETURN_IF_ERROR(db_.Run(
+      "UPDATE schedule SET paused = ?, pause_why = ? WHERE id = ?",
+      ends ? std::max(absl::ToUnixMicros(write.until), kPausedForGood + 1)
+           : kPausedForGood,
+      write.reason, schedule.key.row));
   RETURN_IF_ERROR(NoteSchedule(
       JournalKind::kScheduleSet,
-      absl::StrCat("schedule ", write.name,
-                   write.paused ? ": paused" : ": resumed",
+      absl::StrCat("schedule ", write.name, ": paused",
+                   ends ? absl::FormatTime(" until %Y-%m-%dT%H:%M:%SZ",
+                                           write.until, absl::UTCTimeZone())
+                        : "",
                    write.reason.empty() ? "" : ": ", write.reason)));
   return ScheduleSet{schedule.key};
+}
+
+absl::Status QueueWriter::EndSchedulePause(const ScheduleRow& schedule,
+                                           absl::Time since,
+                                           const std::string& why) {
+  RETURN_IF_ERROR(SetWake(schedule, absl::InfiniteFuture()));
+  RETURN_IF_ERROR(
+      db_.Run("UPDATE schedule SET paused = 0, pause_why = '', since = ?, "
+              "awake = 1 WHERE id = ?",
+              absl::ToUnixMicros(since), schedule.key.row));
+  return NoteSchedule(JournalKind::kScheduleSet,
+                      absl::StrCat("schedule ", schedule.name, ": resumed",
+                                   why.empty() ? "" : ": ", why));
+}
+
+absl::Status QueueWriter::FireScheduleTimer(int64_t id, int64_t at) {
+  absl::StatusOr<ScheduleRow> schedule = LoadSchedule(id);
+  if (absl::IsNotFound(schedule.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(schedule.status());
+  // By the timer's own time: the clock may be set back between two looks.
+  if (schedule->paused && schedule->pause_until <= absl::FromUnixMicros(at)) {
+    // A time that is due at that very moment is none that the pause held back.
+    return EndSchedulePause(*schedule,
+                            schedule->pause_until - absl::Microseconds(1),
+                            "its time was over");
+  }
+  return db_.Run("UPDATE schedule SET awake = 1 WHERE id = ?", id);
 }
 
 absl::StatusOr<int64_t> QueueWriter::InsertFiring(const ScheduleRow& schedule,
@@ -269,6 +307,7 @@ absl::StatusOr<RunBegun> QueueWriter::Do(const BeginRun& write) {
     FiringView view{.schedule = schedule.name,
                     .timing = schedule.timing,
                     .paused = schedule.paused,
+                    .pause_until = schedule.pause_until,
                     .since = absl::FromUnixMicros(schedule.since)};
     NewFiring firing{.due = now,
                      .state = v1::FIRING_STATE_OPENING,
@@ -290,6 +329,7 @@ absl::StatusOr<FiringView> QueueWriter::ViewFirings(
   FiringView view{.schedule = schedule.name,
                   .timing = schedule.timing,
                   .paused = schedule.paused,
+                  .pause_until = schedule.pause_until,
                   .since = absl::FromUnixMicros(schedule.since)};
   plan.opening.clear();
   plan.unfinished.clear();

@@ -100,7 +100,7 @@ absl::Status QueueWriter::Fire(const Timer& timer, int& room,
       return FireBatchTimer(timer.ref, timer.at);
     case kScheduleTimer:
       result.schedules.push_back(timer.ref);
-      return db_.Run("UPDATE schedule SET awake = 1 WHERE id = ?", timer.ref);
+      return FireScheduleTimer(timer.ref, timer.at);
     case kAnswerTimer:
       return GiveUpWaiting(timer.ref, timer.at);
     case kExpiryTimer:

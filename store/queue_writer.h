@@ -681,10 +681,16 @@ class QueueWriter {
     v1::Timing timing;
     int64_t revision = 0, since = 0;
     bool paused = false;
+    absl::Time pause_until = absl::InfiniteFuture();
     std::optional<int64_t> wake;
   };
   absl::StatusOr<ScheduleRow> LoadSchedule(const std::string& name);
   absl::StatusOr<ScheduleRow> LoadSchedule(int64_t id);
+  // Times after `since` are dealt with anew.
+  absl::Status EndSchedulePause(const ScheduleRow& schedule, absl::Time since,
+                                const std::string& why);
+  // It is to be planned; its pause is over, where it was not changed since.
+  absl::Status FireScheduleTimer(int64_t id, int64_t at);
   // Where it stands, with the firings that are open and the batches that are
   // not done.
   absl::StatusOr<FiringView> ViewFirings(const ScheduleRow& schedule,

@@ -396,6 +396,7 @@ struct ScheduleRecord {
   int64_t lines = 0;
   bool paused = false;
   std::string pause_reason;
+  absl::Time pause_until = absl::InfiniteFuture();
   absl::Time at, changed_at;
   absl::Time since;                   // see FiringView
   std::vector<FiringRecord> firings;  // newest first

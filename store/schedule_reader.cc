@@ -18,6 +18,7 @@ ScheduleRecord ReadSchedule(const SqliteStatement& row) {
   schedule.timing.ParseFromString(row.Text(3));
   schedule.changed_at = absl::FromUnixMicros(row.Int(4));
   schedule.paused = row.Int(5) != 0;
+  schedule.pause_until = PauseEndOf(row.Int(5));
   schedule.pause_reason = row.Text(6);
   schedule.tenant = row.Text(7);
   schedule.queue = row.Text(8);

@@ -238,6 +238,7 @@ CREATE INDEX lane_cap ON lane(queue, tenant, account) WHERE blocked & 8 != 0;
 
 // A schedule is awake while it is to be planned, or a firing of it is not yet
 // submitted. Its times up to `since` are dealt with; the next one's timer is at
+// `wake`. paused is 0, or 1, or when the pause ends by itself, which is then
 // `wake`. schedule_step holds what each of its batches is submitted with, by
 // revision: that of the schedule, and those of firings that are under way.
 constexpr char kQueue15[] = R"sql(

@@ -718,13 +718,16 @@ struct DeleteSchedule {
   std::string name;
 };
 
-// A schedule that goes on counts from now. Again: OK.
+// A schedule that goes on counts from now; one whose pause ends by itself
+// counts from then, that time included. Again: OK, with the new reason and
+// time.
 //   kNotFound  no such schedule
 struct PauseSchedule {
   using Result = ScheduleSet;
   std::string name;
   bool paused = false;
   std::string reason;
+  absl::Time until = absl::InfiniteFuture();
 };
 
 struct RunBegun {

@@ -1190,6 +1190,16 @@ class CliTest(unittest.TestCase):
         self.assertRegex(out, r"SCHEDULE +CRON +ZONE +TASKS +NEXT +LAST\n"
                               r"nightly +0 2 \* \* \* +Europe/Berlin +2 +"
                               r"paused +fired nightly-run-")
+        out = self.run_cli("schedule", "pause", "nightly", "--until",
+                           "2999-01-07")[1]
+        self.assertRegex(out, r"paused +yes; until 2999-01-0\dT")
+        self.assertRegex(out, r"next +2999-01-0\d")
+        self.assertRegex(self.run_cli("schedule", "list")[1],
+                         r" 2 +paused until 2999-01-0")
+        code, out, err = self.run_cli("schedule", "pause", "nightly", "--until",
+                                      "2020-01-07")
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn("--until is '2020-01-07', which is over", err)
         self.assertRegex(self.run_cli("schedule", "resume", "nightly")[1],
                          r"next +20\d\d-")
         listed = self.run_cli("schedule", "list", "--output", "json")[1]

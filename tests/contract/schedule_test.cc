@@ -228,6 +228,49 @@ TEST_P(ScheduleTest, PausedItHasNoTimerAndResumedItCountsFromThen) {
   EXPECT_EQ(Find().since, since);
 }
 
+TEST_P(ScheduleTest, APauseEndsByItselfAtItsTime) {
+  const int64_t id = Put(Nightly());
+  ASSERT_OK(Plan(id, {.wake = clock_.Now() + absl::Hours(1)}));
+  const absl::Time until = clock_.Now() + absl::Hours(3);
+  ASSERT_OK(Apply(PauseSchedule{"nightly", true, "moving", until}));
+  EXPECT_EQ(Find().pause_until, until);
+  time_.Advance(absl::Hours(2));
+  EXPECT_THAT(Apply(FireTimers{})->schedules, IsEmpty());
+  // It is looked at meanwhile, which changes nothing.
+  ASSERT_OK(Plan(id, {.wake = until}));
+  EXPECT_TRUE(view_.paused);
+  EXPECT_EQ(view_.pause_until, until);
+  Restart();
+  time_.Advance(absl::Hours(2));
+  EXPECT_THAT(Apply(FireTimers{})->schedules, ElementsAre(id));
+  EXPECT_FALSE(Find().paused);
+  EXPECT_EQ(Find().pause_reason, "");
+  EXPECT_EQ(Find().pause_until, absl::InfiniteFuture());
+  // What is due at that very time is still to be dealt with.
+  EXPECT_EQ(Find().since, until - absl::Microseconds(1));
+  EXPECT_THAT(Awake(), ElementsAre(id));
+}
+
+TEST_P(ScheduleTest, APauseSaidAgainHasTheNewTime) {
+  Put(Nightly());
+  const absl::Time now = clock_.Now();
+  ASSERT_OK(Apply(PauseSchedule{"nightly", true, "", now + absl::Hours(1)}));
+  ASSERT_OK(Apply(PauseSchedule{"nightly", true, "", now + absl::Hours(3)}));
+  time_.Advance(absl::Hours(2));
+  EXPECT_THAT(Apply(FireTimers{})->schedules, IsEmpty());
+  ASSERT_OK(Apply(PauseSchedule{"nightly", true, ""}));
+  time_.Advance(absl::Hours(2));
+  EXPECT_THAT(Apply(FireTimers{})->schedules, IsEmpty());
+  EXPECT_TRUE(Find().paused);
+  ASSERT_OK(
+      Apply(PauseSchedule{"nightly", true, "", clock_.Now() + absl::Hours(1)}));
+  ASSERT_OK(Apply(PauseSchedule{"nightly", false, ""}));
+  const absl::Time since = Find().since;
+  time_.Advance(absl::Hours(2));
+  EXPECT_THAT(Apply(FireTimers{})->schedules, IsEmpty());
+  EXPECT_EQ(Find().since, since);
+}
+
 TEST_P(ScheduleTest, ARunByHandIsMadeOnce) {
   const int64_t id = Put(Nightly());
   const BeginRun run{"nightly", "r1", [](const FiringView& view, absl::Time) {

@@ -141,6 +141,8 @@ TEST(FiringTest, NothingFiresWhileItIsPaused) {
   view.queued = 1;
   const FiringDecision want{.firings = {}, .since = Utc(kLast)};
   EXPECT_EQ(DecideFirings(view, Utc(kDue)), want);
+  view.pause_until = Utc(kNext);
+  EXPECT_EQ(DecideFirings(view, Utc(kDue)).wake, Utc(kNext));
 }
 
 // A minutely schedule that slept for a year would fill the store.

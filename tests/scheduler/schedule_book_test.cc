@@ -337,6 +337,30 @@ TEST_F(ScheduleBookTest, PausedItRestsAndResumedItDoesNotCatchUp) {
   EXPECT_THAT(Names(), ElementsAre("nightly-2026-11-28T02:00"));
 }
 
+TEST_F(ScheduleBookTest, APauseThatEndsByItselfLetsWhatIsDueThenFire) {
+  SetTime("2026-11-25T12:00+01:00");
+  Put(Nightly());
+  v1::PauseScheduleRequest pause;
+  pause.set_name("nightly");
+  *pause.mutable_until() = ToTimestamp(Instant("2026-11-25T11:00+01:00"));
+  EXPECT_THAT(Call<v1::PauseScheduleResponse>(&Scheduler::PauseSchedule, pause)
+                  .status(),
+              StatusIs(absl::StatusCode::kInvalidArgument));
+  *pause.mutable_until() = ToTimestamp(Instant("2026-11-28T02:00+01:00"));
+  auto paused =
+      Call<v1::PauseScheduleResponse>(&Scheduler::PauseSchedule, pause);
+  ASSERT_OK(paused);
+  EXPECT_TRUE(paused->schedule().paused());
+  EXPECT_EQ(paused->schedule().pause_until().seconds(),
+            pause.until().seconds());
+  EXPECT_EQ(FromTimestamp(paused->schedule().next_due_at(0)),
+            Instant("2026-11-28T02:00+01:00"));
+  AdvanceTo("2026-11-28T01:59+01:00");
+  EXPECT_THAT(Names(), IsEmpty());
+  AdvanceTo("2026-11-28T12:00+01:00");
+  EXPECT_THAT(Names(), ElementsAre("nightly-2026-11-28T02:00"));
+}
+
 TEST_F(ScheduleBookTest, ARunByHandIsOneBatchHoweverOftenItIsAskedFor) {
   SetTime("2026-11-28T14:05+01:00");
   Put(Nightly());
