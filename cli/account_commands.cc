@@ -5,12 +5,15 @@
 #include "absl/strings/str_cat.h"
 #include "base/real_clock.h"
 #include "base/status_macros.h"
+#include "cli/account_views.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
+#include "cli/json_views.h"
+#include "cli/state_names.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
+#include "cli/times.h"
 #include "cli/utf8.h"
-#include "cli/views.h"
 #include "cli/when.h"
 
 namespace midwatch::cli {

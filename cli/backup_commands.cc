@@ -10,7 +10,10 @@
 #include "base/status_macros.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
-#include "cli/views.h"
+#include "cli/counts.h"
+#include "cli/json_views.h"
+#include "cli/state_dir.h"
+#include "cli/times.h"
 #include "scheduler/backup.h"
 
 namespace midwatch::cli {

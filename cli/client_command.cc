@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/log.h"
+#include "cli/state_dir.h"
 
 namespace midwatch::cli {
 

@@ -4,10 +4,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cli/json_views.h"
 #include "cli/shell_words.h"
+#include "cli/state_names.h"
 #include "cli/table.h"
+#include "cli/times.h"
 #include "cli/utf8.h"
-#include "cli/views.h"
 
 namespace midwatch::cli {
 namespace {

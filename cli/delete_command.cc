@@ -13,11 +13,12 @@
 #include "cli/batch_states.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
+#include "cli/counts.h"
 #include "cli/json_line.h"
+#include "cli/json_views.h"
 #include "cli/money.h"
 #include "cli/shell_words.h"
 #include "cli/utf8.h"
-#include "cli/views.h"
 
 namespace midwatch::cli {
 namespace {

@@ -15,13 +15,15 @@
 #include "cli/exit_code.h"
 #include "cli/finding.h"
 #include "cli/interrupts.h"
+#include "cli/json_views.h"
 #include "cli/machine_check.h"
 #include "cli/money.h"
 #include "cli/probe.h"
 #include "cli/scheduler_connection.h"
 #include "cli/service_check.h"
+#include "cli/state_dir.h"
 #include "cli/terminal.h"
-#include "cli/views.h"
+#include "cli/times.h"
 
 namespace midwatch::cli {
 namespace {

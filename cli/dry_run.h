@@ -8,7 +8,7 @@
 #include "absl/status/statusor.h"
 #include "cli/batch_file.h"
 #include "cli/commands.h"
-#include "cli/views.h"
+#include "cli/json_views.h"
 
 namespace midwatch::cli {
 

@@ -13,7 +13,10 @@
 #include "absl/strings/str_format.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
+#include "cli/counts.h"
 #include "cli/spec_reader.h"
+#include "cli/state_names.h"
+#include "cli/task_views.h"
 #include "cli/utf8.h"
 
 namespace midwatch::cli {

@@ -10,8 +10,8 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "cli/exit_code.h"
+#include "cli/json_views.h"
 #include "cli/scheduler_connection.h"
-#include "cli/views.h"
 
 namespace midwatch::cli {
 

@@ -12,7 +12,7 @@
 #include "cli/commands.h"
 #include "cli/export.h"
 #include "cli/task_files.h"
-#include "cli/views.h"
+#include "cli/times.h"
 
 namespace midwatch::cli {
 namespace {

@@ -5,8 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "cli/json_views.h"
 #include "cli/style.h"
-#include "cli/views.h"
 
 namespace midwatch::cli {
 

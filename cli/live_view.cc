@@ -5,10 +5,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cli/counts.h"
 #include "cli/money.h"
 #include "cli/style.h"
+#include "cli/times.h"
 #include "cli/utf8.h"
-#include "cli/views.h"
 
 namespace midwatch::cli {
 namespace {

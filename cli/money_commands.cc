@@ -10,11 +10,13 @@
 #include "base/status_macros.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
+#include "cli/json_views.h"
 #include "cli/money.h"
+#include "cli/state_names.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
+#include "cli/times.h"
 #include "cli/utf8.h"
-#include "cli/views.h"
 
 namespace midwatch::cli {
 namespace {

@@ -18,6 +18,7 @@
 #include "cli/price_file.h"
 #include "cli/rehearsal.h"
 #include "cli/scheduler_connection.h"
+#include "cli/state_dir.h"
 #include "cli/tool_file.h"
 #include "node/account_check.h"
 #include "node/harness_node.h"

@@ -10,7 +10,7 @@
 #include "base/status_macros.h"
 #include "cli/spec_reader.h"
 #include "cli/template_text.h"
-#include "cli/views.h"
+#include "cli/times.h"
 #include "store/batch_rules.h"
 #include "store/prediction.h"
 #include "store/start_rules.h"

@@ -8,6 +8,7 @@
 #include "absl/time/civil_time.h"
 #include "cli/money.h"
 #include "cli/table.h"
+#include "cli/times.h"
 #include "cli/utf8.h"
 
 namespace midwatch::cli {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "cli/views.h"
+#include "cli/json_views.h"
 #include "midwatch/v1/batch_service.pb.h"
 #include "midwatch/v1/task.pb.h"
 #include "scheduler/plan.h"

@@ -20,7 +20,7 @@
 #include "base/real_executor.h"
 #include "base/status_macros.h"
 #include "cli/money.h"
-#include "cli/views.h"
+#include "cli/times.h"
 #include "cli/write_limit.h"
 #include "net/curl_transport.h"
 #include "node/account_check.h"

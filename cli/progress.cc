@@ -5,11 +5,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "cli/account_views.h"
 #include "cli/control_views.h"
+#include "cli/counts.h"
 #include "cli/money.h"
 #include "cli/rule_views.h"
+#include "cli/state_names.h"
+#include "cli/times.h"
 #include "cli/utf8.h"
-#include "cli/views.h"
 
 namespace midwatch::cli {
 namespace {

@@ -8,9 +8,9 @@
 #include "cli/client_command.h"
 #include "cli/commands.h"
 #include "cli/control_views.h"
+#include "cli/json_views.h"
 #include "cli/terminal.h"
 #include "cli/utf8.h"
-#include "cli/views.h"
 #include "cli/when.h"
 
 namespace midwatch::cli {

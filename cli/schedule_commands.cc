@@ -14,11 +14,12 @@
 #include "cli/batch_file.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
+#include "cli/json_views.h"
 #include "cli/shell_words.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
+#include "cli/times.h"
 #include "cli/utf8.h"
-#include "cli/views.h"
 #include "cli/when.h"
 
 namespace midwatch::cli {

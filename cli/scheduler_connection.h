@@ -26,22 +26,6 @@
 
 namespace midwatch::cli {
 
-// The state directory of `options` or of the environment: $XDG_STATE_HOME/
-// midwatch, else ~/.local/state/midwatch. Made (for its owner alone) where it
-// is missing.
-absl::StatusOr<std::string> OpenStateDir(const std::string& given);
-
-// Where a scheduler that uses `state_dir` can be reached by commands beside it:
-// "unix:...", or "" where the path is too long for a socket.
-std::string SocketAddress(const std::string& state_dir);
-// The same directory where there is a queue in it already, else "". Makes
-// nothing.
-absl::StatusOr<std::string> FindStateDir(const std::string& given);
-
-// Whether some process listens at `address` ("unix:PATH"). One that was killed
-// leaves its socket behind.
-bool IsServed(const std::string& address);
-
 // A scheduler's client API. Blocking calls, each with a deadline.
 class SchedulerConnection {
  public:

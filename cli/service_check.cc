@@ -12,6 +12,7 @@
 #include "base/status_macros.h"
 #include "cli/api_key.h"
 #include "cli/scheduler_connection.h"
+#include "cli/state_dir.h"
 #include "store/dir_lock.h"
 #include "store/file_identity.h"
 #include "store/schema.h"

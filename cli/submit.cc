@@ -10,8 +10,8 @@
 #include "base/fault_points.h"
 #include "base/random.h"
 #include "base/status_macros.h"
+#include "cli/counts.h"
 #include "cli/shell_words.h"
-#include "cli/views.h"
 
 namespace midwatch::cli {
 namespace {

@@ -8,10 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "cli/counts.h"
+#include "cli/forecast_views.h"
 #include "cli/money.h"
 #include "cli/shell_words.h"
+#include "cli/times.h"
 #include "cli/utf8.h"
-#include "cli/views.h"
 
 namespace midwatch::cli {
 namespace {

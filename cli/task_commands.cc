@@ -16,10 +16,12 @@
 #include "cli/client_command.h"
 #include "cli/commands.h"
 #include "cli/export.h"
+#include "cli/json_views.h"
 #include "cli/money.h"
+#include "cli/state_names.h"
+#include "cli/task_views.h"
 #include "cli/terminal.h"
 #include "cli/utf8.h"
-#include "cli/views.h"
 
 namespace midwatch::cli {
 namespace {

@@ -13,8 +13,9 @@
 #include "absl/strings/str_cat.h"
 #include "base/sha256.h"
 #include "base/status_macros.h"
+#include "cli/json_views.h"
 #include "cli/spec_reader.h"
-#include "cli/views.h"
+#include "cli/state_names.h"
 
 namespace midwatch::cli {
 namespace {

@@ -7,9 +7,10 @@
 #include "base/status_macros.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
+#include "cli/json_views.h"
+#include "cli/state_names.h"
 #include "cli/terminal.h"
 #include "cli/transcript_view.h"
-#include "cli/views.h"
 
 namespace midwatch::cli {
 namespace {

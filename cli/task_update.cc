@@ -7,10 +7,11 @@
 #include "base/status_macros.h"
 #include "cli/client_command.h"
 #include "cli/commands.h"
+#include "cli/json_views.h"
 #include "cli/money.h"
 #include "cli/spec_reader.h"
+#include "cli/state_names.h"
 #include "cli/utf8.h"
-#include "cli/views.h"
 #include "cli/when.h"
 
 namespace midwatch::cli {

@@ -11,9 +11,10 @@
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "agents/event.h"
+#include "cli/json_views.h"
 #include "cli/money.h"
+#include "cli/task_views.h"
 #include "cli/utf8.h"
-#include "cli/views.h"
 
 namespace midwatch::cli {
 namespace {

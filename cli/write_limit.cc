@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agents/api_error.h"
-#include "cli/views.h"
+#include "cli/times.h"
 
 namespace midwatch::cli {
 namespace {

@@ -7,8 +7,10 @@
 #include <string>
 
 #include "cli/batch_states.h"
+#include "cli/batch_views.h"
+#include "cli/json_views.h"
 #include "cli/rule_views.h"
-#include "cli/views.h"
+#include "cli/times.h"
 #include "cli/when.h"
 
 namespace midwatch::cli {

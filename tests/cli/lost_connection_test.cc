@@ -17,6 +17,7 @@
 #include "cli/batch_watch.h"
 #include "cli/commands.h"
 #include "cli/export.h"
+#include "cli/json_views.h"
 #include "cli/scheduler_connection.h"
 #include "cli/submit.h"
 #include "midwatch/v1/artifact_service.grpc.pb.h"

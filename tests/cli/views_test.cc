@@ -1,6 +1,4 @@
 // What people and programs read.
-#include "cli/views.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,9 +6,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "cli/batch_views.h"
 #include "cli/export.h"
+#include "cli/forecast_views.h"
+#include "cli/json_views.h"
+#include "cli/state_names.h"
 #include "cli/summary.h"
 #include "cli/table.h"
+#include "cli/task_views.h"
+#include "cli/times.h"
 #include "cli/utf8.h"
 
 namespace midwatch::cli {
