@@ -209,6 +209,7 @@ struct TaskUpdateOptions {
   std::optional<std::string> start_after;  // "now", or see ReadWhen
   std::optional<std::string> expires;      // "never", or see ReadWhen
   std::optional<std::string> deadline;     // "none", a span from the submit
+  std::vector<std::string> labels;         // KEY=VALUE to set, KEY- to remove
   std::string reason;
 };
 int TaskUpdate(const GlobalOptions& global, const TaskUpdateOptions& options);

@@ -1,7 +1,18 @@
+#include <string>
+
 #include "cli/declare.h"
 #include "cli/declare_options.h"
 
 namespace midwatch::cli {
+namespace {
+
+std::string IsLabelChange(const std::string& text) {
+  const bool removes = text.size() > 1 && text.back() == '-' &&
+                       text.find('=') == std::string::npos;
+  return removes || IsPair(text).empty() ? "" : "expected KEY=VALUE or KEY-";
+}
+
+}  // namespace
 
 void AddTasks(CLI::App& app, Invocation& in) {
   CLI::App* task = app.add_subcommand("task", "Look at tasks, or change one");
@@ -120,6 +131,13 @@ void AddTasks(CLI::App& app, Invocation& in) {
       ->add_option("--deadline", change.deadline,
                    "How long after its submit it should be done (6h), or none")
       ->type_name("SPAN");
+  update
+      ->add_option("--label", change.labels,
+                   "Sets this label (KEY=VALUE) or takes it off (KEY-); may be "
+                   "repeated")
+      ->type_name("LABEL")
+      ->check(IsLabelChange)
+      ->allow_extra_args(false);
   update->add_option("--reason", change.reason, "For the record")
       ->type_name("TEXT");
   update->callback(

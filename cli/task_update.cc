@@ -1,6 +1,9 @@
 // `midwatch task update`.
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "base/real_clock.h"
@@ -16,6 +19,30 @@
 
 namespace midwatch::cli {
 namespace {
+
+// KEY=VALUE sets one, KEY- takes one off.
+absl::Status ReadLabelChanges(const std::vector<std::string>& changes,
+                              v1::UpdateTaskRequest& request) {
+  std::map<std::string, std::string> seen;  // by key, as it was said
+  for (const std::string& change : changes) {
+    const size_t equals = change.find('=');
+    const bool sets = equals != change.npos;
+    const std::string key = change.substr(0, sets ? equals : change.size() - 1);
+    auto [first, is_new] = seen.emplace(key, change);
+    if (first->second != change) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--label is '", Printable(first->second), "' and '",
+                       Printable(change), "'; expected one of them"));
+    }
+    if (!is_new) continue;
+    if (sets) {
+      (*request.mutable_set_labels())[key] = change.substr(equals + 1);
+    } else {
+      request.add_remove_labels(key);
+    }
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<v1::UpdateTaskRequest> ToRequest(
     const TaskUpdateOptions& options, absl::Time now) {
@@ -49,6 +76,7 @@ absl::StatusOr<v1::UpdateTaskRequest> ToRequest(
     }
     *request.mutable_deadline() = *span;
   }
+  RETURN_IF_ERROR(ReadLabelChanges(options.labels, request));
   request.set_reason(options.reason);
   return request;
 }

@@ -92,21 +92,24 @@ absl::Status CheckInstant(absl::string_view field,
   return absl::OkStatus();
 }
 
+bool IsLabelKey(absl::string_view key) {
+  bool known = !key.empty() && key.size() <= 63;
+  for (char c : key) {
+    known = known && (absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
+                      absl::StrContains("-_./", c));
+  }
+  return known;
+}
+
 void CheckLabels(const std::string& field, const ProtoLabels& labels,
                  FieldViolations& wrong) {
   // In the order of their keys, so that they are named in the same each time.
   for (const auto& [key, value] :
        std::map<std::string, std::string>(labels.begin(), labels.end())) {
-    bool known = !key.empty() && key.size() <= 63;
-    for (char c : key) {
-      known = known && (absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
-                        absl::StrContains("-_./", c));
-    }
-    if (known) {
+    if (IsLabelKey(key)) {
       wrong.Add(CheckName(absl::StrCat(field, "[", key, "]"), value));
     } else {
-      wrong.Add(field, "'", absl::CHexEscape(key),
-                "' is no key; expected 1 to 63 letters, digits and - _ . /");
+      wrong.Add(field, "'", absl::CHexEscape(key), kNoLabelKey);
     }
   }
   if (labels.size() > kLabelsMax) {

@@ -13,6 +13,7 @@
 #include "google/protobuf/map.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "scheduler/rich_error.h"
+#include "store/records.h"
 
 namespace midwatch {
 
@@ -39,9 +40,12 @@ absl::Status CheckAhead(absl::string_view field,
 absl::Status CheckInstant(absl::string_view field,
                           const google::protobuf::Timestamp& instant);
 
-inline constexpr size_t kLabelsMax = 16;
+inline constexpr size_t kLabelsMax = kTaskLabelsMax;
 using ProtoLabels = google::protobuf::Map<std::string, std::string>;
-// See v1::TaskLine.labels.
+// See v1::TaskLine.labels; and what is wrong with a key that is none.
+bool IsLabelKey(absl::string_view key);
+inline constexpr char kNoLabelKey[] =
+    "' is no key; expected 1 to 63 letters, digits and - _ . /";
 void CheckLabels(const std::string& field, const ProtoLabels& labels,
                  FieldViolations& wrong);
 

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "absl/algorithm/container.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -387,6 +388,26 @@ void ReadExpiry(const v1::UpdateTaskRequest& request, absl::Time now,
   }
 }
 
+void ReadLabels(const v1::UpdateTaskRequest& request, UpdateTask& write,
+                FieldViolations& wrong) {
+  CheckLabels("set_labels", request.set_labels(), wrong);
+  write.set_labels = {request.set_labels().begin(), request.set_labels().end()};
+  if (request.remove_labels_size() > static_cast<int>(kLabelsMax)) {
+    wrong.Add("remove_labels", request.remove_labels_size(), "; at most ",
+              kLabelsMax);
+  }
+  for (int i = 0; i < request.remove_labels_size(); ++i) {
+    const std::string& key = request.remove_labels(i);
+    const std::string field = absl::StrCat("remove_labels[", i, "]");
+    if (!IsLabelKey(key)) {
+      wrong.Add(field, "'", absl::CHexEscape(key), kNoLabelKey);
+    } else if (write.set_labels.contains(key)) {
+      wrong.Add(field, "'", key, "' is set, too; expected one of them");
+    }
+    write.remove_labels.push_back(key);
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<UpdateTask> FromProto(const v1::UpdateTaskRequest& request,
@@ -412,13 +433,15 @@ absl::StatusOr<UpdateTask> FromProto(const v1::UpdateTaskRequest& request,
     wrong.Add(CheckDuration("deadline", request.deadline()));
     write.deadline = FromDuration(request.deadline());
   }
+  ReadLabels(request, write, wrong);
   wrong.Add(CheckReason(request.reason()));
   write.reason = request.reason();
   if (!write.priority && !write.max_cost && !write.start_after &&
-      !write.expires_at && !write.deadline) {
+      !write.expires_at && !write.deadline && write.set_labels.empty() &&
+      write.remove_labels.empty()) {
     wrong.Add("priority",
-              "set it, max_cost_usd_micros, start, expiry or deadline: there "
-              "is nothing to change");
+              "set it, max_cost_usd_micros, start, expiry, deadline or labels: "
+              "there is nothing to change");
   }
   RETURN_IF_ERROR(wrong.ToStatus());
   return write;

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
+#include "store/labels.h"
 #include "store/proto_time.h"
 #include "store/queue_writer.h"
 
@@ -55,6 +56,12 @@ std::string ChangeWords(const UpdateTask& write, int32_t old_priority) {
     words.push_back(
         absl::StrCat("max_cost ", *write.max_cost, " micro-dollars"));
   }
+  for (const auto& [key, value] : write.set_labels) {
+    words.push_back(absl::StrCat("label ", LabelLine(key, value)));
+  }
+  for (const std::string& key : write.remove_labels) {
+    words.push_back(absl::StrCat("no label ", key));
+  }
   return absl::StrCat(absl::StrJoin(words, ", "),
                       write.reason.empty() ? "" : ": ", write.reason);
 }
@@ -91,6 +98,7 @@ absl::StatusOr<Done> QueueWriter::Do(const UpdateTask& write) {
     budget.limit = *write.max_cost;
     RETURN_IF_ERROR(SetMaxCost(budget).status());
   }
+  RETURN_IF_ERROR(ChangeLabels(write));
   if (write.deadline) RETURN_IF_ERROR(ChangeDeadline(old, *write.deadline));
   if (write.expires_at) RETURN_IF_ERROR(ChangeExpiry(old, *write.expires_at));
   // It stands in its lane by what these two say.
@@ -153,6 +161,47 @@ absl::Status QueueWriter::ChangeDeadline(const TaskRow& task,
   // Of its own: others may have the one that it has.
   ASSIGN_OR_RETURN(int64_t own, InsertTemplate(spec));
   return db_.Run("UPDATE task SET template = ? WHERE id = ?", own, task.id);
+}
+
+absl::Status QueueWriter::ChangeLabels(const UpdateTask& write) {
+  if (write.set_labels.empty() && write.remove_labels.empty()) {
+    return absl::OkStatus();
+  }
+  Labels old;
+  {
+    SqliteStatement row =
+        db_.Query("SELECT labels FROM task WHERE id = ?", write.task.row);
+    if (!row.Step()) return absl::DataLossError("task row vanished");
+    old = LabelsFromLines(row.Text(0));
+  }
+  Labels labels = old;
+  for (const std::string& key : write.remove_labels) labels.erase(key);
+  for (const auto& [key, value] : write.set_labels) labels[key] = value;
+  if (labels.size() > kTaskLabelsMax) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("the task would have ", labels.size(), " labels; at most ",
+                     kTaskLabelsMax));
+  }
+  for (const auto& each : old) {
+    auto kept = labels.find(each.first);
+    if (kept != labels.end() && kept->second == each.second) continue;
+    ASSIGN_OR_RETURN(int64_t label,
+                     LabelId(kTaskLabel, LabelLine(each.first, each.second)));
+    RETURN_IF_ERROR(
+        db_.Run("DELETE FROM task_label WHERE label = ? AND task = ?", label,
+                write.task.row));
+  }
+  for (const auto& [key, value] : labels) {
+    ASSIGN_OR_RETURN(int64_t label, LabelId(kTaskLabel, LabelLine(key, value)));
+    RETURN_IF_ERROR(
+        db_.Run("INSERT INTO task_label(label, task) VALUES (?,?) "
+                "ON CONFLICT DO NOTHING",
+                label, write.task.row));
+  }
+  return db_.Run(
+      "UPDATE task SET labels = ? WHERE id = ?",
+      SqliteNullable<std::string>{!labels.empty(), LabelLines(labels)},
+      write.task.row);
 }
 
 absl::Status QueueWriter::ChangePriority(const TaskRow& old, int32_t priority) {

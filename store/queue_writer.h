@@ -260,6 +260,7 @@ class QueueWriter {
   absl::Status ChangeExpiry(const TaskRow& task, absl::Time expires_at);
   absl::Status ChangePriority(const TaskRow& task, int32_t priority);
   absl::Status ChangeDeadline(const TaskRow& task, absl::Duration deadline);
+  absl::Status ChangeLabels(const UpdateTask& write);
   // queue_delete.cc
   //   kFailedPrecondition  it has to stay
   absl::Status CheckDeletable(int64_t batch, int64_t first, int64_t last);

@@ -43,6 +43,8 @@ struct LeaseKey {
 
 // By key; see v1::TaskLine.labels.
 using Labels = std::map<std::string, std::string>;
+// Of a task.
+inline constexpr size_t kTaskLabelsMax = 16;
 
 // How many tasks stand in each state, indexed by v1::TaskState.
 using StateCounts = std::array<int64_t, 10>;

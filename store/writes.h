@@ -155,7 +155,8 @@ struct RetryBatch {
 //   kInvalidArgument     a start_after too far ahead
 //   kFailedPrecondition  it runs, waits for a person, or is final; it would
 //                        expire before it may start, or began once and cannot
-//                        expire; or as SetBudget, of max_cost
+//                        expire; it would have too many labels; or as
+//                        SetBudget, of max_cost
 struct UpdateTask {
   using Result = Done;
   RowKey task;
@@ -165,6 +166,8 @@ struct UpdateTask {
   std::optional<absl::Time> expires_at;    // infinite: never
   std::optional<absl::Duration> deadline;  // from its submit; zero: none
   std::string reason;
+  Labels set_labels = {};
+  std::vector<std::string> remove_labels = {};  // by key
 };
 
 // Cancelling -----------------------------------------------------------------

@@ -846,12 +846,14 @@ class CliTest(unittest.TestCase):
         code, out, err = self.run_cli(
             "task", "update", one["task_id"], "--priority", "9",
             "--start-after", "now", "--expires", "never", "--deadline", "6h",
-            "--max-cost", "$2", "--reason", "in a hurry")
+            "--max-cost", "$2", "--label", "team=a", "--label", "lang-",
+            "--reason", "in a hurry")
         self.assertEqual((code, out), (0, one["task_id"] + "  queued\n"), err)
         one = tasks()[0]
         self.assertEqual(
             (one["priority"], one["not_before"], one["expires_at"],
-             one["max_cost_usd_micros"]), (9, None, None, 2_000_000))
+             one["max_cost_usd_micros"], one["labels"]),
+            (9, None, None, 2_000_000, {"team": "a"}))
         code, out, _ = self.run_cli("journal", "--all", "--output", "json")
         changes = [row["reason"] for row in map(json.loads, out.splitlines())
                    if row["kind"] == "task_changed"]
@@ -864,6 +866,11 @@ class CliTest(unittest.TestCase):
                  "how long from now, such as 90m or 12h; or never"),
                 ([one["task_id"], "--start-after", "2020-01-01T00:00:00Z"],
                  "which is over"),
+                ([one["task_id"], "--label", "team=a", "--label", "team-"],
+                 "--label is 'team=a' and 'team-'; expected one of them"),
+                ([one["task_id"], "--label", "team"], "KEY=VALUE or KEY-"),
+                ([one["task_id"], "--label", "my team=a"],
+                 "set_labels"),
                 ([two["task_id"], "--priority", "1"], "`task retry`")]:
             code, _, err = self.run_cli("task", "update", *arguments)
             self.assertEqual(code, 2, err)

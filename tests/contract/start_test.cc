@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "tests/contract/store_contract.h"
 
 namespace midwatch {
@@ -267,6 +268,35 @@ TEST_P(StartTest, AnExpiryIsSetMovedAndTakenAway) {
   ASSERT_OK(Apply(write));
   FireAfter(absl::Minutes(1));
   EXPECT_EQ(Task(task).state, v1::TASK_STATE_FAILED);
+}
+
+TEST_P(StartTest, LabelsAreSetReplacedAndTakenOff) {
+  SubmitTask submit = Single("labelled");
+  submit.task.labels = {{"team", "a"}, {"kind", "x"}};
+  RowKey task = Submit(submit);
+  UpdateTask write{.task = task};
+  write.set_labels = {{"team", "b"}, {"new", "1"}};
+  write.remove_labels = {"kind", "never-was"};
+  ASSERT_OK(Apply(write));
+  ASSERT_OK(Apply(write));
+  const Labels wanted = {{"new", "1"}, {"team", "b"}};
+  EXPECT_EQ(Task(task).labels, wanted);
+  EXPECT_EQ(Tasks({.labels = {{"team", "b"}}}).size(), 1u);
+  EXPECT_THAT(Tasks({.labels = {{"team", "a"}}}), IsEmpty());
+  EXPECT_THAT(Tasks({.labels = {{"kind", "x"}}}), IsEmpty());
+  write = {.task = task};
+  for (int i = 0; i < 15; ++i) write.set_labels[absl::StrCat("l", i)] = "";
+  EXPECT_THAT(Apply(write), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                     HasSubstr("17 labels")));
+  EXPECT_EQ(Task(task).labels, wanted);
+  write.remove_labels = {"new"};
+  ASSERT_OK(Apply(write));
+  EXPECT_EQ(Task(task).labels.size(), 16u);
+  // Its retry has them as they are then.
+  ASSERT_OK(Apply(CancelTask{task, ""}));
+  auto again = Apply(RetryTask{task, "again"});
+  ASSERT_OK(again);
+  EXPECT_EQ(Task(again->task).labels, Task(task).labels);
 }
 
 TEST_P(StartTest, AChangeIsRefusedWhole) {
