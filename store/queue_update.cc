@@ -160,7 +160,14 @@ absl::Status QueueWriter::ChangeDeadline(const TaskRow& task,
   }
   // Of its own: others may have the one that it has.
   ASSIGN_OR_RETURN(int64_t own, InsertTemplate(spec));
-  return db_.Run("UPDATE task SET template = ? WHERE id = ?", own, task.id);
+  RETURN_IF_ERROR(
+      db_.Run("UPDATE task SET template = ? WHERE id = ?", own, task.id));
+  // Of a single task nobody else has the one before, but where it is a retry:
+  // that has the one of what it tries again.
+  return db_.Run(
+      "DELETE FROM template WHERE id = ? AND EXISTS (SELECT 1 FROM task "
+      "WHERE id = ? AND batch = 0 AND retry_of IS NULL)",
+      task.template_id, task.id);
 }
 
 absl::Status QueueWriter::ChangeLabels(const UpdateTask& write) {
