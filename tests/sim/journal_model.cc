@@ -67,6 +67,7 @@ const char* KindName(JournalKind kind) {
   if (kind == JournalKind::kBatchRetried) return "batch retried";
   if (kind == JournalKind::kBatchDeleted) return "batch deleted";
   if (kind == JournalKind::kTasksDeleted) return "tasks deleted";
+  if (kind == JournalKind::kTaskChanged) return "task changed";
   return number < std::size(kNames) ? kNames[number] : "?";
 }
 
@@ -124,6 +125,13 @@ void JournalModel::CheckWriter(const JournalRow& row, const TaskStory& task) {
     case JournalKind::kCancelled:
     case JournalKind::kAnswered:
     case JournalKind::kUnanswered:
+      return;
+    case JournalKind::kTaskChanged:
+      if (row.who != 0 || task.on || task.over) {
+        report_(kLeases, absl::StrCat(where,
+                                      ": changed while it runs, or is "
+                                      "over"));
+      }
       return;
     case JournalKind::kAdjusted:
       // Of an attempt that is over; another may be on.

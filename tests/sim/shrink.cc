@@ -52,10 +52,11 @@ std::vector<Story> Smaller(const Story& story) {
   for (auto rule : {&Story::canary, &Story::stop_failed, &Story::stop_tenths}) {
     if (story.*rule > 0) with([&](Story& s) { s.*rule = 0; });
   }
-  for (auto part : {&Sides::batches, &Sides::cancels, &Sides::batch_retries,
-                    &Sides::task_retries, &Sides::deletes, &Sides::keep_newest,
-                    &Sides::singles, &Sides::single_cancels,
-                    &Sides::single_retries, &Sides::keep_newest_singles}) {
+  for (auto part :
+       {&Sides::batches, &Sides::cancels, &Sides::batch_retries,
+        &Sides::task_retries, &Sides::deletes, &Sides::keep_newest,
+        &Sides::singles, &Sides::single_cancels, &Sides::single_retries,
+        &Sides::single_changes, &Sides::keep_newest_singles}) {
     if (story.sides.*part > 0) with([&](Story& s) { s.sides.*part = 0; });
     if (story.sides.*part > 1) with([&](Story& s) { --(s.sides.*part); });
   }

@@ -54,6 +54,7 @@ SideClients::SideClients(World& world, const Story& story)
   Plan(sides.singles, start, 2 * end, &SideClients::SubmitSingle);
   Plan(sides.single_cancels, start, 2 * end, &SideClients::CancelSingle);
   Plan(sides.single_retries, start, 3 * end, &SideClients::RetrySingle);
+  Plan(sides.single_changes, start, 2 * end, &SideClients::ChangeSingle);
 }
 
 int SideClients::Pick(int low, int high) {
@@ -302,6 +303,35 @@ void SideClients::CancelSingle(Errand& errand) {
       request,
       [this, &errand](const absl::StatusOr<v1::CancelTaskResponse>& response) {
         if (response.ok()) world_.counts.Add("single tasks cancelled");
+        After(errand, response.status());
+      });
+}
+
+// One that waits, or another.
+void SideClients::ChangeSingle(Errand& errand) {
+  if (singles_.empty()) {
+    LookAgain(errand);
+    return;
+  }
+  v1::UpdateTaskRequest request;
+  request.set_task_id(
+      singles_[static_cast<size_t>(dice_.Next()) % singles_.size()]);
+  request.set_priority(Pick(0, 9));
+  if (OneIn(2)) {
+    (*request.mutable_set_labels())["of"] = absl::StrCat(Pick(1, 3));
+  } else {
+    request.add_remove_labels("of");
+  }
+  (*request.mutable_set_labels())["changed"] = absl::StrCat(errand.number);
+  if (OneIn(2)) request.mutable_deadline()->set_seconds(Pick(0, 600));
+  world_.scheduler().UpdateTask(
+      request,
+      [this, &errand](const absl::StatusOr<v1::UpdateTaskResponse>& response) {
+        if (response.ok()) world_.counts.Add("single tasks changed");
+        if (IsFinal(response.status())) {
+          LookAgain(errand);
+          return;
+        }
         After(errand, response.status());
       });
 }

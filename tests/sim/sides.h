@@ -66,6 +66,7 @@ class SideClients {
   void HearOfSingle(Errand& errand, const std::string& id);
   void CancelSingle(Errand& errand);
   void RetrySingle(Errand& errand);
+  void ChangeSingle(Errand& errand);
   void Cancel(Errand& errand);
   void RetryBatch(Errand& errand);
   void RetryTask(Errand& errand);

@@ -126,6 +126,7 @@ void ExpectWork(const Counts& counts, int nights) {
       {"starts of tasks that need another batch's", 1},
       {"single tasks deleted by a rule", 1},
       {"single retries deleted by a rule", 0.2},
+      {"single tasks changed", 0.3},
       {"single tasks kept for others", 0.05},
       {"deaths amid deletions by a rule", 0.07},
       {"requests of deleted tasks refused", 0.2},

@@ -208,7 +208,25 @@ void SingleModel::AtEnd(Sqlite& queue, absl::Time now) {
                                    told_));
   }
   CheckHours(queue);
+  CheckLabels(queue);
   if (!clock_stepped) CheckRetention(queue, now);
+}
+
+// A task is found by the labels that it has.
+void SingleModel::CheckLabels(Sqlite& queue) {
+  SqliteStatement task =
+      queue.Query("SELECT id, ifnull(labels, '') FROM task WHERE batch = 0");
+  while (task.Step()) {
+    std::string found;
+    SqliteStatement label = queue.Query(
+        "SELECT l.name FROM task_label x JOIN label l ON l.id = x.label "
+        "WHERE x.task = ? ORDER BY l.name",
+        task.Int(0));
+    while (label.Step()) absl::StrAppend(&found, label.Text(0), "\n");
+    if (found == task.Text(1)) continue;
+    report_(kKept, absl::StrCat("task ", task.Int(0), " has the labels ",
+                                task.Text(1), ", and is found by ", found));
+  }
 }
 
 // What deleted ones cost stays in its hour.

@@ -71,6 +71,7 @@ class SingleModel {
   void CheckMayGo(const JournalRow& row, int64_t id, Sqlite& queue);
   bool IsTooMany(int64_t id, absl::Time before) const;
   void CheckHours(Sqlite& queue);
+  void CheckLabels(Sqlite& queue);
   void CheckRetention(Sqlite& queue, absl::Time now);
   bool HasToStay(int64_t id, Sqlite& queue, absl::Time& since) const;
 

@@ -143,6 +143,7 @@ Sides DrawSides(uint64_t seed) {
   sides.single_retries = dice.Pick(0, 5);
   if (dice.OneIn(2)) sides.keep_newest_singles = dice.Pick(1, 5);
   if (dice.OneIn(2)) sides.keep_singles_for = dice.Seconds(1, 1800);
+  sides.single_changes = dice.Pick(0, 6);
   return sides;
 }
 
@@ -441,8 +442,9 @@ std::string Describe(const Story& story) {
     }
     if (sides.singles > 0) {
       absl::StrAppend(&text, "; ", sides.singles, " single tasks, ",
-                      sides.single_cancels, " cancels and ",
-                      sides.single_retries, " retries of them");
+                      sides.single_cancels, " cancels, ", sides.single_retries,
+                      " retries and ", sides.single_changes,
+                      " changes of them");
     }
     if (sides.keep_newest_singles > 0) {
       absl::StrAppend(&text, "; the newest ", sides.keep_newest_singles,

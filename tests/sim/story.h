@@ -92,6 +92,7 @@ struct Sides {
   // Tasks that are submitted alone, of which some are cancelled and tried
   // again, and of those and of retries what the scheduler deletes by itself.
   int singles = 0, single_cancels = 0, single_retries = 0;
+  int single_changes = 0;  // while they wait
   int keep_newest_singles = 0;
   absl::Duration keep_singles_for;
 };
