@@ -217,6 +217,11 @@ class Night {
         RankOf(input_.start + now_,
                input_.tasks[task].priority.value_or(input_.priority), latest);
     Lane& lane = LaneOf(id);
+    // For a new first one there may be money, where there was none.
+    if (lane.without_money && rank < lane.ready.head()) {
+      without_money_.erase({lane.ready.head(), LaneNumber(id)});
+      lane.without_money = false;
+    }
     const bool waits = lane.blocked || lane.without_money;
     if (!waits && !lane.ready.empty()) {
       heads_.erase({lane.ready.head(), LaneNumber(id)});

@@ -196,7 +196,10 @@ absl::Status QueueWriter::Unpark(const LiveRow& live) {
 
 absl::Status QueueWriter::GiveUpWaiting(int64_t task, int64_t answer_by) {
   ASSIGN_OR_RETURN(std::optional<LiveRow> live, FindLive(task));
-  if (!live || live->answer_by != answer_by) return absl::OkStatus();
+  // The timer may have been put off, but a time that is later has its own.
+  if (!live || !live->answer_by || *live->answer_by > answer_by) {
+    return absl::OkStatus();
+  }
   RETURN_IF_ERROR(Unpark(*live));
   RETURN_IF_ERROR(
       db_.Run("UPDATE live SET unanswered = 1 WHERE task = ?", task));

@@ -35,7 +35,10 @@ absl::Status QueueWriter::Expire(int64_t id, int64_t at, TimersFired& result) {
   const TaskRow& task = *found;
   const bool waits = task.state == v1::TASK_STATE_QUEUED ||
                      task.state == v1::TASK_STATE_BLOCKED;
-  if (!waits || task.expires_at != at) return absl::OkStatus();
+  // The timer may have been put off, but an expiry that is later has its own.
+  if (!waits || !task.expires_at || *task.expires_at > at) {
+    return absl::OkStatus();
+  }
   RETURN_IF_ERROR(RemoveReady(task));
   if (task.not_before) {
     RETURN_IF_ERROR(ForgetTimer(*task.not_before, kReadyTimer, id));

@@ -270,9 +270,11 @@ absl::StatusOr<TaskKey> QueueWriter::Do(const SubmitTask& write) {
   if (holder) return *holder;
   ASSIGN_OR_RETURN(place.queue, LabelId(kQueueLabel, write.queue));
   ASSIGN_OR_RETURN(place.account, LabelId(kAccountLabel, write.account));
-  ASSIGN_OR_RETURN(place.template_id, InsertTemplate(write.spec));
-  if (write.spec.has_deadline()) {
-    ASSIGN_OR_RETURN(place.start_within, StartWithin(place.template_id));
+  if (!write.task.own_spec) {
+    ASSIGN_OR_RETURN(place.template_id, InsertTemplate(write.spec));
+    if (write.spec.has_deadline()) {
+      ASSIGN_OR_RETURN(place.start_within, StartWithin(place.template_id));
+    }
   }
   absl::StatusOr<Inserted> is = InsertTask(place, write.task, -1, now, 0);
   if (absl::IsInvalidArgument(is.status())) {

@@ -58,8 +58,8 @@ absl::Status QueueWriter::FireApart(const Timer& timer, int& room,
   RETURN_IF_ERROR(db_.Run("SAVEPOINT timer"));
   const absl::Status fired = Fire(timer, room, result);
   if (!fired.ok()) {
-    // Rolled back by SQLite itself, as it does when the disk is full.
-    if (db_.autocommit()) return fired;
+    // Of no timer alone, such as a full disk: all are tried again soon.
+    if (db_.autocommit() || absl::IsUnavailable(fired)) return fired;
     RETURN_IF_ERROR(db_.Run("ROLLBACK TO timer"));
     Forget();
     result = before;
@@ -123,8 +123,10 @@ absl::Status QueueWriter::FireReadyTimer(int64_t task, int64_t at) {
   absl::StatusOr<TaskRow> found = LoadTask(task);
   if (absl::IsNotFound(found.status())) return absl::OkStatus();  // deleted
   RETURN_IF_ERROR(found.status());
-  const bool waits =
-      found->state == v1::TASK_STATE_QUEUED && !found->rank.has_value();
+  // The timer may have been put off, and the delay changed since.
+  const bool waits = found->state == v1::TASK_STATE_QUEUED &&
+                     !found->rank.has_value() &&
+                     found->not_before.value_or(at) <= at;
   return waits ? BeginAnother(*found, at) : absl::OkStatus();
 }
 

@@ -273,6 +273,21 @@ TEST(PlanTest, AMaxCostOfItsOwnIsWhatATaskSetsAside) {
   EXPECT_THAT(StartsOf(night), ElementsAre(absl::ZeroDuration(), kAMinute));
 }
 
+TEST(PlanTest, ACheaperTaskOfAHigherPriorityGoesPastOneWithoutMoney) {
+  PlanInput input = BatchOf(2);
+  input.tasks[0].max_cost = 800 * kOneCent;
+  input.tasks[1].priority = 9;
+  input.tasks[1].not_before = absl::Hours(1);
+  input.budgets = {
+      {.of = "the batch", .room = 300 * kOneCent, .limit = 300 * kOneCent}};
+  const PlannedNight night = PlanBatch(input).typical;
+  EXPECT_EQ(night.run, 1);
+  EXPECT_EQ(night.end, absl::Hours(1) + kAMinute);
+  EXPECT_EQ(night.without_room, 1);
+  EXPECT_EQ(night.budget_without_room, "the batch");
+  EXPECT_EQ(night.reserve_without_room, 800 * kOneCent);
+}
+
 TEST(PlanTest, WhatIsAssumedIsNoMoreThanATaskMayCost) {
   PlanInput input = BatchOf(3);
   input.kinds[0].assumed = true;

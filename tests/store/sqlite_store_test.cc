@@ -135,5 +135,34 @@ TEST_F(SqliteStoreTest, ATimerThatFailsHoldsUpNoOther) {
   EXPECT_THAT(fired->put_off, SizeIs(1));
 }
 
+// As they are after an hour in which they could not be fired.
+TEST_F(SqliteStoreTest, ATimerThatWasPutOffDoesItsWork) {
+  SubmitTask expiring = Single("expiring");
+  expiring.task.start.expires_after = absl::Minutes(10);
+  SubmitTask delayed = Single("delayed");
+  delayed.task.start.delay = absl::Minutes(10);
+  auto expires = Apply(expiring), waits = Apply(delayed);
+  ASSERT_OK(expires);
+  ASSERT_OK(waits);
+  Crash();
+  {
+    auto db = Sqlite::Open(dir_ / "queue.db");
+    ASSERT_OK(db);
+    ASSERT_OK((*db)->Run("UPDATE timer SET at = at + 3600000000"));
+    ASSERT_EQ((*db)->changes(), 2);
+  }
+  Open();
+  // Later than the timer that was put off.
+  ASSERT_OK(Apply(UpdateTask{.task = waits->task,
+                             .start_after = clock_.Now() + absl::Hours(3)}));
+  time_.Advance(absl::Hours(2));
+  ASSERT_OK(Apply(FireTimers{}));
+  EXPECT_EQ(Task(expires->task).state, v1::TASK_STATE_FAILED);
+  EXPECT_THAT(AdmitTo(Register(), 1), SizeIs(0));
+  time_.Advance(absl::Hours(2));
+  ASSERT_OK(Apply(FireTimers{}));
+  EXPECT_THAT(AdmitTo(Register(), 1), SizeIs(1));
+}
+
 }  // namespace
 }  // namespace midwatch
