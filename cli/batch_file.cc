@@ -17,6 +17,7 @@
 #include "cli/json_line.h"
 #include "cli/jsonl_tasks.h"
 #include "cli/line_file.h"
+#include "cli/money.h"
 #include "cli/need_words.h"
 #include "cli/rule_reader.h"
 #include "cli/spec_reader.h"
@@ -58,13 +59,17 @@ class ContentHash {
   Sha256 hash_;
 };
 
-int64_t MaxCostOf(const v1::TaskSpec& spec, const v1::TaskLine& line) {
-  if (spec.on_budget() == v1::BUDGET_POLICY_RAISE) {
-    return spec.raise_to_usd_micros();
-  }
+// What has to be free of every budget before it starts.
+int64_t FirstCostOf(const v1::TaskSpec& spec, const v1::TaskLine& line) {
   if (line.max_cost_usd_micros() > 0) return line.max_cost_usd_micros();
   return spec.max_cost_usd_micros() > 0 ? spec.max_cost_usd_micros()
                                         : kMaxCostMicrosDefault;
+}
+
+int64_t MaxCostOf(const v1::TaskSpec& spec, const v1::TaskLine& line) {
+  return spec.on_budget() == v1::BUDGET_POLICY_RAISE
+             ? spec.raise_to_usd_micros()
+             : FirstCostOf(spec, line);
 }
 
 // What `file` says of all its tasks together.
@@ -80,6 +85,33 @@ void Count(const v1::TaskLine& line, BatchFile& file) {
     file.own_checks.try_emplace(line.expect().check(), line.name());
   }
 }
+
+// The first task that the batch's own budget has no room for, however little
+// others cost.
+class RoomCheck {
+ public:
+  void Look(const v1::TaskLine& line, const v1::OpenBatch& open) {
+    const int64_t cost = FirstCostOf(open.spec(), line);
+    const int64_t budget = open.budget_usd_micros();
+    if (budget == 0 || cost <= budget) return;
+    if (tasks_++ == 0) first_ = line.name();
+    most_ = std::max(most_, cost);
+  }
+  void Tell(const v1::OpenBatch& open, std::vector<std::string>& notes) const {
+    if (tasks_ == 0) return;
+    notes.push_back(absl::StrCat(
+        tasks_ == 1 ? absl::StrCat("task '", first_, "' sets")
+                    : absl::StrCat(tasks_, " tasks, the first of them '",
+                                   first_, "', set"),
+        " aside up to ", FormatUsd(most_), ", more than the batch's budget of ",
+        FormatUsd(open.budget_usd_micros()),
+        "; no such task starts unless that is raised"));
+  }
+
+ private:
+  int64_t tasks_ = 0, most_ = 0;
+  std::string first_;
+};
 
 class BatchFileReader {
  public:
@@ -305,9 +337,15 @@ void BatchFileReader::ReadTop(const YAML::Node& root, bool tasks_follow) {
        true},
       {"tasks", [this](const Node& n) { task_reader_.ReadTasks(n); }},
       {"foreach", [this](const Node& n) { task_reader_.ReadForeach(n); }},
-      {"schedule", nullptr},
-      {"deadline", nullptr},
-      {"needs", nullptr}};
+      {"schedule", nullptr, false, "with `midwatch schedule create`"},
+      {"needs", nullptr, false, "in a task"}};
+  for (const char* name :
+       {"agent", "environment", "prompt", "max_cost", "retry", "timeouts",
+        "expect", "priority", "concurrency_key", "labels", "answers",
+        "answer_within", "deadline", "unique", "delay", "start_after",
+        "expires_after"}) {
+    keys.push_back({name, nullptr, false, "in defaults"});
+  }
   if (tasks_follow) {
     keys.erase(std::remove_if(keys.begin(), keys.end(),
                               [](const YamlKey& key) {
@@ -364,12 +402,15 @@ absl::StatusOr<BatchFile> BatchFileReader::ReadJsonl(
   auto tasks =
       std::make_shared<JsonlTasks>(std::move(file), params_, std::move(spec_));
   ContentHash hash;
+  RoomCheck room;
   hash.Add(batch.open);
   RETURN_IF_ERROR(tasks->Check(complaints_, [&](const v1::TaskLine& task) {
     hash.Add(task);
     Count(task, batch);
+    room.Look(task, batch.open);
   }));
   RETURN_IF_ERROR(complaints_.ToStatus());
+  room.Tell(batch.open, batch.notes);
   batch.open.set_content_sha256(hash.FinishHex());
   batch.input_paths = tasks->inputs().paths();
   batch.input_bytes = tasks->inputs().bytes();
@@ -407,11 +448,14 @@ absl::StatusOr<BatchFile> BatchFileReader::Read(const std::string& text,
   file.notes = task_reader_.notes();
   file.lines = task_reader_.TakeLines();
   ContentHash hash;
+  RoomCheck room;
   hash.Add(file.open);
   for (const v1::TaskLine& line : file.lines) {
     hash.Add(line);
     Count(line, file);
+    room.Look(line, file.open);
   }
+  room.Tell(file.open, file.notes);
   file.open.set_content_sha256(hash.FinishHex());
   return file;
 }

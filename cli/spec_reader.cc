@@ -672,7 +672,7 @@ SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
            spec.set_max_repeats(static_cast<int32_t>(*v));
          }
        }},
-      {"needs", nullptr},
+      {"needs", nullptr, false, "in a task"},
       {"outcome", nullptr},
       {"output", nullptr},
       {"deadline",

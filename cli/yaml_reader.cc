@@ -343,6 +343,10 @@ void ReadMap(const YAML::Node& node, absl::string_view what,
           absl::StrCat("unknown key '",
                        name.IsScalar() ? Printable(name.Scalar()) : "?",
                        "' in ", what, "; expected one of ", names()));
+    } else if (!keys[i].place.empty()) {
+      complaints.Add(name.Mark(),
+                     absl::StrCat("'", keys[i].name, "' is no key of ", what,
+                                  "; expected it ", keys[i].place));
     } else if (!keys[i].read) {
       complaints.Add(name.Mark(),
                      absl::StrCat("'", keys[i].name, "' in ", what,

@@ -52,12 +52,14 @@ class Complaints {
 std::optional<YAML::Node> ParseYaml(const std::string& text, bool is_json,
                                     Complaints& complaints);
 
-// A key of a map. `read` is empty where the design names the key and this
-// release does not have it.
+// A key of a map. `read` is empty where the key does not belong there.
 struct YamlKey {
   std::string name;
   std::function<void(const YAML::Node&)> read;
   bool required = false;
+  // Without `read`: where it does ("in defaults"); "" where it is in no file of
+  // this release.
+  std::string place = "";
 };
 
 // Calls `read` for each key in the order of `keys`. Complains where `node` is

@@ -21,6 +21,7 @@ using ::midwatch::testing::IsOk;
 using ::midwatch::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::Pair;
 using ::testing::StartsWith;
@@ -482,6 +483,26 @@ TEST_F(BatchFileTest, ForeachFollowsLinksAndLeavesOutWhatIsNoFile) {
   EXPECT_THAT(batch->notes, ElementsAre(HasSubstr("1 matches")));
 }
 
+TEST_F(BatchFileTest, ATaskThatTheBudgetHasNoRoomForIsNoted) {
+  auto notes = [&](const std::string& budget, const std::string& tasks) {
+    absl::StatusOr<BatchFile> batch =
+        Load(absl::StrCat("name: n\nbudget: ", budget,
+                          "\ndefaults: {agent: {name: a, model: m}, prompt: p, "
+                          "max_cost: $2}\ntasks: ",
+                          tasks, "\n"));
+    EXPECT_OK(batch);
+    return batch.ok() ? batch->notes : std::vector<std::string>();
+  };
+  EXPECT_THAT(notes("$2", "[{name: a}, {name: b}]"), IsEmpty());
+  EXPECT_THAT(
+      notes("$5", "[{name: a}, {name: b, max_cost: $80}]"),
+      ElementsAre(
+          "task 'b' sets aside up to $80.00, more than the batch's "
+          "budget of $5.00; no such task starts unless that is raised"));
+  EXPECT_THAT(notes("$1", "[{name: a}, {name: b}]"),
+              ElementsAre(HasSubstr("2 tasks, the first of them 'a', set")));
+}
+
 TEST_F(BatchFileTest, ContentHashFollowsWhatIsSubmitted) {
   const std::string first = Load(kForeach)->open.content_sha256();
   EXPECT_EQ(first.size(), 64u);
@@ -639,6 +660,11 @@ constexpr MistakeCase kMistakes[] = {
      "name: n\n%D  retry: {classes: {task: {backoff: 2m, backoff_max: 1m}}}\n"
      "tasks: [{name: x}]\n",
      "5:54: backoff_max is less than backoff"},
+    {"OfDefaultsInTheBatch",
+     "name: n\ndeadline: 6h\nmax_cost: $1\n%Dtasks: [{name: x}]\n",
+     "2:1: 'deadline' is no key of the batch; expected it in defaults"},
+    {"OfATaskInDefaults", "name: n\n%D  needs: x\ntasks: [{name: x}]\n",
+     "5:3: 'needs' is no key of defaults; expected it in a task"},
     {"LaterInSpec", "name: n\n%D  outcome: 1h\ntasks: [{name: x}]\n",
      "5:3: 'outcome' in defaults does not exist in this release"},
     {"LaterInTask", "name: n\n%Dtasks: [{name: x, spec: {}}]\n",
