@@ -30,6 +30,43 @@ void FiringModel::Open(const JournalRow& row, Sqlite& queue) {
   batches_[row.batch].name = name;
 }
 
+// By what the journal says of it.
+void FiringModel::Change(const JournalRow& row) {
+  const bool is_on = !pauses_.empty() && !pauses_.back().ended;
+  if (absl::StrContains(row.why, ": paused")) {
+    if (!is_on) pauses_.push_back({.from = row.at});
+    Pause& pause = pauses_.back();
+    const size_t until = row.why.find("until ");
+    pause.until = absl::InfiniteFuture();
+    if (until != row.why.npos) {
+      std::string error;
+      if (!absl::ParseTime(absl::RFC3339_full, row.why.substr(until + 6, 20),
+                           &pause.until, &error)) {
+        report_(kFires, absl::StrCat(row.why, ": ", error));
+      }
+    }
+  } else if (absl::StrContains(row.why, ": resumed")) {
+    if (!is_on) return report_(kFires, "what was not paused is resumed");
+    const bool by_itself = absl::StrContains(row.why, "its time was over");
+    if (by_itself) counts_.Add("pauses of schedules that ended");
+    if (by_itself && row.at < pauses_.back().until) {
+      report_(kFires, absl::StrCat(row.why, ", too early"));
+    }
+    if (!by_itself) pauses_.back().until = row.at;
+    pauses_.back().ended = true;
+  } else {
+    from_ = std::min(from_, row.at);
+    to_ = std::max(to_, row.at);
+  }
+}
+
+// `before` it does not matter either.
+bool FiringModel::Paused(absl::Time due, absl::Duration before) const {
+  return std::any_of(pauses_.begin(), pauses_.end(), [&](const Pause& pause) {
+    return pause.from - before < due && due < pause.until;
+  });
+}
+
 void FiringModel::Fold(const JournalRow& row, Sqlite& queue) {
   if (times.every == 0) return;
   switch (row.kind) {
@@ -41,9 +78,7 @@ void FiringModel::Fold(const JournalRow& row, Sqlite& queue) {
       }
       return;
     case JournalKind::kScheduleSet:
-      from_ = std::min(from_, row.at);
-      to_ = std::max(to_, row.at);
-      return;
+      return Change(row);
     case JournalKind::kFired:
       counts_.Add("schedules fired");
       if (!batches_.contains(row.batch)) {
@@ -73,6 +108,9 @@ void FiringModel::CheckFiring(const SqliteStatement& row) {
       report_(kFires, absl::StrCat(name, " is there twice"));
     }
     sums_up_ |= absl::StrContains(row.Text(4), "times before it");
+    if (!clock_stepped && Paused(absl::FromUnixMicros(row.Int(0)), {})) {
+      report_(kFires, absl::StrCat(name, " is of a time in a pause"));
+    }
   }
   if (state != v1::FIRING_STATE_FIRED) {
     if (state == v1::FIRING_STATE_OPENING || state == v1::FIRING_STATE_QUEUED) {
@@ -99,6 +137,7 @@ void FiringModel::CheckTimes() {
       absl::UnixEpoch() + absl::Ceil(from_ - absl::UnixEpoch(), rhythm);
   if (due == from_) due += rhythm;
   for (; due < to_ - kSeenWithin; due += rhythm) {
+    if (Paused(due, kSeenWithin)) continue;
     counts_.Add("times of schedules");
     if (!dues_.contains(due)) {
       report_(kFires, absl::StrCat("nothing is known of ",

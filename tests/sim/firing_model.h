@@ -47,7 +47,15 @@ class FiringModel {
     int fired = 0;  // firings that have it
   };
 
+  // From when on no time of it fires, until before when.
+  struct Pause {
+    absl::Time from, until = absl::InfiniteFuture();
+    bool ended = false;
+  };
+
   void Open(const JournalRow& row, Sqlite& queue);
+  void Change(const JournalRow& row);
+  bool Paused(absl::Time due, absl::Duration before) const;
   void CheckFiring(const SqliteStatement& row);
   void CheckTimes();
 
@@ -56,6 +64,7 @@ class FiringModel {
   std::map<int64_t, Batch> batches_;
   std::set<absl::Time> dues_;  // that a firing is of
   std::set<int64_t> told_;
+  std::vector<Pause> pauses_;
   // When it was made, and when its times ended; and the first firing that
   // stands for others, too.
   absl::Time from_ = absl::InfiniteFuture(), to_ = absl::InfinitePast();

@@ -64,6 +64,9 @@ std::vector<Story> Smaller(const Story& story) {
     with([](Story& s) { s.timetable = Timetable(); });
   }
   if (story.timetable.runs > 0) with([](Story& s) { s.timetable.runs = 0; });
+  if (story.timetable.pauses > 0) {
+    with([](Story& s) { s.timetable.pauses = 0; });
+  }
   if (story.timetable.deaths > 0) {
     with([](Story& s) { s.timetable.deaths = 0; });
   }

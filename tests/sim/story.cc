@@ -159,6 +159,7 @@ Timetable DrawTimetable(uint64_t seed) {
   times.overlap = static_cast<v1::OverlapPolicy>(dice.Pick(1, 3));
   times.missed = static_cast<v1::MissedPolicy>(dice.Pick(1, 3));
   times.deaths = dice.OneIn(2) ? dice.Up(1) : 0;
+  if (dice.OneIn(2)) times.pauses = dice.Pick(1, 3);
   return times;
 }
 
@@ -460,11 +461,12 @@ std::string Describe(const Story& story) {
     absl::StrAppendFormat(
         &text,
         "  every %d minutes until %s a batch of %d (%s, %s, up to %s late), %d "
-        "by hand; at %.0f %% of its times the scheduler dies\n",
+        "by hand, paused %d times; at %.0f %% of its times the scheduler "
+        "dies\n",
         times.every, absl::FormatDuration(times.until), times.lines,
         v1::OverlapPolicy_Name(times.overlap),
         v1::MissedPolicy_Name(times.missed), absl::FormatDuration(times.jitter),
-        times.runs, 100 * times.deaths);
+        times.runs, times.pauses, 100 * times.deaths);
   }
   for (const Fault& fault : story.faults) {
     absl::StrAppendFormat(

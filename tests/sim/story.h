@@ -107,6 +107,7 @@ struct Timetable {
   v1::OverlapPolicy overlap = v1::OVERLAP_POLICY_SKIP;
   v1::MissedPolicy missed = v1::MISSED_POLICY_ONCE;
   double deaths = 0;  // at how many of its times the scheduler dies
+  int pauses = 0;     // that people make, and end or let end
 };
 
 struct Story {

@@ -26,6 +26,18 @@ TimetableClient::TimetableClient(World& world, const Story& story)
          .what = Wish::kRun,
          .id = absl::StrCat("run-", run)});
   }
+  for (int pause = 0; pause < times_.pauses; ++pause) {
+    const absl::Duration at =
+        absl::Seconds(20) + times_.until * dice_.Fraction();
+    const absl::Duration length = absl::Seconds(5 + dice_.Next() % 200);
+    const bool by_itself = dice_.Next() % 2 == 0;
+    wishes_.push_back({.at = at,
+                       .what = Wish::kPause,
+                       .ends_in = by_itself ? length : absl::ZeroDuration()});
+    if (!by_itself) {
+      wishes_.push_back({.at = at + length, .what = Wish::kResume});
+    }
+  }
   wishes_.push_back({.at = times_.until, .what = Wish::kEnd});
 }
 
@@ -87,6 +99,31 @@ void TimetableClient::Run(Wish& wish) {
       });
 }
 
+void TimetableClient::Pause(Wish& wish) {
+  v1::PauseScheduleRequest request;
+  request.set_name(kTimetable);
+  if (wish.ends_in > absl::ZeroDuration()) {
+    request.mutable_until()->set_seconds(
+        absl::ToUnixSeconds(world_.ClockOf("scheduler").Now() + wish.ends_in));
+  }
+  world_.scheduler().PauseSchedule(
+      request,
+      [this, &wish](const absl::StatusOr<v1::PauseScheduleResponse>& response) {
+        After(wish, response.status());
+        if (response.ok()) world_.counts.Add("schedules paused");
+      });
+}
+
+void TimetableClient::Resume(Wish& wish) {
+  v1::ResumeScheduleRequest request;
+  request.set_name(kTimetable);
+  world_.scheduler().ResumeSchedule(
+      request, [this, &wish](
+                   const absl::StatusOr<v1::ResumeScheduleResponse>& response) {
+        After(wish, response.status());
+      });
+}
+
 void TimetableClient::DieSometimes() {
   const absl::Duration now = world_.time.Elapsed();
   if (now > times_.until || absl::ToInt64Seconds(now) % 60 != 59) return;
@@ -94,6 +131,19 @@ void TimetableClient::DieSometimes() {
   world_.KillSchedulerSoon(
       static_cast<int>(1 + dice_.Next() % kDiesWithin),
       dice_.Next() % 2 == 0 ? Death::kPowerLoss : Death::kKilled);
+}
+
+void TimetableClient::Ask(Wish& wish) {
+  switch (wish.what) {
+    case Wish::kRun:
+      return Run(wish);
+    case Wish::kPause:
+      return Pause(wish);
+    case Wish::kResume:
+      return Resume(wish);
+    default:
+      return Put(wish);
+  }
 }
 
 void TimetableClient::Tick() {
@@ -109,7 +159,7 @@ void TimetableClient::Tick() {
       continue;
     }
     wish.asked = world_.scheduler_lives();
-    wish.what == Wish::kRun ? Run(wish) : Put(wish);
+    Ask(wish);
     world_.time.RunUntilIdle();
     if (!world_.scheduler_up()) return;
   }

@@ -1,5 +1,5 @@
-// Who has a schedule in a night: makes it, fires it by hand, and gives it
-// another rhythm in the end, so that the night has one.
+// Who has a schedule in a night: makes it, fires it by hand, pauses and resumes
+// it, and gives it another rhythm in the end, so that the night has one.
 #ifndef MIDWATCH_TESTS_SIM_TIMETABLE_CLIENT_H_
 #define MIDWATCH_TESTS_SIM_TIMETABLE_CLIENT_H_
 
@@ -25,15 +25,19 @@ class TimetableClient {
  private:
   struct Wish {
     absl::Duration at;
-    enum { kMake, kRun, kEnd } what = kMake;
-    std::string id;  // of a run
+    enum { kMake, kRun, kPause, kResume, kEnd } what = kMake;
+    std::string id;            // of a run
+    absl::Duration ends_in{};  // of a pause that ends by itself
     bool done = false;
     int asked = 0;         // the scheduler's life that was asked; 0: none
     absl::Duration again;  // not before this
   };
 
+  void Ask(Wish& wish);
   void Put(Wish& wish);
   void Run(Wish& wish);
+  void Pause(Wish& wish);
+  void Resume(Wish& wish);
   void After(Wish& wish, const absl::Status& status);
   void DieSometimes();
 
