@@ -121,11 +121,6 @@ const char* NameOf(JournalKind kind) {
   }
 }
 
-std::string Describe(const JournalMoney& money) {
-  return absl::StrCat("charged ", money.charged, ", reserved ", money.reserved,
-                      ", overshot ", money.over);
-}
-
 testing::FakeShown Read(const std::string& text) {
   const auto event = nlohmann::json::parse(text);
   const nlohmann::json& at = event["processed_at"];
@@ -140,6 +135,7 @@ Checks::Checks(const testing::VirtualTime& time,
     : time_(time),
       service_(service),
       journal_(Reporter()),
+      budgets_(Reporter(), counts_, journal_),
       hooks_(Reporter()),
       risks_(Reporter(), counts_),
       deletions_(Reporter(), hooks_, counts_),
@@ -227,7 +223,9 @@ void Checks::AfterCommit() {
   ReadJournal();
   if (journal_.last().seq == before) return;
   risks_.Committed(*queue_);
-  CheckMoney();
+  firings_.Committed(*queue_);
+  budgets_.Committed(*queue_, came_late_);
+  CheckBatchMoney();
 }
 
 void Checks::ReadJournal() {
@@ -240,6 +238,7 @@ void Checks::ReadJournal() {
         task == journal_.tasks().end() ? "" : task->second.session;
     if (on_row) on_row(entry);
     journal_.Fold(entry);
+    budgets_.Fold(entry);
     hooks_.Fold(entry, *queue_);
     risks_.Fold(entry, *queue_);
     deletions_.Fold(entry, *queue_);
@@ -567,35 +566,7 @@ void Checks::CheckBlame(const JournalRow& row, const std::string& session) {
   }
 }
 
-// All tasks are of one tenant and one queue, and budgets were set before the
-// first: each holds all that the journal says, and a batch's what it says of
-// that.
-void Checks::CheckMoney() {
-  SqliteStatement row = queue_->Query(
-      "SELECT u.scope, u.ref, u.lim, ifnull(b.reserved, 0), "
-      "ifnull(b.charged, 0), ifnull(b.over, 0), lane.id IS NOT NULL "
-      "FROM budget u LEFT JOIN balance b ON b.budget = u.id "
-      "LEFT JOIN lane ON lane.blocked & 4 != 0 LIMIT 100");
-  while (row.Step()) {
-    const int64_t limit = row.Int(2);
-    const JournalMoney held{row.Int(3), row.Int(4), row.Int(5)};
-    const JournalMoney told = row.Int(0) == v1::BUDGET_SCOPE_BATCH
-                                  ? journal_.MoneyOf(row.Int(1))
-                                  : journal_.money();
-    const std::string budget = absl::StrCat(
-        "budget of scope ", row.Int(0), " over ", limit, ": ", Describe(held));
-    // It held when each of them was admitted, and only overshoot adds to it.
-    // (And what a session did after its settle, moved by a message that had
-    // been on its way for minutes.)
-    if (held.charged + held.reserved > limit + held.over + came_late_) {
-      Report(kBudgets, budget);
-    }
-    if (held.reserved < 0 || held != told) {
-      Report(kBalances,
-             absl::StrCat(budget, "; the journal says ", Describe(told)));
-    }
-    if (row.Int(6)) counts_.Add("commits while a budget bound");
-  }
+void Checks::CheckBatchMoney() {
   SqliteStatement batch =
       queue_->Query("SELECT id, charged, reserved FROM batch");
   while (batch.Step()) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/sqlite.h"
+#include "tests/sim/budget_model.h"
 #include "tests/sim/counts.h"
 #include "tests/sim/deletion_model.h"
 #include "tests/sim/firing_model.h"
@@ -132,7 +133,7 @@ class Checks {
   bool IsStopMet() const;
   bool IsCanaryLost() const;
   void CheckVerdict(const JournalRow& row);
-  void CheckMoney();
+  void CheckBatchMoney();
   void CheckTaskRows(int64_t tasks);
   void CheckSessions();
   void CheckEvents();
@@ -146,6 +147,7 @@ class Checks {
   std::vector<Violation> violations_;
   Counts counts_;
   JournalModel journal_;
+  BudgetModel budgets_;
   HookModel hooks_;
   RiskModel risks_;
   DeletionModel deletions_;

@@ -1,5 +1,5 @@
-// The night's schedule: each of its times is one whole batch, or a firing that
-// says why not.
+// The night's schedule, which may be deleted and made again: each of its times
+// is one whole batch, or a firing that says why not.
 #ifndef MIDWATCH_TESTS_SIM_FIRING_MODEL_H_
 #define MIDWATCH_TESTS_SIM_FIRING_MODEL_H_
 
@@ -31,8 +31,12 @@ class FiringModel {
 
   // Each row once, while what it tells of is there.
   void Fold(const JournalRow& row, Sqlite& queue);
+  // After each commit, when its rows are folded.
+  void Committed(Sqlite& queue);
   // A client was told that the schedule has another rhythm.
   void NoMoreTimes() { ended_ = true; }
+  // A client was told that it is deleted.
+  void Deleted() { ++deletes_told_; }
   // A client was told that it fired this batch by hand.
   void Acknowledged(int64_t batch) { told_.insert(batch); }
 
@@ -43,8 +47,9 @@ class FiringModel {
  private:
   struct Batch {
     std::string name;
+    size_t life = 0;  // of the schedule, from 1
     bool done = false;
-    int fired = 0;  // firings that have it
+    int fired = 0;  // how often it was the batch of a firing
   };
 
   // From when on no time of it fires, until before when.
@@ -53,22 +58,32 @@ class FiringModel {
     bool ended = false;
   };
 
+  // From when it is made until it is deleted.
+  struct Life {
+    // When it was made, and when its times ended.
+    absl::Time from, to = absl::InfiniteFuture();
+    std::vector<Pause> pauses;
+    std::set<absl::Time> dues;  // that a firing is of
+    bool sums_up = false;       // one of them stands for others, too
+  };
+
   void Open(const JournalRow& row, Sqlite& queue);
   void Change(const JournalRow& row);
-  bool Paused(absl::Time due, absl::Duration before) const;
-  void CheckFiring(const SqliteStatement& row);
-  void CheckTimes();
+  void Delete(const JournalRow& row);
+  static bool Paused(const Life& life, absl::Time due, absl::Duration before);
+  void CheckFiring(const SqliteStatement& row) const;
+  void CheckTimes(const Life& life);
+  void CheckGone(Sqlite& queue);
 
   JournalModel::Report report_;
   Counts& counts_;
   std::map<int64_t, Batch> batches_;
-  std::set<absl::Time> dues_;  // that a firing is of
   std::set<int64_t> told_;
-  std::vector<Pause> pauses_;
-  // When it was made, and when its times ended; and the first firing that
-  // stands for others, too.
-  absl::Time from_ = absl::InfiniteFuture(), to_ = absl::InfinitePast();
-  bool ended_ = false, sums_up_ = false;
+  std::vector<Life> lives_;
+  bool is_there_ = false;    // the last of them goes on
+  int64_t last_firing_ = 0;  // of it that was read
+  int deletes_ = 0, deletes_told_ = 0;
+  bool ended_ = false;
 };
 
 }  // namespace midwatch::sim

@@ -88,6 +88,11 @@ std::string Describe(const JournalRow& row) {
   return text;
 }
 
+std::string Describe(const JournalMoney& money) {
+  return absl::StrCat("charged ", money.charged, ", reserved ", money.reserved,
+                      ", overshot ", money.over);
+}
+
 const TaskStory* JournalModel::Holding(const std::string& session,
                                        int64_t* task) const {
   auto it = by_session_.find(session);

@@ -52,6 +52,9 @@ struct JournalMoney {
   friend bool operator==(const JournalMoney&, const JournalMoney&) = default;
 };
 
+// For people.
+std::string Describe(const JournalMoney& money);
+
 class JournalModel {
  public:
   // Told of each breach: one of violation.h's names, and what it is.

@@ -63,10 +63,12 @@ std::vector<Story> Smaller(const Story& story) {
   if (story.timetable.every > 0) {
     with([](Story& s) { s.timetable = Timetable(); });
   }
-  if (story.timetable.runs > 0) with([](Story& s) { s.timetable.runs = 0; });
-  if (story.timetable.pauses > 0) {
-    with([](Story& s) { s.timetable.pauses = 0; });
+  for (auto part :
+       {&Timetable::runs, &Timetable::pauses, &Timetable::deletes}) {
+    if (story.timetable.*part == 0) continue;
+    with([&](Story& s) { s.timetable.*part = 0; });
   }
+  if (story.timetable.goes) with([](Story& s) { s.timetable.goes = false; });
   if (story.timetable.deaths > 0) {
     with([](Story& s) { s.timetable.deaths = 0; });
   }

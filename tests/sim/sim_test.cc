@@ -136,6 +136,7 @@ void ExpectWork(const Counts& counts, int nights) {
       {"schedules fired", 0.3},
       {"schedules fired by hand", 0.05},
       {"schedules paused", 0.1},
+      {"schedules deleted", 0.1},
       {"pauses of schedules that ended", 0.02},
       {"hooks of a risk DELIVERED", 0.1},
       {"turns that failed by themselves", 0.3},
@@ -332,7 +333,7 @@ TEST(SimTest, NightsOfBatchesAtRiskEndWell) {
 // A schedule that fires each minute under a scheduler that dies as it does.
 TEST(SimTest, NightsWithAScheduleEndWell) {
   Counts counts;
-  for (uint64_t seed = 396; seed < 405; ++seed) {
+  for (uint64_t seed = 396; seed < 409; ++seed) {
     Story story = Plain(seed);
     story.tasks = 20;
     story.timetable = {
@@ -344,12 +345,15 @@ TEST(SimTest, NightsWithAScheduleEndWell) {
         .overlap = static_cast<v1::OverlapPolicy>(1 + seed % 3),
         .missed = static_cast<v1::MissedPolicy>(1 + seed / 2 % 3),
         .deaths = 0.8,
-        .pauses = static_cast<int>(seed % 3)};
+        .pauses = static_cast<int>(seed % 3),
+        .deletes = seed % 4 == 0 ? 2 : 0,
+        .goes = seed % 2 == 0};
     counts.Add(PlayWell(story).counts);
   }
   EXPECT_GT(counts.Of("schedules fired"), 25);
   EXPECT_GT(counts.Of("schedules fired by hand"), 10);
   EXPECT_GT(counts.Of("schedules paused"), 3);
+  EXPECT_GE(counts.Of("schedules deleted"), 5);
   EXPECT_GT(counts.Of("times of schedules"), 15);
   EXPECT_GT(counts.Of("scheduler kills") + counts.Of("power losses"), 20);
 }

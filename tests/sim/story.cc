@@ -160,6 +160,9 @@ Timetable DrawTimetable(uint64_t seed) {
   times.missed = static_cast<v1::MissedPolicy>(dice.Pick(1, 3));
   times.deaths = dice.OneIn(2) ? dice.Up(1) : 0;
   if (dice.OneIn(2)) times.pauses = dice.Pick(1, 3);
+  // Drawn last: what was drawn before there were any stays as it was.
+  if (dice.OneIn(3)) times.deletes = dice.Pick(1, 3);
+  times.goes = dice.OneIn(2);
   return times;
 }
 
@@ -461,12 +464,13 @@ std::string Describe(const Story& story) {
     absl::StrAppendFormat(
         &text,
         "  every %d minutes until %s a batch of %d (%s, %s, up to %s late), %d "
-        "by hand, paused %d times; at %.0f %% of its times the scheduler "
-        "dies\n",
+        "by hand, paused %d times, deleted %d times%s; at %.0f %% of its times "
+        "the scheduler dies\n",
         times.every, absl::FormatDuration(times.until), times.lines,
         v1::OverlapPolicy_Name(times.overlap),
         v1::MissedPolicy_Name(times.missed), absl::FormatDuration(times.jitter),
-        times.runs, times.pauses, 100 * times.deaths);
+        times.runs, times.pauses, times.deletes,
+        times.goes ? " and in the end" : "", 100 * times.deaths);
   }
   for (const Fault& fault : story.faults) {
     absl::StrAppendFormat(

@@ -108,6 +108,8 @@ struct Timetable {
   v1::MissedPolicy missed = v1::MISSED_POLICY_ONCE;
   double deaths = 0;  // at how many of its times the scheduler dies
   int pauses = 0;     // that people make, and end or let end
+  int deletes = 0;    // after each of which it is made again
+  bool goes = false;  // in the end it is deleted, too
 };
 
 struct Story {

@@ -38,6 +38,18 @@ TimetableClient::TimetableClient(World& world, const Story& story)
       wishes_.push_back({.at = at + length, .what = Wish::kResume});
     }
   }
+  size_t made = 0;
+  for (int deletion = 0; deletion < times_.deletes; ++deletion) {
+    const absl::Duration at =
+        absl::Seconds(20) + times_.until * dice_.Fraction();
+    wishes_.push_back({.at = at, .what = Wish::kDelete, .after = made});
+    // Mostly at once, as whoever replaces it does.
+    const int64_t wait = dice_.Next() % 3 == 0 ? 1 + dice_.Next() % 120 : 0;
+    wishes_.push_back({.at = at + absl::Seconds(wait),
+                       .what = Wish::kMake,
+                       .after = wishes_.size() - 1});
+    made = wishes_.size() - 1;
+  }
   wishes_.push_back({.at = times_.until, .what = Wish::kEnd});
 }
 
@@ -48,7 +60,9 @@ bool TimetableClient::Done() const {
 
 void TimetableClient::After(Wish& wish, const absl::Status& status) {
   wish.asked = 0;
-  wish.done = status.ok() || absl::IsFailedPrecondition(status);
+  const bool deletes = times_.deletes > 0 || times_.goes;
+  wish.done = status.ok() || absl::IsFailedPrecondition(status) ||
+              (deletes && absl::IsNotFound(status));
   wish.again = world_.time.Elapsed() + absl::Seconds(2);
 }
 
@@ -124,6 +138,25 @@ void TimetableClient::Resume(Wish& wish) {
       });
 }
 
+void TimetableClient::Delete(Wish& wish) {
+  v1::DeleteScheduleRequest request;
+  request.set_name(kTimetable);
+  world_.scheduler().DeleteSchedule(
+      request, [this, &wish](
+                   const absl::StatusOr<v1::DeleteScheduleResponse>& response) {
+        After(wish, response.status());
+        if (absl::IsFailedPrecondition(response.status())) {
+          world_.counts.Add("deletions of schedules refused");
+          wish.done = false;
+        }
+        if (wish.done) world_.checks.firings().Deleted();
+        // Who asks again need not have heard that it is.
+        if (absl::IsNotFound(response.status()) && wish.tries == 1) {
+          world_.checks.Report(kFires, "it is gone before it is deleted");
+        }
+      });
+}
+
 void TimetableClient::DieSometimes() {
   const absl::Duration now = world_.time.Elapsed();
   if (now > times_.until || absl::ToInt64Seconds(now) % 60 != 59) return;
@@ -141,9 +174,23 @@ void TimetableClient::Ask(Wish& wish) {
       return Pause(wish);
     case Wish::kResume:
       return Resume(wish);
+    case Wish::kDelete:
+      return Delete(wish);
+    case Wish::kEnd:
+      return times_.goes ? Delete(wish) : Put(wish);
     default:
       return Put(wish);
   }
+}
+
+// The schedule is there first, and the batch of the night before it.
+bool TimetableClient::MayAsk(const Wish& wish) const {
+  if (&wish == &wishes_[0]) return world_.Batch().key.row != 0;
+  if (wish.what != Wish::kEnd) return wishes_[wish.after].done;
+  return std::all_of(wishes_.begin(), wishes_.end(), [](const Wish& other) {
+    return other.done ||
+           (other.what != Wish::kMake && other.what != Wish::kDelete);
+  });
 }
 
 void TimetableClient::Tick() {
@@ -153,12 +200,9 @@ void TimetableClient::Tick() {
   for (Wish& wish : wishes_) {
     if (wish.done || now < std::max(wish.at, wish.again)) continue;
     if (wish.asked == world_.scheduler_lives()) continue;
-    // The schedule is there first, and the batch of the night before it.
-    const bool made = wishes_[0].done;
-    if (wish.what == Wish::kMake ? world_.Batch().key.row == 0 : !made) {
-      continue;
-    }
+    if (!MayAsk(wish)) continue;
     wish.asked = world_.scheduler_lives();
+    ++wish.tries;
     Ask(wish);
     world_.time.RunUntilIdle();
     if (!world_.scheduler_up()) return;

@@ -1,5 +1,6 @@
 // Who has a schedule in a night: makes it, fires it by hand, pauses and resumes
-// it, and gives it another rhythm in the end, so that the night has one.
+// it, deletes it and makes it again; and deletes it in the end, or gives it
+// another rhythm, so that the night has one.
 #ifndef MIDWATCH_TESTS_SIM_TIMETABLE_CLIENT_H_
 #define MIDWATCH_TESTS_SIM_TIMETABLE_CLIENT_H_
 
@@ -25,11 +26,13 @@ class TimetableClient {
  private:
   struct Wish {
     absl::Duration at;
-    enum { kMake, kRun, kPause, kResume, kEnd } what = kMake;
+    enum { kMake, kRun, kPause, kResume, kDelete, kEnd } what = kMake;
+    size_t after = 0;          // the wish that is done first
     std::string id;            // of a run
     absl::Duration ends_in{};  // of a pause that ends by itself
     bool done = false;
-    int asked = 0;         // the scheduler's life that was asked; 0: none
+    int asked = 0;  // the scheduler's life that was asked; 0: none
+    int tries = 0;
     absl::Duration again;  // not before this
   };
 
@@ -38,7 +41,9 @@ class TimetableClient {
   void Run(Wish& wish);
   void Pause(Wish& wish);
   void Resume(Wish& wish);
+  void Delete(Wish& wish);
   void After(Wish& wish, const absl::Status& status);
+  bool MayAsk(const Wish& wish) const;
   void DieSometimes();
 
   World& world_;
