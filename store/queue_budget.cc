@@ -267,6 +267,7 @@ absl::StatusOr<int64_t> QueueWriter::InsertBudget(const SetBudget& write,
         "SELECT ?, ?, ?, charged, reserved, over FROM batch WHERE id = ?",
         id, absl::ToUnixMicros(absl::InfinitePast()),
         absl::ToUnixMicros(absl::InfiniteFuture()), ref));
+    RETURN_IF_ERROR(BeginForecast(ref));
   }
   if (write.window != v1::BUDGET_WINDOW_TOTAL) {
     RETURN_IF_ERROR(BeginWindow(id));

@@ -122,6 +122,18 @@ absl::Status QueueWriter::PlanRisk(int64_t batch) {
   return AddTimer(absl::FromUnixMicros(deadline), kRiskTimer, batch);
 }
 
+absl::Status QueueWriter::BeginForecast(int64_t batch) {
+  {
+    SqliteStatement row = db_.Query(
+        "SELECT 1 FROM batch b JOIN template t ON t.id = b.template "
+        "WHERE b.id = ? AND t.deadline IS NOT NULL",
+        batch);
+    if (row.Step()) return absl::OkStatus();
+    RETURN_IF_ERROR(row.status());
+  }
+  return ForgetPace(batch);
+}
+
 absl::Status QueueWriter::ForgetPace(int64_t batch) {
   return db_.Run(
       "UPDATE batch SET risk_ended = 0, risk_cost = 0, risk_squares = 0, "

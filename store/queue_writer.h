@@ -673,6 +673,9 @@ class QueueWriter {
   absl::Status LookForRisk(int64_t batch);
   // Of a batch that was just sealed: looks again at its deadline.
   absl::Status PlanRisk(int64_t batch);
+  // It has a budget now. Of what ended while it had neither that nor a
+  // deadline, not all was counted.
+  absl::Status BeginForecast(int64_t batch);
   // It goes on after a pause, which is no part of its pace.
   absl::Status ForgetPace(int64_t batch);
   // queue_schedule.cc

@@ -139,6 +139,22 @@ TEST_P(RiskTest, ABudgetThatComesLaterIsSeen) {
   EXPECT_TRUE(Batch(batch).risk.has_value());
 }
 
+// Of what ended without one, nothing was counted; half of it would have been.
+TEST_P(RiskTest, ABudgetThatIsSetAgainCountsFromThenOn) {
+  const RowKey batch = SubmitForty(WithBudget(2'000'000));
+  SettleSome(5);
+  EXPECT_OK(Apply(DeleteBudget{.scope = v1::BUDGET_SCOPE_BATCH,
+                               .name = "",
+                               .row = batch,
+                               .window = v1::BUDGET_WINDOW_TOTAL}));
+  SettleSome(3);
+  SetBatchBudget(batch, 2'000'000);
+  SettleSome(9);
+  EXPECT_FALSE(Batch(batch).risk.has_value());
+  SettleSome(1);
+  EXPECT_TRUE(Batch(batch).risk.has_value());
+}
+
 TEST_P(RiskTest, ATaskThatIsTriedAgainIsNotCountedTwice) {
   const RowKey batch = SubmitForty(WithBudget(2'500'000));
   // $0.60 that come to nothing, of tasks whose second attempts cost little.

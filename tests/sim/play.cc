@@ -112,6 +112,8 @@ class Night {
   void End(const Fault& fault);
   // Somebody holds something back, or not any more.
   void Hold(const Fault& fault, bool on);
+  void DeleteBudget(const Fault& fault);
+  void SetBudgetAgain(const Fault& fault);
   // What people and process supervisors do: once a second.
   void Tick();
   void Wait(absl::Duration duration);
@@ -130,6 +132,7 @@ class Night {
   absl::Duration scheduler_back_;
   std::vector<absl::Duration> worker_back_;  // by number, from 1
   bool open_account_ = false;
+  std::map<v1::BudgetScope, int64_t> limits_;  // of budgets
   int deaths_left_ = kDeathsMax;
   // What people want, by what it is of: asked for until it is done.
   struct Wish {
@@ -191,6 +194,8 @@ void Night::Begin(const Fault& fault) {
     case FaultKind::kBatchPaused:
     case FaultKind::kCapSet:
       return Hold(fault, true);
+    case FaultKind::kBudgetDeleted:
+      return DeleteBudget(fault);
     default:
       weather_.Begin(fault);
   }
@@ -224,6 +229,8 @@ void Night::End(const Fault& fault) {
     case FaultKind::kBatchPaused:
     case FaultKind::kCapSet:
       return Hold(fault, false);
+    case FaultKind::kBudgetDeleted:
+      return SetBudgetAgain(fault);
     default:
       weather_.End(fault);
   }
@@ -253,6 +260,19 @@ void Night::Hold(const Fault& fault, bool on) {
                      return on ? world_.Pause(queue, lasts)
                                : world_.Resume(queue);
                    }};
+}
+
+void Night::DeleteBudget(const Fault& fault) {
+  if (!story_.HasBudgetOf(fault.budget)) return;
+  wishes_[absl::StrCat("budget ", static_cast<int>(fault.budget))] = {
+      &fault, [this, of = fault.budget] { return world_.DeleteBudget(of); }};
+}
+
+void Night::SetBudgetAgain(const Fault& fault) {
+  if (fault.for_good || !story_.HasBudgetOf(fault.budget)) return;
+  wishes_[absl::StrCat("budget ", static_cast<int>(fault.budget))] = {
+      &fault,
+      [this, of = fault.budget] { return world_.SetBudget(of, limits_[of]); }};
 }
 
 void Night::Plan() {
@@ -317,12 +337,12 @@ BatchPlan Night::PlanBatch(int64_t limit) const {
 }
 
 bool Night::MakeRoom(int64_t limit) {
-  // A disk that fails may end the scheduler amid it.
-  if (story_.budgets && !(world_.SetBudget(v1::BUDGET_SCOPE_TENANT, limit) &&
-                          world_.SetBudget(v1::BUDGET_SCOPE_QUEUE, limit))) {
-    return false;
+  for (auto& [scope, known] : limits_) {
+    known = limit;
+    // A disk that fails may end the scheduler amid it.
+    if (!world_.SetBudget(scope, limit)) return false;
   }
-  return world_.SetBudget(v1::BUDGET_SCOPE_BATCH, limit);
+  return true;
 }
 
 Outcome Night::Run() {
@@ -330,18 +350,21 @@ Outcome Night::Run() {
   world_.MakeStrangers();
   // Less than all workers at once may reserve, near the end.
   const int64_t limit = int64_t{200'000} * story_.tasks + 3'000'000;
+  const BatchPlan batch = PlanBatch(limit);
   if (story_.budgets) {
-    world_.SetBudget(v1::BUDGET_SCOPE_TENANT, limit + 1'000'000);
-    world_.SetBudget(v1::BUDGET_SCOPE_QUEUE, limit);
+    limits_ = {{v1::BUDGET_SCOPE_TENANT, limit + 1'000'000},
+               {v1::BUDGET_SCOPE_QUEUE, limit}};
+    for (const auto& [scope, of] : limits_) world_.SetBudget(scope, of);
   }
+  if (batch.budget > 0) limits_[v1::BUDGET_SCOPE_BATCH] = batch.budget;
   const bool steps = std::any_of(
       story_.faults.begin(), story_.faults.end(),
       [](const Fault& fault) { return fault.kind == FaultKind::kWallStep; });
   if (steps) world_.checks.AllowClockSteps();
-  world_.BeginSubmit(PlanBatch(limit), story_.lines_a_step);
+  world_.BeginSubmit(batch, story_.lines_a_step);
   Plan();
   const absl::Duration calm = story_.Calm();
-  bool more_money = !story_.budgets && story_.budget_tenths == 0;
+  bool more_money = limits_.empty();
   while (!(world_.time.Elapsed() >= calm && timeline_.empty() && Done())) {
     const absl::Duration now = world_.time.Elapsed();
     if (now > calm + kEnough) {

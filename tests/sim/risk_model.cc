@@ -55,6 +55,13 @@ void RiskModel::Open(int64_t id, Sqlite& queue) {
   if (!row.IsNull(2)) batch.budget_low = batch.budget_high = row.Int(2);
 }
 
+void RiskModel::Forget(Batch& batch) {
+  batch.ended = batch.cost = batch.reserved = 0;
+  batch.squares = 0;
+  batch.time_low = batch.time_high = absl::ZeroDuration();
+  batch.since = absl::InfiniteFuture();
+}
+
 void RiskModel::Unpark(TaskSums& task, absl::Time at) {
   if (task.parked_at == absl::InfiniteFuture()) return;
   task.parked_for += std::max(absl::ZeroDuration(), at - task.parked_at);
@@ -135,14 +142,28 @@ void RiskModel::FoldTask(const JournalRow& row, Batch& batch, Sqlite& queue) {
   }
 }
 
+// What ended while it had neither budget nor deadline does not count.
+void RiskModel::SetBudget(const JournalRow& row) {
+  if (row.batch == 0 || row.task != 0) return;
+  Batch& batch = batches_[row.batch];
+  if (batch.budget_low || batch.deadline < absl::InfiniteFuture()) return;
+  Forget(batch);
+}
+
 void RiskModel::Fold(const JournalRow& row, Sqlite& queue) {
   if (looked_ != 0 && !(row.batch == looked_ && IsWithinLook(row.kind))) {
     Judge(looked_, batches_[looked_]);
   }
   last_ = row.at;
-  if (row.kind == JournalKind::kBudgetSet)
+  if (row.kind == JournalKind::kBudgetSet) {
+    SetBudget(row);
     ReadBudgets(queue, /*in_commit=*/true);
+  }
   if (row.batch == 0) return;
+  if (row.kind == JournalKind::kBudgetDeleted) {
+    batches_[row.batch].budget_low.reset();
+    batches_[row.batch].budget_high.reset();
+  }
   if (row.kind == JournalKind::kBatchOpened ||
       row.kind == JournalKind::kBatchRetried) {
     Open(row.batch, queue);
@@ -176,10 +197,7 @@ void RiskModel::Fold(const JournalRow& row, Sqlite& queue) {
       break;
     case JournalKind::kResumed:
       batch.paused = false;
-      batch.ended = batch.cost = batch.reserved = 0;
-      batch.squares = 0;
-      batch.time_low = batch.time_high = absl::ZeroDuration();
-      batch.since = absl::InfiniteFuture();
+      Forget(batch);
       break;
     case JournalKind::kAtRisk:
       Say(row, batch);

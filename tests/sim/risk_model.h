@@ -67,9 +67,11 @@ class RiskModel {
   };
 
   void Open(int64_t id, Sqlite& queue);
+  void SetBudget(const JournalRow& row);
   void FoldTask(const JournalRow& row, Batch& batch, Sqlite& queue);
   void EndTask(const JournalRow& row, TaskSums& task, Batch& batch,
                Sqlite& queue);
+  static void Forget(Batch& batch);
   static void Unpark(TaskSums& task, absl::Time at);
   void Say(const JournalRow& row, Batch& batch);
   void Judge(int64_t id, Batch& batch);

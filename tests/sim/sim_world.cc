@@ -457,28 +457,50 @@ void World::SubmitBatch(const BatchPlan& plan) {
   while (!submitted()) GoOnSubmitting();
 }
 
+v1::BudgetKey World::BudgetKeyOf(v1::BudgetScope scope) {
+  v1::BudgetKey key;
+  key.set_scope(scope);
+  key.set_name(scope == v1::BUDGET_SCOPE_BATCH ? BatchId() : "default");
+  key.set_window(v1::BUDGET_WINDOW_TOTAL);
+  return key;
+}
+
 bool World::SetBudget(v1::BudgetScope scope, int64_t limit) {
   if (scheduler_ == nullptr) return false;
   const bool gone = checks.deletions().IsDeleted(Checks::kStorysBatch);
   if (scope == v1::BUDGET_SCOPE_BATCH && gone) return true;
   auto done = std::make_shared<bool>(false);
   v1::SetBudgetRequest request;
-  request.mutable_key()->set_scope(scope);
-  if (scope == v1::BUDGET_SCOPE_BATCH) {
-    request.mutable_key()->set_name(BatchId());
-  } else {
-    request.mutable_key()->set_name("default");
-  }
-  request.mutable_key()->set_window(v1::BUDGET_WINDOW_TOTAL);
+  *request.mutable_key() = BudgetKeyOf(scope);
   request.set_limit_usd_micros(limit);
   scheduler_->scheduler->SetBudget(
       request,
       [this, done](const absl::StatusOr<v1::SetBudgetResponse>& response) {
         *done = response.ok();
-        if (!response.ok()) {
+        // A disk that is full, or fails, is asked again.
+        const absl::StatusCode code = response.status().code();
+        if (code == absl::StatusCode::kInvalidArgument ||
+            code == absl::StatusCode::kFailedPrecondition) {
           checks.Report(kProgress, absl::StrCat("budget refused: ",
                                                 response.status().message()));
         }
+      });
+  time.RunUntilIdle();
+  return *done;
+}
+
+// What is gone is deleted: somebody else's deletion of the batch, or an answer
+// that its scheduler did not live to give.
+bool World::DeleteBudget(v1::BudgetScope scope) {
+  if (scheduler_ == nullptr) return false;
+  if (scope == v1::BUDGET_SCOPE_BATCH && BatchId().empty()) return false;
+  auto done = std::make_shared<bool>(false);
+  v1::DeleteBudgetRequest request;
+  *request.mutable_key() = BudgetKeyOf(scope);
+  scheduler_->scheduler->DeleteBudget(
+      request,
+      [done](const absl::StatusOr<v1::DeleteBudgetResponse>& response) {
+        *done = response.ok() || absl::IsNotFound(response.status());
       });
   time.RunUntilIdle();
   return *done;

@@ -115,6 +115,7 @@ class World {
   // In total. Of the tenant or the queue before tasks are submitted. False
   // where nobody could be asked, or nobody answered: ask again.
   bool SetBudget(v1::BudgetScope scope, int64_t limit);
+  bool DeleteBudget(v1::BudgetScope scope);
   // Each question of a parked task, whosever it is, is answered with this
   // likelihood.
   void AnswerSome(double likelihood);
@@ -200,6 +201,7 @@ class World {
   bool OpenViews();
   // "" where there is none yet. Only while a scheduler is up.
   std::string BatchId();
+  v1::BudgetKey BudgetKeyOf(v1::BudgetScope scope);
   void SayStep();
   void SweepFiles();
 

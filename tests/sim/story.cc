@@ -56,6 +56,7 @@ constexpr uint64_t kRisksSeed = 0x7269736b73;        // "risks"
 constexpr uint64_t kOutputsSeed = 0x6f757470757473;  // "outputs"
 constexpr uint64_t kSidesSeed = 0x7369646573;        // "sides"
 constexpr uint64_t kTimesSeed = 0x74696d6573;        // "times"
+constexpr uint64_t kBudgetsSeed = 0x62756467657473;  // "budgets"
 
 constexpr FaultKind kHolds[] = {FaultKind::kQueuePaused,
                                 FaultKind::kBatchPaused, FaultKind::kCapSet};
@@ -183,6 +184,22 @@ void DrawBadOutputs(Story& story) {
   if (dice.OneIn(3)) story.bad_outputs = 0.02 + dice.Up(0.3);
 }
 
+// People who delete budgets, of their own dice, too.
+void DrawBudgets(Story& story) {
+  Dice dice(SeededRandom(story.seed ^ kBudgetsSeed).Next());
+  const int deletes = dice.OneIn(2) ? dice.Pick(1, 4) : 0;
+  for (int i = 0; i < deletes; ++i) {
+    Fault fault;
+    fault.kind = FaultKind::kBudgetDeleted;
+    fault.at = dice.Seconds(0, 240);
+    fault.lasts = dice.Seconds(1, 200);
+    fault.worker = 1;
+    fault.budget = static_cast<v1::BudgetScope>(dice.Pick(1, 3));
+    fault.for_good = dice.OneIn(4);
+    if (story.HasBudgetOf(fault.budget)) story.faults.push_back(fault);
+  }
+}
+
 }  // namespace
 
 const char* NameOf(FaultKind kind) {
@@ -239,6 +256,8 @@ const char* NameOf(FaultKind kind) {
       return "batch paused";
     case FaultKind::kCapSet:
       return "cap set";
+    case FaultKind::kBudgetDeleted:
+      return "budget deleted";
   }
   return "?";
 }
@@ -326,6 +345,7 @@ Story MakeStory(uint64_t seed, int tasks) {
   DrawBadOutputs(story);
   story.sides = DrawSides(seed);
   story.timetable = DrawTimetable(seed);
+  DrawBudgets(story);
   return story;
 }
 
@@ -488,6 +508,10 @@ std::string Describe(const Story& story) {
       absl::StrAppend(&text, ", ", fault.cap, " of ",
                       v1::CapScope_Name(fault.of));
     }
+    if (fault.kind == FaultKind::kBudgetDeleted) {
+      absl::StrAppend(&text, ", ", v1::BudgetScope_Name(fault.budget));
+    }
+    if (fault.for_good) absl::StrAppend(&text, ", for good");
     if (fault.ends_itself) absl::StrAppend(&text, ", ends by itself");
     if (fault.likelihood < 1) {
       absl::StrAppendFormat(&text, ", %.0f %%", 100 * fault.likelihood);

@@ -10,6 +10,7 @@
 
 #include "absl/time/time.h"
 #include "midwatch/v1/batch_service.pb.h"
+#include "midwatch/v1/budget_service.pb.h"
 #include "midwatch/v1/schedule_service.pb.h"
 #include "midwatch/v1/task.pb.h"
 
@@ -48,6 +49,7 @@ enum class FaultKind {
   kQueuePaused,
   kBatchPaused,
   kCapSet,
+  kBudgetDeleted,
 };
 
 const char* NameOf(FaultKind kind);
@@ -64,6 +66,8 @@ struct Fault {
   int cap = 0;
   v1::CapScope of = v1::CAP_SCOPE_UNSPECIFIED;
   bool ends_itself = false;  // a pause, when its time is over
+  v1::BudgetScope budget = v1::BUDGET_SCOPE_UNSPECIFIED;
+  bool for_good = false;  // it is not set again
 };
 
 // What a task needs: others on earlier lines.
@@ -155,6 +159,9 @@ struct Story {
 
   bool HasRules() const {
     return canary > 0 || stop_failed > 0 || stop_tenths > 0;
+  }
+  bool HasBudgetOf(v1::BudgetScope scope) const {
+    return budgets || (scope == v1::BUDGET_SCOPE_BATCH && budget_tenths > 0);
   }
   // Since the beginning: nothing goes wrong any more.
   absl::Duration Calm() const;
