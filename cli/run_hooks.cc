@@ -54,16 +54,14 @@ RunHooks::RunHooks(const Clock& clock, HookCommands commands,
 RunHooks::~RunHooks() { stop_ = true; }
 
 void RunHooks::See(const v1::WatchBatchResponse& message) {
-  v1::HookNews news;
-  *news.mutable_batch() = message.batch();
-  if (message.change().state() == v1::TASK_STATE_FAILED) {
-    v1::HookNews failure = news;
-    failure.set_event(v1::HOOK_EVENT_FAILURE);
-    *failure.mutable_at() = message.change().at();
-    *failure.mutable_task() = message.change();
-    Begin(commands_.on_failure, std::move(failure));
-  }
+  const bool fails = message.change().state() == v1::TASK_STATE_FAILED;
+  if (fails && !failure_) failure_ = message.change();
+  // Changes come first, and the batch as it stands behind them.
+  if (!message.has_batch()) return;
+  TellFailure(message.batch());
   if (message.batch().has_risk()) {
+    v1::HookNews news;
+    *news.mutable_batch() = message.batch();
     news.set_event(v1::HOOK_EVENT_RISK);
     *news.mutable_at() = ToTimestamp(clock_.Now());
     *news.mutable_risk() = message.batch().risk();
@@ -71,7 +69,18 @@ void RunHooks::See(const v1::WatchBatchResponse& message) {
   }
 }
 
+void RunHooks::TellFailure(const v1::Batch& batch) {
+  if (!failure_ || commands_.on_failure.empty()) return;
+  v1::HookNews news;
+  *news.mutable_batch() = batch;
+  news.set_event(v1::HOOK_EVENT_FAILURE);
+  *news.mutable_at() = failure_->at();
+  *news.mutable_task() = *failure_;
+  Begin(commands_.on_failure, std::move(news));
+}
+
 void RunHooks::Finish(const v1::Batch& batch) {
+  TellFailure(batch);
   v1::HookNews news;
   news.set_event(v1::HOOK_EVENT_FINISH);
   *news.mutable_at() = batch.ended_at();

@@ -4,6 +4,7 @@
 #define MIDWATCH_CLI_RUN_HOOKS_H_
 
 #include <atomic>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,8 @@ class RunHooks {
   // Stops what still runs.
   ~RunHooks();
 
-  // Looks at what came of the batch: on_failure and on_risk.
+  // Looks at what came of the batch: on_failure, with the batch that comes
+  // next, and on_risk.
   void See(const v1::WatchBatchResponse& message);
   // The batch is done.
   void Finish(const v1::Batch& batch);
@@ -43,11 +45,13 @@ class RunHooks {
   std::vector<std::string> Await(absl::FunctionRef<bool()> stop);
 
  private:
+  void TellFailure(const v1::Batch& batch);
   void Begin(std::string& command, v1::HookNews news);
 
   const Clock& clock_;
   const absl::Duration timeout_;
-  HookCommands commands_;  // "" once it was begun
+  HookCommands commands_;                  // "" once it was begun
+  std::optional<v1::TaskChange> failure_;  // not told yet
   std::atomic<bool> stop_ = false;
   Mutex mutex_;
   CondVar done_;

@@ -34,8 +34,9 @@ class RunHooksTest : public ::testing::Test {
     message.mutable_batch()->set_state(v1::BATCH_STATE_SEALED);
     return message;
   }
+  // As the scheduler sends it: the batch comes behind it.
   static v1::WatchBatchResponse Failed(const std::string& task) {
-    v1::WatchBatchResponse message = Message();
+    v1::WatchBatchResponse message;
     message.mutable_change()->set_name(task);
     message.mutable_change()->set_state(v1::TASK_STATE_FAILED);
     return message;
@@ -52,12 +53,25 @@ TEST_F(RunHooksTest, TheFirstFailureIsTold) {
   hooks.See(Message());
   hooks.See(Failed("one"));
   hooks.See(Failed("two"));
+  hooks.See(Message());
   hooks.Finish(Message().batch());
   EXPECT_THAT(hooks.Await(Never), IsEmpty());
   const auto told = nlohmann::json::parse(Kept("failure"));
   EXPECT_EQ(told["type"], "batch.task_failed");
   EXPECT_EQ(told["data"]["task"]["name"], "one");
+  EXPECT_EQ(told["data"]["name"], "b");
+  EXPECT_EQ(told["data"]["state"], "SEALED");
   EXPECT_EQ(Kept("risk"), "");
+}
+
+TEST_F(RunHooksTest, AFailureIsToldThatNoBatchCameBehind) {
+  RunHooks hooks(
+      RealClock(),
+      {.on_finish = "", .on_failure = Keep("failure"), .on_risk = ""});
+  hooks.See(Failed("one"));
+  hooks.Finish(Message().batch());
+  EXPECT_THAT(hooks.Await(Never), IsEmpty());
+  EXPECT_EQ(nlohmann::json::parse(Kept("failure"))["data"]["name"], "b");
 }
 
 // A failure hid the risk that the same commit brought.

@@ -122,6 +122,9 @@ def run_alone(binary, folder):
         raise mw.Failure(f"counts {counts}")
     if said["failure"]["data"]["task"]["name"] != "bad":
         raise mw.Failure(f"another task: {said['failure']}")
+    batches = {body["data"]["batch_id"] for body in said.values()}
+    if len(batches) != 1 or "" in batches:
+        raise mw.Failure(f"of other batches: {said}")
     risk = said["risk"]["data"]["risk"]
     if not risk["over_deadline"] or "has passed" not in risk["reason"]:
         raise mw.Failure(f"another risk: {risk}")
