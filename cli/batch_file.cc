@@ -135,6 +135,7 @@ class BatchFileReader {
   void ReadHook(const YAML::Node& node, const char* what, v1::Hook& hook);
   void TakeGivenParams(const YAML::Mark& mark);
   using Look = void (BatchFileReader::*)(const TaskText&, const PlannedTask&);
+  void CheckPrompts();
   void ForEachText(Look look);
   void CheckText(const TaskText& text, const PlannedTask& task);
   void CheckMessage(const std::string& name, const TaskText& text,
@@ -229,6 +230,18 @@ void BatchFileReader::ForEachText(Look look) {
       each(file, task);
     }
     for (const TaskText& other : spec_.others) each(other, task);
+  }
+}
+
+// One complaint is enough.
+void BatchFileReader::CheckPrompts() {
+  if (!spec_.without_prompt) return;
+  for (const PlannedTask& task : task_reader_.tasks()) {
+    if (task.own->prompt) continue;
+    return complaints_.Add(
+        *spec_.without_prompt,
+        absl::StrCat("'prompt' is missing in defaults, and task '",
+                     task.line.name(), "' has none of its own"));
   }
 }
 
@@ -433,6 +446,7 @@ absl::StatusOr<BatchFile> BatchFileReader::Read(const std::string& text,
       if (!task.max_cost_mark) continue;
       CheckOwnMaxCost(spec_.spec, task.line, *task.max_cost_mark, complaints_);
     }
+    CheckPrompts();
     ForEachText(&BatchFileReader::CheckText);
   }
   if (complaints_.count() == 0) {

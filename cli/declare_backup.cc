@@ -23,7 +23,7 @@ void AddRestore(CLI::App& app, Invocation& in) {
       ->type_name("");
   restore->footer(
       "For when the original is lost: start no worker on what was restored "
-      "while anything\nuses the original. See docs/operations.md.");
+      "while anything uses the original. See docs/operations.md.");
   restore->callback([&in] { in.exit_code = Restore(in.global, in.out); });
 }
 

@@ -114,6 +114,9 @@ void JsonlTasks::CheckAgainstSpec(const v1::TaskLine& task, const OwnTexts& own,
                                   Complaints& complaints) {
   const size_t before = complaints.count();
   const YAML::Mark mark = PlaceIn(*file_, 0);
+  if (!own.prompt && spec_.prompt().empty()) {
+    complaints.Add(mark, "'prompt' is missing in the task, and in defaults");
+  }
   if (own.max_cost_mark) {
     CheckOwnMaxCost(spec_, task, *own.max_cost_mark, complaints);
   }

@@ -25,7 +25,6 @@ class PlanReader {
  public:
   PlanReader(const v1::TaskSpec& spec, absl::Time start)
       : spec_(spec), start_(start) {
-    KindFor(spec);
     key_has_parameters_ =
         spec.concurrency_key().find("{{") != std::string::npos;
   }
@@ -33,12 +32,14 @@ class PlanReader {
   void Add(const v1::TaskLine& line) {
     PlanTask& task = out_.input.tasks.emplace_back();
     const auto number = static_cast<int32_t>(out_.input.tasks.size() - 1);
-    task.kind = 0;
     if (!line.prompt().empty() || line.has_expect()) {
       v1::TaskSpec own = spec_;
       if (!line.prompt().empty()) own.set_prompt(line.prompt());
       if (line.has_expect()) *own.mutable_expect() = line.expect();
       task.kind = KindFor(own);
+    } else {
+      if (shared_kind_ < 0) shared_kind_ = KindFor(spec_);
+      task.kind = shared_kind_;
     }
     ++out_.tasks_of_kind[static_cast<size_t>(task.kind)];
     task.key = KeyOf(line);
@@ -98,6 +99,7 @@ class PlanReader {
   const v1::TaskSpec& spec_;
   const absl::Time start_;
   bool key_has_parameters_ = false;
+  int32_t shared_kind_ = -1;  // of the spec as it is; -1: of no task yet
   BatchToPlan out_;
   std::map<std::string, int32_t> kinds_, keys_, by_name_;
   std::set<std::string> inputs_;

@@ -565,6 +565,7 @@ std::vector<YamlKey> SpecReader::OwnTextKeys(OwnSpec& own) {
 SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
   SpecWithTexts out;
   v1::TaskSpec& spec = out.spec;
+  if (node.IsMap() && !node["prompt"]) out.without_prompt = node.Mark();
   StartSpec start;
   std::vector<YamlKey> keys = StartKeys(start);
   std::vector<YamlKey> others = {
@@ -578,8 +579,7 @@ SpecWithTexts SpecReader::ReadSpec(const YAML::Node& node) {
        [&](const YAML::Node& n) {
          out.prompt = ReadPrompt(n);
          spec.set_prompt(out.prompt.text);
-       },
-       true},
+       }},
       {"max_cost",
        [&](const YAML::Node& n) {
          if (auto v = Usd(n, "max_cost")) spec.set_max_cost_usd_micros(*v);

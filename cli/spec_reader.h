@@ -30,6 +30,8 @@ struct TaskText {
 struct SpecWithTexts {
   v1::TaskSpec spec;
   TaskText prompt;
+  // Where the spec is that has none; each task needs its own then.
+  std::optional<YAML::Mark> without_prompt;
   std::vector<TaskText> files, others;  // files: expected ones
 };
 

@@ -189,6 +189,9 @@ absl::StatusOr<SubmitTask> FromProto(const v1::SubmitTaskRequest& request) {
   wrong.Add(CheckName("account", submit.account));
   submit.spec = request.spec();
   CheckSpec(submit.spec, wrong);
+  if (submit.spec.prompt().empty() && request.line().prompt().empty()) {
+    wrong.Add("spec.prompt", "required");
+  }
   submit.task =
       ToNewTask(submit.spec, request.line(), LineOf::kTaskAlone, in_line);
   wrong.AddAll("line.", in_line);
@@ -281,6 +284,9 @@ std::vector<NewTask> ToNewTasks(
   for (int i = 0; i < lines.size(); ++i) {
     FieldViolations in_line;
     tasks.push_back(ToNewTask(spec, lines.Get(i), LineOf::kBatch, in_line));
+    if (spec.prompt().empty() && lines.Get(i).prompt().empty()) {
+      in_line.Add("prompt", "required, as the batch's spec has none");
+    }
     if (in_line.empty()) continue;
     wrong.AddAll(absl::StrCat(field, "[", i, "]."), in_line);
   }

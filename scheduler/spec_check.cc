@@ -278,7 +278,6 @@ void CheckUnique(const v1::TaskSpec& spec, FieldViolations& wrong) {
 void CheckSpec(v1::TaskSpec& spec, FieldViolations& wrong) {
   CheckAgent(spec, wrong);
   CheckEnvironment(spec, wrong);
-  if (spec.prompt().empty()) wrong.Add("spec.prompt", "required");
   CheckPromptSize("spec.", spec.prompt(), wrong);
   if (spec.max_cost_usd_micros() == 0) {
     spec.set_max_cost_usd_micros(kMaxCostDefault);

@@ -380,6 +380,20 @@ tasks:
   EXPECT_EQ(batch->lines[0].parameters().at("what"), "{{p}}");
 }
 
+TEST_F(BatchFileTest, EachTaskMayHaveItsOwnPrompt) {
+  absl::StatusOr<BatchFile> batch = Load(R"(
+name: n
+defaults: {agent: agent_1}
+tasks:
+  - {name: a, prompt: "one"}
+  - {name: b, prompt: "of {{c}}", parameters: {c: d}}
+)");
+  ASSERT_OK(batch);
+  EXPECT_EQ(batch->open.spec().prompt(), "");
+  EXPECT_EQ(batch->lines[0].prompt(), "one");
+  EXPECT_EQ(batch->lines[1].prompt(), "of {{c}}");
+}
+
 TEST_F(BatchFileTest, ANeedAloneIsNoList) {
   absl::StatusOr<BatchFile> batch = Load(R"(
 name: n
@@ -741,7 +755,11 @@ constexpr MistakeCase kMistakes[] = {
     {"NoDefaults", "name: n\ntasks: [{name: x}]\n",
      "1:1: 'defaults' is missing in the batch"},
     {"NoPrompt", "name: n\ndefaults: {agent: a}\ntasks: [{name: x}]\n",
-     "2:11: 'prompt' is missing in defaults"},
+     "2:11: 'prompt' is missing in defaults, and task 'x' has none of its own"},
+    {"NoPromptOfSome",
+     "name: n\ndefaults: {agent: a}\n"
+     "tasks: [{name: x, prompt: p}, {name: y}]\n",
+     "2:11: 'prompt' is missing in defaults, and task 'y' has none of its own"},
     {"EmptyPrompt",
      "name: n\ndefaults: {agent: a, prompt: ''}\ntasks: [{name: x}]\n",
      "2:30: the prompt is empty; expected text"},

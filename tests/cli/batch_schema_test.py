@@ -286,7 +286,8 @@ class BatchSchemaTest(unittest.TestCase):
                 if "description" not in target and name != "batch":
                     undescribed.append(f"{at}.{name}")
             for name, child in node.items():
-                look(f"{at}.{name}", child)
+                if name not in ("if", "then"):  # they name keys again
+                    look(f"{at}.{name}", child)
 
         look("", SCHEMA)
         self.assertEqual(undescribed, [])
@@ -316,6 +317,21 @@ class BatchSchemaTest(unittest.TestCase):
                 self.assertEqual(self.read("b.json", json.dumps(batch)),
                                  (True, ""))
                 self.assertTrue(is_valid(batch))
+
+    def test_a_prompt_is_each_tasks_or_all_tasks(self):
+        for prompts, want in (("p", "q"), True), (("p", None), False):
+            batch = {"name": "n", "defaults": {"agent": "agent_1"},
+                     "tasks": [{"name": f"t{i}"} for i in range(2)]}
+            for task, prompt in zip(batch["tasks"], prompts):
+                if prompt is not None:
+                    task["prompt"] = prompt
+            with self.subTest(prompts=prompts):
+                taken, _ = self.read("b.json", json.dumps(batch))
+                self.assertEqual((taken, is_valid(batch)), (want, want))
+        batch = {"name": "n", "defaults": {"agent": "agent_1"},
+                 "foreach": {**ROWS, "prompt": "p"}}
+        self.assertEqual(self.read("b.json", json.dumps(batch)), (True, ""))
+        self.assertTrue(is_valid(batch))
 
     def test_both_refuse_what_is_bad(self):
         for where, value in BAD:

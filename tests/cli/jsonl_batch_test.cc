@@ -342,6 +342,10 @@ const JsonlMistake kJsonlMistakes[] = {
      "b.jsonl:2:22: unknown key 'failures' in retry; expected one of"},
     {"Timeout", "%H{\"name\":\"a\",\"timeouts\":{\"total\":\"soon\"}}\n",
      "b.jsonl:2:33: total is 'soon'; expected a time"},
+    {"NoPromptOfAny",
+     "{\"batch\":{\"name\":\"n\",\"defaults\":{\"agent\":\"a\"}}}\n"
+     "{\"name\":\"a\",\"prompt\":\"p\"}\n{\"name\":\"b\"}\n",
+     "b.jsonl:3:1: 'prompt' is missing in the task, and in defaults"},
     {"OwnPromptIsEmpty", "%H{\"name\":\"a\",\"prompt\":\"\"}\n",
      "b.jsonl:2:22: the prompt is empty; expected text"},
     {"OwnPromptAsks", "%H{\"name\":\"a\",\"prompt\":\"{{q}}\"}\n",

@@ -20,7 +20,7 @@ constexpr char kRequestId[] = "fuzz";
 constexpr size_t kMessageBytesMax = 4000;
 
 void CheckSpec(const v1::TaskSpec& spec) {
-  Require(!spec.prompt().empty() && spec.prompt().size() <= kPromptBytesMax,
+  Require(spec.prompt().size() <= kPromptBytesMax,
           "a prompt within its bounds");
   Require(spec.max_cost_usd_micros() >= 10'000 &&
               spec.max_cost_usd_micros() <= 1'000'000'000'000,
@@ -53,6 +53,8 @@ void Check(const v1::SubmitTaskRequest& request) {
   Require(!write->tenant.empty() && !write->queue.empty() &&
               !write->account.empty(),
           "names are filled in");
+  Require(!write->spec.prompt().empty() || !write->task.line.prompt().empty(),
+          "a prompt");
   CheckSpec(write->spec);
   CheckTask(write->task);
 }

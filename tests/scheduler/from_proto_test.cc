@@ -603,6 +603,22 @@ NewTask OneLine(const v1::TaskLine& line, const v1::TaskSpec& spec) {
   return write.ok() ? write->tasks.at(0) : NewTask();
 }
 
+TEST(FromProtoTest, EachLineMayHaveItsOwnPrompt) {
+  v1::OpenBatch open;
+  *open.mutable_spec() = Valid().spec();
+  open.mutable_spec()->clear_prompt();
+  open.set_name("b");
+  EXPECT_OK(FromProto("r", open));
+  v1::TaskLine line = LineOfItsOwn();
+  line.set_prompt("of its own");
+  EXPECT_EQ(OneLine(line, open.spec()).own_spec->prompt(), "of its own");
+  v1::TaskChunk chunk;
+  *chunk.add_lines() = line;
+  chunk.add_lines()->set_name("without");
+  EXPECT_THAT(WrongFields(FromProto("r", chunk, open.spec()).status()),
+              ::testing::Contains("chunk.lines[1].prompt"));
+}
+
 TEST(OwnLimitsFromProtoTest, ALineHasItsOwnInPlaceOfTheSpecs) {
   v1::TaskSpec spec = Valid().spec();
   spec.set_priority(7);

@@ -445,7 +445,7 @@ TEST_F(ScheduleBookTest, AllThatIsWrongIsNamed) {
   EXPECT_THAT(refused.status(), StatusIs(absl::StatusCode::kInvalidArgument));
   for (const char* what :
        {"name: ", "timing.cron: the hour at column 3 is '25'; expected 0 to 23",
-        "timing.jitter: expected 0 to 1 hour", "batch.spec.prompt: "}) {
+        "timing.jitter: expected 0 to 1 hour", "].prompt: required"}) {
     EXPECT_THAT(refused.status().message(), HasSubstr(what));
   }
   put = Nightly();
