@@ -137,6 +137,7 @@ void ExpectWork(const Counts& counts, int nights) {
       {"schedules fired by hand", 0.05},
       {"schedules paused", 0.1},
       {"schedules deleted", 0.1},
+      {"budgets deleted", 0.2},
       {"pauses of schedules that ended", 0.02},
       {"hooks of a risk DELIVERED", 0.1},
       {"turns that failed by themselves", 0.3},
