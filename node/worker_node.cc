@@ -20,6 +20,7 @@
 #include "net/curl_transport.h"
 #include "node/account_check.h"
 #include "node/scheduler_node.h"
+#include "worker/check_folder.h"
 #include "worker/grpc_artifact_store.h"
 #include "worker/grpc_scheduler_client.h"
 #include "worker/worker.h"
@@ -154,6 +155,8 @@ class WorkerNodeImpl final : public WorkerNode {
     if (checks.empty()) return;
     check_pool_ =
         std::make_unique<ThreadBlockingPool>("check-pool", kCheckThreads);
+    // Of a worker that was killed amid a check.
+    check_pool_->Run([] { RemoveLeftCheckFolders(RealClock().Now()); });
     for (const auto& [name, check] : checks) {
       checks_[name] = MakeCommandCheck(*check_pool_, executor_, RealClock(),
                                        check.command, check.timeout);

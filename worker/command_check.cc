@@ -1,6 +1,3 @@
-#include <cerrno>
-#include <cstdlib>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -12,57 +9,14 @@
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/utf8.h"
+#include "worker/check_folder.h"
 #include "worker/output_check.h"
 
 namespace midwatch {
 namespace {
 
-namespace fs = std::filesystem;
-
 // Of what it prints last, of which a line is kept.
 constexpr size_t kCheckOutputBytesMax = 64 << 10;
-
-// A directory of nobody else's, which goes with what is in it.
-class CheckFolder {
- public:
-  static absl::StatusOr<CheckFolder> Make() {
-    std::error_code error;
-    std::string path = fs::temp_directory_path(error) / "midwatch-check-XXXXXX";
-    if (error || mkdtemp(path.data()) == nullptr) {
-      return absl::ErrnoToStatus(errno, absl::StrCat("cannot make ", path));
-    }
-    return CheckFolder(std::move(path));
-  }
-  explicit CheckFolder(std::string path) : path_(std::move(path)) {}
-  CheckFolder(CheckFolder&& other) noexcept
-      : path_(std::exchange(other.path_, "")) {}
-  CheckFolder& operator=(CheckFolder&&) = delete;
-  ~CheckFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
-  }
-
-  const std::string& path() const { return path_; }
-
-  // A copy: what a check does to it is done to nothing else.
-  absl::Status Add(const std::string& name, const std::string& from) {
-    std::error_code error;
-    const fs::path to = fs::path(path_) / name;
-    fs::create_directories(to.parent_path(), error);
-    if (!error) fs::copy_file(from, to, error);
-    // The artifact may be read-only; the copy is the check's.
-    if (!error) {
-      fs::permissions(to, fs::perms::owner_read | fs::perms::owner_write,
-                      error);
-    }
-    if (!error) return absl::OkStatus();
-    return absl::InternalError(
-        absl::StrCat("cannot copy to ", to.string(), ": ", error.message()));
-  }
-
- private:
-  std::string path_;
-};
 
 std::string WhyFailed(const CommandEnd& end) {
   const std::string said = LastLine(end.output);

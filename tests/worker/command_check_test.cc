@@ -10,6 +10,7 @@
 #include "base/real_clock.h"
 #include "base/real_executor.h"
 #include "tests/testing/temp_dir.h"
+#include "worker/check_folder.h"
 #include "worker/output_check.h"
 
 namespace midwatch {
@@ -129,6 +130,26 @@ TEST_F(CommandCheckTest, ItSpoilsNothingAndLeavesNothing) {
   std::getline(std::ifstream(where), folder);
   EXPECT_THAT(folder, HasSubstr("midwatch-check-"));
   EXPECT_FALSE(std::filesystem::exists(folder));
+}
+
+// Its worker was killed amid it.
+TEST_F(CommandCheckTest, WhatAProcessLeftIsRemovedByTheNext) {
+  const testing::TempDir temporary;
+  setenv("TMPDIR", temporary.path().c_str(), 1);
+  const std::string left = temporary / "midwatch-check-abcdef";
+  const std::string other = temporary / "somebody-elses";
+  std::filesystem::create_directories(left + "/d");
+  std::filesystem::create_directory(other);
+  absl::StatusOr<CheckFolder> used = CheckFolder::Make();
+  ASSERT_TRUE(used.ok()) << used.status();
+  const absl::Time now = RealClock().Now();
+  RemoveLeftCheckFolders(now);
+  EXPECT_TRUE(std::filesystem::exists(left)) << "it is new";
+  RemoveLeftCheckFolders(now + absl::Minutes(2));
+  EXPECT_FALSE(std::filesystem::exists(left));
+  EXPECT_TRUE(std::filesystem::exists(used->path()));
+  EXPECT_TRUE(std::filesystem::exists(other));
+  unsetenv("TMPDIR");
 }
 
 TEST_F(CommandCheckTest, ItSeesNoKeyOfOurs) {
