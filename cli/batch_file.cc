@@ -237,7 +237,7 @@ void BatchFileReader::ForEachText(Look look) {
 void BatchFileReader::CheckPrompts() {
   if (!spec_.without_prompt) return;
   for (const PlannedTask& task : task_reader_.tasks()) {
-    if (task.own->prompt) continue;
+    if (task.own && task.own->prompt) continue;
     return complaints_.Add(
         *spec_.without_prompt,
         absl::StrCat("'prompt' is missing in defaults, and task '",
@@ -436,6 +436,7 @@ absl::StatusOr<BatchFile> BatchFileReader::Read(const std::string& text,
   const std::optional<YAML::Node> root = ParseYaml(text, is_json, complaints_);
   if (!root) return complaints_.ToStatus();
   ReadHead(*root, /*tasks_follow=*/false);
+  CheckPrompts();
   if (complaints_.count() == 0) {
     if (task_reader_.tasks().empty()) {
       complaints_.Add(root->Mark(),
@@ -446,7 +447,6 @@ absl::StatusOr<BatchFile> BatchFileReader::Read(const std::string& text,
       if (!task.max_cost_mark) continue;
       CheckOwnMaxCost(spec_.spec, task.line, *task.max_cost_mark, complaints_);
     }
-    CheckPrompts();
     ForEachText(&BatchFileReader::CheckText);
   }
   if (complaints_.count() == 0) {

@@ -51,7 +51,7 @@ class RunHooks {
   const Clock& clock_;
   const absl::Duration timeout_;
   HookCommands commands_;                  // "" once it was begun
-  std::optional<v1::TaskChange> failure_;  // not told yet
+  std::optional<v1::TaskChange> failure_;  // the first
   std::atomic<bool> stop_ = false;
   Mutex mutex_;
   CondVar done_;

@@ -156,7 +156,7 @@ class WorkerNodeImpl final : public WorkerNode {
     check_pool_ =
         std::make_unique<ThreadBlockingPool>("check-pool", kCheckThreads);
     // Of a worker that was killed amid a check.
-    check_pool_->Run([] { RemoveLeftCheckFolders(RealClock().Now()); });
+    check_pool_->Run(RemoveLeftCheckFolders);
     for (const auto& [name, check] : checks) {
       checks_[name] = MakeCommandCheck(*check_pool_, executor_, RealClock(),
                                        check.command, check.timeout);

@@ -19,35 +19,56 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kFolderPrefix[] = "midwatch-check-";
-constexpr absl::Duration kLockedWithin = absl::Minutes(1);
+// Not that of releases which locked nothing.
+constexpr char kFolderPrefix[] = "midwatch-checking-";
+// Each time that a sweep takes it for left, in the moment before it is locked.
+constexpr int kTriesMax = 100;
 
-// Nobody's, where somebody else has it.
-OwnedFd LockFolder(const std::string& path) {
-  OwnedFd fd(
+OwnedFd OpenFolder(const std::string& path) {
+  return OwnedFd(
       open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (fd.get() >= 0 && flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
-  return OwnedFd();
 }
 
-bool IsLeft(const OwnedFd& lock, absl::Time now) {
+bool Lock(const OwnedFd& folder) {
+  return folder.get() >= 0 && flock(folder.get(), LOCK_EX | LOCK_NB) == 0;
+}
+
+// No sweep has removed it meanwhile.
+bool IsAt(const std::string& path, const OwnedFd& folder) {
+  struct stat there {
+  }, opened{};
+  return stat(path.c_str(), &there) == 0 && fstat(folder.get(), &opened) == 0 &&
+         there.st_ino == opened.st_ino && there.st_dev == opened.st_dev;
+}
+
+bool IsOurs(const OwnedFd& folder) {
   struct stat info {};
-  return lock.get() >= 0 && fstat(lock.get(), &info) == 0 &&
-         info.st_uid == geteuid() &&
-         absl::TimeFromTimespec(info.st_ctim) < now - kLockedWithin;
+  return fstat(folder.get(), &info) == 0 && info.st_uid == geteuid();
 }
 
 }  // namespace
 
 absl::StatusOr<CheckFolder> CheckFolder::Make() {
   std::error_code error;
-  std::string path =
-      fs::temp_directory_path(error) / absl::StrCat(kFolderPrefix, "XXXXXX");
-  if (error || mkdtemp(path.data()) == nullptr) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("cannot make ", path));
+  const fs::path parent = fs::temp_directory_path(error);
+  if (error) {
+    return absl::InternalError(
+        absl::StrCat("no directory for temporary files: ", error.message()));
   }
-  OwnedFd lock = LockFolder(path);
-  return CheckFolder(std::move(path), std::move(lock));
+  for (int tries = 0; tries < kTriesMax; ++tries) {
+    std::string path = parent / absl::StrCat(kFolderPrefix, "XXXXXX");
+    if (mkdtemp(path.data()) == nullptr) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("cannot make ", path));
+    }
+    OwnedFd folder = OpenFolder(path);
+    const bool is_locked = Lock(folder);
+    // Where there are no locks, no sweep gets one either.
+    if (is_locked ? IsAt(path, folder) : errno != EWOULDBLOCK) {
+      return CheckFolder(std::move(path), std::move(folder));
+    }
+  }
+  return absl::UnavailableError(
+      absl::StrCat("new directories in ", parent.string(), " vanish at once"));
 }
 
 CheckFolder::CheckFolder(std::string path, OwnedFd lock)
@@ -76,16 +97,16 @@ absl::Status CheckFolder::Add(const std::string& name,
       absl::StrCat("cannot copy to ", to.string(), ": ", error.message()));
 }
 
-void RemoveLeftCheckFolders(absl::Time now) {
+void RemoveLeftCheckFolders() {
   std::error_code error;
   const fs::path parent = fs::temp_directory_path(error);
   for (fs::directory_iterator it(parent, error), end; !error && it != end;
        it.increment(error)) {
     const fs::path& path = it->path();
     if (!absl::StartsWith(path.filename().string(), kFolderPrefix)) continue;
-    const OwnedFd lock = LockFolder(path);
+    const OwnedFd folder = OpenFolder(path);
     std::error_code ignored;
-    if (IsLeft(lock, now)) fs::remove_all(path, ignored);
+    if (Lock(folder) && IsOurs(folder)) fs::remove_all(path, ignored);
   }
 }
 

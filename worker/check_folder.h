@@ -5,7 +5,6 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
 #include "base/process.h"
 
 namespace midwatch {
@@ -14,7 +13,8 @@ namespace midwatch {
 // killed amid it, it stays until RemoveLeftCheckFolders.
 class CheckFolder {
  public:
-  // Where temporary files go (TMPDIR, else /tmp), for this user alone.
+  // Where temporary files go (TMPDIR, else /tmp), for this user alone, and
+  // locked as long as it is in use, where the file system has locks.
   static absl::StatusOr<CheckFolder> Make();
   CheckFolder(CheckFolder&& other) noexcept;
   CheckFolder& operator=(CheckFolder&&) = delete;
@@ -30,13 +30,11 @@ class CheckFolder {
   CheckFolder(std::string path, OwnedFd lock);
 
   std::string path_;  // "" of one that was moved from
-  OwnedFd lock_;      // says that it is in use
+  OwnedFd lock_;
 };
 
-// Those that no process uses any more. One that has changed within the last
-// minute before `now` stays: its process may not have locked it yet. What
-// cannot be removed stays, too.
-void RemoveLeftCheckFolders(absl::Time now);
+// Those of this user that no process has locked. What cannot be removed stays.
+void RemoveLeftCheckFolders();
 
 }  // namespace midwatch
 

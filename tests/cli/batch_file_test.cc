@@ -760,6 +760,9 @@ constexpr MistakeCase kMistakes[] = {
      "name: n\ndefaults: {agent: a}\n"
      "tasks: [{name: x, prompt: p}, {name: y}]\n",
      "2:11: 'prompt' is missing in defaults, and task 'y' has none of its own"},
+    {"NoPromptBesideAnotherMistake",
+     "name: n\ndefaults: {agent: a, retry: {x: 1}}\ntasks: [{name: x}]\n",
+     "2:11: 'prompt' is missing in defaults"},
     {"EmptyPrompt",
      "name: n\ndefaults: {agent: a, prompt: ''}\ntasks: [{name: x}]\n",
      "2:30: the prompt is empty; expected text"},

@@ -81,6 +81,11 @@ void Check(const v1::TaskChunk& chunk) {
   Require(write->tasks.size() == static_cast<size_t>(chunk.lines_size()),
           "a task for each line");
   for (const NewTask& task : write->tasks) CheckTask(task);
+  write = FromProto(kRequestId, chunk, v1::TaskSpec());
+  if (!write.ok()) return;
+  for (const NewTask& task : write->tasks) {
+    Require(task.own_spec && !task.own_spec->prompt().empty(), "a prompt");
+  }
 }
 
 void Check(const v1::RegisterWorkerRequest& request) {

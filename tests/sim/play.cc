@@ -132,7 +132,8 @@ class Night {
   absl::Duration scheduler_back_;
   std::vector<absl::Duration> worker_back_;  // by number, from 1
   bool open_account_ = false;
-  std::map<v1::BudgetScope, int64_t> limits_;  // of budgets
+  // Of budgets, but for those that are deleted for good.
+  std::map<v1::BudgetScope, int64_t> limits_;
   int deaths_left_ = kDeathsMax;
   // What people want, by what it is of: asked for until it is done.
   struct Wish {
@@ -265,14 +266,20 @@ void Night::Hold(const Fault& fault, bool on) {
 void Night::DeleteBudget(const Fault& fault) {
   if (!story_.HasBudgetOf(fault.budget)) return;
   wishes_[absl::StrCat("budget ", static_cast<int>(fault.budget))] = {
-      &fault, [this, of = fault.budget] { return world_.DeleteBudget(of); }};
+      &fault, [this, of = fault.budget, for_good = fault.for_good] {
+        if (!world_.DeleteBudget(of)) return false;
+        if (for_good) limits_.erase(of);
+        return true;
+      }};
 }
 
 void Night::SetBudgetAgain(const Fault& fault) {
   if (fault.for_good || !story_.HasBudgetOf(fault.budget)) return;
   wishes_[absl::StrCat("budget ", static_cast<int>(fault.budget))] = {
-      &fault,
-      [this, of = fault.budget] { return world_.SetBudget(of, limits_[of]); }};
+      &fault, [this, of = fault.budget] {
+        auto limit = limits_.find(of);
+        return limit == limits_.end() || world_.SetBudget(of, limit->second);
+      }};
 }
 
 void Night::Plan() {

@@ -2,10 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <thread>
 
 #include "base/real_clock.h"
 #include "base/real_executor.h"
@@ -128,7 +130,7 @@ TEST_F(CommandCheckTest, ItSpoilsNothingAndLeavesNothing) {
   std::getline(std::ifstream(call.files[0].second), artifact);
   EXPECT_EQ(artifact, "content");
   std::getline(std::ifstream(where), folder);
-  EXPECT_THAT(folder, HasSubstr("midwatch-check-"));
+  EXPECT_THAT(folder, HasSubstr("midwatch-checking-"));
   EXPECT_FALSE(std::filesystem::exists(folder));
 }
 
@@ -136,19 +138,34 @@ TEST_F(CommandCheckTest, ItSpoilsNothingAndLeavesNothing) {
 TEST_F(CommandCheckTest, WhatAProcessLeftIsRemovedByTheNext) {
   const testing::TempDir temporary;
   setenv("TMPDIR", temporary.path().c_str(), 1);
-  const std::string left = temporary / "midwatch-check-abcdef";
+  const std::string left = temporary / "midwatch-checking-abcdef";
   const std::string other = temporary / "somebody-elses";
   std::filesystem::create_directories(left + "/d");
   std::filesystem::create_directory(other);
   absl::StatusOr<CheckFolder> used = CheckFolder::Make();
   ASSERT_TRUE(used.ok()) << used.status();
-  const absl::Time now = RealClock().Now();
-  RemoveLeftCheckFolders(now);
-  EXPECT_TRUE(std::filesystem::exists(left)) << "it is new";
-  RemoveLeftCheckFolders(now + absl::Minutes(2));
+  RemoveLeftCheckFolders();
   EXPECT_FALSE(std::filesystem::exists(left));
   EXPECT_TRUE(std::filesystem::exists(used->path()));
   EXPECT_TRUE(std::filesystem::exists(other));
+  unsetenv("TMPDIR");
+}
+
+TEST_F(CommandCheckTest, ASweepRemovesNoneThatIsJustMade) {
+  const testing::TempDir temporary;
+  setenv("TMPDIR", temporary.path().c_str(), 1);
+  std::atomic<bool> stop = false;
+  std::thread sweeper([&] {
+    while (!stop) RemoveLeftCheckFolders();
+  });
+  for (int i = 0; i < 300; ++i) {
+    absl::StatusOr<CheckFolder> folder = CheckFolder::Make();
+    ASSERT_TRUE(folder.ok()) << folder.status();
+    std::this_thread::yield();
+    EXPECT_TRUE(std::filesystem::exists(folder->path()));
+  }
+  stop = true;
+  sweeper.join();
   unsetenv("TMPDIR");
 }
 
