@@ -30,13 +30,13 @@ OwnedFd OpenFolder(const std::string& path) {
 }
 
 bool Lock(const OwnedFd& folder) {
-  return folder.get() >= 0 && flock(folder.get(), LOCK_EX | LOCK_NB) == 0;
+  return flock(folder.get(), LOCK_EX | LOCK_NB) == 0;
 }
 
 // No sweep has removed it meanwhile.
 bool IsAt(const std::string& path, const OwnedFd& folder) {
-  struct stat there {
-  }, opened{};
+  struct stat there {};
+  struct stat opened {};
   return stat(path.c_str(), &there) == 0 && fstat(folder.get(), &opened) == 0 &&
          there.st_ino == opened.st_ino && there.st_dev == opened.st_dev;
 }
@@ -61,9 +61,12 @@ absl::StatusOr<CheckFolder> CheckFolder::Make() {
       return absl::ErrnoToStatus(errno, absl::StrCat("cannot make ", path));
     }
     OwnedFd folder = OpenFolder(path);
-    const bool is_locked = Lock(folder);
-    // Where there are no locks, no sweep gets one either.
-    if (is_locked ? IsAt(path, folder) : errno != EWOULDBLOCK) {
+    if (folder.get() < 0 && errno != ENOENT) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
+    }
+    if (folder.get() < 0 || (!Lock(folder) && errno == EWOULDBLOCK)) continue;
+    // Where there are no locks it is had without, and no sweep gets one either.
+    if (IsAt(path, folder)) {
       return CheckFolder(std::move(path), std::move(folder));
     }
   }
