@@ -122,6 +122,7 @@ Json ToJson(const v1::Task& task) {
       {"priority", task.priority()},
       {"not_before", InstantToJson(task.not_before())},
       {"expires_at", InstantToJson(task.expires_at())},
+      {"deadline", InstantToJson(task.deadline())},
       {"unique_key", task.unique_key()},
       {"duration_seconds", absl::ToDoubleSeconds(ToDuration(task.run_time()))},
       {"submitted_at", InstantToJson(task.submitted_at())},

@@ -152,6 +152,7 @@ std::string TaskDetails(const v1::Task& task, int width) {
     line(IsFinal(task.state()) ? "expired" : "expires",
          FormatInstant(task.expires_at()));
   }
+  if (task.has_deadline()) line("deadline", FormatInstant(task.deadline()));
   if (!task.unique_key().empty()) {
     line("unique key", Printable(task.unique_key()));
   }

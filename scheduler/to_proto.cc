@@ -155,6 +155,9 @@ v1::Task ToProto(const TaskRecord& task, const Ids& ids, absl::Time now) {
   if (task.expires_at != absl::InfiniteFuture()) {
     *out.mutable_expires_at() = ToTimestamp(task.expires_at);
   }
+  if (task.deadline != absl::InfiniteFuture()) {
+    *out.mutable_deadline() = ToTimestamp(task.deadline);
+  }
   out.set_priority(task.priority);
   out.set_unique_key(task.unique_key);
   out.set_attempts(task.attempts);

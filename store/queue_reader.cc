@@ -24,7 +24,7 @@ absl::Time TimeAt(const SqliteStatement& row, int column, absl::Time if_null) {
   "t.ended_at, t.not_before, t.attempts, t.failures, t.charged, t.reserved, " \
   "t.max_cost, t.class, t.why, t.retry_of, o.at, t.session, t.ending, "       \
   "t.labels, q.name, k.samples, k.cost_p50, k.cost_p90, k.time_p50, "         \
-  "k.time_p90, t.expires_at, t.prio, t.ukey "                                 \
+  "k.time_p90, t.expires_at, t.prio, t.ukey, t.at + m.deadline "              \
   "FROM task t LEFT JOIN batch b ON b.id = t.batch "                          \
   "LEFT JOIN template m ON m.id = t.template "                                \
   "LEFT JOIN kind k ON k.id = m.kind "                                        \
@@ -59,6 +59,7 @@ TaskRecord ReadTask(const SqliteStatement& row) {
   task.expires_at = TimeAt(row, 28, absl::InfiniteFuture());
   task.priority = static_cast<int32_t>(row.Int(29));
   task.unique_key = row.Text(30);
+  task.deadline = TimeAt(row, 31, absl::InfiniteFuture());
   return task;
 }
 

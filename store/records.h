@@ -239,6 +239,7 @@ struct TaskRecord {
   absl::Time ended_at = absl::InfiniteFuture();
   absl::Time not_before = absl::InfinitePast();
   absl::Time expires_at = absl::InfiniteFuture();
+  absl::Time deadline = absl::InfiniteFuture();  // infinite: none
   int32_t priority = 0;
   std::string unique_key;
   int32_t attempts = 0, failures = 0;

@@ -1,5 +1,6 @@
 """The midwatch binary as a shell sees it: exit codes, messages, JSON."""
 
+import datetime
 import json
 import os
 import pathlib
@@ -854,6 +855,11 @@ class CliTest(unittest.TestCase):
             (one["priority"], one["not_before"], one["expires_at"],
              one["max_cost_usd_micros"], one["labels"]),
             (9, None, None, 2_000_000, {"team": "a"}))
+        submitted, deadline = (datetime.datetime.fromisoformat(one[key])
+                               for key in ("submitted_at", "deadline"))
+        self.assertEqual(deadline - submitted, datetime.timedelta(hours=6))
+        code, out, _ = self.run_cli("task", "get", one["task_id"])
+        self.assertRegex(out, r"\ndeadline +20\d\d-")
         code, out, _ = self.run_cli("journal", "--all", "--output", "json")
         changes = [row["reason"] for row in map(json.loads, out.splitlines())
                    if row["kind"] == "task_changed"]

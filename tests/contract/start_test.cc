@@ -230,6 +230,8 @@ TEST_P(StartTest, ADeadlineIsChangedWhereTheTaskStands) {
   RowKey first = SubmitOne("first");
   RowKey second = SubmitOne("second");
   ASSERT_OK(Apply(UpdateTask{.task = second, .deadline = absl::Minutes(1)}));
+  EXPECT_EQ(Task(first).deadline, absl::InfiniteFuture());
+  EXPECT_EQ(Task(second).deadline, Task(second).at + absl::Minutes(1));
   EXPECT_EQ(AdmitTo(worker_, 1).at(0).task, second);
   EXPECT_EQ(AdmitTo(worker_, 1).at(0).task, first);
 }
