@@ -5,7 +5,8 @@
 //   name       the batch's name
 //   params     names with defaults; {{name}} in any text of the file stands for
 //              the value, which --param replaces
-//   defaults   the task spec that all tasks share
+//   defaults   the task spec that all tasks share; without a prompt where each
+//              has its own
 //   tasks      the tasks one by one: name, parameters, inputs, labels; prompt,
 //              expect, priority, max_cost, retry, timeouts, delay, start_after
 //              and expires_after in place of those of defaults; needs and
@@ -33,9 +34,8 @@
 // comes as inputs, {from: NAME, path: report.md, mount: in/report.md} (without
 // a path all outputs, below mount; from all those of each task below
 // mount/NAME), and in the prompt: {{tasks.NAME.message}} is a task's last
-// message,
-// {{tasks.all.messages}} has a line for each. The lines are submitted in an
-// order in which each task is behind those that it needs.
+// message, {{tasks.all.messages}} has a line for each. The lines are submitted
+// in an order in which each task is behind those that it needs.
 //
 // In JSONL the first line is {"batch": {...}}, with all of these but tasks and
 // foreach; each line behind it is a task, and {{...}} in it is text, but for
